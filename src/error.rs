@@ -1,0 +1,207 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+use crate::tensor::Shape;
+
+/// What can go wrong, with what was expected, what came and what to do.
+///
+/// Everything that data, a file or an argument can get wrong is returned as a value of this type; the library does not
+/// panic on input.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let error = Tensor::new([2, 3], vec![1.0f32; 5]).unwrap_err();
+/// assert_eq!(error.to_string(), "Tensor::new: expected 6 values for shape [2, 3], got 5; pass as many values as the shape's product");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A shape or a count does not fit the operation.
+    #[error("{op}: expected {expected}, got {got}; {hint}")]
+    Shape {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// What would have fitted.
+        expected: String,
+        /// What came.
+        got: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A setting is outside its range.
+    #[error("{op}: {name} must be {expected}, got {got}; {hint}")]
+    Argument {
+        /// The operation or type whose setting it is.
+        op: &'static str,
+        /// The setting's name.
+        name: &'static str,
+        /// The range that is allowed.
+        expected: String,
+        /// What came.
+        got: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An error inside one layer of a model.
+    #[error("layer {index} ({name}): {source}")]
+    Layer {
+        /// Position of the layer in its container, from 0.
+        index: usize,
+        /// The layer's name, as in `summary()`.
+        name: String,
+        /// What went wrong inside.
+        source: Box<Error>,
+    },
+    /// The model has not been built yet.
+    #[error("{op}: the model is not built; call .build(seed)? after the last .add(...)")]
+    NotBuilt {
+        /// The operation that was asked for.
+        op: &'static str,
+    },
+    /// The model has not been compiled yet.
+    #[error("{op}: the model is not compiled; call model.compile(optimizer, loss, metrics)? first")]
+    NotCompiled {
+        /// The operation that was asked for.
+        op: &'static str,
+    },
+    /// There is nothing to work on.
+    #[error("{op}: {what} has no samples; pass at least one row")]
+    Empty {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// Which input is empty.
+        what: &'static str,
+    },
+    /// A target does not fit the loss or metric.
+    #[error("{op}: target in row {row} is {got}, expected {expected}; {hint}")]
+    Label {
+        /// The loss or metric.
+        op: &'static str,
+        /// The row, from 0.
+        row: usize,
+        /// The values that are allowed.
+        expected: String,
+        /// The value that came.
+        got: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A value that must be finite is NaN or infinite.
+    #[error("{op}: {what} has {value} in row {row}, column {column}; remove or impute it before training")]
+    NonFinite {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// Which tensor.
+        what: &'static str,
+        /// The row (sample), from 0.
+        row: usize,
+        /// The column (position within the sample), from 0.
+        column: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// Training left the finite numbers; the weights are the last finite ones.
+    #[error(
+        "fit: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. Lower the learning \
+         rate, scale the inputs or clip the gradients (clipnorm, global_clipnorm), and check the data for NaN (Fit::check_finite)"
+    )]
+    Diverged {
+        /// "the loss" or "the gradient".
+        what: &'static str,
+        /// Epoch from 1, as printed.
+        epoch: usize,
+        /// Step within the epoch from 1.
+        step: usize,
+        /// The value seen.
+        value: f64,
+    },
+    /// The loss and the last layer's activation do not go together.
+    #[error("{loss} does not fit a last layer with {activation}: {why}; {hint}")]
+    LossMismatch {
+        /// Name of the loss.
+        loss: String,
+        /// The last layer's activation.
+        activation: String,
+        /// Why they do not fit.
+        why: &'static str,
+        /// What to do.
+        hint: String,
+    },
+    /// A table or another text file cannot be read as asked.
+    #[error("{}{}{}: {problem}; {hint}", file.display(), line.map(|l| format!(", line {l}")).unwrap_or_default(), column.as_ref().map(|c| format!(", column {c}")).unwrap_or_default())]
+    Data {
+        /// The file, or a name for data given as text.
+        file: PathBuf,
+        /// Line from 1 where known.
+        line: Option<u64>,
+        /// Column, by name where there is a header, else by number from 1.
+        column: Option<String>,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The operating system refused to read or write.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A configuration cannot be turned back into a layer.
+    #[error("{op}: {problem}; {hint}")]
+    Config {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+/// `std::result::Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A shape error; `expected` and `got` are anything printable.
+    pub fn shape(op: &'static str, expected: impl ToString, got: impl ToString, hint: impl ToString) -> Self {
+        Error::Shape { op, expected: expected.to_string(), got: got.to_string(), hint: hint.to_string() }
+    }
+
+    /// An argument error; `expected` and `got` are anything printable.
+    pub fn argument(
+        op: &'static str,
+        name: &'static str,
+        expected: impl ToString,
+        got: impl ToString,
+        hint: impl ToString,
+    ) -> Self {
+        Error::Argument { op, name, expected: expected.to_string(), got: got.to_string(), hint: hint.to_string() }
+    }
+
+    /// An error for a shape whose number of elements does not fit in memory's address range.
+    pub(crate) fn too_large(op: &'static str, shape: Shape) -> Self {
+        Error::shape(op, "a shape that fits in memory", shape, "make it smaller")
+    }
+
+    /// The error itself, or the one inside the layers around it.
+    pub fn root(&self) -> &Error {
+        match self {
+            Error::Layer { source, .. } => source.root(),
+            other => other,
+        }
+    }
+
+    /// Whether a shape or a count did not fit, at any depth of layers.
+    pub fn is_shape(&self) -> bool {
+        matches!(self.root(), Error::Shape { .. })
+    }
+
+    /// Whether training left the finite numbers.
+    pub fn is_diverged(&self) -> bool {
+        matches!(self.root(), Error::Diverged { .. })
+    }
+}

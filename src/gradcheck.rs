@@ -1,0 +1,262 @@
+//! Hand-written gradients against central differences, in f64.
+//!
+//! For a gradient g of a function L, each element is compared with (L(w + h) − L(w − h)) / 2h; the error is
+//! |g − d| / max(1, |g|, |d|), and at most [`TOLERANCE`] passes.
+
+use crate::error::{Error, Result};
+use crate::kernels::random::{Key, Purpose};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::losses::Loss;
+use crate::model::Sequential;
+use crate::params::Params;
+use crate::tensor::{Shape, Tensor};
+
+/// The largest error that passes.
+pub const TOLERANCE: f64 = 1e-6;
+
+/// The step of the differences.
+const H: f64 = 1e-5;
+
+/// The largest error found and where.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// |gradient − difference| / max(1, both).
+    pub error: f64,
+    /// The element, such as `"kernel[3]"`.
+    pub place: String,
+    /// The number of elements compared.
+    pub compared: usize,
+}
+
+impl Report {
+    fn add(&mut self, place: impl FnOnce() -> String, gradient: f64, difference: f64) {
+        let scale = 1f64.max(gradient.abs()).max(difference.abs());
+        let error = (gradient - difference).abs() / scale;
+        self.compared += 1;
+        // A NaN is the worst of all.
+        if error > self.error || error.is_nan() {
+            self.error = if error.is_nan() { f64::INFINITY } else { error };
+            self.place = format!("{}: gradient {gradient:e}, finite difference {difference:e}", place());
+        }
+    }
+
+    fn check(self, op: &'static str, what: &str) -> Result<Self> {
+        if self.error <= TOLERANCE {
+            return Ok(self);
+        }
+        let problem = format!("{what} at {} (error {:e}, allowed {TOLERANCE:e})", self.place, self.error);
+        Err(Error::Config { op, problem, hint: "compare backward with the derivative of forward".into() })
+    }
+}
+
+/// Numbers in ±1, away from 0 by at least 0.02 so that kinks there do not fall within a difference.
+fn noise(shape: Shape, part: u64) -> Tensor<f64> {
+    let key = Key::new(0x6AD, Purpose::Data).with(part);
+    Tensor::from_fn(shape, |i| {
+        let v = 2.0 * key.unit(i as u64) - 1.0;
+        v + 0.02 * v.signum()
+    })
+}
+
+/// A built layer, its weights and its shapes.
+struct Built<'a> {
+    layer: &'a dyn Layer<f64>,
+    params: Params<f64>,
+    output: Shape,
+}
+
+impl Built<'_> {
+    /// The output for `x`, and what backward needs.
+    fn forward(&self, params: &Params<f64>, training: bool, x: &Tensor<f64>) -> (Tensor<f64>, Slot<f64>) {
+        let mut slot = Slot::new();
+        let mut y = Tensor::full(self.output.with_batch(x.samples()), f64::NAN);
+        let mut gradients = vec![0.0; params.len().max(1)];
+        let mut pass = if training { Pass::training(params, &mut gradients, 3, 0, 0) } else { Pass::inference(params) };
+        self.layer.forward(&mut pass, &mut slot, x, &mut y);
+        (y, slot)
+    }
+
+    /// Σ g·forward(x)
+    fn scalar(&self, params: &Params<f64>, x: &Tensor<f64>, g: &Tensor<f64>) -> f64 {
+        self.forward(params, true, x).0.iter().zip(g).map(|(y, g)| y * g).sum()
+    }
+}
+
+/// Checks a layer that works in f64: gradients by differences at batches of 1 and 3; that the configuration makes the same
+/// layer again; that a row alone gives the bits of the row in a batch; that backward overwrites dx and adds to gradients;
+/// that memory is kept from the second pass on. `input` is the shape of one sample.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let report = gradus::gradcheck::check_layer(&Dense::new(3).activation(Activation::Gelu), [5])?;
+/// assert!(report.error < 1e-6);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Config`] naming the property and the place; what `build` returns.
+pub fn check_layer<L: Layer<f64> + ?Sized>(layer: &L, input: impl Into<Shape>) -> Result<Report> {
+    let input = input.into();
+    let again = layer.config().into_layer()?;
+    if again.config() != layer.config() {
+        let problem = format!("the configuration of {} changes on its way through into_layer", layer.class());
+        return Err(Error::Config {
+            op: "check_layer",
+            problem,
+            hint: "keep every setting in the configuration".into(),
+        });
+    }
+    check_boxed(again, input)
+}
+
+/// [`check_layer`] for a layer of your own, which its configuration alone cannot make again.
+///
+/// # Errors
+/// As [`check_layer`].
+pub fn check_custom_layer(layer: impl Layer<f64> + 'static, input: impl Into<Shape>) -> Result<Report> {
+    check_boxed(Box::new(layer), input.into())
+}
+
+fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
+    let mut b = Builder::new(1);
+    let class = layer.class();
+    let output = b.scoped(class, None, |b| layer.build(input, b)).1?;
+    let mut params = b.into_params();
+    // Biases begin at zero; give every parameter values that matter.
+    let shift = noise(Shape::from([params.len()]), 1);
+    params.values_mut().iter_mut().zip(&shift).for_each(|(w, s)| *w += 0.3 * s);
+    let built = Built { layer: &*layer, params, output };
+    let mut report = Report::default();
+    for batch in [3, 1] {
+        gradients(&built, input.batched(batch)?, &mut report)?;
+    }
+    alone_as_in_batch(&built, input)?;
+    report.check("check_layer", &format!("the gradient of {class} is wrong"))
+}
+
+fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()> {
+    let x = noise(shape, 2);
+    let g = noise(built.output.with_batch(shape.first()), 3);
+    let (mut y, mut slot) = built.forward(&built.params, true, &x);
+    if y.iter().any(|v| v.is_nan()) {
+        let problem = format!("{}: forward leaves an output unwritten, or NaN", built.layer.class());
+        return Err(Error::Config { op: "check_layer", problem, hint: "write every element of y".into() });
+    }
+    // Twice with the same buffers: gradients add up, dx and memory stay.
+    let mut gradients = vec![0.0; built.params.len().max(1)];
+    let mut dx = Tensor::full(shape, f64::NAN);
+    let mut held = Vec::new();
+    for pass_number in 0..2 {
+        let mut pass = Pass::training(&built.params, &mut gradients, 3, 0, 0);
+        built.layer.forward(&mut pass, &mut slot, &x, &mut y);
+        built.layer.backward(&mut pass, &mut slot, &x, &y, &mut g.clone(), Some(&mut dx));
+        // Sorted, as containers let two buffers take turns.
+        let mut now = Vec::new();
+        addresses(&slot, &mut now);
+        now.sort_unstable();
+        if pass_number == 1 && now != held {
+            let problem = format!("{}: the slot's memory is taken anew in the second pass", built.layer.class());
+            return Err(Error::Config { op: "check_layer", problem, hint: "use Slot::tensor".into() });
+        }
+        held = now;
+    }
+    let mut without_dx = vec![0.0; built.params.len().max(1)];
+    let mut pass = Pass::training(&built.params, &mut without_dx, 3, 0, 0);
+    built.layer.forward(&mut pass, &mut slot, &x, &mut y);
+    built.layer.backward(&mut pass, &mut slot, &x, &y, &mut g.clone(), None);
+    for spec in built.params.specs().iter().filter(|s| s.trainable) {
+        for (i, at) in spec.range.clone().enumerate() {
+            let mut moved = built.params.clone();
+            moved.values_mut()[at] += H;
+            let up = built.scalar(&moved, &x, &g);
+            moved.values_mut()[at] -= 2.0 * H;
+            let down = built.scalar(&moved, &x, &g);
+            let difference = (up - down) / (2.0 * H);
+            report.add(|| format!("{}[{i}]", spec.name), gradients[at] / 2.0, difference);
+            report.add(|| format!("{}[{i}] without dx", spec.name), without_dx[at], difference);
+        }
+    }
+    for i in 0..x.len() {
+        let mut moved = x.clone();
+        moved.as_mut_slice()[i] += H;
+        let up = built.scalar(&built.params, &moved, &g);
+        moved.as_mut_slice()[i] -= 2.0 * H;
+        let down = built.scalar(&built.params, &moved, &g);
+        report.add(|| format!("x[{i}]"), dx.as_slice()[i], (up - down) / (2.0 * H));
+    }
+    Ok(())
+}
+
+fn addresses(slot: &Slot<f64>, out: &mut Vec<usize>) {
+    out.extend(slot.tensors.iter().map(|t| t.as_slice().as_ptr() as usize));
+    slot.children.iter().for_each(|child| addresses(child, out));
+}
+
+fn alone_as_in_batch(built: &Built<'_>, input: Shape) -> Result<()> {
+    let x = noise(input.with_batch(7), 4);
+    let (all, _) = built.forward(&built.params, false, &x);
+    for i in 0..7 {
+        let (one, _) = built.forward(&built.params, false, &x.rows(i..i + 1)?);
+        if one.as_slice() != all.row(i) {
+            let problem = format!("{}: row {i} alone differs from that row in a batch of 7", built.layer.class());
+            let hint =
+                "compute each sample from that sample only, in an order that does not depend on the batch".into();
+            return Err(Error::Config { op: "check_layer", problem, hint });
+        }
+    }
+    Ok(())
+}
+
+/// Checks a loss: its gradient by differences with respect to each prediction, with weights.
+///
+/// # Errors
+/// [`Error::Config`] naming the place; [`Error::Shape`] if the loss refuses the shapes.
+pub fn check_loss(loss: &dyn Loss<f64>, y_true: &Tensor<f64>, y_pred: &Tensor<f64>) -> Result<Report> {
+    loss.check(y_true.shape(), y_pred.shape())?;
+    let rows = y_pred.shape().rows();
+    let weights: Vec<f64> = (0..rows).map(|i| 0.5 + i as f64).collect();
+    let mut dy = Tensor::full(y_pred.shape(), f64::NAN);
+    loss.batch(y_true, y_pred, Some(&weights), rows, Some(&mut dy));
+    let mut report = Report::default();
+    for i in 0..y_pred.len() {
+        let value = |h: f64| {
+            let mut moved = y_pred.clone();
+            moved.as_mut_slice()[i] += h;
+            loss.batch(y_true, &moved, Some(&weights), rows, None)
+        };
+        report.add(|| format!("y_pred[{i}]"), dy.as_slice()[i], (value(H) - value(-H)) / (2.0 * H));
+    }
+    report.check("check_loss", &format!("the gradient of {} is wrong", loss.name()))
+}
+
+/// Checks the gradient of a compiled model's loss with respect to every trainable weight, on one batch. Training is left as
+/// it was.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mut model = Sequential::<f64>::of([3]).add(Dense::new(2)).build(0)?;
+/// model.compile(Sgd::default(), MeanSquaredError::default(), ())?;
+/// let report = gradus::gradcheck::check_model(&mut model, &Tensor::from([[0.1, 0.2, 0.3]]), &Tensor::from([[1.0, 0.0]]))?;
+/// assert_eq!(report.compared, 8);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Config`] naming the place; what [`Sequential::gradients`] returns.
+pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>) -> Result<Report> {
+    let (_, gradients) = model.gradients(x, y)?;
+    let mut report = Report::default();
+    let specs = model.params().specs().to_vec();
+    for spec in specs.iter().filter(|s| s.trainable) {
+        for (i, at) in spec.range.clone().enumerate() {
+            let w = model.params().values()[at];
+            model.params_mut().values_mut()[at] = w + H;
+            let up = model.gradients(x, y)?.0;
+            model.params_mut().values_mut()[at] = w - H;
+            let down = model.gradients(x, y)?.0;
+            model.params_mut().values_mut()[at] = w;
+            report.add(|| format!("{}[{i}]", spec.name), gradients[at], (up - down) / (2.0 * H));
+        }
+    }
+    report.check("check_model", "the gradient of the loss is wrong")
+}

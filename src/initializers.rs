@@ -1,0 +1,358 @@
+//! Initial weights.
+//!
+//! Draws are made in f64 and rounded, so that an `f32` and an `f64` model of one seed begin at the same values.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Result};
+use crate::kernels::random::KeyedRng;
+use crate::tensor::Shape;
+
+/// An initialiser of your own; any type that implements it can be passed where an [`Init`] is taken.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::{Shape, initializers::Initializer, random::KeyedRng};
+///
+/// #[derive(Debug)]
+/// struct Ramp;
+/// impl Initializer for Ramp {
+///     fn fill(&self, _shape: Shape, _rng: &mut KeyedRng, values: &mut [f64]) {
+///         values.iter_mut().enumerate().for_each(|(i, v)| *v = i as f64);
+///     }
+/// }
+/// let model = Sequential::new([2]).add(Dense::new(1).kernel_initializer(Ramp)).build(0)?;
+/// assert_eq!(model.weight("dense/kernel")?, &[0.0, 1.0]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub trait Initializer: Send + Sync + Debug {
+    /// Writes the initial values of a parameter of this shape, row-major; random draws come from `rng`.
+    fn fill(&self, shape: Shape, rng: &mut KeyedRng, values: &mut [f64]);
+}
+
+/// How a parameter is filled at build.
+///
+/// fan_in and fan_out follow Keras: the last two axes are inputs and outputs, axes before them are the receptive field and
+/// multiply both; a vector counts as both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Init {
+    /// 0 everywhere.
+    #[default]
+    Zeros,
+    /// 1 everywhere.
+    Ones,
+    /// One value everywhere.
+    Constant(f64),
+    /// Uniform in [min, max).
+    Uniform {
+        /// Lower bound (Keras: -0.05).
+        min: f64,
+        /// Upper bound (Keras: 0.05).
+        max: f64,
+    },
+    /// Normal.
+    Normal {
+        /// Mean (Keras: 0).
+        mean: f64,
+        /// Standard deviation (Keras: 0.05).
+        std: f64,
+    },
+    /// Normal, values beyond two standard deviations drawn again. `std` is that before truncation; what is drawn has about
+    /// 0.88 of it.
+    TruncatedNormal {
+        /// Mean (Keras: 0).
+        mean: f64,
+        /// Standard deviation before truncation (Keras: 0.05).
+        std: f64,
+    },
+    /// Uniform in ±√(6 / (fan_in + fan_out)); the default of kernels. Glorot, Bengio: "Understanding the difficulty of
+    /// training deep feedforward neural networks", 2010.
+    GlorotUniform,
+    /// Truncated normal of variance 2 / (fan_in + fan_out). Glorot, Bengio 2010.
+    GlorotNormal,
+    /// Uniform in ±√(6 / fan_in), made for ReLU. He et al.: "Delving Deep into Rectifiers", 2015.
+    HeUniform,
+    /// Truncated normal of variance 2 / fan_in. He et al. 2015.
+    HeNormal,
+    /// Uniform in ±√(3 / fan_in), made for SELU. LeCun et al.: "Efficient BackProp", 1998; Klambauer et al. 2017.
+    LecunUniform,
+    /// Truncated normal of variance 1 / fan_in. LeCun et al. 1998.
+    LecunNormal,
+    /// An orthogonal matrix times `gain`: QR of a normal matrix, signs fixed by R's diagonal. Saxe et al.: "Exact solutions
+    /// to the nonlinear dynamics of learning in deep linear neural networks", 2014.
+    Orthogonal {
+        /// Factor (Keras: 1).
+        gain: f64,
+    },
+    /// `gain` on the diagonal, 0 elsewhere; for matrices.
+    Identity {
+        /// Factor (Keras: 1).
+        gain: f64,
+    },
+    /// An initialiser of your own. A saved configuration keeps its name only; a model made from that takes its weights from
+    /// the file.
+    #[serde(untagged)]
+    Custom(CustomInit),
+}
+
+/// An [`Initializer`] inside an [`Init`].
+#[derive(Clone, Debug)]
+pub struct CustomInit(CustomKind);
+
+#[derive(Clone, Debug)]
+enum CustomKind {
+    Given(Arc<dyn Initializer>),
+    Saved(String),
+}
+
+impl PartialEq for CustomInit {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl CustomInit {
+    fn name(&self) -> String {
+        match &self.0 {
+            CustomKind::Given(init) => format!("{init:?}"),
+            CustomKind::Saved(name) => name.clone(),
+        }
+    }
+}
+
+impl Serialize for CustomInit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        format!("custom: {}", self.name()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for CustomInit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.strip_prefix("custom: ") {
+            Some(name) => Ok(CustomInit(CustomKind::Saved(name.to_owned()))),
+            None => Err(serde::de::Error::custom(format!("unknown initialiser {text:?}"))),
+        }
+    }
+}
+
+impl<I: Initializer + 'static> From<I> for Init {
+    fn from(init: I) -> Self {
+        Init::Custom(CustomInit(CustomKind::Given(Arc::new(init))))
+    }
+}
+
+/// (fan_in, fan_out) of a parameter's shape, as Keras counts them.
+fn fans(shape: Shape) -> (f64, f64) {
+    match *shape.dims() {
+        [] => (1.0, 1.0),
+        [n] => (n as f64, n as f64),
+        [ref field @ .., n_in, n_out] => {
+            let field = field.iter().product::<usize>() as f64;
+            (n_in as f64 * field, n_out as f64 * field)
+        }
+    }
+}
+
+/// Standard deviation of a standard normal truncated at ±2.
+const TRUNCATED_STD: f64 = 0.879_625_661_034_239_8;
+
+impl Init {
+    /// Fills a parameter of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a setting is not finite or the bounds are reversed; [`Error::Shape`] if `Identity` or
+    /// `Orthogonal` is asked for fewer than two axes (`Identity`: other than two).
+    pub fn fill(&self, shape: Shape, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+        let (fan_in, fan_out) = fans(shape);
+        let truncated = |variance: f64| (0.0, variance.sqrt() / TRUNCATED_STD);
+        match *self {
+            Init::Zeros => values.fill(0.0),
+            Init::Ones => values.fill(1.0),
+            Init::Constant(v) => values.fill(finite("Constant", "value", v)?),
+            Init::Uniform { min, max } => uniform(min, max, rng, values)?,
+            Init::Normal { mean, std } => normal(mean, std, f64::INFINITY, rng, values)?,
+            Init::TruncatedNormal { mean, std } => normal(mean, std, 2.0, rng, values)?,
+            Init::GlorotUniform => symmetric((6.0 / (fan_in + fan_out)).sqrt(), rng, values)?,
+            Init::HeUniform => symmetric((6.0 / fan_in).sqrt(), rng, values)?,
+            Init::LecunUniform => symmetric((3.0 / fan_in).sqrt(), rng, values)?,
+            Init::GlorotNormal | Init::HeNormal | Init::LecunNormal => {
+                let (mean, std) = truncated(match self {
+                    Init::GlorotNormal => 2.0 / (fan_in + fan_out),
+                    Init::HeNormal => 2.0 / fan_in,
+                    _ => 1.0 / fan_in,
+                });
+                normal(mean, std, 2.0, rng, values)?;
+            }
+            Init::Orthogonal { gain } => {
+                matrix("Orthogonal", shape, shape.rank() >= 2)?;
+                orthogonal(finite("Orthogonal", "gain", gain)?, shape.rows(), shape.last(), rng, values);
+            }
+            Init::Identity { gain } => {
+                matrix("Identity", shape, shape.rank() == 2)?;
+                values.fill(0.0);
+                let gain = finite("Identity", "gain", gain)?;
+                values.iter_mut().step_by(shape.last() + 1).take(shape.first()).for_each(|v| *v = gain);
+            }
+            Init::Custom(ref custom) => match &custom.0 {
+                CustomKind::Given(init) => init.fill(shape, rng, values),
+                CustomKind::Saved(_) => values.fill(0.0),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn finite(op: &'static str, name: &'static str, value: f64) -> Result<f64> {
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err(Error::argument(op, name, "finite", value, "pass a number"))
+}
+
+fn matrix(op: &'static str, shape: Shape, fits: bool) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::shape(op, "a matrix", shape, "use another initialiser for this parameter"))
+}
+
+fn symmetric(limit: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+    uniform(-limit, limit, rng, values)
+}
+
+fn uniform(min: f64, max: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+    let range = Uniform::new(min, max).map_err(|_| {
+        Error::argument("Uniform", "bounds", "finite, min below max", format!("{min}..{max}"), "swap or correct them")
+    })?;
+    values.iter_mut().for_each(|v| *v = range.sample(rng));
+    Ok(())
+}
+
+fn normal(mean: f64, std: f64, cut: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+    finite("Normal", "mean", mean)?;
+    if !(std.is_finite() && std >= 0.0) {
+        return Err(Error::argument("Normal", "std", "finite and not negative", std, "pass a standard deviation"));
+    }
+    for v in values {
+        let mut z: f64 = StandardNormal.sample(rng);
+        while z.abs() > cut {
+            z = StandardNormal.sample(rng);
+        }
+        *v = mean + std * z;
+    }
+    Ok(())
+}
+
+/// Gram–Schmidt, twice for accuracy, on the shorter side of a normal `rows`×`columns` matrix.
+fn orthogonal(gain: f64, rows: usize, columns: usize, rng: &mut KeyedRng, values: &mut [f64]) {
+    let (n, len) = (rows.min(columns), rows.max(columns));
+    let mut q = vec![0.0; n * len];
+    q.iter_mut().for_each(|v| *v = StandardNormal.sample(rng));
+    for i in 0..n {
+        let (done, rest) = q.split_at_mut(i * len);
+        let v = &mut rest[..len];
+        for _ in 0..2 {
+            for u in done.chunks_exact(len) {
+                let dot: f64 = u.iter().zip(&*v).map(|(a, b)| a * b).sum();
+                v.iter_mut().zip(u).for_each(|(a, b)| *a -= dot * b);
+            }
+        }
+        let norm = v.iter().map(|a| a * a).sum::<f64>().sqrt();
+        v.iter_mut().for_each(|a| *a /= norm);
+    }
+    for (i, v) in values.iter_mut().enumerate() {
+        let (r, c) = (i / columns, i % columns);
+        *v = gain * if rows <= columns { q[r * len + c] } else { q[c * len + r] };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::random::{Key, Purpose};
+
+    fn filled(init: Init, shape: impl Into<Shape>) -> Vec<f64> {
+        let shape = shape.into();
+        let mut values = vec![f64::NAN; shape.len()];
+        init.fill(shape, &mut Key::new(5, Purpose::Init).rng(), &mut values).unwrap();
+        values
+    }
+
+    fn moments(v: &[f64]) -> (f64, f64) {
+        let mean = v.iter().sum::<f64>() / v.len() as f64;
+        (mean, v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / v.len() as f64)
+    }
+
+    #[test]
+    fn variances_follow_their_formulas() {
+        let (fan_in, fan_out) = (200.0, 300.0);
+        for (init, variance) in [
+            (Init::GlorotUniform, 2.0 / (fan_in + fan_out)),
+            (Init::GlorotNormal, 2.0 / (fan_in + fan_out)),
+            (Init::HeUniform, 2.0 / fan_in),
+            (Init::HeNormal, 2.0 / fan_in),
+            (Init::LecunUniform, 1.0 / fan_in),
+            (Init::LecunNormal, 1.0 / fan_in),
+            (Init::Normal { mean: 0.0, std: 0.05 }, 0.0025),
+            (Init::Uniform { min: -0.05, max: 0.05 }, 0.01 / 12.0),
+            (Init::TruncatedNormal { mean: 0.0, std: 0.05 }, (0.05 * TRUNCATED_STD).powi(2)),
+        ] {
+            let (mean, var) = moments(&filled(init.clone(), [200, 300]));
+            assert!(mean.abs() < 0.01 * variance.sqrt() * 2.0, "{init:?} mean {mean}");
+            assert!((var / variance - 1.0).abs() < 0.02, "{init:?}: {var} for {variance}");
+        }
+    }
+
+    #[test]
+    fn truncation_cuts_at_two_deviations() {
+        assert!(filled(Init::TruncatedNormal { mean: 0.0, std: 0.5 }, [100, 100]).iter().all(|v| v.abs() <= 1.0));
+    }
+
+    #[test]
+    fn orthogonal_columns_or_rows() {
+        for [rows, columns] in [[7, 4], [4, 7], [5, 5]] {
+            let q = filled(Init::Orthogonal { gain: 2.0 }, [rows, columns]);
+            let n = rows.min(columns);
+            for i in 0..n {
+                for j in 0..n {
+                    let dot: f64 = (0..rows.max(columns))
+                        .map(|l| {
+                            if rows <= columns {
+                                q[i * columns + l] * q[j * columns + l]
+                            } else {
+                                q[l * columns + i] * q[l * columns + j]
+                            }
+                        })
+                        .sum();
+                    assert!((dot - if i == j { 4.0 } else { 0.0 }).abs() < 1e-12);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fixed_ones_and_errors() {
+        assert_eq!(filled(Init::Identity { gain: 3.0 }, [2, 3]), [3.0, 0.0, 0.0, 0.0, 3.0, 0.0]);
+        assert_eq!(filled(Init::Identity { gain: 1.0 }, [3, 2]), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(filled(Init::Constant(0.5), [2]), [0.5, 0.5]);
+        let rng = &mut Key::new(5, Purpose::Init).rng();
+        assert!(Init::Identity { gain: 1.0 }.fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
+        assert!(Init::Uniform { min: 1.0, max: 0.0 }.fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
+        assert!(Init::Normal { mean: 0.0, std: -1.0 }.fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
+        assert!(Init::Constant(f64::NAN).fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
+    }
+
+    #[test]
+    fn configuration_round_trip() {
+        for init in [Init::GlorotUniform, Init::Constant(2.0), Init::Orthogonal { gain: 1.5 }] {
+            let json = serde_json::to_string(&init).unwrap();
+            assert_eq!(serde_json::from_str::<Init>(&json).unwrap(), init, "{json}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Matrix products.
+//!
+//! Each element of C is a chain over ascending k that neither threads nor the number of rows change: rows or columns of C
+//! are given to threads, k never is.
+
+use std::ops::Range;
+
+use super::parallel;
+use crate::tensor::Float;
+
+/// A matrix in a slice: element (i, j) stands at `i * row + j * column`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    row: usize,
+    column: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Row-major with rows of `width` elements.
+    pub fn rows(data: &'a [T], width: usize) -> Self {
+        Matrix { data, row: width, column: 1 }
+    }
+
+    /// The transpose of a row-major matrix with rows of `width` elements.
+    pub fn transposed(data: &'a [T], width: usize) -> Self {
+        Matrix { data, row: 1, column: width }
+    }
+
+    fn contains(&self, rows: usize, columns: usize) -> bool {
+        rows == 0 || columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+    }
+
+    fn strides(&self) -> [isize; 2] {
+        [self.row as isize, self.column as isize]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Output<T>(*mut T);
+// SAFETY: the pointer is only used to write disjoint rows or columns of one exclusively borrowed slice, see `gemm`.
+unsafe impl<T: Send> Send for Output<T> {}
+// SAFETY: as above; sharing the pointer itself reads nothing.
+unsafe impl<T: Send> Sync for Output<T> {}
+
+impl<T> Output<T> {
+    fn get(self) -> *mut T {
+        self.0
+    }
+}
+
+/// C = A·B + beta·C for row-major C `[m, n]`, A m×k, B k×n; with beta 0 what C held is not read.
+///
+/// # Panics
+/// If a slice is too short for its sizes: a mistake in the calling layer, not reachable from data.
+pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T, c: &mut [T]) {
+    assert!(a.contains(m, k) && b.contains(k, n) && m * n <= c.len(), "gemm: slices too short for {m}x{k}x{n}");
+    let c = Output(c.as_mut_ptr());
+    let part = |rows: Range<usize>, columns: Range<usize>| {
+        // SAFETY: the assertion above bounds every address; parts are disjoint rows or columns of C, which is borrowed
+        // exclusively and so overlaps neither A nor B.
+        unsafe {
+            T::gemm(
+                rows.len(),
+                k,
+                columns.len(),
+                a.data.as_ptr().wrapping_add(rows.start * a.row),
+                a.strides(),
+                b.data.as_ptr().wrapping_add(columns.start * b.column),
+                b.strides(),
+                beta,
+                c.get().wrapping_add(rows.start * n + columns.start),
+                [n as isize, 1],
+            );
+        }
+    };
+    if m >= n {
+        parallel::ranges(m, k * n, |rows| part(rows, 0..n));
+    } else {
+        parallel::ranges(n, k * m, |columns| part(0..m, columns));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::random::{Key, Purpose};
+
+    fn values(n: usize, part: u64) -> Vec<f64> {
+        let key = Key::new(11, Purpose::Data).with(part);
+        (0..n as u64).map(|i| key.unit(i) - 0.5).collect()
+    }
+
+    #[test]
+    fn agrees_with_a_plain_loop_in_every_layout() {
+        for [m, k, n] in [[1, 1, 1], [3, 5, 2], [17, 33, 9], [1, 300, 7], [130, 61, 67], [2, 0, 3]] {
+            let (a, b) = (values(m * k, 1), values(k * n, 2));
+            let transpose = |x: &[f64], rows: usize, columns: usize| {
+                (0..columns * rows).map(|i| x[(i % rows) * columns + i / rows]).collect::<Vec<_>>()
+            };
+            let (at, bt) = (transpose(&a, m, k), transpose(&b, k, n));
+            let c0 = values(m * n, 3);
+            let expected: Vec<f64> =
+                (0..m * n).map(|i| c0[i] + (0..k).map(|l| a[i / n * k + l] * b[l * n + i % n]).sum::<f64>()).collect();
+            for (x, y) in [
+                (Matrix::rows(&a, k), Matrix::rows(&b, n)),
+                (Matrix::transposed(&at, m), Matrix::rows(&b, n)),
+                (Matrix::rows(&a, k), Matrix::transposed(&bt, k)),
+            ] {
+                let mut c = c0.clone();
+                gemm([m, k, n], x, y, 1.0, &mut c);
+                assert!(c.iter().zip(&expected).all(|(p, q)| (p - q).abs() < 1e-12), "{m}x{k}x{n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_alone_has_the_bits_of_the_row_in_a_batch() {
+        let [m, k, n] = [67, 531, 35];
+        let (a, b) = (values(m * k, 1), values(k * n, 2));
+        let mut all = vec![0.0; m * n];
+        gemm([m, k, n], Matrix::rows(&a, k), Matrix::rows(&b, n), 0.0, &mut all);
+        for i in 0..m {
+            let mut one = vec![0.0; n];
+            gemm([1, k, n], Matrix::rows(&a[i * k..], k), Matrix::rows(&b, n), 0.0, &mut one);
+            assert_eq!(one, all[i * n..(i + 1) * n]);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Loops over slices: matrix products, rows, threads, random numbers. Knows no tensors, layers or models; the only place
+//! with `unsafe` code.
+//!
+//! Every kernel computes each output element on one thread, with the reduction in an order that depends on sizes only, so
+//! that the number of threads never changes a bit, nor the number of rows a row.
+
+pub mod gemm;
+pub mod parallel;
+pub mod random;
+pub mod rows;

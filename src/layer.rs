@@ -1,0 +1,307 @@
+//! The `Layer` trait and what a layer is handed: [`Builder`] at build, [`Pass`] and [`Slot`] in a pass.
+
+use std::fmt::Debug;
+
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::random::{Key, Purpose};
+use crate::layers::LayerConfig;
+use crate::params::{ParamId, Params};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// A step of computation with a gradient written by hand.
+///
+/// A layer is configuration plus the ids of its parameters; it is changed by `build` only, so one model can serve many
+/// threads. Weights live in [`Params`], what a pass must remember in a [`Slot`].
+///
+/// To write a layer of your own see `examples/custom_layer.rs`; check it with
+/// [`gradcheck::check_layer`](crate::gradcheck::check_layer).
+pub trait Layer<T: Float = f32>: Send + Sync + Debug {
+    /// The type's name, such as `"Dense"`; parameters and summary are named after it.
+    fn class(&self) -> &'static str;
+
+    /// Fixes the shapes: takes the shape of one sample, registers parameters, returns the shape of one output sample.
+    ///
+    /// # Errors
+    /// Every shape or setting that cannot work is found here.
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape>;
+
+    /// y = f(x). `y` arrives with its shape set to what `build` returned, its contents unspecified; every element must be
+    /// written.
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>);
+
+    /// From dy = ∂L/∂y: adds to the gradients of the parameters and overwrites dx = ∂L/∂x where someone needs it.
+    ///
+    /// `x` and `y` are those of `forward`; `dx` arrives shaped like `x`, its contents unspecified; `dy` may be used as
+    /// scratch, its contents are not read afterwards.
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    );
+
+    /// The configuration from which the layer can be made again.
+    fn config(&self) -> LayerConfig;
+
+    /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
+    /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known.
+    fn output_activation(&self) -> Option<Activation> {
+        None
+    }
+}
+
+/// Collects the parameters of a model while it is built.
+#[derive(Debug)]
+pub struct Builder<T: Float = f32> {
+    params: Params<T>,
+    seed: u64,
+    scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Default)]
+struct Scope {
+    path: String,
+    used: Vec<(String, usize)>,
+}
+
+impl<T: Float> Builder<T> {
+    /// A builder whose initial weights follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Builder { params: Params::new(), seed, scopes: vec![Scope::default()] }
+    }
+
+    /// Runs `build` inside the scope of one layer; parameters are named `path/kernel` and so on. The layer is called
+    /// `name`, or after its class in snake case with `_1`, `_2` … for further ones. Returns that name and what `build`
+    /// returned.
+    pub fn scoped<R>(&mut self, class: &str, name: Option<&str>, build: impl FnOnce(&mut Self) -> R) -> (String, R) {
+        let base = name.map_or_else(|| snake_case(class), str::to_owned);
+        let last = self.scopes.len() - 1;
+        let scope = &mut self.scopes[last];
+        let name = match scope.used.iter_mut().find(|(used, _)| *used == base) {
+            Some((_, n)) => {
+                *n += 1;
+                format!("{base}_{}", *n - 1)
+            }
+            None => {
+                scope.used.push((base.clone(), 1));
+                base
+            }
+        };
+        let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
+        self.scopes.push(Scope { path, used: Vec::new() });
+        let result = build(self);
+        self.scopes.pop();
+        (name, result)
+    }
+
+    /// The path of the layer that is being built, such as `"residual/dense_1"`.
+    pub fn path(&self) -> &str {
+        self.scopes.last().map_or("", |s| s.path.as_str())
+    }
+
+    /// Registers a trainable parameter to which weight decay applies (a kernel).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shape is empty or too large; what the initialiser returns.
+    pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, true, true)
+    }
+
+    /// Registers a trainable parameter that weight decay leaves alone (a bias, a scale).
+    ///
+    /// # Errors
+    /// As [`weight`](Self::weight).
+    pub fn bias(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, true, false)
+    }
+
+    /// Registers values that training does not change (statistics).
+    ///
+    /// # Errors
+    /// As [`weight`](Self::weight).
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, false, false)
+    }
+
+    fn param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
+        let len = shape.checked_len("Builder")?;
+        if len == 0 {
+            let hint = "give every size at least 1";
+            return Err(Error::shape("build", format!("a non-empty shape for {name}"), shape, hint));
+        }
+        if self.params.len().checked_add(len).is_none_or(|n| n > isize::MAX as usize / 8) || len > MOST_VALUES {
+            return Err(Error::too_large("build", shape));
+        }
+        let path = format!("{}/{name}", self.path());
+        let mut values = vec![0.0; len];
+        init.fill(shape, &mut Key::new(self.seed, Purpose::Init).with(hash(&path)).rng(), &mut values)?;
+        let values: Vec<T> = values.into_iter().map(T::of).collect();
+        self.params.push(&path, shape, &values, trainable, decays)
+    }
+
+    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`].
+    pub fn stream(&self) -> u64 {
+        hash(self.path())
+    }
+
+    /// The parameters registered so far.
+    pub fn params(&self) -> &Params<T> {
+        &self.params
+    }
+
+    /// The parameters, when all layers are built.
+    pub fn into_params(self) -> Params<T> {
+        self.params
+    }
+}
+
+/// The most values of one parameter: 2³⁶, past what any machine that runs this holds, so that a slip of a digit is an error
+/// and not an abort of the allocator.
+const MOST_VALUES: usize = 1 << 36;
+
+/// FNV-1a, 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
+fn snake_case(class: &str) -> String {
+    let mut out = String::with_capacity(class.len() + 4);
+    let mut previous_lower = false;
+    for c in class.chars() {
+        if c.is_uppercase() && previous_lower {
+            out.push('_');
+        }
+        previous_lower = c.is_lowercase() || c.is_ascii_digit();
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+/// One pass over a batch: the weights, the gradients, and what the whole pass knows.
+#[derive(Debug)]
+pub struct Pass<'a, T: Float = f32> {
+    params: &'a Params<T>,
+    gradients: &'a mut [T],
+    /// Whether this is training (dropout drops) or inference.
+    pub training: bool,
+    /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
+    /// container for the last layer only.
+    pub logits: bool,
+    seed: u64,
+    step: u64,
+    first_row: u64,
+}
+
+impl<'a, T: Float> Pass<'a, T> {
+    /// A pass for inference.
+    pub fn inference(params: &'a Params<T>) -> Self {
+        Pass { params, gradients: &mut [], training: false, logits: false, seed: 0, step: 0, first_row: 0 }
+    }
+
+    /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step and
+    /// the row's number in the batch, which starts at `first_row`.
+    pub fn training(params: &'a Params<T>, gradients: &'a mut [T], seed: u64, step: u64, first_row: u64) -> Self {
+        Pass { params, gradients, training: true, logits: false, seed, step, first_row }
+    }
+
+    /// The values of a parameter.
+    #[inline]
+    pub fn weight(&self, id: ParamId) -> &'a [T] {
+        self.params.get(id)
+    }
+
+    /// Whether the gradient of a parameter is wanted.
+    pub fn wants(&self, id: ParamId) -> bool {
+        !self.gradients.is_empty() && self.params.spec(id).trainable
+    }
+
+    /// Whether the gradient of any parameter at these positions in the model's list is wanted.
+    pub(crate) fn wants_any(&self, positions: std::ops::Range<usize>) -> bool {
+        !self.gradients.is_empty() && self.params.specs()[positions].iter().any(|s| s.trainable)
+    }
+
+    /// The gradient of a parameter, to be added to; empty where none is wanted.
+    #[inline]
+    pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
+        if !self.wants(id) {
+            return &mut [];
+        }
+        &mut self.gradients[self.params.spec(id).range.clone()]
+    }
+
+    /// The key of a layer's random draws in this pass for one row of the batch.
+    pub fn key(&self, stream: u64, row: usize) -> Key {
+        Key::new(self.seed, Purpose::Layer).with(stream).with(self.step).with(self.first_row + row as u64)
+    }
+}
+
+/// What one layer remembers between forward and backward, beyond its input and output, and its scratch space.
+///
+/// Tensors grow on the first step and are reused after it.
+#[derive(Debug, Default)]
+pub struct Slot<T = f32> {
+    /// Tensors for the layer's own use, in an order of its own.
+    pub tensors: Vec<Tensor<T>>,
+    /// The slots of layers inside this layer.
+    pub children: Vec<Slot<T>>,
+    /// Whole numbers (positions of maxima and the like).
+    pub indices: Vec<u32>,
+}
+
+impl<T: Float> Slot<T> {
+    /// An empty slot; takes no memory until it is used.
+    pub fn new() -> Self {
+        Slot { tensors: Vec::new(), children: Vec::new(), indices: Vec::new() }
+    }
+
+    /// Tensor number `i` with this shape; contents are unspecified unless the shape is that of the last call.
+    pub fn tensor(&mut self, i: usize, shape: Shape) -> &mut Tensor<T> {
+        if self.tensors.len() <= i {
+            self.tensors.resize_with(i + 1, Tensor::default);
+        }
+        let tensor = &mut self.tensors[i];
+        if tensor.shape() != shape {
+            tensor.resize(shape);
+        }
+        tensor
+    }
+
+    /// The slot of inner layer `i`.
+    pub fn child(&mut self, i: usize) -> &mut Slot<T> {
+        if self.children.len() <= i {
+            self.children.resize_with(i + 1, Slot::new);
+        }
+        &mut self.children[i]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_keras() {
+        assert_eq!(snake_case("LayerNorm"), "layer_norm");
+        assert_eq!(snake_case("Conv2d"), "conv2d");
+        let mut b = Builder::<f32>::new(0);
+        let add = |b: &mut Builder<f32>| b.weight("kernel", [2, 3], &Init::Zeros).map(|_| ());
+        b.scoped("Dense", None, add).1.unwrap();
+        b.scoped("Dense", None, add).1.unwrap();
+        b.scoped("Dense", Some("head"), add).1.unwrap();
+        let names: Vec<_> = b.params().specs().iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["dense/kernel", "dense_1/kernel", "head/kernel"]);
+    }
+
+    #[test]
+    fn absurd_sizes_are_errors() {
+        let mut b = Builder::<f32>::new(0);
+        assert!(b.weight("kernel", [usize::MAX, 2], &Init::Zeros).is_err());
+        assert!(b.weight("kernel", [1 << 40, 1], &Init::Zeros).is_err());
+        assert!(b.weight("kernel", [0, 2], &Init::Zeros).is_err());
+    }
+}

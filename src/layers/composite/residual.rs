@@ -1,0 +1,134 @@
+//! A shortcut around layers.
+
+use super::Chain;
+use crate::error::{Error, Result};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::layers::config::NamedConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = x + F(x), F the layers inside, whose output must have the input's shape.
+///
+/// - Input and output of one shape; parameters are those of the layers.
+/// - Gradient: dx = dy + ∂F/∂x·dy.
+///
+/// He et al.: "Deep Residual Learning for Image Recognition", 2016. Keras: `Add` of two branches.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([4])
+///     .add(Residual::new().add(Dense::new(16).activation(Activation::Relu)).add(Dense::new(4)))
+///     .build(0)?;
+/// assert_eq!(model.predict(&Tensor::zeros([2, 4]))?.dims(), &[2, 4]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Residual<T: Float = f32> {
+    chain: Chain<T>,
+}
+
+impl<T: Float> Residual<T> {
+    /// A shortcut around nothing yet.
+    pub fn new() -> Self {
+        Residual { chain: Chain::default() }
+    }
+
+    /// Appends a layer to F.
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(mut self, layer: impl Layer<T> + 'static) -> Self {
+        self.chain.push(None, Box::new(layer));
+        self
+    }
+
+    /// Appends a layer to F under a name of your own.
+    pub fn add_named(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+        self.chain.push(Some(name.to_owned()), Box::new(layer));
+        self
+    }
+
+    pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
+        Ok(Residual { chain: Chain::from_config(layers)? })
+    }
+}
+
+impl<T: Float> Layer<T> for Residual<T> {
+    fn class(&self) -> &'static str {
+        "Residual"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        let output = self.chain.build(input, b)?;
+        if output != input {
+            let hint = format!("end the layers inside with one that gives {input}");
+            return Err(Error::shape("Residual", format!("an inner output of {input}, as the input"), output, hint));
+        }
+        Ok(output)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        // F's own output is kept for its backward pass; y = x + F(x) follows.
+        let Slot { tensors, children, .. } = slot;
+        if children.is_empty() {
+            children.push(Slot::new());
+            tensors.resize_with(2, Tensor::default);
+        }
+        let f = &mut tensors[0];
+        f.resize(x.shape());
+        self.chain.forward(pass, &mut children[0], x, f);
+        for ((y, x), f) in y.as_mut_slice().iter_mut().zip(x).zip(&*f) {
+            *y = *x + *f;
+        }
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let Slot { tensors, children, .. } = slot;
+        let [f, inner] = tensors.as_mut_slice() else { return };
+        let Some(dx) = dx else {
+            return self.chain.backward(pass, &mut children[0], x, f, dy, None);
+        };
+        // dx = dy + ∂F/∂x·dy
+        dx.copy_from(dy);
+        inner.resize(x.shape());
+        self.chain.backward(pass, &mut children[0], x, f, dy, Some(inner));
+        for (d, g) in dx.as_mut_slice().iter_mut().zip(&*inner) {
+            *d += *g;
+        }
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Residual { layers: self.chain.config() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activations::Activation;
+    use crate::gradcheck;
+    use crate::layers::Dense;
+
+    #[test]
+    fn with_and_without_layers() {
+        let block = Residual::new().add(Dense::new(3).activation(Activation::Gelu)).add(Dense::new(5));
+        gradcheck::check_layer(&block, [5]).unwrap();
+        gradcheck::check_layer(&Residual::new(), [2, 3]).unwrap();
+    }
+
+    #[test]
+    fn another_shape_is_an_error() {
+        let error = crate::Sequential::new([5]).add(Residual::new().add(Dense::new(4))).build(0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "layer 0 (residual): Residual: expected an inner output of [5], as the input, got [4]; end the layers inside \
+             with one that gives [5]"
+        );
+    }
+}

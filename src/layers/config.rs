@@ -1,0 +1,69 @@
+//! The configuration of any layer, as a value that serde writes and reads.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Block, Dense, Residual};
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::tensor::Float;
+
+/// What a layer is made from, without weights; [`into_layer`](Self::into_layer) makes it again.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::layers::LayerConfig;
+/// let config = Layer::<f32>::config(&Dense::new(3));
+/// let layer = config.into_layer::<f64>()?;
+/// assert_eq!(layer.class(), "Dense");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "class", content = "config")]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum LayerConfig {
+    Activation(Activation),
+    Block {
+        layers: Vec<NamedConfig>,
+    },
+    Dense(Dense),
+    Residual {
+        layers: Vec<NamedConfig>,
+    },
+    /// A layer from outside this crate: its class, and its settings in a form of its own.
+    Custom {
+        class: String,
+        settings: String,
+    },
+}
+
+/// A layer inside a container: its configuration and the name it was given, if any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedConfig {
+    /// The name given with `add_named`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The layer.
+    #[serde(flatten)]
+    pub layer: LayerConfig,
+}
+
+impl LayerConfig {
+    /// Makes the layer; it is not built yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a [`Custom`](Self::Custom) layer, which only its own crate can make.
+    pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
+        Ok(match self {
+            LayerConfig::Activation(layer) => Box::new(layer),
+            LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
+            LayerConfig::Dense(layer) => Box::new(layer),
+            LayerConfig::Residual { layers } => Box::new(Residual::from_config(layers)?),
+            LayerConfig::Custom { class, .. } => {
+                let problem = format!("{class} is not a layer of this crate");
+                return Err(Error::Config { op: "LayerConfig", problem, hint: "make it in your own code".into() });
+            }
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! An activation as a layer of its own: `.add(Activation::Relu)`.
+//!
+//! y = f(x), dx = dy·f'(x); any shape, no parameters; softmax and log-softmax go along the last axis. Keras `Activation`.
+
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::kernels::parallel;
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+impl<T: Float> Layer<T> for Activation {
+    fn class(&self) -> &'static str {
+        "Activation"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
+        (*self).check()?;
+        Ok(input)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let width = x.shape().last();
+        let f = if pass.logits { Activation::Linear } else { *self };
+        parallel::rows(y.as_mut_slice(), width, width * (1 + f.work()), |first, y| {
+            y.copy_from_slice(&x.as_slice()[first * width..first * width + y.len()]);
+            f.forward(y, width);
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let Some(dx) = dx else { return };
+        let width = x.shape().last();
+        let f = if pass.logits { Activation::Linear } else { *self };
+        // dx = dy · f'(x)
+        parallel::rows(dx.as_mut_slice(), width, width * (1 + f.work()), |first, dx| {
+            let part = first * width..first * width + dx.len();
+            dx.copy_from_slice(&dy.as_slice()[part.clone()]);
+            f.backward(&x.as_slice()[part.clone()], &y.as_slice()[part], dx, width);
+        });
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Activation(*self)
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(*self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+
+    #[test]
+    fn every_activation() {
+        for activation in Activation::ALL {
+            gradcheck::check_layer(&activation, [3, 5]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Fully connected layer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::gemm::{Matrix, gemm};
+use crate::kernels::{parallel, rows};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::params::ParamId;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = f(x·W + b) along the last axis: every output from every input.
+///
+/// - Input `[…, n]`, output `[…, units]`, any number of axes.
+/// - Parameters: `kernel` W `[n, units]` (Glorot uniform), `bias` b `[units]` (zeros).
+/// - Defaults: no activation, with bias.
+/// - Gradient, with dz = dy·f'(z): dW = xᵀ·dz, db = Σ rows of dz, dx = dz·Wᵀ.
+///
+/// Keras `Dense`, PyTorch `Linear` (whose weight is Wᵀ).
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([3]).add(Dense::new(2).activation(Activation::Relu)).build(0)?;
+/// assert_eq!(model.predict(&Tensor::zeros([5, 3]))?.dims(), &[5, 2]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dense {
+    units: usize,
+    activation: Activation,
+    use_bias: bool,
+    kernel_initializer: Init,
+    bias_initializer: Init,
+    #[serde(skip)]
+    kernel: ParamId,
+    #[serde(skip)]
+    bias: ParamId,
+}
+
+impl Dense {
+    /// A layer with this many outputs.
+    pub fn new(units: usize) -> Self {
+        Dense {
+            units,
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: Init::GlorotUniform,
+            bias_initializer: Init::Zeros,
+            kernel: ParamId::default(),
+            bias: ParamId::default(),
+        }
+    }
+
+    /// The function applied to x·W + b; none by default.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Whether b is added; yes by default.
+    pub fn use_bias(mut self, use_bias: bool) -> Self {
+        self.use_bias = use_bias;
+        self
+    }
+
+    /// How W is filled; Glorot uniform by default.
+    pub fn kernel_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.kernel_initializer = init.into();
+        self
+    }
+
+    /// How b is filled; zeros by default.
+    pub fn bias_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.bias_initializer = init.into();
+        self
+    }
+
+    /// What is applied in this pass: nothing where the loss works from logits.
+    fn applied<T: Float>(&self, pass: &Pass<'_, T>) -> Activation {
+        if pass.logits { Activation::Linear } else { self.activation }
+    }
+}
+
+impl<T: Float> Layer<T> for Dense {
+    fn class(&self) -> &'static str {
+        "Dense"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        if self.units == 0 {
+            return Err(Error::argument("Dense", "units", "at least 1", 0, "pass the number of outputs"));
+        }
+        if input.rank() == 0 {
+            return Err(Error::shape("Dense", "at least one axis a sample", input, "add a Reshape([1]) before it"));
+        }
+        self.activation.check()?;
+        self.kernel = b.weight("kernel", [input.last(), self.units], &self.kernel_initializer)?;
+        if self.use_bias {
+            self.bias = b.bias("bias", [self.units], &self.bias_initializer)?;
+        }
+        Ok(input.with_last(self.units))
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let (n, units) = (x.shape().last(), self.units);
+        let activation = self.applied(pass);
+        let a = Matrix::rows(x.as_slice(), n);
+        gemm(
+            [x.shape().rows(), n, units],
+            a,
+            Matrix::rows(pass.weight(self.kernel), units),
+            T::zero(),
+            y.as_mut_slice(),
+        );
+        let bias = if self.use_bias { pass.weight(self.bias) } else { &[] };
+        if pass.training && activation.needs_input() {
+            rows::add_bias(y.as_mut_slice(), bias);
+            slot.tensor(0, y.shape()).copy_from(y);
+            parallel::rows(y.as_mut_slice(), units, units * activation.work(), |_, y| activation.forward(y, units));
+        } else {
+            parallel::rows(y.as_mut_slice(), units, units * (1 + activation.work()), |_, y| {
+                rows::add_bias(y, bias);
+                activation.forward(y, units);
+            });
+        }
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let (rows, n, units) = (x.shape().rows(), x.shape().last(), self.units);
+        // dz = dy · f'(z), in place of dy
+        let activation = self.applied(pass);
+        let z: &[T] = if activation.needs_input() { slot.tensors[0].as_slice() } else { &[] };
+        parallel::rows(dy.as_mut_slice(), units, units * activation.work(), |first, dz| {
+            let part = first * units..first * units + dz.len();
+            activation.backward(z.get(part.clone()).unwrap_or(&[]), &y.as_slice()[part], dz, units);
+        });
+        let dz = dy.as_slice();
+        // dW += xᵀ · dz
+        if pass.wants(self.kernel) {
+            let a = Matrix::transposed(x.as_slice(), n);
+            gemm([n, rows, units], a, Matrix::rows(dz, units), T::one(), pass.gradient(self.kernel));
+        }
+        // db += Σ rows of dz
+        if self.use_bias && pass.wants(self.bias) {
+            rows::sum_rows(dz, pass.gradient(self.bias));
+        }
+        // dx = dz · Wᵀ
+        if let Some(dx) = dx {
+            let w = Matrix::transposed(pass.weight(self.kernel), units);
+            gemm([rows, units, n], Matrix::rows(dz, units), w, T::zero(), dx.as_mut_slice());
+        }
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Dense(self.clone())
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+
+    #[test]
+    fn hand_computed() {
+        let mut model = crate::Sequential::of([2]).add(Dense::new(2)).build(0).unwrap();
+        model.set_weight("dense/kernel", &[1.0f64, 2.0, 3.0, 4.0]).unwrap();
+        model.set_weight("dense/bias", &[10.0, 20.0]).unwrap();
+        let y = model.predict(&Tensor::from([[1.0, 1.0], [0.0, 2.0]])).unwrap();
+        assert_eq!(y.as_slice(), &[14.0, 26.0, 16.0, 28.0]);
+    }
+
+    #[test]
+    fn every_activation_and_rank() {
+        for activation in Activation::ALL {
+            gradcheck::check_layer(&Dense::new(3).activation(activation), [5]).unwrap();
+        }
+        gradcheck::check_layer(&Dense::new(7).activation(Activation::Gelu).use_bias(false), [3, 2]).unwrap();
+    }
+
+    #[test]
+    fn impossible_settings() {
+        let build = |d: Dense, shape: Shape| crate::Sequential::new(shape).add(d).build(0).unwrap_err().to_string();
+        assert_eq!(
+            build(Dense::new(0), Shape::from([3])),
+            "layer 0 (dense): Dense: units must be at least 1, got 0; pass the number of outputs"
+        );
+        assert!(build(Dense::new(usize::MAX), Shape::from([3])).contains("a shape that fits in memory"));
+        assert!(build(Dense::new(1), Shape::SCALAR).contains("Reshape([1])"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Deep learning in Rust: a Keras-style [`Sequential`] over layers whose gradients are written by hand, trained on the CPU.
+//!
+//! # Overview
+//!
+//! A model is a list of layers. `build` fixes the shapes and draws the weights, `compile` chooses optimizer, loss and
+//! metrics, `fit` trains, `evaluate` measures, `predict` computes:
+//!
+//! ```
+//! use gradus::prelude::*;
+//!
+//! let (x, y) = (Tensor::from([[0.0f32, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), Tensor::from([0.0, 1.0, 1.0, 0.0]));
+//! let mut model = Sequential::new([2])
+//!     .add(Dense::new(8).activation(Activation::Tanh))
+//!     .add(Dense::new(2).activation(Activation::Softmax))
+//!     .build(7)?;
+//! model.compile(Adam::default().learning_rate(0.05), CategoricalCrossentropy::default(), [Accuracy::default()])?;
+//! let history = model.fit(&x, &y, &Fit::default().epochs(100).batch_size(4).verbose(Verbose::Silent))?;
+//! assert_eq!(history.last("accuracy"), Some(1.0));
+//! assert_eq!(model.predict_classes(&x)?, [0, 1, 1, 0]);
+//! # Ok::<(), gradus::Error>(())
+//! ```
+//!
+//! # What holds everywhere
+//!
+//! - Shapes are `[samples, …]`; kernels are `[in, out]`, images `[height, width, channels]`, sequences `[time, features]`.
+//! - The same seed gives the same bits for any number of threads, and a row predicted alone equals that row in a batch.
+//! - What data, files or arguments can get wrong is an [`Error`] that says what was expected, what came and what to do.
+//! - Numbers are `f32` unless a type says otherwise; everything works in `f64` too ([`Sequential::of`]).
+//!
+//! # Your own parts
+//!
+//! [`Layer`], [`Loss`], [`Metric`], [`Optimizer`], [`Schedule`] and [`Initializer`](initializers::Initializer) are traits
+//! for you to implement; [`gradcheck`] compares hand-written gradients with finite differences.
+
+#![deny(missing_docs)]
+
+pub mod activations;
+mod error;
+pub mod gradcheck;
+pub mod initializers;
+#[doc(hidden)]
+pub mod kernels;
+mod layer;
+pub mod layers;
+pub mod losses;
+pub mod metrics;
+pub mod model;
+pub mod optimizers;
+mod params;
+pub mod prelude;
+pub mod schedules;
+mod tensor;
+
+/// Random numbers keyed by what they are for.
+pub mod random {
+    pub use crate::kernels::random::{Key, KeyedRng, Purpose};
+}
+
+pub use activations::Activation;
+pub use error::{Error, Result};
+pub use layer::{Builder, Layer, Pass, Slot};
+pub use losses::Loss;
+pub use metrics::Metric;
+pub use model::Sequential;
+pub use optimizers::Optimizer;
+pub use params::{ParamId, ParamSpec, Params};
+pub use schedules::Schedule;
+pub use tensor::{Float, MAX_RANK, Shape, Tensor};

@@ -1,0 +1,91 @@
+//! The part of samples that are classified rightly.
+
+use super::{Mean, Metric, rows};
+use crate::error::Result;
+use crate::losses;
+use crate::tensor::{Float, Shape, Tensor, argmax};
+
+/// The part of rows whose predicted class is the true one.
+///
+/// Which form is taken follows from the shapes, as with Keras's `"accuracy"`: several predictions a row compare the position
+/// of the largest with the class number or the one-hot row; one prediction a row counts as class 1 above 0.5.
+///
+/// Keras `Accuracy`, `BinaryAccuracy`, `CategoricalAccuracy`, `SparseCategoricalAccuracy`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mut accuracy = Accuracy::default();
+/// accuracy.update(&Tensor::from([[0.0f32, 1.0], [1.0, 0.0]]), &Tensor::from([[0.2, 0.8], [0.4, 0.6]]), None);
+/// assert_eq!(Metric::<f32>::result(&accuracy), 0.5);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accuracy {
+    mean: Mean,
+    threshold: f64,
+}
+
+impl Default for Accuracy {
+    fn default() -> Self {
+        Accuracy { mean: Mean::default(), threshold: 0.5 }
+    }
+}
+
+impl Accuracy {
+    /// The prediction above which a single output counts as class 1; 0.5 by default.
+    pub fn threshold(mut self, threshold: f64) -> Self {
+        self.threshold = threshold;
+        self
+    }
+}
+
+/// The class that a target row names: the number itself, or the position of the largest of several.
+pub(crate) fn true_class<T: Float>(y_true: &[T]) -> usize {
+    if y_true.len() == 1 { y_true[0].as_f64() as usize } else { argmax(y_true) }
+}
+
+impl<T: Float> Metric<T> for Accuracy {
+    fn name(&self) -> String {
+        "accuracy".into()
+    }
+
+    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        for (t, p, w) in rows(y_true, y_pred, weights) {
+            let right = if p.len() == 1 {
+                (p[0].as_f64() > self.threshold) == (t[0].as_f64() > 0.5)
+            } else {
+                argmax(p) == true_class(t)
+            };
+            self.mean.add(f64::from(right), w);
+        }
+    }
+
+    fn result(&self) -> f64 {
+        self.mean.result()
+    }
+
+    fn reset(&mut self) {
+        self.mean = Mean::default();
+    }
+
+    fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        losses::classes_or_rows("Accuracy", y_true, y_pred)
+    }
+
+    fn fresh(&self) -> Box<dyn Metric<T>> {
+        Box::new(Accuracy { mean: Mean::default(), ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binary_with_weights() {
+        let mut a = Accuracy::default();
+        a.update(&Tensor::from([1.0, 0.0, 1.0]), &Tensor::from([[0.9], [0.8], [0.5]]), Some(&[1.0, 2.0, 1.0]));
+        assert_eq!(Metric::<f64>::result(&a), 0.25);
+        Metric::<f64>::reset(&mut a);
+        assert_eq!(Metric::<f64>::result(&a), 0.0);
+    }
+}

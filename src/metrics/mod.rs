@@ -1,0 +1,129 @@
+//! Metrics: numbers that tell a person how good predictions are. Averages over samples, kept in f64.
+
+mod accuracy;
+
+use std::fmt::Debug;
+
+pub use accuracy::Accuracy;
+
+use crate::error::Result;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// A figure gathered over the batches of an epoch.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mut accuracy = Accuracy::default();
+/// accuracy.update(&Tensor::from_labels(&[1, 0]), &Tensor::from([[0.2f32, 0.8], [0.4, 0.6]]), None);
+/// assert_eq!(Metric::<f32>::result(&accuracy), 0.5);
+/// ```
+pub trait Metric<T: Float = f32>: Send + Sync + Debug {
+    /// The name in the history, such as `"accuracy"`.
+    fn name(&self) -> String;
+
+    /// Takes in a batch; weights, where there are any, are one a sample.
+    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>);
+
+    /// The figure over all batches since the last reset.
+    fn result(&self) -> f64;
+
+    /// Forgets all batches.
+    fn reset(&mut self);
+
+    /// Checks the shapes of targets against those of predictions, both with the batch axis. By default they must agree.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if they do not fit.
+    fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        crate::losses::same_shape("metric", y_true, y_pred)
+    }
+
+    /// The same metric, with nothing taken in.
+    fn fresh(&self) -> Box<dyn Metric<T>>;
+}
+
+/// What `compile` takes as metrics: `()` for none, an array or vector of one kind, a tuple of several kinds, or boxed ones.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::metrics::MetricSet;
+/// let two: Vec<Box<dyn Metric<f32>>> = (Accuracy::default(), Accuracy::default()).boxed();
+/// assert_eq!(two.len(), 2);
+/// ```
+pub trait MetricSet<T: Float> {
+    /// The metrics as a list.
+    fn boxed(self) -> Vec<Box<dyn Metric<T>>>;
+}
+
+impl<T: Float> MetricSet<T> for () {
+    fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
+        Vec::new()
+    }
+}
+
+impl<T: Float, M: Metric<T> + 'static, const N: usize> MetricSet<T> for [M; N] {
+    fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
+        self.into_iter().map(|m| Box::new(m) as Box<dyn Metric<T>>).collect()
+    }
+}
+
+impl<T: Float> MetricSet<T> for Vec<Box<dyn Metric<T>>> {
+    fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
+        self
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident)+) => {
+        impl<T: Float, $($name: Metric<T> + 'static),+> MetricSet<T> for ($($name,)+) {
+            #[allow(non_snake_case)]
+            fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
+                let ($($name,)+) = self;
+                vec![$(Box::new($name)),+]
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+
+/// A weighted mean that grows sample by sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub fn add(&mut self, value: f64, weight: f64) {
+        self.sum += value * weight;
+        self.weight += weight;
+    }
+
+    /// 0 where nothing was added.
+    pub fn result(&self) -> f64 {
+        if self.weight == 0.0 { 0.0 } else { self.sum / self.weight }
+    }
+}
+
+/// Rows of targets and predictions with their weight: one row for each along all axes but the last of y_pred.
+pub(crate) fn rows<'a, T: Float>(
+    y_true: &'a Tensor<T>,
+    y_pred: &'a Tensor<T>,
+    weights: Option<&'a [T]>,
+) -> impl Iterator<Item = (&'a [T], &'a [T], f64)> {
+    let width = if y_pred.shape().rank() < 2 { 1 } else { y_pred.shape().last().max(1) };
+    let n = y_pred.len() / width;
+    let target = (y_true.len() / n.max(1)).max(1);
+    y_true
+        .as_slice()
+        .chunks_exact(target)
+        .zip(y_pred.as_slice().chunks_exact(width))
+        .enumerate()
+        .map(move |(i, (t, p))| (t, p, weights.map_or(1.0, |w| w[i * w.len() / n].as_f64())))
+}

@@ -1,0 +1,13 @@
+//! `Sequential`: layers composed into a model that is built, compiled, trained and used as in Keras.
+
+mod fit;
+mod history;
+mod progress;
+mod sequential;
+mod summary;
+mod train;
+
+pub use fit::{Fit, Verbose};
+pub use history::{History, Scores};
+pub use sequential::Sequential;
+pub use summary::Summary;

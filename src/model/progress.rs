@@ -1,0 +1,129 @@
+//! What `fit` prints while it trains.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use super::fit::Verbose;
+use crate::metrics::Metric;
+use crate::tensor::Float;
+
+/// Prints a line an epoch, or draws a bar.
+pub(crate) struct Progress {
+    kind: Kind,
+    epochs: usize,
+    batches: usize,
+    started: Instant,
+}
+
+enum Kind {
+    Silent,
+    Lines,
+    #[cfg(feature = "progress")]
+    Bar(indicatif::ProgressBar),
+}
+
+impl Progress {
+    pub(crate) fn new(verbose: Verbose, epochs: usize, batches: usize) -> Self {
+        let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let kind = match verbose {
+            Verbose::Silent => Kind::Silent,
+            Verbose::Lines => Kind::Lines,
+            Verbose::Auto if !terminal => Kind::Lines,
+            Verbose::Auto | Verbose::Bar => Self::bar(batches),
+        };
+        Progress { kind, epochs, batches, started: Instant::now() }
+    }
+
+    #[cfg(feature = "progress")]
+    fn bar(batches: usize) -> Kind {
+        let style =
+            indicatif::ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {per_sec} eta {eta} - {msg}");
+        let bar = indicatif::ProgressBar::new(batches as u64);
+        Kind::Bar(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        })
+    }
+
+    #[cfg(not(feature = "progress"))]
+    fn bar(_: usize) -> Kind {
+        Kind::Lines
+    }
+
+    pub(crate) fn begin(&mut self, epoch: usize) {
+        self.started = Instant::now();
+        #[cfg(feature = "progress")]
+        if let Kind::Bar(bar) = &self.kind {
+            bar.reset();
+            bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
+        }
+        #[cfg(not(feature = "progress"))]
+        let _ = epoch;
+    }
+
+    pub(crate) fn step<T: Float>(&self, done: usize, loss: f64, metrics: &[Box<dyn Metric<T>>]) {
+        #[cfg(feature = "progress")]
+        if let Kind::Bar(bar) = &self.kind {
+            // The text is made anew only now and then: it costs more than a small step.
+            if done.is_multiple_of(16) || done == self.batches {
+                use std::fmt::Write;
+                let mut text = format!("loss: {loss:.4}");
+                for m in metrics {
+                    let _ = write!(text, " - {}: {:.4}", m.name(), m.result());
+                }
+                bar.set_message(text);
+                bar.set_position(done as u64);
+            }
+        }
+        #[cfg(not(feature = "progress"))]
+        let _ = (done, loss, metrics);
+    }
+
+    pub(crate) fn end(&self, epoch: usize, figures: &[(String, f64)]) {
+        let line = || {
+            let seconds = self.started.elapsed().as_secs_f64();
+            let each = seconds / self.batches.max(1) as f64;
+            let figures: Vec<_> = figures.iter().map(|(name, value)| format!("{name}: {value:.4}")).collect();
+            format!(
+                "epoch {}/{} - {} - {}/step - {}",
+                epoch + 1,
+                self.epochs,
+                duration(seconds),
+                duration(each),
+                figures.join(" - ")
+            )
+        };
+        match &self.kind {
+            Kind::Silent => {}
+            Kind::Lines => println!("{}", line()),
+            #[cfg(feature = "progress")]
+            Kind::Bar(bar) => {
+                bar.println(line());
+                if epoch + 1 == self.epochs {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    }
+}
+
+/// Seconds in the unit that suits them.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),
+        s => format!("{:.1} µs", s * 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration(2.5), "2.50 s");
+        assert_eq!(duration(0.0025), "2.50 ms");
+        assert_eq!(duration(2.5e-6), "2.5 µs");
+    }
+}

@@ -1,0 +1,253 @@
+//! The model: layers, weights and training state; build, compile, predict.
+
+use super::summary::Summary;
+use super::train::Training;
+use crate::error::{Error, Result};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::composite::Chain;
+use crate::losses::Loss;
+use crate::metrics::MetricSet;
+use crate::optimizers::Optimizer;
+use crate::params::{ParamId, Params};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// Rows that `predict` and `evaluate` compute together; enough to fill the machine, few enough to stay small in memory.
+pub(crate) const ROWS_TOGETHER: usize = 256;
+
+/// Layers one after the other, with their weights.
+///
+/// Made in three steps: [`new`](Self::new) and [`add`](Self::add), [`build`](Self::build), [`compile`](Self::compile);
+/// a model that only predicts needs no `compile`. Everything that reads the model takes `&self`, so that one model can
+/// serve many threads.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([4])
+///     .add(Dense::new(3).activation(Activation::Relu))
+///     .add(Dense::new(2).activation(Activation::Softmax))
+///     .build(42)?;
+/// let p = model.predict(&Tensor::zeros([5, 4]))?;
+/// assert_eq!(p.dims(), &[5, 2]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sequential<T: Float = f32> {
+    pub(crate) layers: Chain<T>,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) params: Params<T>,
+    pub(crate) seed: u64,
+    pub(crate) built: bool,
+    pub(crate) training: Option<Training<T>>,
+}
+
+impl Sequential<f32> {
+    /// A model of `f32` that takes samples of this shape (without the batch axis): `[10]`, `[28, 28, 1]`.
+    pub fn new(input: impl Into<Shape>) -> Self {
+        Sequential::of(input)
+    }
+}
+
+impl<T: Float> Sequential<T> {
+    /// A model of any element type: `Sequential::<f64>::of([10])`.
+    pub fn of(input: impl Into<Shape>) -> Self {
+        Sequential {
+            layers: Chain::default(),
+            input: input.into(),
+            output: Shape::SCALAR,
+            params: Params::new(),
+            seed: 0,
+            built: false,
+            training: None,
+        }
+    }
+
+    /// Appends a layer; the model has to be built again.
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(self, layer: impl Layer<T> + 'static) -> Self {
+        self.push(None, Box::new(layer))
+    }
+
+    /// Appends a layer under a name of your own, which its parameters and the summary carry.
+    pub fn add_named(self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+        self.push(Some(name.to_owned()), Box::new(layer))
+    }
+
+    /// Appends a layer that is already boxed.
+    pub fn add_boxed(self, layer: Box<dyn Layer<T>>) -> Self {
+        self.push(None, layer)
+    }
+
+    fn push(mut self, name: Option<String>, layer: Box<dyn Layer<T>>) -> Self {
+        self.layers.push(name, layer);
+        self.built = false;
+        self
+    }
+
+    /// Fixes the shapes of all layers and draws the initial weights; the same seed gives the same weights. The seed also
+    /// decides the order of samples and all noise in training.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] with the layer's position and name for a shape or setting that cannot work; [`Error::Config`] for a
+    /// model without layers.
+    pub fn build(mut self, seed: u64) -> Result<Self> {
+        if self.layers.entries().is_empty() {
+            let problem = "the model has no layers".to_owned();
+            return Err(Error::Config { op: "build", problem, hint: "add at least one with .add(...)".into() });
+        }
+        self.input.batched(1)?;
+        if self.input.checked_len("build")? == 0 {
+            let hint = "give every size at least 1; the batch axis is left out";
+            return Err(Error::shape("build", "an input with at least one value", self.input, hint));
+        }
+        let mut builder = Builder::new(seed);
+        self.output = self.layers.build(self.input, &mut builder)?;
+        self.params = builder.into_params();
+        self.seed = seed;
+        self.built = true;
+        self.training = None;
+        Ok(self)
+    }
+
+    /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
+    /// one kind or a tuple of several kinds.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::LossMismatch`] if the loss does not fit the last activation;
+    /// [`Error::Argument`] for a setting of the optimizer outside its range.
+    pub fn compile(
+        &mut self,
+        optimizer: impl Optimizer<T> + 'static,
+        loss: impl Loss<T> + 'static,
+        metrics: impl MetricSet<T>,
+    ) -> Result<()> {
+        self.check_built("compile")?;
+        let activation = self.layers.output_activation();
+        if let Some(activation) = activation {
+            loss.check_activation(activation, self.output.last())?;
+        }
+        optimizer.check()?;
+        optimizer.options().check(optimizer.name())?;
+        self.training =
+            Some(Training::new(Box::new(optimizer), Box::new(loss), metrics.boxed(), activation, &self.params));
+        Ok(())
+    }
+
+    /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
+    ///
+    /// A sample's output does not depend, to the bit, on the others in the call.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape. No samples give no
+    /// outputs.
+    pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
+        self.check_built("predict")?;
+        self.check_input("predict", x)?;
+        let n = x.samples();
+        let mut out = Tensor::zeros(self.output.with_batch(n));
+        let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
+        let mut start = 0;
+        while start < n {
+            let end = (start + ROWS_TOGETHER).min(n);
+            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut y);
+            let width = self.output.len();
+            out.as_mut_slice()[start * width..end * width].copy_from_slice(y.as_slice());
+            start = end;
+        }
+        Ok(out)
+    }
+
+    /// The inference pass over some rows of `x`, into `y`.
+    pub(crate) fn forward_rows(
+        &self,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        rows: std::ops::Range<usize>,
+        batch: &mut Tensor<T>,
+        y: &mut Tensor<T>,
+    ) {
+        let width = self.input.len();
+        batch.resize(self.input.with_batch(rows.len()));
+        batch.as_mut_slice().copy_from_slice(&x.as_slice()[rows.start * width..rows.end * width]);
+        y.resize(self.output.with_batch(rows.len()));
+        self.layers.forward(&mut Pass::inference(&self.params), slot, batch, y);
+    }
+
+    /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
+        let y = self.predict(x)?;
+        if self.output.last() == 1 {
+            return Ok(y.iter().map(|&p| usize::from(p > T::of(0.5))).collect());
+        }
+        Ok(y.argmax())
+    }
+
+    /// A table of layers, output shapes and parameters, to be printed.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self)
+    }
+
+    /// All weights.
+    pub fn params(&self) -> &Params<T> {
+        &self.params
+    }
+
+    /// All weights, to be changed in place.
+    pub fn params_mut(&mut self) -> &mut Params<T> {
+        &mut self.params
+    }
+
+    fn find(&self, name: &str) -> Result<ParamId> {
+        self.params.find(name).ok_or_else(|| {
+            let names: Vec<_> = self.params.specs().iter().map(|s| s.name.as_str()).collect();
+            Error::argument("weight", "name", format!("one of {}", names.join(", ")), name, "see model.summary()")
+        })
+    }
+
+    /// The values of a parameter by its path, such as `"dense/kernel"`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is no such parameter.
+    pub fn weight(&self, name: &str) -> Result<&[T]> {
+        Ok(self.params.get(self.find(name)?))
+    }
+
+    /// Overwrites a parameter by its path.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is no such parameter, [`Error::Shape`] if the number of values differs.
+    pub fn set_weight(&mut self, name: &str, values: &[T]) -> Result<()> {
+        let id = self.find(name)?;
+        self.params.set(id, values)
+    }
+
+    /// The shape of one input sample.
+    pub fn input_shape(&self) -> Shape {
+        self.input
+    }
+
+    /// The shape of one output sample; known after `build`.
+    pub fn output_shape(&self) -> Shape {
+        self.output
+    }
+
+    pub(crate) fn check_built(&self, op: &'static str) -> Result<()> {
+        if self.built { Ok(()) } else { Err(Error::NotBuilt { op }) }
+    }
+
+    pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
+        if x.shape().rank() > 0 && x.shape().sample() == self.input {
+            return Ok(());
+        }
+        let n = if x.shape().rank() == 0 { 1 } else { x.samples() };
+        let expected = format!("inputs of shape {}", self.input.with_batch(n));
+        let hint = match x.shape() == self.input {
+            true => "add the batch axis in front, x.reshape([1, …]), even for one sample".to_owned(),
+            false => format!("pass samples of shape {}, as given to Sequential::new", self.input),
+        };
+        Err(Error::shape(op, expected, x.shape(), hint))
+    }
+}

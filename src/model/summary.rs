@@ -1,0 +1,102 @@
+//! The table that `summary()` prints.
+
+use std::fmt;
+
+use super::sequential::Sequential;
+use crate::tensor::Float;
+
+/// Layers, output shapes, numbers of parameters and memory of a model, to be printed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    rows: Vec<[String; 3]>,
+    /// All parameters.
+    pub parameters: usize,
+    /// Parameters that training changes.
+    pub trainable: usize,
+    /// Bytes of the parameters.
+    pub bytes: usize,
+}
+
+impl Summary {
+    pub(crate) fn of<T: Float>(model: &Sequential<T>) -> Self {
+        let specs = model.params.specs();
+        let mut rows = vec![["input".to_owned(), batched(&model.input), "0".to_owned()]];
+        for entry in model.layers.entries() {
+            let count: usize = specs.get(entry.params.clone()).unwrap_or(&[]).iter().map(|s| s.range.len()).sum();
+            let name = if entry.name.is_empty() { "(not built)" } else { &entry.name };
+            rows.push([format!("{name} ({})", entry.layer.class()), batched(&entry.output), thousands(count)]);
+        }
+        let parameters = model.params.len();
+        let bytes = parameters * size_of::<T>();
+        Summary { rows, parameters, trainable: model.params.trainable_len(), bytes }
+    }
+}
+
+fn batched(shape: &crate::Shape) -> String {
+    let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(shape.dims().iter().map(usize::to_string)).collect();
+    format!("[{}]", sizes.join(", "))
+}
+
+/// 1234567 as "1,234,567".
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Bytes in the unit that suits them.
+fn memory(bytes: usize) -> String {
+    match bytes {
+        b if b >= 1 << 20 => format!("{:.2} MiB", b as f64 / f64::from(1 << 20)),
+        b if b >= 1 << 10 => format!("{:.2} KiB", b as f64 / 1024.0),
+        b => format!("{b} B"),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["layer".to_owned(), "output".to_owned(), "parameters".to_owned()];
+        let width =
+            |c: usize| std::iter::once(&head).chain(&self.rows).map(|r| r[c].chars().count()).max().unwrap_or(0);
+        let [a, b, c] = [width(0), width(1), width(2)];
+        let rule = "─".repeat(a + b + c + 4);
+        writeln!(f, "{:a$}  {:b$}  {:>c$}", head[0], head[1], head[2])?;
+        writeln!(f, "{rule}")?;
+        for [name, shape, count] in &self.rows {
+            writeln!(f, "{name:a$}  {shape:b$}  {count:>c$}")?;
+        }
+        writeln!(f, "{rule}")?;
+        let frozen = self.parameters - self.trainable;
+        write!(f, "parameters: {} ({})", thousands(self.parameters), memory(self.bytes))?;
+        write!(f, ", trainable: {}, not trainable: {}", thousands(self.trainable), thousands(frozen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    #[test]
+    fn table() {
+        let model = Sequential::new([64])
+            .add(Dense::new(128).activation(Activation::Relu))
+            .add_named("head", Dense::new(10))
+            .build(0)
+            .unwrap();
+        let expected = "\
+layer          output    parameters
+───────────────────────────────────
+input          [n, 64]            0
+dense (Dense)  [n, 128]       8,320
+head (Dense)   [n, 10]        1,290
+───────────────────────────────────
+parameters: 9,610 (37.54 KiB), trainable: 9,610, not trainable: 0";
+        assert_eq!(model.summary().to_string(), expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! Optimizers: how weights follow from gradients.
+//!
+//! An optimizer is configuration; its moments live in [`OptimizerState`], one flat buffer each with the layout of the
+//! weights. [`OptimizerState::step`] clips, decays, updates and averages in one pass over the buffers, in parts that stay in
+//! the first-level cache.
+
+mod adam;
+mod options;
+mod sgd;
+mod state;
+
+use std::fmt::Debug;
+
+pub use adam::Adam;
+pub use options::{Clip, OptimizerOptions, Options};
+pub use sgd::Sgd;
+pub use state::OptimizerState;
+
+use crate::tensor::{Float, Shape};
+
+/// Numbers that an optimizer computes once a step and uses for every weight.
+pub type Coefficients = [f64; 6];
+
+/// The moments of a run of weights, at most three; those not used are empty.
+pub type Moments<'a, T> = [&'a mut [T]; 3];
+
+/// A rule that turns gradients into new weights.
+///
+/// Element-wise rules see runs of any length; a rule that must see each parameter whole says so with
+/// [`whole_parameters`](Self::whole_parameters).
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::optimizers::{Coefficients, Moments, Options};
+///
+/// /// w −= lr·sign(g)
+/// #[derive(Debug, Default)]
+/// struct SignSgd {
+///     options: Options,
+/// }
+/// impl<T: Float> Optimizer<T> for SignSgd {
+///     fn name(&self) -> &'static str {
+///         "sign_sgd"
+///     }
+///     fn options(&self) -> &Options {
+///         &self.options
+///     }
+///     fn coefficients(&self, _t: u64, lr: f64, _scalars: &mut [f64]) -> Coefficients {
+///         [lr, 0.0, 0.0, 0.0, 0.0, 0.0]
+///     }
+///     fn update(&self, c: &Coefficients, _shape: gradus::Shape, w: &mut [T], g: &[T], _m: Moments<'_, T>) {
+///         for (w, g) in w.iter_mut().zip(g) {
+///             *w -= T::of(c[0]) * g.signum();
+///         }
+///     }
+/// }
+/// let mut model = Sequential::new([2]).add(Dense::new(1)).build(0)?;
+/// model.compile(SignSgd::default(), MeanSquaredError::default(), ())?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
+    /// Keras's name in snake case.
+    fn name(&self) -> &'static str;
+
+    /// Learning rate, clipping, decay and averaging, which work alike for every rule.
+    fn options(&self) -> &Options;
+
+    /// The value at which each moment begins; the list's length is the number of moments, at most three.
+    fn moments(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// The numbers kept from step to step beside the moments, at their start.
+    fn scalars(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for one outside its range.
+    fn check(&self) -> crate::Result<()> {
+        Ok(())
+    }
+
+    /// What is computed once for update number `t` (from 1) at learning rate `lr`.
+    fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients;
+
+    /// New weights from gradients, for one run of elements; `shape` is the parameter's where the rule asked for whole ones.
+    fn update(&self, c: &Coefficients, shape: Shape, w: &mut [T], g: &[T], m: Moments<'_, T>);
+
+    /// Whether `update` must see each parameter in one piece.
+    fn whole_parameters(&self) -> bool {
+        false
+    }
+}
+
+/// A setting that must lie in `[0, 1)`.
+pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -> crate::Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(crate::Error::argument(op, name, "at least 0 and below 1", value, "0.9 is usual"))
+}
+
+/// A setting that must be finite and not negative.
+pub(crate) fn check_not_negative(op: &'static str, name: &'static str, value: f64) -> crate::Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(crate::Error::argument(op, name, "finite and not negative", value, "leave it at its default"))
+}

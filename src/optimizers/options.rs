@@ -1,0 +1,143 @@
+//! What every optimizer can do beside its rule.
+
+use std::sync::Arc;
+
+use super::check_not_negative;
+use crate::error::{Error, Result};
+use crate::schedules::Schedule;
+
+/// How gradients are limited before the update.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Clip {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each element to ±limit (Keras `clipvalue`).
+    Value(f64),
+    /// Each parameter's gradient to this length at most (Keras `clipnorm`).
+    Norm(f64),
+    /// All gradients together to this length at most (Keras `global_clipnorm`).
+    GlobalNorm(f64),
+}
+
+/// Learning rate, clipping, weight decay and averaging of an optimizer; set through [`OptimizerOptions`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The learning rate at each step; 0.001 by default.
+    pub learning_rate: Arc<dyn Schedule>,
+    /// Limits on gradients; none by default.
+    pub clip: Clip,
+    /// Part of each weight, times the learning rate, taken away before each update; 0 by default.
+    pub weight_decay: f64,
+    /// Whether decay also applies to biases and scales; no by default.
+    pub decay_all: bool,
+    /// Momentum of the moving average of the weights, which replaces them at the end of `fit`; none by default.
+    pub ema_momentum: Option<f64>,
+    /// Steps after which the average replaces the weights during training; never by default.
+    pub ema_overwrite_frequency: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            learning_rate: Arc::new(1e-3),
+            clip: Clip::None,
+            weight_decay: 0.0,
+            decay_all: false,
+            ema_momentum: None,
+            ema_overwrite_frequency: None,
+        }
+    }
+}
+
+impl Options {
+    /// Options with another learning rate.
+    pub fn with_learning_rate(rate: f64) -> Self {
+        Options { learning_rate: Arc::new(rate), ..Options::default() }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one outside its range.
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        check_not_negative(op, "learning_rate", self.learning_rate.at(0))?;
+        check_not_negative(op, "weight_decay", self.weight_decay)?;
+        let limit = match self.clip {
+            Clip::None => 1.0,
+            Clip::Value(v) | Clip::Norm(v) | Clip::GlobalNorm(v) => v,
+        };
+        if !(limit > 0.0 && limit.is_finite()) {
+            return Err(Error::argument(op, "clip", "above 0 and finite", limit, "1.0 is usual"));
+        }
+        if self.ema_overwrite_frequency == Some(0) {
+            return Err(Error::argument(op, "ema_overwrite_frequency", "at least 1", 0, "leave it out for never"));
+        }
+        match self.ema_momentum {
+            Some(m) if !(0.0..=1.0).contains(&m) => {
+                Err(Error::argument(op, "ema_momentum", "from 0 to 1", m, "0.99 is usual"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Settings that every optimizer of this crate takes.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let optimizer = Adam::default().learning_rate(3e-4).weight_decay(0.01).global_clipnorm(1.0);
+/// # let _ = optimizer;
+/// ```
+pub trait OptimizerOptions: Sized {
+    /// The options to be changed.
+    fn options_mut(&mut self) -> &mut Options;
+
+    /// The learning rate: a number, or a [`Schedule`].
+    fn learning_rate(mut self, rate: impl Schedule + 'static) -> Self {
+        self.options_mut().learning_rate = Arc::new(rate);
+        self
+    }
+
+    /// Limits each element of the gradients to ±limit.
+    fn clipvalue(mut self, limit: f64) -> Self {
+        self.options_mut().clip = Clip::Value(limit);
+        self
+    }
+
+    /// Limits each parameter's gradient to a length (L2 norm).
+    fn clipnorm(mut self, limit: f64) -> Self {
+        self.options_mut().clip = Clip::Norm(limit);
+        self
+    }
+
+    /// Limits all gradients together to a length (L2 norm).
+    fn global_clipnorm(mut self, limit: f64) -> Self {
+        self.options_mut().clip = Clip::GlobalNorm(limit);
+        self
+    }
+
+    /// Takes `decay`·learning rate of each kernel away before each update (decoupled, as in AdamW).
+    fn weight_decay(mut self, decay: f64) -> Self {
+        self.options_mut().weight_decay = decay;
+        self
+    }
+
+    /// Lets weight decay apply to biases and scales too.
+    fn decay_all(mut self, all: bool) -> Self {
+        self.options_mut().decay_all = all;
+        self
+    }
+
+    /// Keeps a moving average of the weights, average = m·average + (1 − m)·weight, which replaces them at the end of `fit`.
+    fn ema(mut self, momentum: f64) -> Self {
+        self.options_mut().ema_momentum = Some(momentum);
+        self
+    }
+
+    /// Replaces the weights by their average every `steps` steps as well.
+    fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
+        self.options_mut().ema_overwrite_frequency = Some(steps);
+        self
+    }
+}

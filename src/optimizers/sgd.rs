@@ -1,0 +1,83 @@
+//! Stochastic gradient descent.
+
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction};
+use crate::tensor::{Float, Shape};
+
+/// w −= lr·g; with momentum μ: v = μ·v − lr·g, w += v; with Nesterov: w += μ·v − lr·g.
+///
+/// Defaults: learning rate 0.01, no momentum. Keras and PyTorch `SGD` (PyTorch scales v by the current learning rate
+/// instead). Sutskever et al.: "On the importance of initialization and momentum in deep learning", 2013.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let optimizer = Sgd::default().learning_rate(0.1).momentum(0.9).nesterov(true);
+/// # let _ = optimizer;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    options: Options,
+    momentum: f64,
+    nesterov: bool,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Sgd { options: Options::with_learning_rate(0.01), momentum: 0.0, nesterov: false }
+    }
+}
+
+impl Sgd {
+    /// Part of the last change that is kept, in [0, 1); 0 by default.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Whether the gradient is applied as if after the momentum's move; no by default.
+    pub fn nesterov(mut self, nesterov: bool) -> Self {
+        self.nesterov = nesterov;
+        self
+    }
+}
+
+impl OptimizerOptions for Sgd {
+    fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+}
+
+impl<T: Float> Optimizer<T> for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn moments(&self) -> Vec<f64> {
+        vec![0.0; usize::from(self.momentum != 0.0)]
+    }
+
+    fn check(&self) -> crate::Result<()> {
+        check_fraction("Sgd", "momentum", self.momentum)
+    }
+
+    fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
+        [lr, self.momentum, 0.0, 0.0, 0.0, 0.0]
+    }
+
+    fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [v, ..]: Moments<'_, T>) {
+        let [lr, momentum] = [T::of(c[0]), T::of(c[1])];
+        if self.momentum == 0.0 {
+            for (w, &g) in w.iter_mut().zip(g) {
+                *w -= lr * g;
+            }
+            return;
+        }
+        for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+            *v = momentum * *v - lr * g;
+            *w += if self.nesterov { momentum * *v - lr * g } else { *v };
+        }
+    }
+}

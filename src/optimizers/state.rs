@@ -1,0 +1,211 @@
+//! What an optimizer remembers, and the pass over all weights that applies it.
+
+use std::ops::Range;
+
+use super::{Clip, Coefficients, Moments, Optimizer};
+use crate::kernels::{parallel, rows};
+use crate::params::Params;
+use crate::tensor::{Float, Shape};
+
+/// Elements of a part that clipping, decay, update and averaging pass over together: weights, gradients and three moments of
+/// f64 stay within 40 KiB.
+const PART: usize = 1024;
+
+/// The moments of an optimizer and the number of steps taken.
+#[derive(Clone, Debug, Default)]
+pub struct OptimizerState<T = f32> {
+    /// Updates so far.
+    pub step: u64,
+    /// One buffer a moment, laid out as the weights.
+    pub moments: Vec<Vec<T>>,
+    /// Numbers kept beside the moments.
+    pub scalars: Vec<f64>,
+    /// The moving average of the weights; empty unless asked for.
+    pub average: Vec<T>,
+    segments: Vec<Segment>,
+}
+
+/// A run of weights that are treated alike.
+#[derive(Clone, Debug)]
+struct Segment {
+    range: Range<usize>,
+    shape: Shape,
+    decays: bool,
+}
+
+/// What one step does to every run.
+struct Step<'a, T: Float> {
+    optimizer: &'a dyn Optimizer<T>,
+    coefficients: Coefficients,
+    shape: Shape,
+    decay: T,
+    scale: T,
+    limit: Option<T>,
+    ema: Option<T>,
+}
+
+impl<T: Float> OptimizerState<T> {
+    /// The state before the first step.
+    pub fn new(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> Self {
+        let options = optimizer.options();
+        let by_parameter = optimizer.whole_parameters() || matches!(options.clip, Clip::Norm(_));
+        let mut segments: Vec<Segment> = Vec::new();
+        for spec in params.specs().iter().filter(|s| s.trainable) {
+            let decays = options.weight_decay != 0.0 && (spec.decays || options.decay_all);
+            match segments.last_mut() {
+                Some(last) if !by_parameter && last.decays == decays && last.range.end == spec.range.start => {
+                    last.range.end = spec.range.end;
+                }
+                _ => segments.push(Segment { range: spec.range.clone(), shape: spec.shape, decays }),
+            }
+        }
+        OptimizerState {
+            step: 0,
+            moments: optimizer.moments().into_iter().map(|v| vec![T::of(v); params.len()]).collect(),
+            scalars: optimizer.scalars(),
+            average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
+            segments,
+        }
+    }
+
+    /// One update of all trainable weights; the gradients are zero afterwards, ready to be added to.
+    ///
+    /// Returns whether all gradients were finite; where they were not, nothing of their part is changed.
+    pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
+        let options = optimizer.options();
+        let rate = options.learning_rate.at(self.step);
+        let coefficients = optimizer.coefficients(self.step + 1, rate, &mut self.scalars);
+        let global = match options.clip {
+            Clip::GlobalNorm(limit) => {
+                shrink(self.segments.iter().map(|s| norm2(&gradients[s.range.clone()])).sum(), limit)
+            }
+            _ => 1.0,
+        };
+        let ema = options.ema_momentum.map(|m| T::of(if self.step == 0 { 0.0 } else { m }));
+        let whole = optimizer.whole_parameters();
+        let mut finite = true;
+        for segment in &self.segments {
+            let range = segment.range.clone();
+            let g = &mut gradients[range.clone()];
+            let scale = match options.clip {
+                Clip::Norm(limit) => shrink(norm2(g), limit),
+                _ => global,
+            };
+            let step = Step {
+                optimizer,
+                coefficients,
+                shape: segment.shape,
+                decay: if segment.decays { T::of(1.0 - options.weight_decay * rate) } else { T::one() },
+                scale: T::of(scale),
+                limit: if let Clip::Value(limit) = options.clip { Some(T::of(limit)) } else { None },
+                ema,
+            };
+            let mut moments: Moments<'_, T> = Default::default();
+            for (slot, buffer) in moments.iter_mut().zip(&mut self.moments) {
+                *slot = &mut buffer[range.clone()];
+            }
+            let average: &mut [T] = if ema.is_some() { &mut self.average[range.clone()] } else { &mut [] };
+            let w = &mut params.values_mut()[range];
+            let run = Run { w, g, moments, average };
+            let parts = if whole { 1 } else { parallel::parts(run.w.len(), 4) };
+            finite &= run.apply(&step, parts, if whole { usize::MAX } else { PART });
+        }
+        self.step += 1;
+        if options.ema_overwrite_frequency.is_some_and(|n| self.step.is_multiple_of(n)) {
+            self.use_average(params);
+        }
+        finite
+    }
+
+    /// Replaces the trainable weights by their average, where one is kept.
+    pub fn use_average(&self, params: &mut Params<T>) {
+        if self.average.is_empty() {
+            return;
+        }
+        for segment in &self.segments {
+            params.values_mut()[segment.range.clone()].copy_from_slice(&self.average[segment.range.clone()]);
+        }
+    }
+}
+
+/// Equal stretches of all buffers.
+struct Run<'a, T> {
+    w: &'a mut [T],
+    g: &'a mut [T],
+    moments: Moments<'a, T>,
+    average: &'a mut [T],
+}
+
+impl<T: Float> Run<'_, T> {
+    fn split_at(self, n: usize) -> (Self, Self) {
+        let (w, w2) = self.w.split_at_mut(n);
+        let (g, g2) = self.g.split_at_mut(n);
+        let [(a, a2), (b, b2), (c, c2)] = self.moments.map(|m| {
+            let at = n.min(m.len());
+            m.split_at_mut(at)
+        });
+        let at = n.min(self.average.len());
+        let (average, average2) = self.average.split_at_mut(at);
+        (Run { w, g, moments: [a, b, c], average }, Run { w: w2, g: g2, moments: [a2, b2, c2], average: average2 })
+    }
+
+    fn apply(self, step: &Step<'_, T>, parts: usize, part: usize) -> bool {
+        if parts > 1 {
+            let at = self.w.len() * (parts / 2) / parts;
+            let (left, right) = self.split_at(at);
+            let (mut a, mut b) = (true, true);
+            parallel::join(|| a = left.apply(step, parts / 2, part), || b = right.apply(step, parts - parts / 2, part));
+            return a && b;
+        }
+        let (mut rest, mut finite) = (self, true);
+        while rest.w.len() > part {
+            let (head, tail) = rest.split_at(part);
+            finite &= head.update(step);
+            rest = tail;
+        }
+        finite & rest.update(step)
+    }
+
+    fn update(self, step: &Step<'_, T>) -> bool {
+        let Run { w, g, moments, average } = self;
+        // The sum of squares is finite unless an element is not, or the squares overflow.
+        if !rows::dot(g, g).is_finite() && g.iter().any(|v| !v.is_finite()) {
+            g.fill(T::zero());
+            return false;
+        }
+        if step.scale != T::one() {
+            g.iter_mut().for_each(|v| *v *= step.scale);
+        }
+        if let Some(limit) = step.limit {
+            g.iter_mut().for_each(|v| *v = v.max(-limit).min(limit));
+        }
+        if step.decay != T::one() {
+            w.iter_mut().for_each(|v| *v *= step.decay);
+        }
+        step.optimizer.update(&step.coefficients, step.shape, w, g, moments);
+        if let Some(m) = step.ema {
+            for (a, w) in average.iter_mut().zip(&*w) {
+                *a = m * *a + (T::one() - m) * *w;
+            }
+        }
+        g.fill(T::zero());
+        true
+    }
+}
+
+/// Σ g² in f64, in an order that depends on the length only.
+fn norm2<T: Float>(g: &[T]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for chunk in g.chunks(8) {
+        for (s, v) in lanes.iter_mut().zip(chunk) {
+            *s += v.as_f64() * v.as_f64();
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// The factor that brings a squared length down to a limit.
+fn shrink(norm2: f64, limit: f64) -> f64 {
+    let norm = norm2.sqrt();
+    if norm > limit { limit / norm } else { 1.0 }
+}

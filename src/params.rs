@@ -1,0 +1,148 @@
+//! All weights of a model in one flat buffer.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape};
+
+/// Which parameter of a [`Params`]: a position in its list, handed out by [`Builder`](crate::Builder).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParamId(pub(crate) u32);
+
+impl Default for ParamId {
+    /// No parameter: the value before `build`.
+    fn default() -> Self {
+        ParamId(u32::MAX)
+    }
+}
+
+/// What is known of one parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamSpec {
+    /// Path such as `"dense_1/kernel"`, unique in the model.
+    pub name: String,
+    /// The shape, as Keras lays it out.
+    pub shape: Shape,
+    /// Where it stands in the flat buffers of values, gradients and moments.
+    pub range: Range<usize>,
+    /// Whether an optimizer changes it.
+    pub trainable: bool,
+    /// Whether weight decay applies: yes for kernels, no for biases and normalisation scales.
+    pub decays: bool,
+}
+
+/// All weights of a model, one after the other in one buffer; gradients and optimizer moments have the same layout.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params<T = f32> {
+    values: Vec<T>,
+    specs: Vec<ParamSpec>,
+}
+
+impl<T: Float> Params<T> {
+    /// No parameters.
+    pub fn new() -> Self {
+        Params { values: Vec::new(), specs: Vec::new() }
+    }
+
+    /// Adds a parameter with these values and returns its id.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of values is not the shape's, [`Error::Argument`] if the name is taken.
+    pub fn push(&mut self, name: &str, shape: Shape, values: &[T], trainable: bool, decays: bool) -> Result<ParamId> {
+        if values.len() != shape.checked_len("Params::push")? {
+            let expected = format!("{} values for {name} {shape}", shape.len());
+            return Err(Error::shape("Params::push", expected, values.len(), "pass the shape's number of values"));
+        }
+        if self.find(name).is_some() {
+            return Err(Error::argument("Params::push", "name", "unique", name, "give the layer another name"));
+        }
+        let range = self.values.len()..self.values.len() + values.len();
+        self.values.extend_from_slice(values);
+        self.specs.push(ParamSpec { name: name.to_owned(), shape, range, trainable, decays });
+        Ok(ParamId((self.specs.len() - 1) as u32))
+    }
+
+    /// The id of the parameter with this path.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        self.specs.iter().position(|s| s.name == name).map(|i| ParamId(i as u32))
+    }
+
+    /// What is known of a parameter.
+    pub fn spec(&self, id: ParamId) -> &ParamSpec {
+        &self.specs[id.0 as usize]
+    }
+
+    /// All parameters in the order of their layers.
+    pub fn specs(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    /// The values of one parameter, row-major.
+    #[inline]
+    pub fn get(&self, id: ParamId) -> &[T] {
+        &self.values[self.specs[id.0 as usize].range.clone()]
+    }
+
+    /// The values of one parameter, to be changed in place.
+    pub fn get_mut(&mut self, id: ParamId) -> &mut [T] {
+        &mut self.values[self.specs[id.0 as usize].range.clone()]
+    }
+
+    /// Overwrites one parameter.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of values differs.
+    pub fn set(&mut self, id: ParamId, values: &[T]) -> Result<()> {
+        let ParamSpec { name, shape, range, .. } = &self.specs[id.0 as usize];
+        if values.len() != range.len() {
+            let expected = format!("{} values for {name} {shape}", range.len());
+            return Err(Error::shape("Params::set", expected, values.len(), "pass the shape's number of values"));
+        }
+        self.values[range.clone()].copy_from_slice(values);
+        Ok(())
+    }
+
+    /// All values, parameter after parameter.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All values, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The number of values that training changes.
+    pub fn trainable_len(&self) -> usize {
+        self.specs.iter().filter(|s| s.trainable).map(|s| s.range.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flat_buffer() {
+        let mut p = Params::<f64>::new();
+        let a = p.push("a", Shape::from([2, 2]), &[1.0; 4], true, true).unwrap();
+        let b = p.push("b", Shape::from([3]), &[2.0; 3], false, false).unwrap();
+        assert_eq!(p.spec(b).range, 4..7);
+        assert_eq!(p.find("a"), Some(a));
+        assert_eq!((p.len(), p.trainable_len()), (7, 4));
+        p.set(b, &[5.0, 6.0, 7.0]).unwrap();
+        assert_eq!(p.values()[4..], [5.0, 6.0, 7.0]);
+        assert!(p.set(a, &[0.0]).is_err());
+        assert!(p.push("a", Shape::from([1]), &[0.0], true, true).is_err());
+    }
+}

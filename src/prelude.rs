@@ -1,0 +1,13 @@
+//! What most programs need: `use gradus::prelude::*;`.
+
+pub use crate::activations::Activation;
+pub use crate::error::Error;
+pub use crate::initializers::Init;
+pub use crate::layer::Layer;
+pub use crate::layers::*;
+pub use crate::losses::*;
+pub use crate::metrics::*;
+pub use crate::model::{Fit, History, Scores, Sequential, Verbose};
+pub use crate::optimizers::*;
+pub use crate::schedules::*;
+pub use crate::tensor::{Float, Tensor};

@@ -1,0 +1,105 @@
+//! The element types: `f32` and `f64`.
+
+use std::fmt::{Debug, Display, LowerExp};
+use std::iter::Sum;
+use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// An element type of tensors: `f32` (the default everywhere) or `f64`.
+///
+/// The only place that knows both; everything else is written once for `T: Float`.
+pub trait Float:
+    num_traits::Float
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + Sum
+    + Default
+    + Debug
+    + Display
+    + LowerExp
+    + Send
+    + Sync
+    + sealed::Sealed
+    + 'static
+{
+    /// `"f32"` or `"f64"`.
+    const NAME: &'static str;
+
+    /// The nearest value to an `f64`.
+    fn of(value: f64) -> Self;
+
+    /// The value as `f64`, exactly.
+    fn as_f64(self) -> f64;
+
+    /// The complementary Gauss error function, 1 − erf.
+    fn erfc(self) -> Self;
+
+    /// C = A·B + beta·C with strides in elements (m×k times k×n), on the calling thread.
+    ///
+    /// # Safety
+    /// Every element that the sizes and strides address must lie in its allocation, and `c` must not overlap `a` or `b`.
+    #[doc(hidden)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn gemm(
+        m: usize,
+        k: usize,
+        n: usize,
+        a: *const Self,
+        a_strides: [isize; 2],
+        b: *const Self,
+        b_strides: [isize; 2],
+        beta: Self,
+        c: *mut Self,
+        c_strides: [isize; 2],
+    );
+}
+
+macro_rules! float {
+    ($t:ident, $gemm:ident, $erfc:ident) => {
+        impl Float for $t {
+            const NAME: &'static str = stringify!($t);
+
+            #[inline(always)]
+            fn of(value: f64) -> Self {
+                value as $t
+            }
+
+            #[inline(always)]
+            fn as_f64(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn erfc(self) -> Self {
+                libm::$erfc(self)
+            }
+
+            #[inline]
+            unsafe fn gemm(
+                m: usize,
+                k: usize,
+                n: usize,
+                a: *const Self,
+                [rsa, csa]: [isize; 2],
+                b: *const Self,
+                [rsb, csb]: [isize; 2],
+                beta: Self,
+                c: *mut Self,
+                [rsc, csc]: [isize; 2],
+            ) {
+                // SAFETY: the caller's promise is the callee's.
+                unsafe { matrixmultiply::$gemm(m, k, n, 1.0, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc) }
+            }
+        }
+    };
+}
+
+float!(f32, sgemm, erfcf);
+float!(f64, dgemm, erfc);
