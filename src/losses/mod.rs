@@ -114,6 +114,48 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     }
 }
 
+/// A loss chosen at run time.
+impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        (**self).value(y_true, y_pred)
+    }
+
+    fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        (**self).gradient(y_true, y_pred, scale, dy);
+    }
+
+    fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        (**self).check(y_true, y_pred)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
+        (**self).check_targets(y_true, width)
+    }
+
+    fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
+        (**self).check_activation(activation, width)
+    }
+
+    fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
+        (**self).with_logits(activation)
+    }
+
+    fn batch(
+        &self,
+        y_true: &Tensor<T>,
+        y_pred: &Tensor<T>,
+        weights: Option<&[T]>,
+        divisor: usize,
+        dy: Option<&mut Tensor<T>>,
+    ) -> f64 {
+        (**self).batch(y_true, y_pred, weights, divisor, dy)
+    }
+}
+
 /// Targets and predictions of one shape, where `[n]` and `[n, 1]` count as equal.
 pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
     let column = y_pred.last() == 1 && y_true.rank() + 1 == y_pred.rank() && y_true.len() == y_pred.len();

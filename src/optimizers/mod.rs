@@ -123,3 +123,42 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         shape.len()
     }
 }
+
+/// A rule chosen at run time.
+impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn options(&self) -> &Options {
+        (**self).options()
+    }
+
+    fn moments(&self) -> Vec<f64> {
+        (**self).moments()
+    }
+
+    fn scalars(&self) -> Vec<f64> {
+        (**self).scalars()
+    }
+
+    fn check(&self) -> crate::Result<()> {
+        (**self).check()
+    }
+
+    fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients {
+        (**self).coefficients(t, lr, scalars)
+    }
+
+    fn update(&self, c: &Coefficients, shape: Shape, w: &mut [T], g: &[T], m: Moments<'_, T>) {
+        (**self).update(c, shape, w, g, m);
+    }
+
+    fn whole_parameters(&self) -> bool {
+        (**self).whole_parameters()
+    }
+
+    fn moment_len(&self, moment: usize, shape: Shape) -> usize {
+        (**self).moment_len(moment, shape)
+    }
+}
