@@ -61,8 +61,8 @@ impl<T: Float> Optimizer<T> for Adam {
 
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let Betas { beta_1, beta_2, epsilon } = self.betas;
-        let t = t as f64;
-        let alpha = lr * (1.0 - beta_2.powf(t)).sqrt() / (1.0 - beta_1.powf(t));
+        let [power_1, power_2] = self.betas.powers(t);
+        let alpha = lr * (1.0 - power_2).sqrt() / (1.0 - power_1);
         [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon, 0.0, 0.0]
     }
 
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn rule() {
-        // m = g/10, v = g²/1000: w −= lr·√0.001/0.1 · 0.1g/(√0.001·|g| + ε)
-        let w = first_step(&Adam::default(), &[1.0, -2.0], &[0.5, -0.1]);
-        let root = 0.001f64.sqrt();
-        close(w[0], 1.0 - 0.001 * root * 0.5 / (root * 0.5 + 1e-7));
-        close(w[1], -2.0 + 0.001 * root * 0.1 / (root * 0.1 + 1e-7));
+        // With betas that single precision holds, m = g/2, v = g²/4: w −= lr·√¼/½ · ½g/(½|g| + ε)
+        let rule = Adam::default().beta_1(0.5).beta_2(0.75);
+        let w = first_step(&rule, &[1.0, -2.0], &[0.5, -0.1]);
+        close(w[0], 1.0 - 0.001 * 0.25 / (0.25 + 1e-7));
+        close(w[1], -2.0 + 0.001 * 0.05 / (0.05 + 1e-7));
         check_rule(&Adam::default().learning_rate(0.05));
         check_rule(&Adam::default().learning_rate(0.05).amsgrad(true));
     }

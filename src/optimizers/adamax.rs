@@ -52,7 +52,7 @@ impl<T: Float> Optimizer<T> for Adamax {
 
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let Betas { beta_1, beta_2, epsilon } = self.betas;
-        [lr / (1.0 - beta_1.powf(t as f64)), 1.0 - beta_1, beta_2, epsilon, 0.0, 0.0]
+        [lr / (1.0 - self.betas.powers(t)[0]), 1.0 - beta_1, beta_2, epsilon, 0.0, 0.0]
     }
 
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [m, u, _]: Moments<'_, T>) {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn rule() {
         // m/(1 − β₁) = g and u = |g|: a step of lr.
-        let w = first_step(&Adamax::default(), &[1.0, -2.0], &[0.5, -0.1]);
+        let w = first_step(&Adamax::default().beta_1(0.5), &[1.0, -2.0], &[0.5, -0.1]);
         close(w[0], 1.0 - 0.001 * 0.5 / (0.5 + 1e-7));
         close(w[1], -2.0 + 0.001 * 0.1 / (0.1 + 1e-7));
         check_rule(&Adamax::default().learning_rate(0.05));

@@ -21,11 +21,22 @@ impl Default for Betas {
 }
 
 impl Betas {
+    /// β₁ᵗ and β₂ᵗ. Keras takes them of the betas in single precision, which at β₂ 0.999 shows in the sixth digit of the
+    /// first steps; so do we, in order to give its numbers.
+    pub(crate) fn powers(&self, t: u64) -> [f64; 2] {
+        [self.beta_1, self.beta_2].map(|beta| single(beta).powf(t as f64))
+    }
+
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {
         check_fraction(op, "beta_1", self.beta_1)?;
         check_fraction(op, "beta_2", self.beta_2)?;
         check_not_negative(op, "epsilon", self.epsilon)
     }
+}
+
+/// A number as single precision holds it.
+pub(crate) fn single(value: f64) -> f64 {
+    f64::from(value as f32)
 }
 
 /// Settings of [`Adam`](super::Adam), [`AdamW`](super::AdamW), [`Adamax`](super::Adamax) and [`Nadam`](super::Nadam).

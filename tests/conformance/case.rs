@@ -91,6 +91,11 @@ impl Config {
         self.take(name, "a number", Value::as_f64)
     }
 
+    /// A number that Keras on TensorFlow holds in single precision even where all tensors are float64.
+    pub fn single(&mut self, name: &str) -> Result<Option<f64>, String> {
+        Ok(self.number(name)?.map(|v| f64::from(v as f32)))
+    }
+
     pub fn size(&mut self, name: &str) -> Result<Option<u64>, String> {
         // Keras writes some counts as 10.0.
         let whole =

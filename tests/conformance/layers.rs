@@ -85,7 +85,7 @@ fn config(layer: impl Layer<f64>) -> LayerConfig {
 pub fn activation(name: &str, c: &mut Config) -> Result<Activation, String> {
     Ok(match name {
         "gelu" if c.flag("approximate")? == Some(true) => Activation::GeluTanh,
-        "leaky_relu" => Activation::LeakyRelu(c.number("negative_slope")?.unwrap_or(0.2)),
+        "leaky_relu" => Activation::LeakyRelu(c.single("negative_slope")?.unwrap_or(0.2f32.into())),
         "elu" => Activation::Elu(c.number("alpha")?.unwrap_or(1.0)),
         "celu" => Activation::Celu(c.number("alpha")?.unwrap_or(1.0)),
         name => name.parse().map_err(|e: Error| e.to_string())?,

@@ -58,12 +58,11 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             c.flag("relative_step")?;
             let o = set(common(Adafactor::default(), c)?, c.number("beta_2_decay")?, Adafactor::beta_2_decay);
             let o = set(o, c.number("epsilon_1")?, Adafactor::epsilon_1);
-            let o = set(o, c.number("epsilon_2")?, Adafactor::epsilon_2);
+            let o = set(o, c.single("epsilon_2")?, Adafactor::epsilon_2);
             Box::new(set(o, c.number("clip_threshold")?, Adafactor::clip_threshold))
         }
         "adagrad" => {
-            let value = c.number("initial_accumulator_value")?;
-            let o = set(common(Adagrad::default(), c)?, value, Adagrad::initial_accumulator_value);
+            let o = common(Adagrad::default(), c)?.initial_accumulator_value(accumulator(c)?);
             Box::new(set(o, c.number("epsilon")?, Adagrad::epsilon))
         }
         "adam" => Box::new(set(betas(common(Adam::default(), c)?, c)?, c.flag("amsgrad")?, Adam::amsgrad)),
@@ -72,7 +71,7 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
         "nadam" => Box::new(betas(common(Nadam::default(), c)?, c)?),
         "ftrl" => {
             let o = set(common(Ftrl::default(), c)?, c.number("learning_rate_power")?, Ftrl::learning_rate_power);
-            let o = set(o, c.number("initial_accumulator_value")?, Ftrl::initial_accumulator_value);
+            let o = o.initial_accumulator_value(accumulator(c)?);
             let o = set(o, c.number("l1_regularization_strength")?, Ftrl::l1_regularization_strength);
             let o = set(o, c.number("l2_regularization_strength")?, Ftrl::l2_regularization_strength);
             let shrinkage = c.number("l2_shrinkage_regularization_strength")?;
@@ -80,8 +79,8 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             Box::new(set(o, c.number("beta")?, Ftrl::beta))
         }
         "lion" => {
-            let o = set(common(Lion::default(), c)?, c.number("beta_1")?, Lion::beta_1);
-            Box::new(set(o, c.number("beta_2")?, Lion::beta_2))
+            let o = set(common(Lion::default(), c)?, c.single("beta_1")?, Lion::beta_1);
+            Box::new(set(o, c.single("beta_2")?, Lion::beta_2))
         }
         "rmsprop" => {
             let o = set(common(RmsProp::default(), c)?, c.number("rho")?, RmsProp::rho);
@@ -90,11 +89,16 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             Box::new(set(o, c.flag("centered")?, RmsProp::centered))
         }
         "sgd" => {
-            let o = set(common(Sgd::default(), c)?, c.number("momentum")?, Sgd::momentum);
+            let o = set(common(Sgd::default(), c)?, c.single("momentum")?, Sgd::momentum);
             Box::new(set(o, c.flag("nesterov")?, Sgd::nesterov))
         }
         other => return Err(format!("not a known optimizer: {other}")),
     })
+}
+
+/// Keras's initialiser of constants goes through single precision.
+fn accumulator(c: &mut Config) -> Result<f64, String> {
+    Ok(c.single("initial_accumulator_value")?.unwrap_or(0.1f32.into()))
 }
 
 fn betas<O: BetaOptions>(o: O, c: &mut Config) -> Result<O, String> {
@@ -105,7 +109,7 @@ fn betas<O: BetaOptions>(o: O, c: &mut Config) -> Result<O, String> {
 
 fn common<O: OptimizerOptions>(o: O, c: &mut Config) -> Result<O, String> {
     let o = set(o.decay_all(true), c.number("learning_rate")?, O::learning_rate);
-    let o = set(o, c.number("weight_decay")?, O::weight_decay);
+    let o = set(o, c.single("weight_decay")?, O::weight_decay);
     let o = set(o, c.number("clipnorm")?, O::clipnorm);
     let o = set(o, c.number("clipvalue")?, O::clipvalue);
     let o = set(o, c.number("global_clipnorm")?, O::global_clipnorm);
