@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, Dense, Residual};
+use super::{
+    AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity, LeakyRelu,
+    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax, UnitNormalization,
+};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
@@ -24,13 +27,29 @@ use crate::tensor::Float;
 #[allow(missing_docs)]
 pub enum LayerConfig {
     Activation(Activation),
+    AlphaDropout(AlphaDropout),
     Block {
         layers: Vec<NamedConfig>,
     },
     Dense(Dense),
+    Dropout(Dropout),
+    Elu(Elu),
+    Flatten(Flatten),
+    GaussianDropout(GaussianDropout),
+    GaussianNoise(GaussianNoise),
+    Identity(Identity),
+    LeakyRelu(LeakyRelu),
+    Normalization(Normalization),
+    PRelu(PRelu),
+    Permute(Permute),
+    RepeatVector(RepeatVector),
+    Rescaling(Rescaling),
+    Reshape(Reshape),
     Residual {
         layers: Vec<NamedConfig>,
     },
+    Softmax(Softmax),
+    UnitNormalization(UnitNormalization),
     /// A layer from outside this crate: its class, and its settings in a form of its own.
     Custom {
         class: String,
@@ -57,9 +76,25 @@ impl LayerConfig {
     pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
         Ok(match self {
             LayerConfig::Activation(layer) => Box::new(layer),
+            LayerConfig::AlphaDropout(layer) => Box::new(layer),
             LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
             LayerConfig::Dense(layer) => Box::new(layer),
+            LayerConfig::Dropout(layer) => Box::new(layer),
+            LayerConfig::Elu(layer) => Box::new(layer),
+            LayerConfig::Flatten(layer) => Box::new(layer),
+            LayerConfig::GaussianDropout(layer) => Box::new(layer),
+            LayerConfig::GaussianNoise(layer) => Box::new(layer),
+            LayerConfig::Identity(layer) => Box::new(layer),
+            LayerConfig::LeakyRelu(layer) => Box::new(layer),
+            LayerConfig::Normalization(layer) => Box::new(layer),
+            LayerConfig::PRelu(layer) => Box::new(layer),
+            LayerConfig::Permute(layer) => Box::new(layer),
+            LayerConfig::RepeatVector(layer) => Box::new(layer),
+            LayerConfig::Rescaling(layer) => Box::new(layer),
+            LayerConfig::Reshape(layer) => Box::new(layer),
             LayerConfig::Residual { layers } => Box::new(Residual::from_config(layers)?),
+            LayerConfig::Softmax(layer) => Box::new(layer),
+            LayerConfig::UnitNormalization(layer) => Box::new(layer),
             LayerConfig::Custom { class, .. } => {
                 let problem = format!("{class} is not a layer of this crate");
                 return Err(Error::Config { op: "LayerConfig", problem, hint: "make it in your own code".into() });

@@ -2,5 +2,7 @@
 
 mod activation;
 mod dense;
+mod identity;
 
 pub use dense::Dense;
+pub use identity::Identity;

@@ -1,0 +1,109 @@
+//! Softmax as a layer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// yᵢ = eˣⁱ / Σ eˣʲ along the last axis: rows of positive numbers that sum to 1.
+///
+/// - Input and output of one shape, any number of axes; no parameters.
+/// - Gradient: dxᵢ = yᵢ(dyᵢ − Σ dy·y). At the end of a model, with cross-entropy, training takes the stable form from
+///   logits.
+///
+/// Keras `Softmax`, PyTorch `Softmax(dim=-1)`; the same as `Activation::Softmax` as a layer. Bridle: "Probabilistic
+/// Interpretation of Feedforward Classification Network Outputs", 1990.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([2]).add(Softmax::new()).build(0)?;
+/// assert_eq!(model.predict(&Tensor::from([[5.0, 5.0]]))?.as_slice(), &[0.5, 0.5]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Softmax {}
+
+impl Softmax {
+    /// Softmax along the last axis.
+    pub fn new() -> Self {
+        Softmax {}
+    }
+
+    fn function(&self) -> Activation {
+        Activation::Softmax
+    }
+}
+
+impl<T: Float> Layer<T> for Softmax {
+    fn class(&self) -> &'static str {
+        "Softmax"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        self.function().build(input, b)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        Layer::forward(&self.function(), pass, slot, x, y);
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        Layer::backward(&self.function(), pass, slot, x, y, dy, dx);
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Softmax(self.clone())
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.function())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::layers::Dense;
+    use crate::losses::CategoricalCrossentropy;
+    use crate::model::Sequential;
+    use crate::optimizers::Sgd;
+
+    #[test]
+    fn values_and_gradients() {
+        let model = Sequential::of([3]).add(Softmax::new()).build(0).unwrap();
+        let y = model.predict(&Tensor::from([[0.0f64, 2f64.ln(), 5f64.ln()]])).unwrap();
+        for (y, expected) in y.iter().zip([0.125, 0.25, 0.625]) {
+            assert!((y - expected).abs() < 1e-15);
+        }
+        gradcheck::check_layer(&Softmax::new(), [3, 5]).unwrap();
+        gradcheck::check_layer(&Softmax::new(), [1]).unwrap();
+    }
+
+    #[test]
+    fn trains_from_logits_as_a_fused_activation_does() {
+        let x = Tensor::from([[1.0f64, -2.0], [0.5, 800.0]]);
+        let y = Tensor::from_labels(&[1, 0]);
+        let gradients = |mut model: Sequential<f64>| {
+            model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
+            model.gradients(&x, &y).unwrap()
+        };
+        let apart = Sequential::of([2]).add(Dense::new(2)).add(Softmax::new()).build(3).unwrap();
+        let fused = Sequential::of([2]).add(Dense::new(2).activation(Activation::Softmax)).build(3).unwrap();
+        assert_eq!(gradients(apart), gradients(fused));
+        let mut model = Sequential::<f64>::of([2]).add(Softmax::new()).build(0).unwrap();
+        assert!(model.compile(Sgd::default(), CategoricalCrossentropy::default().from_logits(true), ()).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! From the second step on a training step takes no memory, apart from what matrixmultiply takes for packing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use gradus::prelude::*;
+
+/// Counts the allocations of threads that have asked for it.
+struct Counting;
+
+static OWN: AtomicUsize = AtomicUsize::new(0);
+static PACKING: AtomicUsize = AtomicUsize::new(0);
+
+/// One test at a time, as the counters are shared.
+static TURN: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// matrixmultiply packs its panels into buffers aligned to a vector (32 bytes, or 64); nothing of ours, and nothing in the
+/// standard library, asks for more than 16.
+fn count(layout: Layout) {
+    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+        let counter = if layout.align() > 16 { &PACKING } else { &OWN };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout);
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(layout);
+        // SAFETY: as above.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// (own, packing) allocations of the counted threads during `f`.
+fn allocations(f: impl FnOnce()) -> (usize, usize) {
+    let before = (OWN.load(Relaxed), PACKING.load(Relaxed));
+    f();
+    (OWN.load(Relaxed) - before.0, PACKING.load(Relaxed) - before.1)
+}
+
+/// Runs a test on this thread, with its allocations counted.
+fn counted(test: impl FnOnce()) {
+    let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    COUNTED.set(true);
+    test();
+    COUNTED.set(false);
+}
+
+/// Every layer, in sizes small enough to stay on this thread.
+fn model<T: Float>() -> Sequential<T> {
+    let stack = Block::new()
+        .add(Elu::new())
+        .add(LeakyRelu::new())
+        .add(Identity::new())
+        .add(Activation::Gelu)
+        .add(Residual::new().add(Dense::new(6).activation(Activation::Mish)).add(Dense::new(12)));
+    Sequential::of([4, 3])
+        .add(Normalization::from_stats([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]))
+        .add(Rescaling::new(0.5))
+        .add(GaussianNoise::new(0.1))
+        .add(Permute::new([2, 1]))
+        .add(PRelu::new().shared_axes([1]))
+        .add(Flatten::new())
+        .add(Dense::new(12).activation(Activation::Silu))
+        .add(Dropout::new(0.2))
+        .add(stack)
+        .add(AlphaDropout::new(0.1))
+        .add(GaussianDropout::new(0.1))
+        .add(RepeatVector::new(2))
+        .add(UnitNormalization::new())
+        .add(Reshape::new([-1]))
+        .add(Dense::new(5))
+        .add(Softmax::new())
+        .build(2)
+        .unwrap()
+}
+
+/// A full batch and a shorter one: the first step takes memory, the others none.
+fn steps<T: Float>(mut model: Sequential<T>, x: &Tensor<T>, t: &Tensor<T>) {
+    let step = |model: &mut Sequential<T>, x: &Tensor<T>, t: &Tensor<T>| {
+        allocations(|| {
+            model.train_on_batch(x, t).unwrap();
+        })
+    };
+    let first = step(&mut model, x, t);
+    assert!(first.0 > 0 && first.1 > 0, "the counters do not count: {first:?}");
+    let second = step(&mut model, x, t);
+    assert_eq!(second.0, 0, "the second step allocates");
+    for number in 3..10 {
+        assert_eq!(step(&mut model, x, t), second, "step {number}: (own, packing)");
+    }
+    // A shorter last batch, and the full size again, fit what is held.
+    let (short, t_short) = (x.rows(0..5).unwrap(), t.rows(0..5).unwrap());
+    assert_eq!(step(&mut model, &short, &t_short).0, 0, "a shorter batch");
+    assert_eq!(step(&mut model, x, t), second, "the full batch after it");
+}
+
+fn every_layer<T: Float>(optimizer: impl Optimizer<T> + 'static, fused: bool) {
+    let mut model = model::<T>();
+    let x = Tensor::from_fn([17, 4, 3], |i| T::of((i as f64 * 0.7).sin()));
+    let metrics = [Accuracy::default()];
+    if fused {
+        model.compile(optimizer, CategoricalCrossentropy::default(), metrics).unwrap();
+        steps(model, &x, &Tensor::from_labels(&(0..17).map(|i| i % 5).collect::<Vec<_>>()));
+    } else {
+        model.compile(optimizer, MeanSquaredError::default(), metrics).unwrap();
+        steps(model, &x, &Tensor::from_fn([17, 5], |i| T::of(f64::from(i / 5 % 5 == i % 5))));
+    }
+}
+
+#[test]
+fn steps_in_f32() {
+    counted(|| {
+        every_layer::<f32>(Adam::default(), true);
+        every_layer::<f32>(Adam::default().amsgrad(true).global_clipnorm(1.0).weight_decay(0.01), false);
+    });
+}
+
+#[test]
+fn steps_in_f64() {
+    counted(|| {
+        every_layer::<f64>(Adam::default(), true);
+        every_layer::<f64>(Sgd::default().momentum(0.9).clipnorm(0.5), false);
+    });
+}
+
+/// Large enough for the work to be given to all threads of a pool, whose allocations count as well.
+#[cfg(feature = "parallel")]
+#[test]
+fn steps_on_several_threads() {
+    let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).start_handler(|_| COUNTED.set(true)).build().unwrap();
+    pool.install(|| {
+        let mut model = Sequential::new([300])
+            .add(GaussianNoise::new(0.1))
+            .add(Dense::new(400).activation(Activation::Gelu))
+            .add(Dropout::new(0.2))
+            .add(Residual::new().add(Dense::new(400)).add(PRelu::new()).add(UnitNormalization::new()))
+            .add(Dense::new(10).activation(Activation::Softmax))
+            .build(0)
+            .unwrap();
+        model.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        let x = Tensor::from_fn([128, 300], |i| (i as f32 * 0.7).sin());
+        steps(model, &x, &Tensor::from_labels(&(0..128).map(|i| i % 10).collect::<Vec<_>>()));
+    });
+}

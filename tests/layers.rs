@@ -1,0 +1,142 @@
+//! Every layer: its configuration through JSON, and training and prediction in f32 and f64.
+
+use gradus::layers::LayerConfig;
+use gradus::prelude::*;
+use gradus::{Shape, gradcheck};
+
+/// Every variant of `LayerConfig` but `Custom`, with settings other than the defaults, and a sample shape that it takes.
+fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
+    let s = |dims: &[usize]| Shape::try_from(dims).unwrap();
+    let inner = || Dense::new(5).activation(Activation::Gelu);
+    let layer = |l: Box<dyn Layer<T>>, dims: &[usize]| (l, s(dims));
+    vec![
+        layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
+        layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
+        layer(Box::new(Block::new().add(inner()).add_named("last", Dense::new(2))), &[3]),
+        layer(Box::new(Dense::new(7).activation(Activation::Silu).use_bias(false)), &[3, 5]),
+        layer(Box::new(Dropout::new(0.4)), &[3, 5]),
+        layer(Box::new(Elu::new().alpha(0.7)), &[5]),
+        layer(Box::new(Flatten::new()), &[3, 5]),
+        layer(Box::new(GaussianDropout::new(0.3)), &[5]),
+        layer(Box::new(GaussianNoise::new(0.25)), &[3, 5]),
+        layer(Box::new(Identity::new()), &[3, 5]),
+        layer(Box::new(LeakyRelu::new().negative_slope(0.125)), &[5]),
+        layer(Box::new(Normalization::from_stats([0.5, -2.0], [4.0, 0.25])), &[3, 2]),
+        layer(Box::new(PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.25))), &[3, 5]),
+        layer(Box::new(Permute::new([3, 1, 2])), &[2, 3, 5]),
+        layer(Box::new(RepeatVector::new(3)), &[5]),
+        layer(Box::new(Rescaling::new(0.5).offset(-1.0)), &[3, 5]),
+        layer(Box::new(Reshape::new([-1, 3])), &[3, 5]),
+        layer(Box::new(Residual::new().add(inner())), &[5]),
+        layer(Box::new(Softmax::new()), &[3, 5]),
+        layer(Box::new(UnitNormalization::new()), &[3, 5]),
+    ]
+}
+
+fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
+    let shape = shape.batched(n).unwrap();
+    Tensor::from_fn(shape, |i| T::of(((i * 37 % 101) as f64 - 50.5) / 40.0))
+}
+
+#[test]
+fn the_list_holds_every_class_once() {
+    let mut classes: Vec<_> = every_layer::<f32>().iter().map(|(l, _)| l.class()).collect();
+    classes.dedup();
+    assert_eq!(classes.len(), 20);
+    // The message for an unknown class lists the known ones.
+    let message =
+        serde_json::from_str::<LayerConfig>(r#"{"class": "Nonsense", "config": {}}"#).unwrap_err().to_string();
+    for class in &classes {
+        assert!(message.contains(&format!("`{class}`")), "{class} in {message}");
+    }
+    assert_eq!(message.matches('`').count(), 2 * (classes.len() + 2), "a layer is missing from the list: {message}");
+}
+
+fn round_trip<T: Float>() {
+    for (layer, shape) in every_layer::<T>() {
+        let config = layer.config();
+        let json = serde_json::to_string(&config).unwrap();
+        let read: LayerConfig = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, config, "{json}");
+        let x = samples::<T>(4, shape);
+        let model = Sequential::of(shape).add_boxed(layer).build(3).unwrap();
+        let again = Sequential::of(shape).add_boxed(read.into_layer().unwrap()).build(3).unwrap();
+        assert_eq!(model.params(), again.params(), "{json}");
+        let y = model.predict(&x).unwrap();
+        assert_eq!(y, again.predict(&x).unwrap(), "{json}");
+        assert_eq!(y.shape().sample(), model.output_shape(), "{json}");
+    }
+}
+
+#[test]
+fn configurations_go_through_json() {
+    round_trip::<f32>();
+    round_trip::<f64>();
+}
+
+#[test]
+fn configurations_inside_containers_go_through_json() {
+    let mut block = Block::<f32>::new().add(Flatten::new()).add(Softmax::new()).add(Identity::new());
+    block = block.add(UnitNormalization::new()).add_named("drop", Dropout::new(0.5));
+    let config = Residual::new().add(block).config();
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<LayerConfig>(&json).unwrap(), config, "{json}");
+}
+
+fn trains<T: Float>() {
+    for (layer, shape) in every_layer::<T>() {
+        let class = layer.class();
+        let x = samples::<T>(5, shape);
+        let mut model = Sequential::of(shape)
+            .add(Dense::new(shape.last()))
+            .add_boxed(layer)
+            .add(Flatten::new())
+            .add(Dense::new(2))
+            .build(1)
+            .unwrap();
+        model.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
+        let before = model.params().clone();
+        let t = samples::<T>(5, Shape::from([2]));
+        for _ in 0..3 {
+            let loss = model.train_on_batch(&x, &t).unwrap();
+            assert!(loss.is_finite() && loss > 0.0, "{class}");
+        }
+        // The gradient reaches the layer below.
+        let kernel = model.params().specs()[0].range.clone();
+        assert_ne!(before.values()[kernel.clone()], model.params().values()[kernel], "{class}");
+        assert!(model.evaluate(&x, &t).unwrap().loss.is_finite(), "{class}");
+    }
+}
+
+#[test]
+fn every_layer_trains_in_both_precisions() {
+    trains::<f32>();
+    trains::<f64>();
+}
+
+#[test]
+fn every_layer_has_the_right_gradient() {
+    for (layer, shape) in every_layer::<f64>() {
+        gradcheck::check_layer(&*layer, shape).unwrap();
+    }
+}
+
+#[test]
+fn a_whole_model_has_the_right_gradient() {
+    let x = samples::<f64>(3, Shape::from([2, 3]));
+    let mut model = Sequential::of([2, 3])
+        .add(Normalization::new().adapt(&x).unwrap())
+        .add(Permute::new([2, 1]))
+        .add(Flatten::new())
+        .add(Dense::new(7).activation(Activation::Gelu))
+        .add(Dropout::new(0.3))
+        .add(Residual::new().add(Dense::new(4).activation(Activation::Tanh)).add(PRelu::new()).add(Dense::new(7)))
+        .add(GaussianDropout::new(0.2))
+        .add(UnitNormalization::new())
+        .add(Dense::new(3))
+        .add(Softmax::new())
+        .build(5)
+        .unwrap();
+    model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
+    gradcheck::check_model(&mut model, &x, &Tensor::from_labels(&[2, 0, 1])).unwrap();
+}
