@@ -9,7 +9,25 @@ use gradus::{Builder, Params, Pass, Slot};
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Classes that are built.
-const BUILT: [&str; 4] = ["activation", "dense", "einsum_like_time_distributed_dense", "time_distributed_dense"];
+const BUILT: [&str; 17] = [
+    "activation",
+    "dense",
+    "einsum_like_time_distributed_dense",
+    "elu",
+    "flatten",
+    "identity",
+    "leaky_relu",
+    "normalization",
+    "permute",
+    "prelu",
+    "relu",
+    "repeat_vector",
+    "rescaling",
+    "reshape",
+    "softmax",
+    "time_distributed_dense",
+    "unit_normalization",
+];
 
 /// Classes of Keras that this crate does not have yet.
 const NOT_BUILT: [&str; 32] = [
@@ -68,6 +86,34 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
             let name = c.text("activation")?.ok_or("no activation")?;
             config(activation(&name, c)?)
         }
+        "elu" => config(set(Elu::new(), c.number("alpha")?, Elu::alpha)),
+        "flatten" => config(Flatten::new()),
+        "identity" => config(Identity::new()),
+        "leaky_relu" => config(LeakyRelu::new().negative_slope(c.single("negative_slope")?.unwrap_or(0.3f32.into()))),
+        "normalization" => {
+            let (mean, variance) = (c.numbers("mean")?.ok_or("no mean")?, c.numbers("variance")?.ok_or("no variance")?);
+            config(Normalization::from_stats(mean, variance))
+        }
+        "permute" => config(Permute::new(sizes(c, "dims")?.ok_or("no dims")?)),
+        "prelu" => config(set(PRelu::new(), sizes(c, "shared_axes")?, PRelu::shared_axes)),
+        "relu" => config(Activation::Relu),
+        "repeat_vector" => config(RepeatVector::new(c.size("n")?.ok_or("no n")? as usize)),
+        "rescaling" => {
+            let scale = c.number("scale")?.ok_or("no scale")?;
+            config(set(Rescaling::new(scale), c.number("offset")?, Rescaling::offset))
+        }
+        "reshape" => {
+            let shape = c.numbers("target_shape")?.ok_or("no target_shape")?;
+            config(Reshape::new(shape.into_iter().map(|n| n as isize).collect::<Vec<_>>()))
+        }
+        "softmax" => {
+            c.only("axis", (-1).into())?;
+            config(Softmax::new())
+        }
+        "unit_normalization" => {
+            c.only("axis", (-1).into())?;
+            config(UnitNormalization::new())
+        }
         _ => {
             let units = c.size("units")?.ok_or("no units")?;
             let dense = set(Dense::new(units as usize), c.flag("use_bias")?, Dense::use_bias);
@@ -75,6 +121,10 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
             config(set(dense, f, Dense::activation))
         }
     })
+}
+
+fn sizes(c: &mut Config, name: &str) -> Result<Option<Vec<usize>>, String> {
+    Ok(c.numbers(name)?.map(|v| v.into_iter().map(|n| n as usize).collect()))
 }
 
 fn config(layer: impl Layer<f64>) -> LayerConfig {

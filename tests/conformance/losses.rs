@@ -6,8 +6,26 @@ use gradus::{Float, Loss, Tensor};
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Names of cases, and Keras's names of the classes.
-const CLASSES: [(&str, &str); 2] =
-    [("categorical_crossentropy", "categorical_crossentropy"), ("mse", "mean_squared_error")];
+const CLASSES: [(&str, &str); 18] = [
+    ("binary_crossentropy", "binary_crossentropy"),
+    ("binary_focal_crossentropy", "binary_focal_crossentropy"),
+    ("categorical_crossentropy", "categorical_crossentropy"),
+    ("categorical_focal_crossentropy", "categorical_focal_crossentropy"),
+    ("categorical_hinge", "categorical_hinge"),
+    ("cosine_similarity", "cosine_similarity"),
+    ("hinge", "hinge"),
+    ("huber", "huber"),
+    ("kl_divergence", "kl_divergence"),
+    ("kld", "kl_divergence"),
+    ("log_cosh", "log_cosh"),
+    ("mae", "mean_absolute_error"),
+    ("mape", "mean_absolute_percentage_error"),
+    ("mse", "mean_squared_error"),
+    ("msle", "mean_squared_logarithmic_error"),
+    ("poisson", "poisson"),
+    ("sparse_categorical_crossentropy", "sparse_categorical_crossentropy"),
+    ("squared_hinge", "squared_hinge"),
+];
 
 pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
     let names = CLASSES.iter().flat_map(|(short, long)| [*short, *long]);
@@ -38,12 +56,47 @@ pub fn loss<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Loss<T>>, S
     c.only("axis", (-1).into())?;
     let class = CLASSES.iter().find(|(short, _)| *short == class).map_or(class, |(_, long)| long);
     Ok(match class {
-        "categorical_crossentropy" => {
-            let loss =
-                set(CategoricalCrossentropy::default(), c.flag("from_logits")?, CategoricalCrossentropy::from_logits);
-            Box::new(set(loss, c.number("label_smoothing")?, CategoricalCrossentropy::label_smoothing))
+        "binary_crossentropy" => {
+            let loss = set(BinaryCrossentropy::default(), c.flag("from_logits")?, BinaryCrossentropy::from_logits);
+            Box::new(set(loss, c.number("label_smoothing")?, BinaryCrossentropy::label_smoothing))
         }
+        "binary_focal_crossentropy" => {
+            // Without balancing Keras takes no notice of alpha.
+            let alpha = c.number("alpha")?.unwrap_or(0.25);
+            let balanced = c.flag("apply_class_balancing")?.unwrap_or(false);
+            let loss = set(BinaryFocalCrossentropy::default(), c.number("gamma")?, BinaryFocalCrossentropy::gamma);
+            let loss = set(loss, balanced.then_some(alpha), BinaryFocalCrossentropy::alpha);
+            let loss = set(loss, c.flag("from_logits")?, BinaryFocalCrossentropy::from_logits);
+            Box::new(set(loss, c.number("label_smoothing")?, BinaryFocalCrossentropy::label_smoothing))
+        }
+        "categorical_crossentropy" => {
+            type Loss = CategoricalCrossentropy;
+            let loss = set(Loss::default(), c.flag("from_logits")?, Loss::from_logits);
+            Box::new(set(loss, c.number("label_smoothing")?, Loss::label_smoothing))
+        }
+        "categorical_focal_crossentropy" => {
+            type Loss = CategoricalFocalCrossentropy;
+            let loss = set(Loss::default(), c.number("gamma")?, Loss::gamma);
+            let loss = set(loss, c.number("alpha")?, Loss::alpha);
+            let loss = set(loss, c.flag("from_logits")?, Loss::from_logits);
+            Box::new(set(loss, c.number("label_smoothing")?, Loss::label_smoothing))
+        }
+        "categorical_hinge" => Box::new(CategoricalHinge::default()),
+        "cosine_similarity" => Box::new(CosineSimilarity::default()),
+        "hinge" => Box::new(Hinge::default()),
+        "huber" => Box::new(set(Huber::default(), c.number("delta")?, Huber::delta)),
+        "kl_divergence" => Box::new(KlDivergence::default()),
+        "log_cosh" => Box::new(LogCosh::default()),
+        "mean_absolute_error" => Box::new(MeanAbsoluteError::default()),
+        "mean_absolute_percentage_error" => Box::new(MeanAbsolutePercentageError::default()),
         "mean_squared_error" => Box::new(MeanSquaredError::default()),
+        "mean_squared_logarithmic_error" => Box::new(MeanSquaredLogarithmicError::default()),
+        "poisson" => Box::new(Poisson::default()),
+        "sparse_categorical_crossentropy" => {
+            type Loss = SparseCategoricalCrossentropy;
+            Box::new(set(Loss::default(), c.flag("from_logits")?, Loss::from_logits))
+        }
+        "squared_hinge" => Box::new(SquaredHinge::default()),
         other => return Err(format!("not a known loss: {other}")),
     })
 }
