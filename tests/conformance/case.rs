@@ -162,8 +162,7 @@ impl Errors {
         let mut worst = 0f64;
         for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
             let error = (got.as_f64() - expected).abs() / scale;
-            // Also where the error is NaN.
-            if !(error <= tolerance) {
+            if error > tolerance || error.is_nan() {
                 let got = got.as_f64();
                 return Err(format!(
                     "{what}[{i}] is {got:e}, expected {expected:e}: error {error:.1e}, allowed {tolerance:e} ({})",

@@ -24,8 +24,11 @@ use std::process::ExitCode;
 
 use case::{Case, Errors, Outcome};
 
-/// The kinds of case: the folder's name, and the function that runs one.
-const KINDS: [(&str, fn(&mut Case, &mut Errors) -> Outcome); 6] = [
+/// Runs a case of one kind.
+type Run = fn(&mut Case, &mut Errors) -> Outcome;
+
+/// The kinds of case, by the names of their folders.
+const KINDS: [(&str, Run); 6] = [
     ("layers", layers::run),
     ("losses", losses::run),
     ("metrics", metrics::run),
