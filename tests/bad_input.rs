@@ -64,7 +64,10 @@ fn label_out_of_range() {
          0, and give the last layer one unit a class"
     );
     for bad in [-1.0, 0.5, f32::NAN, f32::INFINITY] {
-        assert!(fit_error(&x(1), &Tensor::from([bad]), quiet()).contains("expected a whole number from 0 to 1"), "{bad}");
+        assert!(
+            fit_error(&x(1), &Tensor::from([bad]), quiet()).contains("expected a whole number from 0 to 1"),
+            "{bad}"
+        );
     }
     assert!(fit_error(&x(1), &Tensor::from([[0.5, f32::NAN]]), quiet()).contains("target in row 0 is NaN"));
 }
@@ -113,7 +116,9 @@ fn nan_loss_stops_and_keeps_the_last_finite_weights() {
     bad.row_mut(0)[0] = f32::NAN;
     let error = model.fit(&bad, &y(8), &quiet()).unwrap_err();
     assert!(error.is_diverged());
-    assert!(error.to_string().starts_with("fit: the loss became NaN in epoch 1, step 1; the last finite weights are kept"));
+    assert!(
+        error.to_string().starts_with("fit: the loss became NaN in epoch 1, step 1; the last finite weights are kept")
+    );
     assert_eq!(model.params().values(), before);
     // And training can go on.
     model.fit(&x(8), &y(8), &quiet()).unwrap();
