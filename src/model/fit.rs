@@ -254,9 +254,9 @@ impl<T: Float> Sequential<T> {
         let (mut sum, mut start) = (0.0, rows.start);
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);
-            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out);
+            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out, training.takes_logits());
             let t = y.rows(start..end)?;
-            sum += training.loss_of(&t, &out) * (end - start) as f64;
+            sum += training.score(&t, &mut out) * (end - start) as f64;
             metrics.iter_mut().for_each(|m| m.update(&t, &out, None));
             start = end;
         }

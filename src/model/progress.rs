@@ -1,5 +1,7 @@
 //! What `fit` prints while it trains.
 
+#[cfg(feature = "progress")]
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Instant;
 
@@ -36,11 +38,14 @@ impl Progress {
 
     #[cfg(feature = "progress")]
     fn bar(batches: usize) -> Kind {
-        let style =
-            indicatif::ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {per_sec} eta {eta} - {msg}");
+        let style = indicatif::ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {rate} eta {eta} - {msg}");
         let bar = indicatif::ProgressBar::new(batches as u64);
         Kind::Bar(match style {
-            Ok(style) => bar.with_style(style),
+            Ok(style) => {
+                bar.with_style(style.with_key("rate", |state: &indicatif::ProgressState, out: &mut dyn Write| {
+                    let _ = write!(out, "{:.0} steps/s", state.per_sec());
+                }))
+            }
             Err(_) => bar,
         })
     }
@@ -66,7 +71,6 @@ impl Progress {
         if let Kind::Bar(bar) = &self.kind {
             // The text is made anew only now and then: it costs more than a small step.
             if done.is_multiple_of(16) || done == self.batches {
-                use std::fmt::Write;
                 let mut text = format!("loss: {loss:.4}");
                 for m in metrics {
                     let _ = write!(text, " - {}: {:.4}", m.name(), m.result());

@@ -149,7 +149,7 @@ impl<T: Float> Sequential<T> {
         let mut start = 0;
         while start < n {
             let end = (start + ROWS_TOGETHER).min(n);
-            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut y);
+            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut y, false);
             let width = self.output.len();
             out.as_mut_slice()[start * width..end * width].copy_from_slice(y.as_slice());
             start = end;
@@ -157,7 +157,7 @@ impl<T: Float> Sequential<T> {
         Ok(out)
     }
 
-    /// The inference pass over some rows of `x`, into `y`.
+    /// The inference pass over some rows of `x`, into `y`; without the last activation where `logits` are asked for.
     pub(crate) fn forward_rows(
         &self,
         slot: &mut Slot<T>,
@@ -165,12 +165,15 @@ impl<T: Float> Sequential<T> {
         rows: std::ops::Range<usize>,
         batch: &mut Tensor<T>,
         y: &mut Tensor<T>,
+        logits: bool,
     ) {
         let width = self.input.len();
         batch.resize(self.input.with_batch(rows.len()));
         batch.as_mut_slice().copy_from_slice(&x.as_slice()[rows.start * width..rows.end * width]);
         y.resize(self.output.with_batch(rows.len()));
-        self.layers.forward(&mut Pass::inference(&self.params), slot, batch, y);
+        let mut pass = Pass::inference(&self.params);
+        pass.logits = logits;
+        self.layers.forward(&mut pass, slot, batch, y);
     }
 
     /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.

@@ -17,9 +17,24 @@ pub(crate) struct Training<T: Float> {
     pub loss: Box<dyn Loss<T>>,
     pub metrics: Vec<Box<dyn Metric<T>>>,
     /// The loss from logits and the activation that it stands for, where both meet at the end of the model.
-    fused: Option<(Box<dyn Loss<T>>, Activation)>,
+    fused: Option<Fused<T>>,
     gradients: Vec<T>,
     buffers: Buffers<T>,
+}
+
+type Fused<T> = (Box<dyn Loss<T>>, Activation);
+
+/// The loss that outputs of training are measured with.
+fn objective<'a, T: Float>(fused: &'a Option<Fused<T>>, plain: &'a dyn Loss<T>) -> &'a dyn Loss<T> {
+    fused.as_ref().map_or(plain, |(loss, _)| &**loss)
+}
+
+/// Turns logits into what the model gives, where the last activation was left to the loss.
+fn activate<T: Float>(fused: &Option<Fused<T>>, y: &mut Tensor<T>) {
+    if let Some((_, activation)) = fused {
+        let width = y.shape().last();
+        activation.forward(y.as_mut_slice(), width);
+    }
 }
 
 /// The tensors of one step.
@@ -77,12 +92,10 @@ impl<T: Float> Training<T> {
             self.gradients.fill(T::zero());
             return Outcome::Loss(value);
         }
-        // Metrics see what the model gives, not the logits.
-        let Buffers { t, y, .. } = &mut self.buffers;
-        if let (Some((_, activation)), false) = (&self.fused, self.metrics.is_empty()) {
-            let width = y.shape().last();
-            activation.forward(y.as_mut_slice(), width);
+        if !self.metrics.is_empty() {
+            activate(&self.fused, &mut self.buffers.y);
         }
+        let Buffers { t, y, .. } = &self.buffers;
         for metric in &mut self.metrics {
             metric.update(t, y, None);
         }
@@ -100,12 +113,9 @@ impl<T: Float> Training<T> {
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
-        let (loss, logits) = match &self.fused {
-            Some((loss, _)) => (&**loss, true),
-            None => (&*self.loss, false),
-        };
+        let loss = objective(&self.fused, &*self.loss);
         let mut pass = Pass::training(params, &mut self.gradients, seed, self.state.step, 0);
-        pass.logits = logits;
+        pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, None, output.rows(), Some(dy));
         if value.is_finite() {
@@ -114,9 +124,16 @@ impl<T: Float> Training<T> {
         value
     }
 
-    /// The loss of outputs as `evaluate` reports it.
-    pub fn loss_of(&self, t: &Tensor<T>, y: &Tensor<T>) -> f64 {
-        self.loss.batch(t, y, None, y.shape().rows(), None)
+    /// Whether the model's last activation is left to the loss.
+    pub fn takes_logits(&self) -> bool {
+        self.fused.is_some()
+    }
+
+    /// The loss of outputs, which are logits where [`takes_logits`](Self::takes_logits); they are activated afterwards.
+    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>) -> f64 {
+        let value = objective(&self.fused, &*self.loss).batch(t, y, None, y.shape().rows(), None);
+        activate(&self.fused, y);
+        value
     }
 
     /// The loss of the batch in the buffers and the gradient of every weight, without an update.

@@ -68,11 +68,8 @@ impl<T: Float> Layer<T> for AlphaDropout {
             return y.as_mut_slice().copy_from_slice(x.as_slice());
         }
         let (a, b) = self.affine();
-        let dropped = T::of(a * DROPPED + b);
-        let (a, b) = (T::of(a), T::of(b));
-        each_sample(pass, self.stream, x, y, UNIFORM, |key, x, y| {
-            mask(key, self.rate, x, y, |x, kept| if kept { a * x + b } else { dropped });
-        });
+        let values = [a, b, a * DROPPED + b].map(T::of);
+        each_sample(pass, self.stream, x, y, UNIFORM, |key, x, y| mask(key, self.rate, x, y, values));
     }
 
     fn backward(
@@ -89,10 +86,8 @@ impl<T: Float> Layer<T> for AlphaDropout {
             return dx.as_mut_slice().copy_from_slice(dy.as_slice());
         }
         // dx = a·dy where x was kept
-        let a = T::of(self.affine().0);
-        each_sample(pass, self.stream, dy, dx, UNIFORM, |key, dy, dx| {
-            mask(key, self.rate, dy, dx, |dy, kept| if kept { a * dy } else { T::zero() });
-        });
+        let values = [self.affine().0, 0.0, 0.0].map(T::of);
+        each_sample(pass, self.stream, dy, dx, UNIFORM, |key, dy, dx| mask(key, self.rate, dy, dx, values));
     }
 
     fn config(&self) -> LayerConfig {

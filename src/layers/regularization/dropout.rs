@@ -43,10 +43,9 @@ impl Dropout {
         if !pass.training || self.rate == 0.0 {
             return to.as_mut_slice().copy_from_slice(from.as_slice());
         }
-        let scale = T::of(1.0 / (1.0 - self.rate));
-        each_sample(pass, self.stream, from, to, UNIFORM, |key, from, to| {
-            mask(key, self.rate, from, to, |v, kept| if kept { v * scale } else { T::zero() });
-        });
+        // At a rate of 1 nothing is kept, and the scale is not used.
+        let kept = [T::of(1.0 / (1.0 - self.rate)), T::zero(), T::zero()];
+        each_sample(pass, self.stream, from, to, UNIFORM, |key, from, to| mask(key, self.rate, from, to, kept));
     }
 }
 

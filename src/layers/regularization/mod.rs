@@ -43,13 +43,24 @@ fn each_sample<T: Float>(
 const UNIFORM: usize = 8;
 const NORMAL: usize = 24;
 
-/// to = f(from, whether it is kept): one draw of 32 bits a value, two from each word of the stream.
-fn mask<T: Float>(key: Key, rate: f64, from: &[T], to: &mut [T], f: impl Fn(T, bool) -> T) {
-    let threshold = (rate * 2f64.powi(32)) as u64;
-    for (i, (from, to)) in (0..).zip(from.chunks(2).zip(to.chunks_mut(2))) {
-        let bits = key.bits(i);
-        for ((from, to), bits) in from.iter().zip(to).zip([bits >> 32, bits & 0xFFFF_FFFF]) {
-            *to = f(*from, bits >= threshold);
+/// Values whose draws are taken together, so that what is done with them vectorises.
+const TOGETHER: usize = 64;
+
+/// to = scale·from + offset where it is kept, else `dropped`: one draw of 31 bits a value, two from each word of the stream.
+fn mask<T: Float>(key: Key, rate: f64, from: &[T], to: &mut [T], [scale, offset, dropped]: [T; 3]) {
+    let threshold = (rate * 2f64.powi(31)) as u32;
+    let mut draws = [0u32; TOGETHER];
+    let mut word = 0;
+    for (from, to) in from.chunks(TOGETHER).zip(to.chunks_mut(TOGETHER)) {
+        for pair in draws[..from.len().next_multiple_of(2)].chunks_exact_mut(2) {
+            let bits = key.bits(word);
+            (pair[0], pair[1]) = ((bits >> 33) as u32, (bits as u32) >> 1);
+            word += 1;
+        }
+        for ((from, to), draw) in from.iter().zip(to).zip(&draws) {
+            // Both are computed and one is chosen, without a branch.
+            let kept = *from * scale + offset;
+            *to = if *draw >= threshold { kept } else { dropped };
         }
     }
 }
