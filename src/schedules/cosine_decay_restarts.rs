@@ -55,8 +55,8 @@ impl Schedule for CosineDecayRestarts {
         let (period, part) = if t == 1.0 {
             (part.floor(), part.fract())
         } else {
-            // i periods take (tⁱ − 1)/(t − 1) first periods.
-            let i = ((1.0 - part * (1.0 - t)).ln() / t.ln()).floor();
+            // i periods take (tⁱ − 1)/(t − 1) first periods; rounding must not put off a restart that falls on a step.
+            let i = ((1.0 - part * (1.0 - t)).ln() / t.ln() + 1e-9).floor();
             (i, (part - (1.0 - t.powf(i)) / (1.0 - t)) / t.powf(i))
         };
         let height = self.m_mul.powf(period);
@@ -86,6 +86,8 @@ mod tests {
         assert_eq!((equal.at(10), equal.at(20)), (0.1, 0.1));
         let longer = CosineDecayRestarts::new(0.1, 15);
         assert_eq!((longer.at(15), longer.at(45)), (0.1, 0.1));
+        let longer_by_a_fifth = CosineDecayRestarts::new(0.1, 10).t_mul(1.2);
+        assert!((longer_by_a_fifth.at(22) - 0.1).abs() < 1e-15);
         assert!((longer.at(30) - 0.05).abs() < 1e-15);
         assert!(CosineDecayRestarts::new(0.1, 10).t_mul(0.5).check().is_err());
         assert!(CosineDecayRestarts::new(0.1, 10).m_mul(-1.0).check().is_err());

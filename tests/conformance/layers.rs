@@ -99,8 +99,8 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
         "relu" => config(Activation::Relu),
         "repeat_vector" => config(RepeatVector::new(c.size("n")?.ok_or("no n")? as usize)),
         "rescaling" => {
-            let scale = c.number("scale")?.ok_or("no scale")?;
-            config(set(Rescaling::new(scale), c.number("offset")?, Rescaling::offset))
+            let scale = c.single("scale")?.ok_or("no scale")?;
+            config(set(Rescaling::new(scale), c.single("offset")?, Rescaling::offset))
         }
         "reshape" => {
             let shape = c.numbers("target_shape")?.ok_or("no target_shape")?;
