@@ -1,8 +1,8 @@
 //! Kullback–Leibler divergence.
 
-use super::{EPSILON, Loss, check_range, clip, probabilities_over_classes};
+use super::{EPSILON, Loss, check_range, clip};
 use crate::activations::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 
 /// loss = Σ yᵢ·ln(yᵢ/ŷᵢ) along a row, with y and ŷ kept in [1e-7, 1]: how far one distribution is from another.
@@ -42,7 +42,12 @@ impl<T: Float> Loss<T> for KlDivergence {
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
-        probabilities_over_classes("KlDivergence", false, activation, width)
+        if width > 1 && matches!(activation, Activation::Softmax | Activation::Sigmoid | Activation::HardSigmoid) {
+            return Ok(());
+        }
+        let hint = "give the last layer two units or more and Activation::Softmax".to_owned();
+        let (loss, activation) = ("KlDivergence".to_owned(), activation.to_string());
+        Err(Error::LossMismatch { loss, activation, why: "it needs a row of probabilities", hint })
     }
 }
 

@@ -1,7 +1,20 @@
 //! Losses: how far predictions are from targets, and the gradient of that.
 //!
 //! A loss is a function of rows: the last axis of y_pred is one row, its loss one number, and the loss of a batch is
-//! Σ wᵢ·lossᵢ / n over its n rows (Keras's `sum_over_batch_size`).
+//! Σ wᵢ·lossᵢ / n over its n rows (Keras's `sum_over_batch_size`). Losses over classes take class numbers and one-hot rows
+//! alike. `compile` refuses a loss that does not fit the last activation, and `fit` targets that do not fit the loss.
+//!
+//! | task | last activation | loss |
+//! |---|---|---|
+//! | one of several classes | softmax | [`CategoricalCrossentropy`], [`SparseCategoricalCrossentropy`], [`CategoricalFocalCrossentropy`] |
+//! | yes or no, once or for several labels | sigmoid | [`BinaryCrossentropy`], [`BinaryFocalCrossentropy`] |
+//! | a margin between classes | none, tanh | [`Hinge`], [`SquaredHinge`], [`CategoricalHinge`] |
+//! | a number | none | [`MeanSquaredError`], [`HalfSquaredError`] |
+//! | a number, with outliers | none | [`MeanAbsoluteError`], [`Huber`], [`LogCosh`] |
+//! | a positive number over orders of magnitude | softplus, exponential | [`MeanSquaredLogarithmicError`], [`MeanAbsolutePercentageError`] |
+//! | a count | exponential | [`Poisson`] |
+//! | a distribution | softmax | [`KlDivergence`] |
+//! | a direction | any | [`CosineSimilarity`] |
 
 mod binary_crossentropy;
 mod binary_focal_crossentropy;
@@ -97,7 +110,7 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// where `[n]` and `[n, 1]` count as equal.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they do not fit.
+    /// [`Error::Shape`](crate::Error::Shape) if they do not fit.
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         same_shape(self.name(), y_true, y_pred)
     }
@@ -105,7 +118,7 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// Checks the values of the targets; rows have as many predictions as `width`. Anything goes by default.
     ///
     /// # Errors
-    /// [`Error::Label`] for a target outside its range.
+    /// [`Error::Label`](crate::Error::Label) for a target outside its range.
     fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
         let _ = (y_true, width);
         Ok(())
@@ -114,7 +127,7 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// Whether the loss makes sense behind this last activation, with rows of `width` predictions. Yes by default.
     ///
     /// # Errors
-    /// [`Error::LossMismatch`] if it does not.
+    /// [`Error::LossMismatch`](crate::Error::LossMismatch) if it does not.
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
         let _ = (activation, width);
         Ok(())

@@ -17,7 +17,7 @@ pub enum Curve {
 
 /// The area under the ROC (default) or precision–recall curve through the points at evenly spaced thresholds.
 ///
-/// Predictions are taken into [0, 1]. Each of n thresholds (200 by default, the first just below 0, the last just above 1)
+/// Predictions are taken into [0, 1]. Each of n thresholds (200 by default, the first just below 0 and the last just above 1)
 /// gives a point; ROC is summed by trapezia, precision–recall by interpolating true positives between points: with p = tp + fp,
 /// s = Δtp/Δp and i = tp₁ − s·p₁, each interval adds s(Δtp + i·ln(p₀/p₁)) / (tp₁ + fn₁). Several outputs a row are taken
 /// together; class numbers count as one-hot rows.
@@ -39,6 +39,9 @@ pub struct Auc {
     no: Vec<f64>,
 }
 
+/// More thresholds than this are refused.
+const MOST: usize = 1_000_000;
+
 impl Default for Auc {
     fn default() -> Self {
         Auc { curve: Curve::Roc, yes: vec![0.0; 200], no: vec![0.0; 200] }
@@ -52,8 +55,10 @@ impl Auc {
         self
     }
 
-    /// The number of thresholds, 200 by default, at least 2.
+    /// The number of thresholds, from 2 to a million; 200 by default.
     pub fn num_thresholds(mut self, n: usize) -> Self {
+        // One too many is enough for `check` to refuse it.
+        let n = n.min(MOST + 1);
         (self.yes, self.no) = (vec![0.0; n], vec![0.0; n]);
         self
     }
@@ -120,9 +125,9 @@ impl<T: Float> Metric<T> for Auc {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        if self.yes.len() < 2 {
-            let hint = "200 is usual";
-            return Err(Error::argument("Auc", "num_thresholds", "at least 2", self.yes.len(), hint));
+        if !(2..=MOST).contains(&self.yes.len()) {
+            let expected = format!("from 2 to {MOST}");
+            return Err(Error::argument("Auc", "num_thresholds", expected, self.yes.len(), "200 is usual"));
         }
         check_labels("Auc", None, None, y_true, y_pred)
     }
@@ -158,8 +163,9 @@ mod tests {
         a.update(&Tensor::from([1.0f32]), &Tensor::from([[0.1]]), None);
         b.update(&Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &Tensor::from([[0.3], [0.3], [0.6], [0.1]]), None);
         assert_eq!(a, b);
-        assert!(
-            Metric::<f32>::check(&Auc::default().num_thresholds(1), Shape::from([2]), Shape::from([2, 1])).is_err()
-        );
+        for (n, fits) in [(0, false), (1, false), (2, true), (usize::MAX, false)] {
+            let auc = Auc::default().num_thresholds(n);
+            assert_eq!(Metric::<f32>::check(&auc, Shape::from([2]), Shape::from([2, 1])).is_ok(), fits);
+        }
     }
 }

@@ -1,4 +1,7 @@
 //! Metrics: numbers that tell a person how good predictions are. Averages over samples, kept in f64.
+//!
+//! Any loss is a metric through [`LossMetric`]. Metrics over classes take class numbers and one-hot rows alike; a class number
+//! out of range counts as wrong. [`ConfusionMatrix`] and [`ClassificationReport`] are made from predicted classes at the end.
 
 mod accuracy;
 mod auc;
@@ -63,7 +66,7 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// Checks the shapes of targets against those of predictions, both with the batch axis. By default they must agree.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if they do not fit.
+    /// [`Error::Shape`] if they do not fit.
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         crate::losses::same_shape("metric", y_true, y_pred)
     }
