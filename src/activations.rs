@@ -106,9 +106,12 @@ fn clamp<T: Float>(z: T, low: T, high: T) -> T {
     }
 }
 
+/// 1/√2 with the digits of single precision: Keras's constant in f64 too.
+const FRAC_1_SQRT_2: f64 = std::f32::consts::FRAC_1_SQRT_2 as f64;
+
 /// Φ(z), by erfc where 1 + erf would cancel.
 fn normal_cdf<T: Float>(z: T) -> T {
-    T::of(0.5) * (-z * T::of(std::f64::consts::FRAC_1_SQRT_2)).erfc()
+    T::of(0.5) * (-z * T::of(FRAC_1_SQRT_2)).erfc()
 }
 
 fn softmax_row<T: Float>(row: &mut [T]) {
@@ -322,7 +325,8 @@ impl Activation {
             }
             // d(zΦ(z)) = Φ(z) + z·φ(z)
             Activation::Gelu => times(z, dy, |z| {
-                let density = (-T::of(0.5) * z * z).exp() * T::of(0.398_942_280_401_432_7);
+                let u = z * T::of(FRAC_1_SQRT_2);
+                let density = (-u * u).exp() * T::of(0.5 * std::f64::consts::FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
                 normal_cdf(z) + z * density
             }),
             // With u = √(2/π)(z + c z³): (1 + tanh u)/2 + z/2·(1 − tanh² u)·u'
@@ -379,7 +383,8 @@ impl Activation {
 }
 
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
-const GELU_CUBE: f64 = 0.044_715;
+/// With the digits of single precision, as Keras has it in f64 too.
+const GELU_CUBE: f64 = 0.044_715f32 as f64;
 
 fn gelu_inner<T: Float>(z: T) -> T {
     T::of(SQRT_2_OVER_PI) * (z + T::of(GELU_CUBE) * z * z * z)

@@ -176,3 +176,49 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         sum / divisor as f64
     }
 }
+
+/// A loss chosen at run time.
+impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        (**self).value(y_true, y_pred)
+    }
+
+    fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        (**self).gradient(y_true, y_pred, scale, dy);
+    }
+
+    fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
+        (**self).value_and_gradient(y_true, y_pred, scale, dy)
+    }
+
+    fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        (**self).check(y_true, y_pred)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
+        (**self).check_targets(y_true, width)
+    }
+
+    fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
+        (**self).check_activation(activation, width)
+    }
+
+    fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
+        (**self).with_logits(activation)
+    }
+
+    fn batch(
+        &self,
+        y_true: &Tensor<T>,
+        y_pred: &Tensor<T>,
+        weights: Option<&[T]>,
+        divisor: usize,
+        dy: Option<&mut Tensor<T>>,
+    ) -> f64 {
+        (**self).batch(y_true, y_pred, weights, divisor, dy)
+    }
+}

@@ -1,0 +1,220 @@
+//! One layer: its output, and the gradients of Σ g·output.
+
+use std::collections::BTreeSet;
+
+use gradus::layers::LayerConfig;
+use gradus::prelude::*;
+use gradus::{Builder, Params, Pass, Slot};
+
+use crate::case::{Case, Config, Errors, Outcome, set};
+
+/// Classes that are built.
+const BUILT: [&str; 17] = [
+    "activation",
+    "dense",
+    "einsum_like_time_distributed_dense",
+    "elu",
+    "flatten",
+    "identity",
+    "leaky_relu",
+    "normalization",
+    "permute",
+    "prelu",
+    "relu",
+    "repeat_vector",
+    "rescaling",
+    "reshape",
+    "softmax",
+    "time_distributed_dense",
+    "unit_normalization",
+];
+
+/// Classes of Keras that this crate does not have yet.
+const NOT_BUILT: [&str; 32] = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
+    "bidirectional",
+    "conv1d",
+    "conv1d_transpose",
+    "conv2d",
+    "conv2d_transpose",
+    "cropping1d",
+    "cropping2d",
+    "depthwise_conv1d",
+    "depthwise_conv2d",
+    "embedding",
+    "global_avg_pool1d",
+    "global_avg_pool2d",
+    "global_max_pool1d",
+    "global_max_pool2d",
+    "group_norm",
+    "group_query_attention",
+    "gru",
+    "layer_norm",
+    "lstm",
+    "max_pool1d",
+    "max_pool2d",
+    "multi_head_attention",
+    "rms_norm",
+    "separable_conv1d",
+    "separable_conv2d",
+    "simple_rnn",
+    "up_sampling1d",
+    "up_sampling2d",
+    "zero_padding2d",
+];
+
+pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
+    let class = case.class(BUILT.into_iter().chain(NOT_BUILT)).ok_or("not a known layer")?;
+    if NOT_BUILT.contains(&class) {
+        return Ok(Some(class));
+    }
+    // Layers with two ways of working say here which one is meant.
+    let training = case.config.flag("training_mode")?.unwrap_or(true);
+    let layer = layer(class, &mut case.config)?;
+    pass::<f64>(case, layer.clone(), training, errors)?;
+    pass::<f32>(case, layer, training, errors)?;
+    Ok(None)
+}
+
+/// The layer of a class with settings under Keras's names.
+fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
+    c.value("name");
+    Ok(match class {
+        "activation" => {
+            let name = c.text("activation")?.ok_or("no activation")?;
+            config(activation(&name, c)?)
+        }
+        "elu" => config(set(Elu::new(), c.number("alpha")?, Elu::alpha)),
+        "flatten" => config(Flatten::new()),
+        "identity" => config(Identity::new()),
+        "leaky_relu" => config(LeakyRelu::new().negative_slope(c.single("negative_slope")?.unwrap_or(0.3f32.into()))),
+        "normalization" => {
+            let (mean, variance) = (c.numbers("mean")?.ok_or("no mean")?, c.numbers("variance")?.ok_or("no variance")?);
+            config(Normalization::from_stats(mean, variance))
+        }
+        "permute" => config(Permute::new(sizes(c, "dims")?.ok_or("no dims")?)),
+        "prelu" => config(set(PRelu::new(), sizes(c, "shared_axes")?, PRelu::shared_axes)),
+        "relu" => config(Activation::Relu),
+        "repeat_vector" => config(RepeatVector::new(c.size("n")?.ok_or("no n")? as usize)),
+        "rescaling" => {
+            let scale = c.single("scale")?.ok_or("no scale")?;
+            config(set(Rescaling::new(scale), c.single("offset")?, Rescaling::offset))
+        }
+        "reshape" => {
+            let shape = c.numbers("target_shape")?.ok_or("no target_shape")?;
+            config(Reshape::new(shape.into_iter().map(|n| n as isize).collect::<Vec<_>>()))
+        }
+        "softmax" => {
+            c.only("axis", (-1).into())?;
+            config(Softmax::new())
+        }
+        "unit_normalization" => {
+            c.only("axis", (-1).into())?;
+            config(UnitNormalization::new())
+        }
+        _ => {
+            let units = c.size("units")?.ok_or("no units")?;
+            let dense = set(Dense::new(units as usize), c.flag("use_bias")?, Dense::use_bias);
+            let f = c.text("activation")?.map(|name| activation(&name, c)).transpose()?;
+            config(set(dense, f, Dense::activation))
+        }
+    })
+}
+
+fn sizes(c: &mut Config, name: &str) -> Result<Option<Vec<usize>>, String> {
+    Ok(c.numbers(name)?.map(|v| v.into_iter().map(|n| n as usize).collect()))
+}
+
+fn config(layer: impl Layer<f64>) -> LayerConfig {
+    layer.config()
+}
+
+/// The activation of this name, with its settings.
+pub fn activation(name: &str, c: &mut Config) -> Result<Activation, String> {
+    Ok(match name {
+        "gelu" if c.flag("approximate")? == Some(true) => Activation::GeluTanh,
+        "leaky_relu" => Activation::LeakyRelu(c.single("negative_slope")?.unwrap_or(0.2f32.into())),
+        "elu" => Activation::Elu(c.number("alpha")?.unwrap_or(1.0)),
+        "celu" => Activation::Celu(c.number("alpha")?.unwrap_or(1.0)),
+        name => name.parse().map_err(|e: Error| e.to_string())?,
+    })
+}
+
+fn pass<T: Float>(case: &Case, layer: LayerConfig, training: bool, errors: &mut Errors) -> Result<(), String> {
+    let text = |e: Error| e.to_string();
+    let mut layer = layer.into_layer::<T>().map_err(text)?;
+    let x = case.tensor::<T>("input")?;
+    let mut builder = Builder::new(1);
+    let class = layer.class();
+    let output = builder.scoped(class, None, |b| layer.build(x.shape().sample(), b)).1.map_err(text)?;
+    let mut params = builder.into_params();
+    let names = assign(case, &mut params)?;
+
+    let output = output.batched(x.samples()).map_err(text)?;
+    let expected = case.tensor::<f64>("output")?;
+    if output != expected.shape() {
+        return Err(format!("the output has shape {output}, expected {}", expected.shape()));
+    }
+    let mut gradients = vec![T::zero(); params.len().max(1)];
+    let mut pass = Pass::training(&params, &mut gradients, 0, 0, 0);
+    pass.training = training;
+    let (mut slot, mut y) = (Slot::new(), Tensor::full(output, T::nan()));
+    layer.forward(&mut pass, &mut slot, &x, &mut y);
+    errors.check("output", y.as_slice(), expected.as_slice(), 1e-9)?;
+
+    let (mut dy, mut dx) = (case.tensor::<T>("grad_output")?, Tensor::full(x.shape(), T::nan()));
+    layer.backward(&mut pass, &mut slot, &x, &y, &mut dy, Some(&mut dx));
+    if let Some(expected) = case.find::<f64>("grad_input") {
+        errors.check("grad_input", dx.as_slice(), expected.as_slice(), 1e-9)?;
+    }
+    for (name, spec) in &names {
+        let range = params.specs()[*spec].range.clone();
+        if let Some(expected) = case.find::<f64>(&format!("grad.{name}")) {
+            errors.check(format!("grad.{name}"), &gradients[range.clone()], expected.as_slice(), 1e-9)?;
+        }
+        if let Some(expected) = case.find::<f64>(&format!("after.{name}")) {
+            errors.check(format!("after.{name}"), &params.values()[range], expected.as_slice(), 1e-9)?;
+        }
+    }
+    let known: BTreeSet<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    for prefix in ["grad.", "after."] {
+        if let Some(name) = case.names(prefix).iter().find(|n| !known.contains(n.as_str())) {
+            return Err(format!("{prefix}{name} has no param.{name}"));
+        }
+    }
+    Ok(())
+}
+
+/// Gives every parameter its value: of the parameters with the same last name and shape the one whose path has the most
+/// words in common, the first of equals. Returns names in the file with positions in the model.
+fn assign<T: Float>(case: &Case, params: &mut Params<T>) -> Result<Vec<(String, usize)>, String> {
+    let specs = params.specs().to_vec();
+    let mut free = vec![true; specs.len()];
+    let mut names = Vec::new();
+    for name in case.names("param.") {
+        let value = case.tensor::<T>(&format!("param.{name}"))?;
+        let fits = |i: &usize| free[*i] && last(&specs[*i].name) == last(&name) && specs[*i].shape == value.shape();
+        let common = |i: &usize| words(&name).filter(|w| words(&specs[*i].name).any(|v| v == *w)).count();
+        // Of equals max_by_key takes the last.
+        let Some(found) = (0..specs.len()).rev().filter(fits).max_by_key(common) else {
+            return Err(format!("no parameter for param.{name} {}", value.shape()));
+        };
+        free[found] = false;
+        params.values_mut()[specs[found].range.clone()].copy_from_slice(value.as_slice());
+        names.push((name, found));
+    }
+    match free.iter().position(|&f| f) {
+        Some(left) => Err(format!("no value for {} {}", specs[left].name, specs[left].shape)),
+        None => Ok(names),
+    }
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn words(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['/', '_'])
+}
