@@ -1,6 +1,6 @@
 //! Adam.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction, check_not_negative};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
 use crate::tensor::{Float, Shape};
 
 /// m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², w −= lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε).
@@ -15,40 +15,14 @@ use crate::tensor::{Float, Shape};
 /// let optimizer = Adam::default().learning_rate(3e-4).beta_2(0.99);
 /// # let _ = optimizer;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Adam {
     options: Options,
-    beta_1: f64,
-    beta_2: f64,
-    epsilon: f64,
+    betas: Betas,
     amsgrad: bool,
 }
 
-impl Default for Adam {
-    fn default() -> Self {
-        Adam { options: Options::default(), beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false }
-    }
-}
-
 impl Adam {
-    /// Decay of the mean of gradients, in [0, 1); 0.9 by default.
-    pub fn beta_1(mut self, beta: f64) -> Self {
-        self.beta_1 = beta;
-        self
-    }
-
-    /// Decay of the mean of squares, in [0, 1); 0.999 by default.
-    pub fn beta_2(mut self, beta: f64) -> Self {
-        self.beta_2 = beta;
-        self
-    }
-
-    /// Added to the root; 1e-7 by default.
-    pub fn epsilon(mut self, epsilon: f64) -> Self {
-        self.epsilon = epsilon;
-        self
-    }
-
     /// Whether the largest mean of squares so far is used; no by default.
     pub fn amsgrad(mut self, amsgrad: bool) -> Self {
         self.amsgrad = amsgrad;
@@ -59,6 +33,12 @@ impl Adam {
 impl OptimizerOptions for Adam {
     fn options_mut(&mut self) -> &mut Options {
         &mut self.options
+    }
+}
+
+impl BetaOptions for Adam {
+    fn betas_mut(&mut self) -> &mut Betas {
+        &mut self.betas
     }
 }
 
@@ -76,15 +56,14 @@ impl<T: Float> Optimizer<T> for Adam {
     }
 
     fn check(&self) -> crate::Result<()> {
-        check_fraction("Adam", "beta_1", self.beta_1)?;
-        check_fraction("Adam", "beta_2", self.beta_2)?;
-        check_not_negative("Adam", "epsilon", self.epsilon)
+        self.betas.check("Adam")
     }
 
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
+        let Betas { beta_1, beta_2, epsilon } = self.betas;
         let t = t as f64;
-        let alpha = lr * (1.0 - self.beta_2.powf(t)).sqrt() / (1.0 - self.beta_1.powf(t));
-        [alpha, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon, 0.0, 0.0]
+        let alpha = lr * (1.0 - beta_2.powf(t)).sqrt() / (1.0 - beta_1.powf(t));
+        [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon, 0.0, 0.0]
     }
 
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [m, v, largest]: Moments<'_, T>) {
@@ -103,5 +82,43 @@ impl<T: Float> Optimizer<T> for Adam {
             *v += (g * g - *v) * b2;
             *w -= alpha * *m / (v.sqrt() + epsilon);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check_rule, close, first_step};
+    use super::*;
+
+    #[test]
+    fn rule() {
+        // m = g/10, v = g²/1000: w −= lr·√0.001/0.1 · 0.1g/(√0.001·|g| + ε)
+        let w = first_step(&Adam::default(), &[1.0, -2.0], &[0.5, -0.1]);
+        let root = 0.001f64.sqrt();
+        close(w[0], 1.0 - 0.001 * root * 0.5 / (root * 0.5 + 1e-7));
+        close(w[1], -2.0 + 0.001 * root * 0.1 / (root * 0.1 + 1e-7));
+        check_rule(&Adam::default().learning_rate(0.05));
+        check_rule(&Adam::default().learning_rate(0.05).amsgrad(true));
+    }
+
+    #[test]
+    fn amsgrad_keeps_the_largest() {
+        let rule = Adam::default().amsgrad(true).beta_2(0.5);
+        let (mut m, mut v, mut top) = ([0.0f64], [0.0], [0.0]);
+        let c = Optimizer::<f64>::coefficients(&rule, 1, 0.1, &mut []);
+        for g in [2.0, 0.0] {
+            rule.update(&c, Shape::from([1]), &mut [0.0], &[g], [&mut m, &mut v, &mut top]);
+        }
+        assert_eq!((v, top), ([1.0], [2.0]));
+    }
+
+    #[test]
+    fn settings() {
+        assert_eq!(
+            Optimizer::<f32>::check(&Adam::default().beta_1(1.0)).unwrap_err().to_string(),
+            "Adam: beta_1 must be at least 0 and below 1, got 1; 0.9 is usual"
+        );
+        assert!(Optimizer::<f32>::check(&Adam::default().beta_2(f64::NAN)).is_err());
+        assert!(Optimizer::<f32>::check(&Adam::default().epsilon(-1.0)).is_err());
     }
 }

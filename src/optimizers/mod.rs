@@ -4,18 +4,41 @@
 //! weights. [`OptimizerState::step`] clips, decays, updates and averages in one pass over the buffers, in parts that stay in
 //! the first-level cache.
 
+mod adadelta;
+mod adafactor;
+mod adagrad;
 mod adam;
+mod adamax;
+mod adamw;
+mod betas;
+mod ftrl;
+mod lion;
+mod nadam;
 mod options;
+mod rmsprop;
 mod sgd;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::fmt::Debug;
 
+pub use adadelta::Adadelta;
+pub use adafactor::Adafactor;
+pub use adagrad::Adagrad;
 pub use adam::Adam;
+pub use adamax::Adamax;
+pub use adamw::AdamW;
+pub use betas::{BetaOptions, Betas};
+pub use ftrl::Ftrl;
+pub use lion::Lion;
+pub use nadam::Nadam;
 pub use options::{Clip, OptimizerOptions, Options};
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
 
+pub(crate) use crate::schedules::{check_fraction, check_not_negative};
 use crate::tensor::{Float, Shape};
 
 /// Numbers that an optimizer computes once a step and uses for every weight.
@@ -93,20 +116,10 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
     fn whole_parameters(&self) -> bool {
         false
     }
-}
 
-/// A setting that must lie in `[0, 1)`.
-pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -> crate::Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
+    /// The length of a moment of a parameter, for rules that take whole ones; that of the parameter by default.
+    fn moment_len(&self, moment: usize, shape: Shape) -> usize {
+        let _ = moment;
+        shape.len()
     }
-    Err(crate::Error::argument(op, name, "at least 0 and below 1", value, "0.9 is usual"))
-}
-
-/// A setting that must be finite and not negative.
-pub(crate) fn check_not_negative(op: &'static str, name: &'static str, value: f64) -> crate::Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(crate::Error::argument(op, name, "finite and not negative", value, "leave it at its default"))
 }

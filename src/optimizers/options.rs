@@ -61,6 +61,7 @@ impl Options {
     /// # Errors
     /// [`Error::Argument`] for one outside its range.
     pub fn check(&self, op: &'static str) -> Result<()> {
+        self.learning_rate.check()?;
         check_not_negative(op, "learning_rate", self.learning_rate.at(0))?;
         check_not_negative(op, "weight_decay", self.weight_decay)?;
         let limit = match self.clip {

@@ -81,3 +81,26 @@ impl<T: Float> Optimizer<T> for Sgd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check_rule, close, first_step};
+    use super::*;
+
+    #[test]
+    fn rule() {
+        let w = first_step(&Sgd::default(), &[1.0, -2.0], &[0.5, -0.1]);
+        close(w[0], 0.995);
+        close(w[1], -1.999);
+        // v = −lr·g, w += μ·v − lr·g
+        close(first_step(&Sgd::default().momentum(0.9).nesterov(true), &[1.0], &[0.5])[0], 1.0 - 1.9 * 0.005);
+        check_rule(&Sgd::default().learning_rate(0.1));
+        check_rule(&Sgd::default().learning_rate(0.02).momentum(0.9));
+        check_rule(&Sgd::default().learning_rate(0.02).momentum(0.9).nesterov(true));
+    }
+
+    #[test]
+    fn settings() {
+        assert!(Optimizer::<f32>::check(&Sgd::default().momentum(1.0)).is_err());
+    }
+}

@@ -16,7 +16,7 @@ const PART: usize = 1024;
 pub struct OptimizerState<T = f32> {
     /// Updates so far.
     pub step: u64,
-    /// One buffer a moment, laid out as the weights.
+    /// One buffer a moment, laid out as the weights; one parameter after the other where the rule takes whole ones.
     pub moments: Vec<Vec<T>>,
     /// Numbers kept beside the moments.
     pub scalars: Vec<f64>,
@@ -29,6 +29,8 @@ pub struct OptimizerState<T = f32> {
 #[derive(Clone, Debug)]
 struct Segment {
     range: Range<usize>,
+    /// Where its part of each moment lies.
+    moments: [Range<usize>; 3],
     shape: Shape,
     decays: bool,
 }
@@ -48,20 +50,33 @@ impl<T: Float> OptimizerState<T> {
     /// The state before the first step.
     pub fn new(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> Self {
         let options = optimizer.options();
-        let by_parameter = optimizer.whole_parameters() || matches!(options.clip, Clip::Norm(_));
+        let whole = optimizer.whole_parameters();
+        let by_parameter = whole || matches!(options.clip, Clip::Norm(_));
+        let starts = optimizer.moments();
+        let mut lens = [if whole { 0 } else { params.len() }; 3];
         let mut segments: Vec<Segment> = Vec::new();
         for spec in params.specs().iter().filter(|s| s.trainable) {
             let decays = options.weight_decay != 0.0 && (spec.decays || options.decay_all);
             match segments.last_mut() {
                 Some(last) if !by_parameter && last.decays == decays && last.range.end == spec.range.start => {
                     last.range.end = spec.range.end;
+                    last.moments = [0; 3].map(|_| last.range.clone());
                 }
-                _ => segments.push(Segment { range: spec.range.clone(), shape: spec.shape, decays }),
+                _ => {
+                    let mut moments = [0; 3].map(|_| spec.range.clone());
+                    if whole {
+                        for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
+                            *range = *len..*len + optimizer.moment_len(i, spec.shape);
+                            *len = range.end;
+                        }
+                    }
+                    segments.push(Segment { range: spec.range.clone(), moments, shape: spec.shape, decays });
+                }
             }
         }
         OptimizerState {
             step: 0,
-            moments: optimizer.moments().into_iter().map(|v| vec![T::of(v); params.len()]).collect(),
+            moments: starts.iter().zip(lens).map(|(&v, len)| vec![T::of(v); len]).collect(),
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
@@ -101,7 +116,7 @@ impl<T: Float> OptimizerState<T> {
                 ema,
             };
             let mut moments: Moments<'_, T> = Default::default();
-            for (slot, buffer) in moments.iter_mut().zip(&mut self.moments) {
+            for ((slot, buffer), range) in moments.iter_mut().zip(&mut self.moments).zip(&segment.moments) {
                 *slot = &mut buffer[range.clone()];
             }
             let average: &mut [T] = if ema.is_some() { &mut self.average[range.clone()] } else { &mut [] };
@@ -151,7 +166,8 @@ impl<T: Float> Run<'_, T> {
 
     fn apply(self, step: &Step<'_, T>, parts: usize, part: usize) -> bool {
         if parts > 1 {
-            let at = self.w.len() * (parts / 2) / parts;
+            // At a multiple of a part, so that the parts are the same for any number of threads.
+            let at = self.w.len() * (parts / 2) / parts / part * part;
             let (left, right) = self.split_at(at);
             let (mut a, mut b) = (true, true);
             parallel::join(|| a = left.apply(step, parts / 2, part), || b = right.apply(step, parts - parts / 2, part));

@@ -1,6 +1,22 @@
 //! Learning rates as functions of the step.
 
+mod cosine_decay;
+mod cosine_decay_restarts;
+mod exponential_decay;
+mod inverse_time_decay;
+mod piecewise_constant_decay;
+mod polynomial_decay;
+
 use std::fmt::Debug;
+
+pub use cosine_decay::CosineDecay;
+pub use cosine_decay_restarts::CosineDecayRestarts;
+pub use exponential_decay::ExponentialDecay;
+pub use inverse_time_decay::InverseTimeDecay;
+pub use piecewise_constant_decay::PiecewiseConstantDecay;
+pub use polynomial_decay::PolynomialDecay;
+
+use crate::error::{Error, Result};
 
 /// The learning rate at each step; a plain number is the constant one.
 ///
@@ -20,10 +36,68 @@ use std::fmt::Debug;
 pub trait Schedule: Send + Sync + Debug {
     /// The learning rate of the update after `step` earlier ones.
     fn at(&self, step: u64) -> f64;
+
+    /// Checks the settings; `compile` calls it. Anything goes by default.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for one outside its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Schedule for f64 {
     fn at(&self, _: u64) -> f64 {
         *self
+    }
+}
+
+/// A setting that must lie in `[0, 1)`.
+pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::argument(op, name, "at least 0 and below 1", value, "0.9 is usual"))
+}
+
+/// A setting that must be finite and not negative.
+pub(crate) fn check_not_negative(op: &'static str, name: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::argument(op, name, "finite and not negative", value, "leave it at its default"))
+}
+
+/// A number of steps that something is divided by.
+fn check_steps(op: &'static str, name: &'static str, steps: u64) -> Result<()> {
+    if steps > 0 {
+        return Ok(());
+    }
+    Err(Error::argument(op, name, "at least 1", steps, "pass the number of steps"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    #[test]
+    fn bad_settings_surface_in_compile() {
+        let compile = |optimizer: Sgd| {
+            let mut model = Sequential::new([2]).add(Dense::new(1)).build(0).unwrap();
+            model.compile(optimizer, MeanSquaredError::default(), ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(
+            compile(Sgd::default().learning_rate(CosineDecay::new(0.1, 0))).unwrap_err(),
+            "CosineDecay: decay_steps must be at least 1, got 0; pass the number of steps"
+        );
+        assert_eq!(
+            compile(Sgd::default().learning_rate(-0.1)).unwrap_err(),
+            "sgd: learning_rate must be finite and not negative, got -0.1; leave it at its default"
+        );
+        assert!(compile(Sgd::default().learning_rate(f64::NAN)).is_err());
+        assert!(compile(Sgd::default().weight_decay(f64::NAN)).is_err());
+        assert!(compile(Sgd::default().clipnorm(0.0)).is_err());
+        assert!(compile(Sgd::default().ema(1.5)).is_err());
+        assert!(compile(Sgd::default().learning_rate(0.1)).is_ok());
     }
 }

@@ -1,0 +1,59 @@
+//! What the rules of Adam's family have in common.
+
+use super::{check_fraction, check_not_negative};
+use crate::error::Result;
+
+/// Decay of the two means and the constant in the denominator; set through [`BetaOptions`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Betas {
+    /// Decay of the mean of gradients; 0.9 by default.
+    pub beta_1: f64,
+    /// Decay of the mean of squares; 0.999 by default.
+    pub beta_2: f64,
+    /// Keeps the denominator from zero; 1e-7 by default.
+    pub epsilon: f64,
+}
+
+impl Default for Betas {
+    fn default() -> Self {
+        Betas { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+    }
+}
+
+impl Betas {
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        check_fraction(op, "beta_1", self.beta_1)?;
+        check_fraction(op, "beta_2", self.beta_2)?;
+        check_not_negative(op, "epsilon", self.epsilon)
+    }
+}
+
+/// Settings of [`Adam`](super::Adam), [`AdamW`](super::AdamW), [`Adamax`](super::Adamax) and [`Nadam`](super::Nadam).
+///
+/// ```
+/// use gradus::prelude::*;
+/// let optimizer = Nadam::default().beta_1(0.8).beta_2(0.99).epsilon(1e-8);
+/// # let _ = optimizer;
+/// ```
+pub trait BetaOptions: Sized {
+    /// The settings to be changed.
+    fn betas_mut(&mut self) -> &mut Betas;
+
+    /// Decay of the mean of gradients, in [0, 1); 0.9 by default.
+    fn beta_1(mut self, beta: f64) -> Self {
+        self.betas_mut().beta_1 = beta;
+        self
+    }
+
+    /// Decay of the mean of squares (Adamax: of the largest gradient), in [0, 1); 0.999 by default.
+    fn beta_2(mut self, beta: f64) -> Self {
+        self.betas_mut().beta_2 = beta;
+        self
+    }
+
+    /// Added to the denominator; 1e-7 by default.
+    fn epsilon(mut self, epsilon: f64) -> Self {
+        self.betas_mut().epsilon = epsilon;
+        self
+    }
+}
