@@ -379,7 +379,10 @@ impl<T: Float> Plan<T> {
             return Err(at.error(None, problem, "add or remove cells, or quote cells that hold the delimiter"));
         }
         for &column in &self.features {
-            let hint = "correct the cell or leave the column out with .ignore(...)";
+            let hint = match self.rows == 0 && at.names.is_empty() {
+                true => "correct the cell, or set .header(true) or .skip_lines(1) if this line is not a row",
+                false => "correct the cell or leave the column out with .ignore(...)",
+            };
             self.x.push(number(record, column, at, hint)?);
         }
         if let (Labels::Auto, Some(&column)) = (&self.labels, self.label.first()) {
@@ -551,6 +554,7 @@ mod tests {
              .ignore(...)"
         );
         assert!(message(d(), "1,2,0\n1,two,0").starts_with("text, line 2, column 2: expected a number"));
+        assert!(message(d(), "1,two,0\n1,2,0").contains("if this line is not a row"));
         assert!(message(d().skip_lines(2), "x\ny\n1,2,0\n1,two,0").starts_with("text, line 4, column 2:"));
         assert!(message(d(), "\"a\n\nb\",y\n1,0\nx,0\n").starts_with("text, line 5, column a\n\nb: expected"));
         assert_eq!(
