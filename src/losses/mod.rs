@@ -3,16 +3,52 @@
 //! A loss is a function of rows: the last axis of y_pred is one row, its loss one number, and the loss of a batch is
 //! Σ wᵢ·lossᵢ / n over its n rows (Keras's `sum_over_batch_size`).
 
+mod binary_crossentropy;
+mod binary_focal_crossentropy;
 mod categorical_crossentropy;
+mod categorical_focal_crossentropy;
+mod categorical_hinge;
+mod checks;
+mod cosine_similarity;
+mod half_squared_error;
+mod hinge;
+mod huber;
+mod kl_divergence;
+mod log_cosh;
+mod mean_absolute_error;
+mod mean_absolute_percentage_error;
 mod mean_squared_error;
+mod mean_squared_logarithmic_error;
+mod parts;
+mod poisson;
+mod sparse_categorical_crossentropy;
+mod squared_hinge;
 
 use std::fmt::Debug;
 
+pub use binary_crossentropy::BinaryCrossentropy;
+pub use binary_focal_crossentropy::BinaryFocalCrossentropy;
 pub use categorical_crossentropy::CategoricalCrossentropy;
+pub use categorical_focal_crossentropy::CategoricalFocalCrossentropy;
+pub use categorical_hinge::CategoricalHinge;
+pub(crate) use checks::*;
+pub use cosine_similarity::CosineSimilarity;
+pub use half_squared_error::HalfSquaredError;
+pub use hinge::Hinge;
+pub use huber::Huber;
+pub use kl_divergence::KlDivergence;
+pub use log_cosh::LogCosh;
+pub use mean_absolute_error::MeanAbsoluteError;
+pub use mean_absolute_percentage_error::MeanAbsolutePercentageError;
 pub use mean_squared_error::MeanSquaredError;
+pub use mean_squared_logarithmic_error::MeanSquaredLogarithmicError;
+pub(crate) use parts::*;
+pub use poisson::Poisson;
+pub use sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
+pub use squared_hinge::SquaredHinge;
 
 use crate::activations::Activation;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// The distance of predictions from targets, row by row, with its gradient.
@@ -49,6 +85,13 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
 
     /// dy = scale · ∂value/∂y_pred of one row; every element of `dy` must be written.
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]);
+
+    /// Both at once, as training needs them; the same bits as [`value`](Self::value) and [`gradient`](Self::gradient), which
+    /// it calls by default. Worth overriding where the two share an expensive part.
+    fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
+        self.gradient(y_true, y_pred, scale, dy);
+        self.value(y_true, y_pred)
+    }
 
     /// Checks the shapes of targets against those of predictions, both with the batch axis. By default they must agree,
     /// where `[n]` and `[n, 1]` count as equal.
@@ -101,74 +144,22 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         let target = y_true.len() / rows.max(1);
         let weight = |i: usize| weights.map_or(T::one(), |w| w[i * w.len() / rows]);
         let (t, p) = (y_true.as_slice(), y_pred.as_slice());
-        if let Some(dy) = dy {
-            let scale = T::one() / T::of(divisor as f64);
-            for (i, dy) in dy.as_mut_slice().chunks_exact_mut(width).enumerate() {
-                self.gradient(&t[i * target..][..target], &p[i * width..][..width], weight(i) * scale, dy);
+        let mut sum = 0.0;
+        match dy {
+            Some(dy) => {
+                let scale = T::one() / T::of(divisor as f64);
+                for (i, dy) in dy.as_mut_slice().chunks_exact_mut(width).enumerate().take(rows) {
+                    let (t, p) = (&t[i * target..][..target], &p[i * width..][..width]);
+                    sum += (weight(i) * self.value_and_gradient(t, p, weight(i) * scale, dy)).as_f64();
+                }
+            }
+            None => {
+                for i in 0..rows {
+                    let (t, p) = (&t[i * target..][..target], &p[i * width..][..width]);
+                    sum += (weight(i) * self.value(t, p)).as_f64();
+                }
             }
         }
-        let sum: f64 = (0..rows)
-            .map(|i| (weight(i) * self.value(&t[i * target..][..target], &p[i * width..][..width])).as_f64())
-            .sum();
         sum / divisor as f64
-    }
-}
-
-/// Targets and predictions of one shape, where `[n]` and `[n, 1]` count as equal.
-pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
-    let column = y_pred.last() == 1 && y_true.rank() + 1 == y_pred.rank() && y_true.len() == y_pred.len();
-    if y_true == y_pred || column {
-        return Ok(());
-    }
-    let hint = "make the last layer's units and the targets' columns agree";
-    Err(Error::shape(op, format!("targets of shape {y_pred}, as the predictions"), y_true, hint))
-}
-
-/// Targets that are class numbers (`[n]` or `[n, 1]`) or one row of class probabilities for each row of predictions.
-pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
-    let rows = y_pred.rows();
-    let leading = &y_pred.dims()[..y_pred.rank().saturating_sub(1)];
-    let numbers = y_true.len() == rows && y_true.dims().starts_with(leading);
-    if y_true == y_pred || numbers {
-        return Ok(());
-    }
-    let expected = format!("class numbers of shape {leading:?} or one-hot rows of shape {y_pred}");
-    let hint = "make the last layer's units the number of classes, and pass one target a sample";
-    Err(Error::shape(op, expected, y_true, hint))
-}
-
-/// Class numbers must be whole and below the number of classes.
-pub(crate) fn check_class_numbers<T: Float>(op: &'static str, y_true: &[T], classes: usize) -> Result<()> {
-    let fits = |v: f64| v >= 0.0 && v < classes as f64 && v.fract() == 0.0;
-    match y_true.iter().position(|v| !fits(v.as_f64())) {
-        None => Ok(()),
-        Some(row) => Err(Error::Label {
-            op,
-            row,
-            expected: format!("a whole number from 0 to {}", classes.saturating_sub(1)),
-            got: y_true[row].to_string(),
-            hint: "map class names to numbers from 0, and give the last layer one unit a class".into(),
-        }),
-    }
-}
-
-/// Every target must lie in `low..=high`.
-pub(crate) fn check_range<T: Float>(
-    op: &'static str,
-    y_true: &Tensor<T>,
-    low: f64,
-    high: f64,
-    hint: &str,
-) -> Result<()> {
-    let fits = |v: f64| v >= low && v <= high;
-    match y_true.iter().position(|v| !fits(v.as_f64())) {
-        None => Ok(()),
-        Some(at) => Err(Error::Label {
-            op,
-            row: at / (y_true.len() / y_true.samples().max(1)).max(1),
-            expected: format!("from {low} to {high}"),
-            got: y_true.as_slice()[at].to_string(),
-            hint: hint.to_owned(),
-        }),
     }
 }

@@ -1,9 +1,9 @@
 //! The part of samples that are classified rightly.
 
-use super::{Mean, Metric, rows};
+use super::{Mean, Metric, class_hit, rows};
 use crate::error::Result;
 use crate::losses;
-use crate::tensor::{Float, Shape, Tensor, argmax};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// The part of rows whose predicted class is the true one.
 ///
@@ -38,11 +38,6 @@ impl Accuracy {
     }
 }
 
-/// The class that a target row names: the number itself, or the position of the largest of several.
-pub(crate) fn true_class<T: Float>(y_true: &[T]) -> usize {
-    if y_true.len() == 1 { y_true[0].as_f64() as usize } else { argmax(y_true) }
-}
-
 impl<T: Float> Metric<T> for Accuracy {
     fn name(&self) -> String {
         "accuracy".into()
@@ -50,11 +45,8 @@ impl<T: Float> Metric<T> for Accuracy {
 
     fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            let right = if p.len() == 1 {
-                (p[0].as_f64() > self.threshold) == (t[0].as_f64() > 0.5)
-            } else {
-                argmax(p) == true_class(t)
-            };
+            let right =
+                if p.len() == 1 { (p[0].as_f64() > self.threshold) == (t[0].as_f64() > 0.5) } else { class_hit(t, p) };
             self.mean.add(f64::from(right), w);
         }
     }

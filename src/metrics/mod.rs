@@ -1,13 +1,43 @@
 //! Metrics: numbers that tell a person how good predictions are. Averages over samples, kept in f64.
 
 mod accuracy;
+mod auc;
+mod binary_accuracy;
+mod categorical_accuracy;
+mod classification_report;
+mod confusion_matrix;
+mod cosine_score;
+mod counts;
+mod f1_score;
+mod loss_metric;
+mod precision;
+mod r2_score;
+mod recall;
+mod root_mean_squared_error;
+mod sparse_categorical_accuracy;
+mod top_k_accuracy;
 
 use std::fmt::Debug;
 
 pub use accuracy::Accuracy;
+pub use auc::{Auc, Curve};
+pub use binary_accuracy::BinaryAccuracy;
+pub use categorical_accuracy::CategoricalAccuracy;
+pub use classification_report::{ClassificationReport, Scored};
+pub use confusion_matrix::ConfusionMatrix;
+pub use cosine_score::CosineScore;
+pub use f1_score::{Average, F1Score};
+pub use loss_metric::LossMetric;
+pub use precision::Precision;
+pub use r2_score::R2Score;
+pub use recall::Recall;
+pub use root_mean_squared_error::RootMeanSquaredError;
+pub use sparse_categorical_accuracy::SparseCategoricalAccuracy;
+pub use top_k_accuracy::TopKAccuracy;
 
-use crate::error::Result;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::error::{Error, Result};
+use crate::losses::{class_number, classes_or_rows};
+use crate::tensor::{Float, Shape, Tensor, argmax};
 
 /// A figure gathered over the batches of an epoch.
 ///
@@ -125,5 +155,28 @@ pub(crate) fn rows<'a, T: Float>(
         .chunks_exact(target)
         .zip(y_pred.as_slice().chunks_exact(width))
         .enumerate()
-        .map(move |(i, (t, p))| (t, p, weights.map_or(1.0, |w| w[i * w.len() / n].as_f64())))
+        .map(move |(i, (t, p))| (t, p, weight(weights, i, n)))
+}
+
+/// The weight of row i of n; weights are one a row or one a sample.
+fn weight<T: Float>(weights: Option<&[T]>, i: usize, n: usize) -> f64 {
+    weights.and_then(|w| w.get(i * w.len() / n)).map_or(1.0, |w| w.as_f64())
+}
+
+/// The class that a target row names: the number itself if it can be one, or the position of the largest of several.
+pub(crate) fn true_class<T: Float>(y_true: &[T]) -> Option<usize> {
+    if y_true.len() == 1 { class_number(y_true[0], usize::MAX) } else { Some(argmax(y_true)) }
+}
+
+/// Whether the largest prediction of a row is at the true class.
+pub(crate) fn class_hit<T: Float>(y_true: &[T], y_pred: &[T]) -> bool {
+    true_class(y_true) == Some(argmax(y_pred))
+}
+
+/// Class numbers or one-hot rows, and at least two outputs a row.
+pub(crate) fn over_classes(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
+    if y_pred.rank() < 2 || y_pred.last() < 2 {
+        return Err(Error::shape(op, "one output a class, at least two", y_pred, "use BinaryAccuracy or Accuracy"));
+    }
+    classes_or_rows(op, y_true, y_pred)
 }

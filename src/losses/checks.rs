@@ -1,0 +1,176 @@
+//! What losses check about shapes, targets, settings and the last activation.
+
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// Targets and predictions of one shape, where `[n]` and `[n, 1]` count as equal.
+pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
+    let column = y_pred.last() == 1 && y_true.rank() + 1 == y_pred.rank() && y_true.len() == y_pred.len();
+    if y_true == y_pred || column {
+        return Ok(());
+    }
+    let hint = "make the last layer's units and the targets' columns agree";
+    Err(Error::shape(op, format!("targets of shape {y_pred}, as the predictions"), y_true, hint))
+}
+
+/// Targets that are class numbers (`[n]` or `[n, 1]`) or one row of class probabilities for each row of predictions.
+pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
+    let rows = y_pred.rows();
+    let leading = &y_pred.dims()[..y_pred.rank().saturating_sub(1)];
+    let numbers = y_true.len() == rows && y_true.dims().starts_with(leading);
+    if y_true == y_pred || numbers {
+        return Ok(());
+    }
+    let expected = format!("class numbers of shape {leading:?} or one-hot rows of shape {y_pred}");
+    let hint = "make the last layer's units the number of classes, and pass one target a sample";
+    Err(Error::shape(op, expected, y_true, hint))
+}
+
+/// Class numbers must be whole and below the number of classes.
+pub(crate) fn check_class_numbers<T: Float>(op: &'static str, y_true: &[T], classes: usize) -> Result<()> {
+    let fits = |v: f64| v >= 0.0 && v < classes as f64 && v.fract() == 0.0;
+    match y_true.iter().position(|v| !fits(v.as_f64())) {
+        None => Ok(()),
+        Some(row) => Err(Error::Label {
+            op,
+            row,
+            expected: format!("a whole number from 0 to {}", classes.saturating_sub(1)),
+            got: y_true[row].to_string(),
+            hint: "map class names to numbers from 0, and give the last layer one unit a class".into(),
+        }),
+    }
+}
+
+/// Every target must lie in `low..=high`.
+pub(crate) fn check_range<T: Float>(
+    op: &'static str,
+    y_true: &Tensor<T>,
+    low: f64,
+    high: f64,
+    hint: &str,
+) -> Result<()> {
+    let fits = |v: f64| v >= low && v <= high;
+    match y_true.iter().position(|v| !fits(v.as_f64())) {
+        None => Ok(()),
+        Some(at) => Err(Error::Label {
+            op,
+            row: at / (y_true.len() / y_true.samples().max(1)).max(1),
+            expected: format!("from {low} to {high}"),
+            got: y_true.as_slice()[at].to_string(),
+            hint: hint.to_owned(),
+        }),
+    }
+}
+
+/// Class numbers, or rows of probabilities over `width` classes.
+pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, width: usize) -> Result<()> {
+    if y_true.shape().last() == width && y_true.shape().rank() > 1 && width > 1 {
+        return check_range(op, y_true, 0.0, 1.0, "pass one-hot rows, probabilities or class numbers");
+    }
+    check_class_numbers(op, y_true.as_slice(), width)
+}
+
+/// Labels must be −1 or 1, or 0 or 1, not a mixture of −1 and 0.
+pub(crate) fn check_margins<T: Float>(op: &'static str, y_true: &Tensor<T>) -> Result<()> {
+    let has_minus = y_true.iter().any(|v| *v == -T::one());
+    let fits = |v: T| v == T::one() || if has_minus { v == -T::one() } else { v == T::zero() };
+    match y_true.iter().position(|v| !fits(*v)) {
+        None => Ok(()),
+        Some(at) => Err(Error::Label {
+            op,
+            row: at / (y_true.len() / y_true.samples().max(1)).max(1),
+            expected: if has_minus { "-1 or 1, as other labels are -1".into() } else { "0 or 1, or -1 or 1".into() },
+            got: y_true.as_slice()[at].to_string(),
+            hint: "use one of the two forms for all labels".into(),
+        }),
+    }
+}
+
+/// A part of the targets, from 0 to 1.
+pub(crate) fn check_smoothing(op: &'static str, part: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&part) {
+        return Ok(());
+    }
+    Err(Error::argument(op, "label_smoothing", "from 0 to 1", part, "0.1 is usual"))
+}
+
+/// γ and α of focal losses.
+pub(crate) fn check_focus(op: &'static str, gamma: f64, alpha: f64) -> Result<()> {
+    if gamma.is_nan() || gamma < 0.0 {
+        return Err(Error::argument(op, "gamma", "0 or more", gamma, "2 is usual"));
+    }
+    if !(0.0..=1.0).contains(&alpha) {
+        return Err(Error::argument(op, "alpha", "from 0 to 1", alpha, "0.25 is usual"));
+    }
+    Ok(())
+}
+
+fn mismatch(loss: &'static str, activation: Activation, why: &'static str, hint: &str) -> Result<()> {
+    Err(Error::LossMismatch { loss: loss.into(), activation: activation.to_string(), why, hint: hint.into() })
+}
+
+/// Whether a loss over class probabilities (or their logits) fits a last activation.
+pub(crate) fn probabilities_over_classes(
+    loss: &'static str,
+    from_logits: bool,
+    activation: Activation,
+    width: usize,
+) -> Result<()> {
+    if width < 2 {
+        return mismatch(
+            loss,
+            activation,
+            "it needs a unit for each class, and there is one unit",
+            "use BinaryCrossentropy with a sigmoid",
+        );
+    }
+    match (from_logits, activation) {
+        (true, Activation::Softmax | Activation::Sigmoid | Activation::LogSoftmax) => {
+            mismatch(loss, activation, "from_logits applies the softmax itself", "remove the activation or from_logits")
+        }
+        (false, Activation::Softmax | Activation::Sigmoid | Activation::HardSigmoid) => Ok(()),
+        (false, _) => mismatch(
+            loss,
+            activation,
+            "it needs probabilities",
+            "end the model with Activation::Softmax, or use from_logits(true)",
+        ),
+        (true, _) => Ok(()),
+    }
+}
+
+/// Whether a loss over independent probabilities (or their logits) fits a last activation.
+pub(crate) fn each_a_probability(loss: &'static str, from_logits: bool, activation: Activation) -> Result<()> {
+    let mismatch = |why, hint| mismatch(loss, activation, why, hint);
+    match (from_logits, activation) {
+        (_, Activation::Softmax | Activation::LogSoftmax) => mismatch(
+            "its outputs are independent, those of a softmax are not",
+            "use CategoricalCrossentropy, or Activation::Sigmoid",
+        ),
+        (true, Activation::Sigmoid | Activation::LogSigmoid) => {
+            mismatch("from_logits applies the sigmoid itself", "remove the activation or from_logits")
+        }
+        (true, _) | (false, Activation::Sigmoid | Activation::HardSigmoid) => Ok(()),
+        (false, _) => {
+            mismatch("it needs probabilities", "end the model with Activation::Sigmoid, or use from_logits(true)")
+        }
+    }
+}
+
+/// Whether scores with a margin between −1 and 1 can come from a last activation.
+pub(crate) fn margin_activation(loss: &'static str, activation: Activation) -> Result<()> {
+    let bounded = matches!(
+        activation,
+        Activation::Softmax
+            | Activation::LogSoftmax
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::LogSigmoid
+    );
+    if !bounded {
+        return Ok(());
+    }
+    let hint = "end the model without an activation or with Activation::Tanh, or use a cross-entropy";
+    mismatch(loss, activation, "it needs scores of either sign", hint)
+}

@@ -1,0 +1,133 @@
+//! Parts of equations that several losses share; slices are one row.
+
+use crate::tensor::Float;
+
+/// Keras's fuzz factor.
+pub(crate) const EPSILON: f64 = 1e-7;
+
+/// (1/n) Σ f(y, ŷ)
+pub(crate) fn mean_of<T: Float>(y_true: &[T], y_pred: &[T], f: impl Fn(T, T) -> T) -> T {
+    let sum: T = y_true.iter().zip(y_pred).map(|(&t, &p)| f(t, p)).sum();
+    sum / T::of(y_pred.len() as f64)
+}
+
+/// dŷ = scale·f'(y, ŷ)/n, the gradient of [`mean_of`].
+pub(crate) fn mean_gradient<T: Float>(y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T], df: impl Fn(T, T) -> T) {
+    let scale = scale / T::of(y_pred.len() as f64);
+    for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
+        *d = scale * df(t, p);
+    }
+}
+
+/// −1, 0 or 1; NaN stays NaN.
+pub(crate) fn sign<T: Float>(v: T) -> T {
+    if v == T::zero() { T::zero() } else { v.signum() }
+}
+
+/// `v` kept in [low, high]; NaN stays NaN.
+pub(crate) fn clip<T: Float>(v: T, low: T, high: T) -> T {
+    if v < low {
+        low
+    } else if v > high {
+        high
+    } else {
+        v
+    }
+}
+
+/// A hinge's label: 0 counts as −1.
+pub(crate) fn margin_label<T: Float>(t: T) -> T {
+    if t == T::zero() { -T::one() } else { t }
+}
+
+/// γ·v^(γ−1), the derivative of v^γ; 0 where it has none.
+pub(crate) fn power_slope<T: Float>(v: T, gamma: T) -> T {
+    if gamma == T::zero() || v <= T::zero() { T::zero() } else { gamma * v.powf(gamma - T::one()) }
+}
+
+/// The position that a class number names, if it is whole and below the number of classes.
+pub(crate) fn class_number<T: Float>(v: T, classes: usize) -> Option<usize> {
+    let v = v.as_f64();
+    (v >= 0.0 && v < classes as f64 && v.fract() == 0.0).then_some(v as usize)
+}
+
+/// The target of class `i`, from a one-hot row, a row of probabilities or a class number.
+#[inline(always)]
+pub(crate) fn class_target<T: Float>(y_true: &[T], classes: usize, i: usize) -> T {
+    if y_true.len() == classes {
+        y_true[i]
+    } else if y_true[0] == T::of(i as f64) {
+        T::one()
+    } else {
+        T::zero()
+    }
+}
+
+/// The same with the part `smoothing` spread over all classes.
+#[inline(always)]
+pub(crate) fn smooth_target<T: Float>(y_true: &[T], classes: usize, i: usize, smoothing: f64) -> T {
+    let y = class_target(y_true, classes, i);
+    if smoothing == 0.0 {
+        return y;
+    }
+    y * T::of(1.0 - smoothing) + T::of(smoothing / classes as f64)
+}
+
+/// max z and Σ e^(z − max), with the terms into `out` where asked for.
+pub(crate) fn exp_into<T: Float>(z: &[T], out: Option<&mut [T]>) -> (T, T) {
+    let top = z.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
+    let Some(out) = out else { return (top, z.iter().map(|&v| (v - top).exp()).sum()) };
+    let mut sum = T::zero();
+    for (e, &v) in out.iter_mut().zip(z) {
+        *e = (v - top).exp();
+        sum += *e;
+    }
+    (top, sum)
+}
+
+/// Σ yᵢ·(ln Σ eᶻ − zᵢ), and into `dy` scale·(p·Σy − y) with p = softmax(z); each exponential is computed once. A class
+/// number out of range gives NaN.
+pub(crate) fn softmax_crossentropy<T: Float>(
+    y_true: &[T],
+    z: &[T],
+    smoothing: f64,
+    scale: T,
+    mut dy: Option<&mut [T]>,
+) -> T {
+    let n = z.len();
+    let (top, sum) = exp_into(z, dy.as_deref_mut());
+    let log_sum = sum.ln();
+    let cost = |i: usize| log_sum - (z[i] - top);
+    if y_true.len() != n && smoothing == 0.0 {
+        let Some(class) = class_number(y_true[0], n) else {
+            dy.into_iter().for_each(|dy| dy.fill(T::zero()));
+            return T::nan();
+        };
+        if let Some(dy) = dy {
+            let factor = T::one() / sum;
+            let own = dy[class] * factor - T::one();
+            dy.iter_mut().for_each(|d| *d = scale * (*d * factor));
+            dy[class] = scale * own;
+        }
+        return cost(class);
+    }
+    let target = |i| smooth_target(y_true, n, i, smoothing);
+    if let Some(dy) = dy {
+        let factor = (0..n).map(target).sum::<T>() / sum;
+        for (i, d) in dy.iter_mut().enumerate() {
+            *d = scale * (*d * factor - target(i));
+        }
+    }
+    (0..n).map(|i| target(i) * cost(i)).sum()
+}
+
+/// The gradient of a function of q = p/Σp whose derivative by qᵢ is `dq(i, qᵢ)`: dp = scale·(dq − Σ dq·q)/Σp.
+pub(crate) fn through_sum<T: Float>(p: &[T], scale: T, dy: &mut [T], dq: impl Fn(usize, T) -> T) {
+    let sum: T = p.iter().copied().sum();
+    let mut dot = T::zero();
+    for (i, (d, &p)) in dy.iter_mut().zip(p).enumerate() {
+        *d = dq(i, p / sum);
+        dot += *d * (p / sum);
+    }
+    dy.iter_mut().for_each(|d| *d = scale * (*d - dot) / sum);
+}

@@ -1,0 +1,165 @@
+//! The area under the curve of a yes–no answer.
+
+use super::Metric;
+use super::counts::{check_labels, each_label, ratio};
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// Which curve the area lies under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Curve {
+    /// Recall over the rate of false alarms: 0.5 for chance, 1 for a perfect order.
+    #[default]
+    Roc,
+    /// Precision over recall; better where yes is rare.
+    PrecisionRecall,
+}
+
+/// The area under the ROC (default) or precision–recall curve through the points at evenly spaced thresholds.
+///
+/// Predictions are taken into [0, 1]. Each of n thresholds (200 by default, the first just below 0, the last just above 1)
+/// gives a point; ROC is summed by trapezia, precision–recall by interpolating true positives between points: with p = tp + fp,
+/// s = Δtp/Δp and i = tp₁ − s·p₁, each interval adds s(Δtp + i·ln(p₀/p₁)) / (tp₁ + fn₁). Several outputs a row are taken
+/// together; class numbers count as one-hot rows.
+///
+/// Keras `AUC` with `summation_method="interpolation"`. Davis, Goadrich 2006, "The relationship between precision-recall and
+/// ROC curves".
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mut auc = Auc::default();
+/// auc.update(&Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &Tensor::from([[0.0], [0.5], [0.3], [0.9]]), None);
+/// assert!((Metric::<f32>::result(&auc) - 0.75).abs() < 1e-12);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auc {
+    curve: Curve,
+    /// Weights of true and false labels by the last threshold that the prediction exceeds.
+    yes: Vec<f64>,
+    no: Vec<f64>,
+}
+
+impl Default for Auc {
+    fn default() -> Self {
+        Auc { curve: Curve::Roc, yes: vec![0.0; 200], no: vec![0.0; 200] }
+    }
+}
+
+impl Auc {
+    /// The curve; [`Curve::Roc`] by default.
+    pub fn curve(mut self, curve: Curve) -> Self {
+        self.curve = curve;
+        self
+    }
+
+    /// The number of thresholds, 200 by default, at least 2.
+    pub fn num_thresholds(mut self, n: usize) -> Self {
+        (self.yes, self.no) = (vec![0.0; n], vec![0.0; n]);
+        self
+    }
+
+    fn roc(&self) -> f64 {
+        let (all_yes, all_no) = (self.yes.iter().sum(), self.no.iter().sum());
+        // From the highest threshold down; at the highest nothing is a yes.
+        let (mut tp, mut fp, mut area) = (0.0, 0.0, 0.0);
+        let (mut x, mut y) = (0.0, 0.0);
+        for (yes, no) in self.yes.iter().zip(&self.no).rev() {
+            tp += yes;
+            fp += no;
+            let (next_x, next_y) = (ratio(fp, all_no), ratio(tp, all_yes));
+            area += (next_x - x) * (y + next_y) / 2.0;
+            (x, y) = (next_x, next_y);
+        }
+        area
+    }
+
+    fn precision_recall(&self) -> f64 {
+        let all_yes: f64 = self.yes.iter().sum();
+        let (mut tp, mut p, mut area) = (0.0, 0.0, 0.0);
+        for (yes, no) in self.yes.iter().zip(&self.no).rev() {
+            let (dtp, dp) = (*yes, yes + no);
+            let slope = ratio(dtp, dp);
+            let intercept = tp - slope * p;
+            let log = if p > 0.0 { ((p + dp) / p).ln() } else { 0.0 };
+            area += ratio(slope * (dtp + intercept * log), all_yes);
+            tp += dtp;
+            p += dp;
+        }
+        area
+    }
+}
+
+impl<T: Float> Metric<T> for Auc {
+    fn name(&self) -> String {
+        match self.curve {
+            Curve::Roc => "auc".into(),
+            Curve::PrecisionRecall => "auc_pr".into(),
+        }
+    }
+
+    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        let Some(last) = self.yes.len().checked_sub(1) else { return };
+        each_label(y_true, y_pred, weights, |_, truth, p, w| {
+            // A prediction has to be above a threshold; the first lies below 0. NaN goes there too.
+            let at = ((p.clamp(0.0, 1.0) * last as f64).ceil() - 1.0).max(0.0) as usize;
+            let side = if truth { &mut self.yes } else { &mut self.no };
+            side[at.min(last)] += w;
+        });
+    }
+
+    fn result(&self) -> f64 {
+        match self.curve {
+            Curve::Roc => self.roc(),
+            Curve::PrecisionRecall => self.precision_recall(),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.yes.fill(0.0);
+        self.no.fill(0.0);
+    }
+
+    fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        if self.yes.len() < 2 {
+            let hint = "200 is usual";
+            return Err(Error::argument("Auc", "num_thresholds", "at least 2", self.yes.len(), hint));
+        }
+        check_labels("Auc", None, None, y_true, y_pred)
+    }
+
+    fn fresh(&self) -> Box<dyn Metric<T>> {
+        Box::new(Auc::default().curve(self.curve).num_thresholds(self.yes.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perfect_reversed_and_empty() {
+        let (y, p) = (Tensor::from([0.0f64, 0.0, 1.0, 1.0]), Tensor::from([[0.1], [0.2], [0.8], [1.7]]));
+        for curve in [Curve::Roc, Curve::PrecisionRecall] {
+            let mut auc = Auc::default().curve(curve);
+            assert_eq!(Metric::<f64>::result(&auc), 0.0);
+            auc.update(&y, &p, None);
+            assert!((Metric::<f64>::result(&auc) - 1.0).abs() < 1e-12);
+            assert_eq!(Metric::<f64>::fresh(&auc).result(), 0.0);
+        }
+        let mut auc = Auc::default();
+        auc.update(&y.map(|v| 1.0 - v), &p, None);
+        assert_eq!(Metric::<f64>::result(&auc), 0.0);
+    }
+
+    #[test]
+    fn weights_count_as_repeats() {
+        let (mut a, mut b) = (Auc::default().num_thresholds(5), Auc::default().num_thresholds(5));
+        a.update(&Tensor::from([0.0f32, 1.0]), &Tensor::from([[0.3], [0.6]]), Some(&[2.0, 1.0]));
+        a.update(&Tensor::from([1.0f32]), &Tensor::from([[0.1]]), None);
+        b.update(&Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &Tensor::from([[0.3], [0.3], [0.6], [0.1]]), None);
+        assert_eq!(a, b);
+        assert!(
+            Metric::<f32>::check(&Auc::default().num_thresholds(1), Shape::from([2]), Shape::from([2, 1])).is_err()
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Right and wrong yes–no answers, counted with weights.
+
+use super::rows;
+use crate::error::{Error, Result};
+use crate::losses::{class_target, classes_or_rows};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// Weights of true positives, false positives and false negatives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Counts {
+    pub tp: f64,
+    pub fp: f64,
+    pub fneg: f64,
+}
+
+impl Counts {
+    pub fn add(&mut self, truth: bool, answer: bool, weight: f64) {
+        match (truth, answer) {
+            (true, true) => self.tp += weight,
+            (false, true) => self.fp += weight,
+            (true, false) => self.fneg += weight,
+            (false, false) => {}
+        }
+    }
+
+    pub fn precision(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fp)
+    }
+
+    pub fn recall(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fneg)
+    }
+}
+
+/// a/b, 0 for b = 0.
+pub(crate) fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
+
+/// Calls `f(column, truth, prediction, weight)` for every output; class numbers count as one-hot rows, and any truth but 0 as
+/// yes.
+pub(crate) fn each_label<T: Float>(
+    y_true: &Tensor<T>,
+    y_pred: &Tensor<T>,
+    weights: Option<&[T]>,
+    mut f: impl FnMut(usize, bool, f64, f64),
+) {
+    for (t, p, w) in rows(y_true, y_pred, weights) {
+        for (column, v) in p.iter().enumerate() {
+            f(column, class_target(t, p.len(), column) != T::zero(), v.as_f64(), w);
+        }
+    }
+}
+
+/// Shapes, threshold and class of metrics on yes–no answers.
+pub(crate) fn check_labels(
+    op: &'static str,
+    threshold: Option<f64>,
+    class: Option<usize>,
+    y_true: Shape,
+    y_pred: Shape,
+) -> Result<()> {
+    if let Some(threshold) = threshold.filter(|t| !t.is_finite()) {
+        return Err(Error::argument(op, "threshold", "finite", threshold, "0.5 is usual"));
+    }
+    if let Some(class) = class.filter(|c| *c >= y_pred.last()) {
+        let expected = format!("below {}, the number of outputs", y_pred.last());
+        return Err(Error::argument(op, "class_id", expected, class, "classes are counted from 0"));
+    }
+    classes_or_rows(op, y_true, y_pred)
+}

@@ -1,0 +1,128 @@
+//! Every loss against Keras's value and gradient, in f64 and f32.
+
+mod support;
+
+use gradus::prelude::*;
+use safetensors::SafeTensors;
+use support::{error, read, tensor};
+
+fn check<T: Float>(name: &str, loss: &dyn Loss<T>, tolerance: f64) {
+    let bytes = read(&format!("keras/losses/{name}.safetensors"));
+    let case = SafeTensors::deserialize(&bytes).unwrap();
+    let get = |name| tensor::<T>(&case, name);
+    let (t, p) = (get("y_true").unwrap(), get("y_pred").unwrap());
+    let weights = get("sample_weight");
+    loss.check(t.shape(), p.shape()).unwrap();
+    loss.check_targets(&t, p.shape().last()).unwrap();
+    let mut dy = Tensor::full(p.shape(), T::nan());
+    let weights = weights.as_ref().map(|w| w.as_slice());
+    let value = loss.batch(&t, &p, weights, p.samples(), Some(&mut dy));
+    assert_eq!(value, loss.batch(&t, &p, weights, p.samples(), None), "{name}");
+    let expected = tensor::<f64>(&case, "value").unwrap().as_slice()[0];
+    assert!(error(value, expected) <= tolerance, "{name}: {value} {expected}");
+    let gradient = tensor::<f64>(&case, "grad_y_pred").unwrap();
+    let largest = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
+    for (d, g) in dy.iter().zip(gradient.iter()) {
+        assert!((d.as_f64() - g).abs() <= tolerance * largest, "{name}: {d} {g}");
+    }
+}
+
+fn all<T: Float>(tolerance: f64) {
+    let cce = CategoricalCrossentropy::default;
+    let bce = BinaryCrossentropy::default;
+    let cases: Vec<(&str, Box<dyn Loss<T>>)> = vec![
+        ("binary_crossentropy", Box::new(bce())),
+        ("binary_crossentropy_logits", Box::new(bce().from_logits(true))),
+        ("binary_crossentropy_logits_smooth", Box::new(bce().from_logits(true).label_smoothing(0.1))),
+        ("binary_crossentropy_smooth", Box::new(bce().label_smoothing(0.1))),
+        ("binary_focal_crossentropy", Box::new(BinaryFocalCrossentropy::default())),
+        ("categorical_crossentropy", Box::new(cce())),
+        ("categorical_crossentropy_logits", Box::new(cce().from_logits(true))),
+        ("categorical_crossentropy_logits_smooth", Box::new(cce().from_logits(true).label_smoothing(0.1))),
+        ("categorical_crossentropy_logits_weighted", Box::new(cce().from_logits(true))),
+        ("categorical_crossentropy_smooth", Box::new(cce().label_smoothing(0.1))),
+        ("categorical_focal_crossentropy", Box::new(CategoricalFocalCrossentropy::default())),
+        ("categorical_hinge", Box::new(CategoricalHinge::default())),
+        ("cosine_similarity", Box::new(CosineSimilarity::default())),
+        ("cosine_similarity_weighted", Box::new(CosineSimilarity::default())),
+        ("hinge", Box::new(Hinge::default())),
+        ("huber", Box::new(Huber::default().delta(1.3))),
+        ("huber_weighted", Box::new(Huber::default().delta(1.3))),
+        ("kl_divergence", Box::new(KlDivergence::default())),
+        ("log_cosh", Box::new(LogCosh::default())),
+        ("log_cosh_weighted", Box::new(LogCosh::default())),
+        ("mae", Box::new(MeanAbsoluteError::default())),
+        ("mae_weighted", Box::new(MeanAbsoluteError::default())),
+        ("mape", Box::new(MeanAbsolutePercentageError::default())),
+        ("mape_weighted", Box::new(MeanAbsolutePercentageError::default())),
+        ("mse", Box::new(MeanSquaredError::default())),
+        ("mse_weighted", Box::new(MeanSquaredError::default())),
+        ("msle", Box::new(MeanSquaredLogarithmicError::default())),
+        ("poisson", Box::new(Poisson::default())),
+        ("sparse_categorical_crossentropy", Box::new(SparseCategoricalCrossentropy::default())),
+        (
+            "sparse_categorical_crossentropy_logits",
+            Box::new(SparseCategoricalCrossentropy::default().from_logits(true)),
+        ),
+        ("squared_hinge", Box::new(SquaredHinge::default())),
+    ];
+    for (name, loss) in cases {
+        check(name, &*loss, tolerance);
+    }
+}
+
+#[test]
+fn as_keras_in_f64() {
+    all::<f64>(1e-9);
+}
+
+#[test]
+fn as_keras_in_f32() {
+    all::<f32>(2e-4);
+}
+
+#[test]
+fn a_last_activation_that_does_not_fit_is_an_error_from_compile() {
+    let compile = |activation, loss: fn(&mut Sequential) -> Result<(), Error>| {
+        let mut model = Sequential::new([3]).add(Dense::new(2).activation(activation)).build(0).unwrap();
+        loss(&mut model)
+    };
+    macro_rules! with {
+        ($loss:expr) => {
+            |model| model.compile(Sgd::default(), $loss, ())
+        };
+    }
+    let error = compile(Activation::Softmax, with!(BinaryCrossentropy::default())).unwrap_err();
+    assert!(matches!(error, Error::LossMismatch { .. }), "{error}");
+    assert!(compile(Activation::Softmax, with!(Hinge::default())).is_err());
+    assert!(compile(Activation::Softmax, with!(BinaryFocalCrossentropy::default())).is_err());
+    assert!(compile(Activation::Softmax, with!(CategoricalCrossentropy::default().from_logits(true))).is_err());
+    assert!(compile(Activation::Tanh, with!(SparseCategoricalCrossentropy::default())).is_err());
+    assert!(compile(Activation::Tanh, with!(Hinge::default())).is_ok());
+    assert!(compile(Activation::Softmax, with!(SparseCategoricalCrossentropy::default())).is_ok());
+    assert!(compile(Activation::Sigmoid, with!(BinaryFocalCrossentropy::default())).is_ok());
+}
+
+#[test]
+fn training_goes_through_logits_with_the_same_gradient() {
+    let mut fused = Sequential::<f64>::of([3]).add(Dense::new(2).activation(Activation::Sigmoid)).build(1).unwrap();
+    let (x, y) = (Tensor::from([[0.1, -0.2, 0.3], [1.0, 0.5, -1.0]]), Tensor::from([[0.0, 1.0], [1.0, 1.0]]));
+    for case in 0..2 {
+        match case {
+            0 => fused.compile(Sgd::default(), BinaryCrossentropy::default(), ()).unwrap(),
+            _ => fused.compile(Sgd::default(), BinaryFocalCrossentropy::default().alpha(0.25), ()).unwrap(),
+        }
+        gradus::gradcheck::check_model(&mut fused, &x, &y).unwrap();
+    }
+}
+
+#[test]
+fn labels_out_of_range_are_errors_from_fit() {
+    let mut model = Sequential::new([1]).add(Dense::new(3).activation(Activation::Softmax)).build(0).unwrap();
+    model.compile(Sgd::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+    let x = Tensor::zeros([2, 1]);
+    let error = model.fit(&x, &Tensor::from([0.0, 3.0]), &Fit::default().verbose(Verbose::Silent)).unwrap_err();
+    assert!(matches!(error, Error::Label { row: 1, .. }), "{error}");
+    let error = model.evaluate(&x, &Tensor::from([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]])).unwrap_err();
+    assert!(matches!(error, Error::Label { row: 1, .. }), "{error}");
+}
