@@ -35,6 +35,7 @@ fn main() -> Result<(), Error> {
         }
     }
     println!("\nlargest difference: {worst:.1e}");
+    assert!(worst < 1e-9);
 
     // The step itself is w −= rate·gradient and nothing else.
     let before = model.params().values().to_vec();
