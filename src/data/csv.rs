@@ -407,6 +407,10 @@ impl<T: Float> Plan<T> {
                         }
                         (None, _) => {
                             let number = self.seen.len();
+                            if T::of(number as f64).as_f64() != number as f64 {
+                                let problem = format!("more classes than {} can number exactly", T::NAME);
+                                return Err(at.error(Some(column), problem, "read the table as f64"));
+                            }
                             self.seen.insert(name.to_owned(), number);
                             number
                         }
