@@ -35,6 +35,7 @@
 #![deny(missing_docs)]
 
 pub mod activations;
+pub mod data;
 mod error;
 pub mod gradcheck;
 pub mod initializers;

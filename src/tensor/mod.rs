@@ -107,6 +107,17 @@ impl<T: Float> Tensor<T> {
         Tensor { shape: Shape::from([labels.len()]), data: labels.iter().map(|&c| T::of(c as f64)).collect() }
     }
 
+    /// The values as class numbers, back from [`from_labels`](Self::from_labels); fractions are cut off, and what is below 0
+    /// or not a number counts as 0.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// assert_eq!(Tensor::from([2.0f32, 0.0, 1.0]).to_labels(), [2, 0, 1]);
+    /// ```
+    pub fn to_labels(&self) -> Vec<usize> {
+        self.data.iter().map(|v| v.as_f64() as usize).collect()
+    }
+
     /// The shape.
     pub fn shape(&self) -> Shape {
         self.shape

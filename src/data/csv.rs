@@ -1,0 +1,620 @@
+//! Tables from CSV files.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator, Trim};
+
+use super::Table;
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// A column of a table, by name (`"species"`) or by position from 0 (`4`), from the end if negative (`-1` is the last).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// By the name in the header.
+    Name(String),
+    /// By position; negative ones count from the end.
+    Index(i32),
+}
+
+impl From<&str> for Column {
+    fn from(name: &str) -> Self {
+        Column::Name(name.to_owned())
+    }
+}
+
+impl From<String> for Column {
+    fn from(name: String) -> Self {
+        Column::Name(name)
+    }
+}
+
+impl From<i32> for Column {
+    fn from(index: i32) -> Self {
+        Column::Index(index)
+    }
+}
+
+/// What the label columns hold.
+#[derive(Clone, Debug, PartialEq)]
+enum Labels {
+    /// Numbers if the first one is a number, else classes.
+    Auto,
+    Numbers,
+    /// Names, numbered in sorted order.
+    Classes,
+    /// Names, numbered in this order.
+    Given(Vec<String>),
+}
+
+/// Reads a table of numbers and labels from CSV.
+///
+/// - Header: the first line, if none of its cells is a number; [`header`](Self::header) decides otherwise.
+/// - Label: the last column; [`label`](Self::label), [`labels`](Self::labels) and [`no_label`](Self::no_label) decide
+///   otherwise. All other columns are features, unless [`features`](Self::features) or [`ignore`](Self::ignore) choose.
+/// - Labels that are numbers stay as they are. Labels that are names become 0, 1, 2 … in sorted order, and
+///   [`Table::class_names`] holds the names; [`classes`](Self::classes) and [`numbers`](Self::numbers) decide otherwise.
+/// - Numbers are read as `f64` and rounded to the table's type. Spaces around a cell do not count, quoted cells, CRLF, a
+///   byte-order mark and blank lines are allowed. A missing value is an error.
+///
+/// The text is read once, row by row.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let table: Table = Csv::default().parse("length,width,species\n5.1,3.5,setosa\n6.3,3.3,virginica\n4.9,3.0,setosa\n")?;
+/// assert_eq!(table.x, Tensor::from([[5.1, 3.5], [6.3, 3.3], [4.9, 3.0]]));
+/// assert_eq!(table.y.as_slice(), &[0.0, 1.0, 0.0]);
+/// assert_eq!(table.class_names, ["setosa", "virginica"]);
+///
+/// let error = Csv::default().parse::<f32>("length,width,species\n5.1,wide,setosa\n").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     r#"text, line 2, column width: expected a number, got "wide"; correct the cell or leave the column out with .ignore(...)"#
+/// );
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Csv {
+    header: Option<bool>,
+    delimiter: u8,
+    skip_lines: usize,
+    label: Vec<Column>,
+    labels: Labels,
+    features: Option<Vec<Column>>,
+    ignore: Vec<Column>,
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Csv {
+            header: None,
+            delimiter: b',',
+            skip_lines: 0,
+            label: vec![Column::Index(-1)],
+            labels: Labels::Auto,
+            features: None,
+            ignore: Vec::new(),
+        }
+    }
+}
+
+impl Csv {
+    /// Whether the first line holds the columns' names; by default it does if none of its cells is a number.
+    pub fn header(mut self, header: bool) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// The character between cells, in ASCII; a comma by default.
+    pub fn delimiter(mut self, delimiter: u8) -> Self {
+        self.delimiter = delimiter;
+        self
+    }
+
+    /// Lines before the table (and its header) that are passed over; none by default.
+    pub fn skip_lines(mut self, lines: usize) -> Self {
+        self.skip_lines = lines;
+        self
+    }
+
+    /// The label column, by name or position; the last one by default.
+    pub fn label(mut self, column: impl Into<Column>) -> Self {
+        self.label = vec![column.into()];
+        self
+    }
+
+    /// Several label columns, all of numbers: `y` is then `[samples, labels]`.
+    pub fn labels<C: Into<Column>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.label = columns.into_iter().map(Into::into).collect();
+        self.labels = Labels::Numbers;
+        self
+    }
+
+    /// No label column: `y` is empty, `[samples, 0]`.
+    pub fn no_label(mut self) -> Self {
+        self.label.clear();
+        self
+    }
+
+    /// The feature columns, in this order; by default all that are not labels.
+    pub fn features<C: Into<Column>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.features = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Columns that are left out; none by default.
+    pub fn ignore<C: Into<Column>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.ignore = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Labels are names of classes even where they look like numbers; they are numbered in sorted order (by value where all
+    /// are numbers).
+    pub fn classes(mut self) -> Self {
+        self.labels = Labels::Classes;
+        self
+    }
+
+    /// Labels are names of these classes, numbered in this order: for a second file that may lack a class of the first.
+    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.labels = Labels::Given(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Labels are numbers; anything else is an error.
+    pub fn numbers(mut self) -> Self {
+        self.labels = Labels::Numbers;
+        self
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::Data`] with file, line and column for an empty file, a row of
+    /// another length, a cell that is empty or not a finite number, a column that does not exist, an unknown class, or text
+    /// that is not UTF-8.
+    pub fn read<T: Float>(&self, path: impl AsRef<Path>) -> Result<Table<T>> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|source| Error::Io { file: path.to_owned(), source })?;
+        self.read_from(path, file)
+    }
+
+    /// Reads text; errors call it "text".
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse<T: Float>(&self, text: &str) -> Result<Table<T>> {
+        self.read_from("text", text.as_bytes())
+    }
+
+    /// Reads from anything that can be read; errors call it `name`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_from<T: Float>(&self, name: impl AsRef<Path>, source: impl Read) -> Result<Table<T>> {
+        let file = name.as_ref();
+        let mut source = BufReader::with_capacity(1 << 16, source);
+        let mut skipped = Vec::new();
+        for _ in 0..self.skip_lines {
+            skipped.clear();
+            source.read_until(b'\n', &mut skipped).map_err(|source| Error::Io { file: file.to_owned(), source })?;
+        }
+        // With a line feed as the only end of a row, and one after the last row, the reader's line is always that after the
+        // row just read; a carriage return is trimmed as space.
+        let mut rows = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.delimiter)
+            .terminator(Terminator::Any(b'\n'))
+            .trim(Trim::All)
+            .from_reader(source.chain(&b"\n"[..]));
+        let mut at = Place { file, names: Vec::new(), line: self.skip_lines as u64 };
+        let mut record = StringRecord::new();
+        let mut plan: Option<Plan<T>> = None;
+        loop {
+            match rows.read_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Err(at.unreadable(error, self.skip_lines as u64)),
+            }
+            let inside: usize = record.iter().map(line_feeds).sum();
+            at.line = (self.skip_lines as u64 + rows.position().line()).saturating_sub(1 + inside as u64);
+            if record.len() == 1 && record[0].is_empty() {
+                continue; // a blank line
+            }
+            match &mut plan {
+                Some(plan) => plan.row(&record, &at)?,
+                None => {
+                    let numbers = record.iter().any(|cell| cell.parse::<f64>().is_ok());
+                    let header = self.header.unwrap_or(!numbers);
+                    if header {
+                        at.names = record.iter().map(str::to_owned).collect();
+                    }
+                    let mut made = Plan::new(self, record.len(), &at)?;
+                    if !header {
+                        made.row(&record, &at)?;
+                    }
+                    plan = Some(made);
+                }
+            }
+        }
+        match plan {
+            Some(plan) if plan.rows > 0 => plan.finish(),
+            Some(_) => Err(at.error(None, "there are no rows below the names", "add rows, or set .header(false)")),
+            None => {
+                at.line = 0;
+                Err(at.error(None, "the table is empty", "check the path and .skip_lines(...)"))
+            }
+        }
+    }
+}
+
+fn line_feeds(cell: &str) -> usize {
+    cell.bytes().filter(|&c| c == b'\n').count()
+}
+
+/// Where the reader is, for errors.
+struct Place<'a> {
+    file: &'a Path,
+    names: Vec<String>,
+    line: u64,
+}
+
+impl Place<'_> {
+    fn name(&self, column: usize) -> Cow<'_, str> {
+        match self.names.get(column) {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned((column + 1).to_string()),
+        }
+    }
+
+    /// An error in this line (0 for none) and column.
+    fn error(&self, column: Option<usize>, problem: impl ToString, hint: impl ToString) -> Error {
+        Error::Data {
+            file: self.file.to_owned(),
+            line: (self.line > 0).then_some(self.line),
+            column: column.map(|c| self.name(c).into_owned()),
+            problem: problem.to_string(),
+            hint: hint.to_string(),
+        }
+    }
+
+    fn unreadable(&mut self, error: csv::Error, skipped: u64) -> Error {
+        let line = error.position().map(|p| p.line());
+        match error.into_kind() {
+            ErrorKind::Io(source) => Error::Io { file: self.file.to_owned(), source },
+            ErrorKind::Utf8 { err, .. } => {
+                self.line = line.map_or(self.line + 1, |l| l + skipped);
+                self.error(Some(err.field()), "the text is not UTF-8", "save the file as UTF-8")
+            }
+            other => {
+                let problem = format!("the text cannot be read as CSV ({other:?})");
+                self.error(None, problem, "check the file")
+            }
+        }
+    }
+
+    /// The position of a column among `width`.
+    fn find(&self, column: &Column, width: usize) -> Result<usize> {
+        match column {
+            Column::Index(i) => {
+                let position = if *i < 0 { width as i64 + i64::from(*i) } else { i64::from(*i) };
+                usize::try_from(position).ok().filter(|&p| p < width).ok_or_else(|| {
+                    let hint = format!("columns are 0 to {}, or from -1 backwards", width.saturating_sub(1));
+                    self.error(None, format!("there is no column {i} among {width}"), hint)
+                })
+            }
+            Column::Name(name) if self.names.is_empty() => {
+                let problem = format!("there is no column {name:?}: the table has no line of names");
+                Err(self.error(None, problem, "name the column by its position from 0, or set .header(true)"))
+            }
+            Column::Name(name) => {
+                let mut found = (0..width).filter(|&c| self.names[c] == *name);
+                match (found.next(), found.next()) {
+                    (Some(column), None) => Ok(column),
+                    (Some(_), Some(_)) => {
+                        let problem = format!("there are several columns {name:?}");
+                        Err(self.error(None, problem, "name the column by its position from 0"))
+                    }
+                    (None, _) => {
+                        let hint = format!("the columns are {}", self.names.join(", "));
+                        Err(self.error(None, format!("there is no column {name:?}"), hint))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Which columns go where, and what has been read so far.
+struct Plan<T> {
+    width: usize,
+    features: Vec<usize>,
+    label: Vec<usize>,
+    labels: Labels,
+    feature_names: Vec<String>,
+    /// Class names with their numbers in order of appearance.
+    seen: BTreeMap<String, usize>,
+    x: Vec<T>,
+    y: Vec<T>,
+    rows: usize,
+}
+
+impl<T: Float> Plan<T> {
+    fn new(how: &Csv, width: usize, at: &Place<'_>) -> Result<Self> {
+        let all = |columns: &[Column]| columns.iter().map(|c| at.find(c, width)).collect::<Result<Vec<_>>>();
+        let (label, ignored) = (all(&how.label)?, all(&how.ignore)?);
+        let features = match &how.features {
+            Some(columns) => all(columns)?,
+            None => (0..width).filter(|c| !label.contains(c) && !ignored.contains(c)).collect(),
+        };
+        if features.is_empty() {
+            let problem = format!("no features are left of {width} columns");
+            return Err(at.error(None, problem, "check .delimiter(...), or set .no_label() for features only"));
+        }
+        let mut seen = BTreeMap::new();
+        if let Labels::Given(names) = &how.labels {
+            seen.extend(names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)));
+        }
+        Ok(Plan {
+            feature_names: features.iter().filter_map(|&c| at.names.get(c).cloned()).collect(),
+            labels: how.labels.clone(),
+            width,
+            features,
+            label,
+            seen,
+            x: Vec::new(),
+            y: Vec::new(),
+            rows: 0,
+        })
+    }
+
+    fn row(&mut self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
+        if record.len() != self.width {
+            let problem = format!("expected {} cells as in the first row, got {}", self.width, record.len());
+            return Err(at.error(None, problem, "add or remove cells, or quote cells that hold the delimiter"));
+        }
+        for &column in &self.features {
+            let hint = match self.rows == 0 && at.names.is_empty() {
+                true => "correct the cell, or set .header(true) or .skip_lines(1) if this line is not a row",
+                false => "correct the cell or leave the column out with .ignore(...)",
+            };
+            self.x.push(number(record, column, at, hint)?);
+        }
+        if let (Labels::Auto, Some(&column)) = (&self.labels, self.label.first()) {
+            let is_number = record[column].parse::<f64>().is_ok();
+            self.labels = if is_number { Labels::Numbers } else { Labels::Classes };
+        }
+        for &column in &self.label {
+            let label = match &self.labels {
+                Labels::Numbers => {
+                    number(record, column, at, "correct the cell, or set .classes() if labels are names")?
+                }
+                labels => {
+                    let name = &record[column];
+                    if name.is_empty() {
+                        return Err(at.error(Some(column), "the label is missing", "give it, or remove the row"));
+                    }
+                    let number = match (self.seen.get(name), labels) {
+                        (Some(&number), _) => number,
+                        (None, Labels::Given(names)) => {
+                            let hint = format!("the classes are {}", names.join(", "));
+                            return Err(at.error(Some(column), format!("unknown class {name:?}"), hint));
+                        }
+                        (None, _) => {
+                            let number = self.seen.len();
+                            if T::of(number as f64).as_f64() != number as f64 {
+                                let problem = format!("more classes than {} can number exactly", T::NAME);
+                                return Err(at.error(Some(column), problem, "read the table as f64"));
+                            }
+                            self.seen.insert(name.to_owned(), number);
+                            number
+                        }
+                    };
+                    T::of(number as f64)
+                }
+            };
+            self.y.push(label);
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Table<T>> {
+        let class_names = match self.labels {
+            Labels::Given(names) => names,
+            Labels::Classes => {
+                let mut sorted: Vec<(String, usize)> = self.seen.into_iter().collect();
+                let value = |name: &str| name.parse::<f64>().unwrap_or(f64::NAN);
+                if sorted.iter().all(|(name, _)| value(name).is_finite()) {
+                    sorted.sort_by(|(a, _), (b, _)| value(a).total_cmp(&value(b)));
+                }
+                // From the order of appearance to the sorted one.
+                let mut number = vec![T::zero(); sorted.len()];
+                sorted.iter().enumerate().for_each(|(i, (_, appeared))| number[*appeared] = T::of(i as f64));
+                self.y.iter_mut().for_each(|y| *y = number[y.as_f64() as usize]);
+                sorted.into_iter().map(|(name, _)| name).collect()
+            }
+            Labels::Auto | Labels::Numbers => Vec::new(),
+        };
+        let x = Tensor::new([self.rows, self.features.len()], self.x)?;
+        let shape = match self.label.len() {
+            1 => Shape::from([self.rows]),
+            n => Shape::from([self.rows, n]),
+        };
+        Ok(Table { x, y: Tensor::new(shape, self.y)?, feature_names: self.feature_names, class_names })
+    }
+}
+
+/// The number in a cell.
+fn number<T: Float>(record: &StringRecord, column: usize, at: &Place<'_>, hint: &str) -> Result<T> {
+    let cell = &record[column];
+    let missing = ["", "na", "n/a", "nan", "null", "none", "?"].iter().any(|m| cell.eq_ignore_ascii_case(m));
+    if missing {
+        let problem = match cell {
+            "" => "the value is missing".to_owned(),
+            _ => format!("the value is missing ({cell})"),
+        };
+        return Err(at.error(Some(column), problem, "fill it in, or remove the row"));
+    }
+    match cell.parse::<f64>().map(T::of) {
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err(at.error(Some(column), format!("{cell} is not finite as {}", T::NAME), "correct the cell")),
+        Err(_) => Err(at.error(Some(column), format!("expected a number, got {cell:?}"), hint)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(how: Csv, text: &str) -> Table<f64> {
+        how.parse(text).unwrap()
+    }
+
+    fn message(how: Csv, text: &str) -> String {
+        how.parse::<f32>(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn header_or_not() {
+        let named = parse(Csv::default(), "a,b,y\n1,2,0\n3,4.5e0,1\n");
+        assert_eq!(named.x, Tensor::from([[1.0, 2.0], [3.0, 4.5]]));
+        assert_eq!((named.y.as_slice(), named.feature_names), ([0.0, 1.0].as_slice(), vec!["a".into(), "b".into()]));
+        let bare = parse(Csv::default(), "1,2,0\n3,4.5,1");
+        assert_eq!((bare.x, bare.y, bare.feature_names), (named.x.clone(), named.y.clone(), vec![]));
+        assert_eq!(parse(Csv::default().header(true), "1990,1991,1992\n1,2,0\n3,4.5,1\n").x, named.x);
+        let classes = parse(Csv::default().header(false).no_label().features([1]), "a,2\nb,3");
+        assert_eq!((classes.x.as_slice(), classes.y.dims()), ([2.0, 3.0].as_slice(), [2, 0].as_slice()));
+    }
+
+    #[test]
+    fn columns_by_name_and_position() {
+        let text = "id,y,a,b\n7,0.5,1,2\n8,0.25,3,4\n";
+        let table = parse(Csv::default().label("y").ignore(["id"]), text);
+        assert_eq!((table.x, table.y), (Tensor::from([[1.0, 2.0], [3.0, 4.0]]), Tensor::from([0.5, 0.25])));
+        assert_eq!(parse(Csv::default().label(-3).ignore([0]), text).x, Tensor::from([[1.0, 2.0], [3.0, 4.0]]));
+        let two = parse(Csv::default().labels(["b", "y"]).features(["a"]), text);
+        assert_eq!((two.x, two.y), (Tensor::from([[1.0], [3.0]]), Tensor::from([[2.0, 0.5], [4.0, 0.25]])));
+    }
+
+    #[test]
+    fn class_names_in_sorted_order() {
+        let text = "x,y\n1,dog\n2,cat\n3,dog\n4,eel\n";
+        let table = parse(Csv::default(), text);
+        assert_eq!(
+            (table.y.as_slice(), table.class_names),
+            ([1.0, 0.0, 1.0, 2.0].as_slice(), vec!["cat".into(), "dog".into(), "eel".into()])
+        );
+        let given = parse(Csv::default().class_names(["eel", "dog", "cat", "ant"]), text);
+        assert_eq!((given.y.as_slice(), given.class_names.len()), ([1.0, 2.0, 1.0, 0.0].as_slice(), 4));
+        let numbers = parse(Csv::default().classes(), "x,y\n1,10\n2,9\n3,10\n");
+        assert_eq!(
+            (numbers.y.as_slice(), numbers.class_names),
+            ([1.0, 0.0, 1.0].as_slice(), vec!["9".into(), "10".into()])
+        );
+    }
+
+    #[test]
+    fn every_way_to_write_it() {
+        let expected = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
+        for text in [
+            "\u{feff}a,b,y\n1,2,0\n3,4,1\n",
+            "a,b,y\r\n1,2,0\r\n3,4,1\r\n",
+            "\"a\",\"b\",\"y\"\r\n\"1\",\"2\",\"0\"\r\n\"3\",\"4\",\"1\"",
+            "a , b , y\n 1,2 ,0\n\n 3 ,\t4,1\n\n\n",
+            "a,b,y\n1,2,0\n\r\n3,4,1",
+            "\"a, or \"\"alpha\"\"\n\",b,y\n1,2,0\n3,4,1",
+        ] {
+            let table = parse(Csv::default(), text);
+            assert_eq!((&table.x, table.y.as_slice()), (&expected, [0.0, 1.0].as_slice()), "{text:?}");
+            assert_eq!(table.feature_names.len(), 2);
+        }
+        assert_eq!(parse(Csv::default().delimiter(b';'), "1;2;0\n3;4;1").x, expected);
+        assert_eq!(parse(Csv::default().delimiter(b'\t'), "1\t2\t0\n3\t4\t1").x, expected);
+        assert_eq!(parse(Csv::default().skip_lines(1).label("y"), "2,2,no,yes\na,b,y\n1,2,0\n3,4,1").x, expected);
+        assert_eq!(parse(Csv::default().label("a"), "\u{feff}a,b\n0,1").y.as_slice(), &[0.0]);
+    }
+
+    #[test]
+    fn bad_rows_name_their_place() {
+        let d = Csv::default;
+        assert_eq!(
+            message(d(), "a,b,y\n1,2,0\n\n3,1\n"),
+            "text, line 4: expected 3 cells as in the first row, got 2; add or remove cells, or quote cells that hold the \
+             delimiter"
+        );
+        assert!(
+            message(d(), "a,b,y\r\n1,2,0,5\r\n")
+                .starts_with("text, line 2: expected 3 cells as in the first row, got 4")
+        );
+        assert_eq!(
+            message(d(), "a,b,y\r\n1,2,0\r\n1,two,0"),
+            "text, line 3, column b: expected a number, got \"two\"; correct the cell or leave the column out with \
+             .ignore(...)"
+        );
+        assert!(message(d(), "1,2,0\n1,two,0").starts_with("text, line 2, column 2: expected a number"));
+        assert!(message(d(), "1,two,0\n1,2,0").contains("if this line is not a row"));
+        assert!(message(d().skip_lines(2), "x\ny\n1,2,0\n1,two,0").starts_with("text, line 4, column 2:"));
+        assert!(message(d(), "\"a\n\nb\",y\n1,0\nx,0\n").starts_with("text, line 5, column a\n\nb: expected"));
+        assert_eq!(
+            message(d(), "a,b,y\n1,,0\n"),
+            "text, line 2, column b: the value is missing; fill it in, or remove the row"
+        );
+        assert!(message(d(), "a,y\nNaN,0\n").contains("line 2, column a: the value is missing (NaN)"));
+        assert!(message(d(), "a,y\n1e99,0\n").contains("1e99 is not finite as f32"));
+        assert!(message(d(), "a,y\ninf,0\n").contains("inf is not finite"));
+        assert!(
+            message(d(), "a,y\n1,0\n2,cat\n")
+                .contains("line 3, column y: expected a number, got \"cat\"; correct the cell, or set .classes()")
+        );
+        assert!(message(d(), "a,y\n1,cat\n2,\n").contains("line 3, column y: the label is missing"));
+        assert!(
+            message(d().class_names(["dog"]), "a,y\n1,cat\n").contains("unknown class \"cat\"; the classes are dog")
+        );
+    }
+
+    #[test]
+    fn missing_columns_and_empty_files() {
+        let d = Csv::default;
+        assert_eq!(
+            message(d().label("species"), "a,b,y\n1,2,0\n"),
+            "text, line 1: there is no column \"species\"; the columns are a, b, y"
+        );
+        assert_eq!(
+            message(d().label("y"), "1,2,0\n"),
+            "text, line 1: there is no column \"y\": the table has no line of names; name the column by its position from \
+             0, or set .header(true)"
+        );
+        assert!(message(d().label(3), "1,2,0\n").contains("there is no column 3 among 3; columns are 0 to 2"));
+        assert!(message(d().label(-4), "1,2,0\n").contains("there is no column -4 among 3"));
+        assert!(message(d().label("a"), "a,a,y\n1,2,0\n").contains("several columns \"a\""));
+        assert!(message(d(), "1\n2\n").contains("no features are left of 1 columns"));
+        for empty in ["", "\n\n", "\r\n", "\u{feff}"] {
+            assert_eq!(
+                message(d(), empty),
+                "text: the table is empty; check the path and .skip_lines(...)",
+                "{empty:?}"
+            );
+        }
+        assert!(message(d().skip_lines(9), "1,2,0\n").contains("the table is empty"));
+        assert!(message(d(), "a,b,y\n").contains("there are no rows below the names"));
+        for odd in *b"\"\n\r 1\xff" {
+            let _ = d().delimiter(odd).parse::<f32>("1,2\"x\",0\n3,4,1\n");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_read() {
+        let error = Csv::default().read_from::<f32>("table.csv", &b"a,b,y\n1,2,0\n1,\xff,0\n"[..]).unwrap_err();
+        assert_eq!(error.to_string(), "table.csv, line 3, column b: the text is not UTF-8; save the file as UTF-8");
+        assert!(matches!(Csv::default().read::<f32>("no/such/file.csv"), Err(Error::Io { .. })));
+        assert!(matches!(Csv::default().read::<f32>(env!("CARGO_MANIFEST_DIR")), Err(Error::Io { .. })));
+        let iris = Csv::default().read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/iris.csv")).unwrap();
+        assert_eq!(iris, crate::data::iris());
+    }
+}

@@ -1,0 +1,65 @@
+//! Tables of data: reading, splitting, scaling, one-hot coding, and two small tables to learn with.
+//!
+//! ```
+//! use gradus::prelude::*;
+//! let digits = digits();
+//! let parts = train_test_split(&digits.x, &digits.y, &Split::default().test_size(0.2).stratify(true))?;
+//! let scaler = StandardScaler::fit(&parts.x_train)?;
+//! let (x_train, x_test) = (scaler.transform(&parts.x_train)?, scaler.transform(&parts.x_test)?);
+//! assert_eq!((x_train.dims(), x_test.dims()), ([1437, 64].as_slice(), [360, 64].as_slice()));
+//! # Ok::<(), gradus::Error>(())
+//! ```
+
+#[cfg(feature = "csv")]
+mod csv;
+mod digits;
+mod iris;
+mod min_max_scaler;
+mod one_hot;
+mod split;
+mod standard_scaler;
+mod table;
+
+#[cfg(feature = "csv")]
+pub use self::csv::{Column, Csv};
+pub use digits::digits;
+pub use iris::iris;
+pub use min_max_scaler::MinMaxScaler;
+pub use one_hot::one_hot;
+pub use split::{Parts, Split, train_test_split};
+pub use standard_scaler::StandardScaler;
+pub use table::Table;
+
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Tensor};
+
+/// What a scaler can work on: at least one row, features along the last axis, every value finite; of `width` features once
+/// the scaler knows how many.
+fn check_features<T: Float>(op: &'static str, x: &Tensor<T>, width: Option<usize>) -> Result<()> {
+    if x.shape().rank() < 2 {
+        let hint = "put samples along the first axis and features along the last; one feature is .reshape([n, 1])";
+        return Err(Error::shape(op, "at least two axes", x.shape(), hint));
+    }
+    if x.is_empty() {
+        return Err(Error::Empty { op, what: "x" });
+    }
+    if let Some(width) = width.filter(|&w| w != x.shape().last()) {
+        let hint = "pass the columns that the scaler was fitted on";
+        return Err(Error::shape(op, format!("{width} features"), x.shape().last(), hint));
+    }
+    match x.first_non_finite() {
+        None => Ok(()),
+        Some((row, column, value)) => Err(Error::NonFinite { op, what: "x", row, column, value: value.as_f64() }),
+    }
+}
+
+/// Each value through a function of it and its feature's two numbers.
+fn map_features<T: Float>(x: &Tensor<T>, a: &[f64], b: &[f64], f: impl Fn(f64, f64, f64) -> f64) -> Tensor<T> {
+    let mut out = x.clone();
+    for row in out.as_mut_slice().chunks_exact_mut(a.len()) {
+        for ((v, &a), &b) in row.iter_mut().zip(a).zip(b) {
+            *v = T::of(f(v.as_f64(), a, b));
+        }
+    }
+    out
+}
