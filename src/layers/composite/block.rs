@@ -46,6 +46,12 @@ impl<T: Float> Block<T> {
         self
     }
 
+    /// Appends a layer that is already boxed.
+    pub fn add_boxed(mut self, layer: Box<dyn Layer<T>>) -> Self {
+        self.chain.push(None, layer);
+        self
+    }
+
     pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
         Ok(Block { chain: Chain::from_config(layers)? })
     }

@@ -1,0 +1,430 @@
+//! Hand-written gradients against finite differences: every layer × every activation × every loss in whole models, every layer
+//! × every activation alone, every loss alone; sizes drawn by proptest, batches of one included.
+//!
+//! Differences say nothing at a kink, so the points are chosen away from them: a twin of each model, with the same weights and
+//! a probe in front of whatever has kinks, shows the values there; weights are drawn again until all keep their distance.
+//! Targets are then laid around the predictions.
+
+use std::sync::{Arc, Mutex};
+
+use gradus::gradcheck::{check_layer, check_loss, check_model};
+use gradus::layers::LayerConfig;
+use gradus::prelude::*;
+use gradus::random::{Key, Purpose};
+use gradus::{Builder, Pass, Result, Shape, Slot};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// Where activations and losses of this crate bend.
+const KINKS: [f64; 6] = [-3.0, -1.0, 0.0, 1.0, 3.0, 6.0];
+
+/// Whether a value is far from all kinks, and not so large that differences lose their digits.
+fn is_clear(v: f64) -> bool {
+    v.abs() < 20.0 && KINKS.iter().all(|k| (v - k).abs() > 1e-3)
+}
+
+/// The identity, which notes whether all values were clear, or in front of a norm whether no row was short.
+#[derive(Clone, Debug)]
+struct Probe {
+    norm: bool,
+    clear: Arc<Mutex<bool>>,
+}
+
+impl Layer<f64> for Probe {
+    fn class(&self) -> &'static str {
+        "Probe"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut Builder<f64>) -> Result<Shape> {
+        Ok(input)
+    }
+
+    fn forward(&self, _: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
+        y.copy_from(x);
+        let long = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>() > 0.04;
+        let clear =
+            if self.norm { x.as_slice().chunks(x.shape().last()).all(long) } else { x.iter().all(|&v| is_clear(v)) };
+        *self.clear.lock().unwrap() &= clear;
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, f64>,
+        _: &mut Slot<f64>,
+        _: &Tensor<f64>,
+        _: &Tensor<f64>,
+        dy: &mut Tensor<f64>,
+        dx: Option<&mut Tensor<f64>>,
+    ) {
+        if let Some(dx) = dx {
+            dx.copy_from(dy);
+        }
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Custom { class: "Probe".into(), settings: String::new() }
+    }
+}
+
+/// A loss that notes the predictions.
+#[derive(Clone, Debug, Default)]
+struct Recorder(Arc<Mutex<Vec<f64>>>);
+
+impl Loss<f64> for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
+        self.0.lock().unwrap().extend_from_slice(y_pred);
+        0.0
+    }
+
+    fn gradient(&self, _: &[f64], _: &[f64], _: f64, dy: &mut [f64]) {
+        dy.fill(0.0);
+    }
+}
+
+/// What the targets of a loss are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Targets {
+    /// Any numbers.
+    Numbers,
+    /// Numbers from 0, for predictions that may be negative.
+    Counts,
+    /// Numbers from 0, for predictions above 0.
+    Rates,
+    /// 0 or 1 for each prediction.
+    Bits,
+    /// −1 or 1 for each prediction.
+    Signs,
+    /// A one-hot row, or a class number.
+    Classes,
+    /// A class number.
+    Numbered,
+    /// A row of probabilities.
+    Probabilities,
+}
+
+/// A loss, its targets, and a last activation that fits it, for models whose activation under test does not.
+type LossCase = (Box<dyn Loss<f64>>, Targets, Activation);
+
+fn losses() -> Vec<LossCase> {
+    use Activation::{Exponential, Linear, Sigmoid, Softmax};
+    use Targets::*;
+    fn case(loss: impl Loss<f64> + 'static, targets: Targets, end: Activation) -> LossCase {
+        (Box::new(loss), targets, end)
+    }
+    vec![
+        case(MeanSquaredError::default(), Numbers, Linear),
+        case(HalfSquaredError::default(), Numbers, Linear),
+        case(MeanAbsoluteError::default(), Numbers, Linear),
+        case(MeanAbsolutePercentageError::default(), Numbers, Linear),
+        case(Huber::default(), Numbers, Linear),
+        case(LogCosh::default(), Numbers, Linear),
+        case(CosineSimilarity::default(), Numbers, Linear),
+        case(MeanSquaredLogarithmicError::default(), Counts, Linear),
+        case(Poisson::default(), Rates, Exponential),
+        case(Hinge::default(), Signs, Linear),
+        case(SquaredHinge::default(), Signs, Linear),
+        case(CategoricalHinge::default(), Classes, Linear),
+        case(BinaryCrossentropy::default().label_smoothing(0.1), Bits, Sigmoid),
+        case(BinaryCrossentropy::default().from_logits(true), Bits, Linear),
+        case(BinaryFocalCrossentropy::default().alpha(0.3), Bits, Sigmoid),
+        case(BinaryFocalCrossentropy::default().from_logits(true), Bits, Linear),
+        case(CategoricalCrossentropy::default(), Classes, Softmax),
+        case(CategoricalCrossentropy::default().from_logits(true).label_smoothing(0.1), Classes, Linear),
+        case(SparseCategoricalCrossentropy::default(), Numbered, Softmax),
+        case(SparseCategoricalCrossentropy::default().from_logits(true), Numbered, Linear),
+        case(CategoricalFocalCrossentropy::default(), Classes, Softmax),
+        case(CategoricalFocalCrossentropy::default().from_logits(true), Classes, Linear),
+        case(KlDivergence::default(), Probabilities, Softmax),
+    ]
+}
+
+impl Targets {
+    /// Whether the loss is smooth at these predictions, rows of `width`, and not too steep for differences.
+    fn suits(self, y: &[f64], width: usize, from_probabilities: bool) -> bool {
+        // A value that sits on a kink stays there: it comes from a unit that is off.
+        let apart = |a: f64, b: f64| a == b || (a - b).abs() > 1e-3;
+        let settled = y.iter().all(|&v| v.abs() < 20.0 && KINKS.iter().all(|&k| apart(v, k)));
+        settled
+            && match self {
+                Targets::Rates => y.iter().all(|&v| v > 0.05),
+                Targets::Probabilities => y.iter().all(|&v| v > 0.05 && v < 0.95),
+                _ if from_probabilities => y.iter().all(|&v| v > 0.05 && v < 0.95),
+                // The largest of a row must be one, and the margins between two must not be 1.
+                Targets::Classes => y.chunks(width).all(|row| {
+                    let pairs = row.iter().flat_map(|a| row.iter().map(move |b| (*a, *b)));
+                    pairs.into_iter().all(|(a, b)| apart(a, b) && apart(a, b + 1.0))
+                }),
+                // The direction of a short row turns too fast.
+                Targets::Numbers => y.chunks(width).all(|row| {
+                    let norm2 = row.iter().map(|v| v * v).sum::<f64>();
+                    norm2 == 0.0 || norm2 > 0.04
+                }),
+                _ => true,
+            }
+    }
+
+    /// Targets for predictions of this shape.
+    fn draw(self, y: &Tensor<f64>, key: Key) -> Tensor<f64> {
+        let width = y.shape().last();
+        let class = |row: usize| key.with(1).below(row as u64, width);
+        let each = |f: &dyn Fn(usize) -> f64| Tensor::from_fn(y.shape(), f);
+        match self {
+            Targets::Numbers => each(&|i| {
+                // At a distance of 0.1 to 0.9, not close to 0 either.
+                let (y, d) = (y.as_slice()[i], 0.1 + 0.8 * key.unit(i as u64));
+                if (y + d).abs() > 0.05 { y + d } else { y - d }
+            }),
+            Targets::Counts | Targets::Rates => each(&|i| 0.1 + 3.0 * key.unit(i as u64)),
+            Targets::Bits => each(&|i| key.below(i as u64, 2) as f64),
+            Targets::Signs => each(&|i| 2.0 * key.below(i as u64, 2) as f64 - 1.0),
+            Targets::Classes if key.below(0, 2) == 0 => each(&|i| f64::from(i % width == class(i / width))),
+            Targets::Classes | Targets::Numbered => {
+                let leading = &y.dims()[..y.dims().len() - 1];
+                Tensor::from_fn(Shape::try_from(leading).unwrap(), |row| class(row) as f64)
+            }
+            Targets::Probabilities => {
+                let raw = each(&|i| 0.1 + key.unit(i as u64));
+                let sum = |i: usize| raw.as_slice()[i / width * width..][..width].iter().sum::<f64>();
+                each(&|i| raw.as_slice()[i] / sum(i))
+            }
+        }
+    }
+}
+
+/// The layers of this crate, those with an activation inside with that under test.
+const LAYERS: [&str; 20] = [
+    "Activation",
+    "AlphaDropout",
+    "Block",
+    "Dense",
+    "Dropout",
+    "Elu",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Identity",
+    "LeakyRelu",
+    "Normalization",
+    "PRelu",
+    "Permute",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "Residual",
+    "Softmax",
+    "UnitNormalization",
+];
+
+/// How large a model is.
+#[derive(Clone, Debug)]
+struct Sizes {
+    batch: usize,
+    time: Option<usize>,
+    inputs: usize,
+    units: [usize; 3],
+    seed: u64,
+}
+
+fn sizes(most: usize) -> impl Strategy<Value = Sizes> {
+    let time = prop_oneof![Just(None), (1..=2usize).prop_map(Some)];
+    (1..=3usize, time, 1..=most, [1..=most, 1..=most, 2..=most], any::<u32>())
+        .prop_map(|(batch, time, inputs, units, seed)| Sizes { batch, time, inputs, units, seed: seed.into() })
+}
+
+/// A dense layer with an activation, with a probe between the two where there is one.
+fn dense(units: usize, f: Activation, probe: Option<&Probe>) -> Box<dyn Layer<f64>> {
+    let bias = Init::Uniform { min: -0.5, max: 0.5 };
+    let kernel = Init::Uniform { min: -0.7, max: 0.7 };
+    let dense = Dense::new(units).kernel_initializer(kernel).bias_initializer(bias);
+    match probe {
+        None => Box::new(dense.activation(f)),
+        Some(probe) => Box::new(Block::new().add(dense).add(probe.clone()).add(f)),
+    }
+}
+
+/// A layer under test on `units` features.
+fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box<dyn Layer<f64>> {
+    fn probed(layer: impl Layer<f64> + 'static, probe: Option<Probe>) -> Box<dyn Layer<f64>> {
+        match probe {
+            None => Box::new(layer),
+            Some(probe) => Box::new(Block::new().add(probe).add(layer)),
+        }
+    }
+    let before = || probe.cloned();
+    match class {
+        "Activation" => probed(f, before()),
+        "AlphaDropout" => Box::new(AlphaDropout::new(0.3)),
+        "Block" => Box::new(Block::new().add_boxed(dense(3, f, probe)).add_boxed(dense(2, f, probe))),
+        "Dense" => dense(3, f, probe),
+        "Dropout" => Box::new(Dropout::new(0.4)),
+        "Elu" => probed(Elu::new().alpha(0.7), before()),
+        "Flatten" => Box::new(Flatten::new()),
+        "GaussianDropout" => Box::new(GaussianDropout::new(0.3)),
+        "GaussianNoise" => Box::new(GaussianNoise::new(0.2)),
+        "Identity" => Box::new(Identity::new()),
+        "LeakyRelu" => probed(LeakyRelu::new(), before()),
+        "Normalization" => Box::new(Normalization::from_stats(vec![0.3; units], vec![2.0; units])),
+        "PRelu" => probed(PRelu::new().alpha_initializer(Init::Constant(0.25)), before()),
+        "Permute" => Box::new(Permute::new([2, 1])),
+        "RepeatVector" => Box::new(RepeatVector::new(2)),
+        "Rescaling" => Box::new(Rescaling::new(0.5).offset(-0.2)),
+        "Reshape" => Box::new(Reshape::new([-1, 1])),
+        "Residual" => Box::new(Residual::new().add_boxed(dense(units, f, probe))),
+        "Softmax" => Box::new(Softmax::new()),
+        "UnitNormalization" => probed(UnitNormalization::new(), before().map(|p| Probe { norm: true, ..p })),
+        other => panic!("no layer {other}"),
+    }
+}
+
+/// Sample shape that a layer under test takes in a model of this size.
+fn sample(class: &str, size: &Sizes) -> Vec<usize> {
+    match (class, size.time) {
+        ("RepeatVector", _) => vec![size.inputs],
+        ("Permute", time) => vec![time.unwrap_or(2), size.inputs],
+        (_, Some(time)) => vec![time, size.inputs],
+        (_, None) => vec![size.inputs],
+    }
+}
+
+/// Dense, the layer under test, Dense with the activation under test, Dense with the last activation.
+fn model(
+    class: &str,
+    size: &Sizes,
+    f: Activation,
+    end: Activation,
+    seed: u64,
+    probe: Option<&Probe>,
+) -> Sequential<f64> {
+    let [first, hidden, last] = size.units;
+    Sequential::<f64>::of(Shape::try_from(sample(class, size).as_slice()).unwrap())
+        .add_boxed(dense(first, Activation::Linear, None))
+        .add_boxed(layer(class, f, first, probe))
+        .add_boxed(dense(hidden, f, probe))
+        .add_boxed(dense(last, end, probe))
+        .build(seed)
+        .unwrap()
+}
+
+/// The activation under test where the loss takes it, else the one that fits.
+fn last(f: Activation, (loss, targets, fit): &LossCase, width: usize) -> Activation {
+    let positive = matches!(
+        f,
+        Activation::Exponential
+            | Activation::Softplus
+            | Activation::Squareplus
+            | Activation::Sigmoid
+            | Activation::Softmax
+    );
+    let defined = *targets != Targets::Rates || positive;
+    if defined && loss.check_activation(f, width).is_ok() { f } else { *fit }
+}
+
+fn check(class: &str, size: &Sizes, f: Activation, case: usize) {
+    let loss_case = losses().swap_remove(case);
+    let width = size.units[2];
+    let end = last(f, &loss_case, width);
+    let (loss, targets, _) = loss_case;
+    // Through the fused form nothing is clipped or divided by small numbers.
+    let fused = loss.with_logits(end).is_some();
+    let from_probabilities =
+        !fused && loss.check_activation(Activation::Softmax, width).is_ok() && loss.name().contains("crossentropy");
+    let what = format!("{class}, {f}, {}, {size:?}", loss.name());
+    for seed in size.seed..size.seed + 1000 {
+        let key = Key::new(seed, Purpose::Data);
+        let probe = Probe { norm: false, clear: Arc::new(Mutex::new(true)) };
+        let mut model = model(class, size, f, end, seed, None);
+        let mut twin = self::model(class, size, f, end, seed, Some(&probe));
+        twin.params_mut().values_mut().copy_from_slice(model.params().values());
+
+        let input = model.input_shape().batched(size.batch).unwrap();
+        let x = Tensor::from_fn(input, |i| 2.0 * key.with(2).unit(i as u64) - 1.0);
+        let output = model.output_shape().batched(size.batch).unwrap();
+        let recorder = Recorder::default();
+        twin.compile(Sgd::default(), recorder.clone(), ()).unwrap();
+        twin.gradients(&x, &Tensor::zeros(output)).unwrap();
+        let y = Tensor::new(output, std::mem::take(&mut *recorder.0.lock().unwrap())).unwrap();
+        if !*probe.clear.lock().unwrap() || !targets.suits(y.as_slice(), width, from_probabilities) {
+            continue;
+        }
+        let t = targets.draw(&y, key);
+        model.compile(Sgd::default(), loss, ()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        check_model(&mut model, &x, &t).unwrap_or_else(|e| panic!("{what}, seed {seed}: {e}"));
+        return;
+    }
+    panic!("{what}: no point away from kinks");
+}
+
+/// Calls `f` with sizes drawn by proptest, the same in every run, and makes those that fail as small as it can.
+fn with_sizes(number: usize, most: usize, cases: u32, f: impl Fn(&Sizes)) {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let run = TestRunner::new_with_rng(config, rng).run(&sizes(most), |size| {
+        f(&size);
+        Ok(())
+    });
+    run.unwrap();
+}
+
+#[test]
+fn every_layer_activation_and_loss_in_models() {
+    let n = losses().len();
+    let work: Vec<(usize, Activation)> = (0..n).flat_map(|case| Activation::ALL.map(|f| (case, f))).collect();
+    std::thread::scope(|scope| {
+        let (left, right) = work.split_at(work.len() / 2);
+        for (part, work) in [left, right].into_iter().enumerate() {
+            scope.spawn(move || {
+                for (i, &(case, f)) in work.iter().enumerate() {
+                    with_sizes(part * 10_000 + i, 5, 1, |size| {
+                        LAYERS.iter().for_each(|class| check(class, size, f, case))
+                    });
+                }
+            });
+        }
+    });
+}
+
+/// `check_layer` uses values of its own, at which no activation has a kink.
+#[test]
+fn every_layer_and_activation_alone() {
+    for (i, f) in Activation::ALL.into_iter().enumerate() {
+        with_sizes(i, 7, 2, |size| {
+            for class in LAYERS {
+                // Layers without an activation inside are checked once.
+                if i > 0 && !["Activation", "Block", "Dense", "Residual"].contains(&class) {
+                    continue;
+                }
+                let shape = Shape::try_from(sample(class, size).as_slice()).unwrap();
+                let layer = layer(class, f, size.inputs, None);
+                check_layer(&*layer, shape).unwrap_or_else(|e| panic!("{class}, {f}, {shape}: {e}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn every_loss_alone() {
+    for case in 0..losses().len() {
+        with_sizes(case, 11, 20, |size| {
+            let (loss, targets, end) = losses().swap_remove(case);
+            let shape = Shape::from([size.batch * size.time.unwrap_or(1), size.units[2]]);
+            for seed in size.seed.. {
+                let key = Key::new(seed, Purpose::Data);
+                let mut y = Tensor::from_fn(shape, |i| 4.0 * key.with(3).unit(i as u64) - 2.0);
+                end.forward(y.as_mut_slice(), size.units[2]);
+                if targets.suits(&y.as_slice().iter().map(|v| v.min(0.9)).collect::<Vec<_>>(), size.units[2], false)
+                    || end == Activation::Softmax
+                {
+                    let t = targets.draw(&y, key);
+                    check_loss(&*loss, &t, &y).unwrap_or_else(|e| panic!("{}, {size:?}: {e}", loss.name()));
+                    break;
+                }
+            }
+        });
+    }
+}
