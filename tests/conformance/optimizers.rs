@@ -58,7 +58,7 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             c.flag("relative_step")?;
             let o = set(common(Adafactor::default(), c)?, c.number("beta_2_decay")?, Adafactor::beta_2_decay);
             let o = set(o, c.number("epsilon_1")?, Adafactor::epsilon_1);
-            let o = set(o, c.single("epsilon_2")?, Adafactor::epsilon_2);
+            let o = o.epsilon_2(c.single("epsilon_2")?.unwrap_or(1e-3f32.into()));
             Box::new(set(o, c.number("clip_threshold")?, Adafactor::clip_threshold))
         }
         "adagrad" => {
@@ -66,7 +66,11 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             Box::new(set(o, c.number("epsilon")?, Adagrad::epsilon))
         }
         "adam" => Box::new(set(betas(common(Adam::default(), c)?, c)?, c.flag("amsgrad")?, Adam::amsgrad)),
-        "adamw" => Box::new(set(betas(common(AdamW::default(), c)?, c)?, c.flag("amsgrad")?, AdamW::amsgrad)),
+        "adamw" => Box::new(set(
+            betas(common(AdamW::default().weight_decay(0.004f32.into()), c)?, c)?,
+            c.flag("amsgrad")?,
+            AdamW::amsgrad,
+        )),
         "adamax" => Box::new(betas(common(Adamax::default(), c)?, c)?),
         "nadam" => Box::new(betas(common(Nadam::default(), c)?, c)?),
         "ftrl" => {
@@ -79,8 +83,8 @@ pub fn optimizer<T: Float>(class: &str, c: &mut Config) -> Result<Box<dyn Optimi
             Box::new(set(o, c.number("beta")?, Ftrl::beta))
         }
         "lion" => {
-            let o = set(common(Lion::default(), c)?, c.single("beta_1")?, Lion::beta_1);
-            Box::new(set(o, c.single("beta_2")?, Lion::beta_2))
+            let o = common(Lion::default(), c)?.beta_1(c.single("beta_1")?.unwrap_or(0.9f32.into()));
+            Box::new(o.beta_2(c.single("beta_2")?.unwrap_or(0.99f32.into())))
         }
         "rmsprop" => {
             let o = set(common(RmsProp::default(), c)?, c.number("rho")?, RmsProp::rho);
