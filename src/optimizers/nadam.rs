@@ -81,7 +81,7 @@ impl<T: Float> Optimizer<T> for Nadam {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_rule, close, first_step};
+    use super::super::testing::{check_rule, first_step};
     use super::*;
 
     #[test]
