@@ -18,15 +18,21 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 /// Where activations and losses of this crate bend.
 const KINKS: [f64; 6] = [-3.0, -1.0, 0.0, 1.0, 3.0, 6.0];
 
-/// Whether a value is far from all kinks, and not so large that differences lose their digits.
-fn is_clear(v: f64) -> bool {
-    v.abs() < 20.0 && KINKS.iter().all(|k| (v - k).abs() > 1e-3)
+/// Whether a value is far from all kinks, and not so large that what follows is too steep for differences.
+fn is_clear(v: f64, most: f64) -> bool {
+    v.abs() < most && KINKS.iter().all(|k| (v - k).abs() > 1e-3)
+}
+
+/// Whether a row's length is 0.2 at least.
+fn is_long(row: &[f64]) -> bool {
+    row.iter().map(|v| v * v).sum::<f64>() > 0.04
 }
 
 /// The identity, which notes whether all values were clear, or in front of a norm whether no row was short.
 #[derive(Clone, Debug)]
 struct Probe {
     norm: bool,
+    most: f64,
     clear: Arc<Mutex<bool>>,
 }
 
@@ -41,9 +47,11 @@ impl Layer<f64> for Probe {
 
     fn forward(&self, _: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
         y.copy_from(x);
-        let long = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>() > 0.04;
-        let clear =
-            if self.norm { x.as_slice().chunks(x.shape().last()).all(long) } else { x.iter().all(|&v| is_clear(v)) };
+        let clear = if self.norm {
+            x.as_slice().chunks(x.shape().last()).all(is_long)
+        } else {
+            x.iter().all(|&v| is_clear(v, self.most))
+        };
         *self.clear.lock().unwrap() &= clear;
     }
 
@@ -143,27 +151,27 @@ fn losses() -> Vec<LossCase> {
 }
 
 impl Targets {
-    /// Whether the loss is smooth at these predictions, rows of `width`, and not too steep for differences.
-    fn suits(self, y: &[f64], width: usize, from_probabilities: bool) -> bool {
-        // A value that sits on a kink stays there: it comes from a unit that is off.
+    /// Whether a loss with these targets is smooth at these predictions, rows of `width`, and not too steep for differences.
+    fn suits(self, y: &[f64], width: usize, loss: &str, from_probabilities: bool) -> bool {
+        // Equal values stay so: they come from units that are off.
         let apart = |a: f64, b: f64| a == b || (a - b).abs() > 1e-3;
-        let settled = y.iter().all(|&v| v.abs() < 20.0 && KINKS.iter().all(|&k| apart(v, k)));
-        settled
+        let inside = |v: &f64| *v > 0.05 && *v < 0.95;
+        y.iter().all(|v| v.abs() < 8.0)
             && match self {
-                Targets::Rates => y.iter().all(|&v| v > 0.05),
-                Targets::Probabilities => y.iter().all(|&v| v > 0.05 && v < 0.95),
-                _ if from_probabilities => y.iter().all(|&v| v > 0.05 && v < 0.95),
-                // The largest of a row must be one, and the margins between two must not be 1.
-                Targets::Classes => y.chunks(width).all(|row| {
-                    let pairs = row.iter().flat_map(|a| row.iter().map(move |b| (*a, *b)));
-                    pairs.into_iter().all(|(a, b)| apart(a, b) && apart(a, b + 1.0))
-                }),
                 // The direction of a short row turns too fast.
-                Targets::Numbers => y.chunks(width).all(|row| {
-                    let norm2 = row.iter().map(|v| v * v).sum::<f64>();
-                    norm2 == 0.0 || norm2 > 0.04
+                Targets::Numbers if loss == "cosine_similarity" => y.chunks(width).all(is_long),
+                // Targets lie around the predictions.
+                Targets::Numbers => true,
+                Targets::Counts => y.iter().all(|&v| apart(v, 0.0)),
+                Targets::Rates => y.iter().all(|&v| v > 0.05),
+                Targets::Signs => y.iter().all(|&v| apart(v, 1.0) && apart(v, -1.0)),
+                // The largest of a row must be one, and no margin 1.
+                Targets::Classes if loss == "categorical_hinge" => y.chunks(width).all(|row| {
+                    let mut pairs = row.iter().flat_map(|a| row.iter().map(move |b| (*a, *b)));
+                    pairs.all(|(a, b)| apart(a, b) && apart(a, b + 1.0) && apart(a, -1.0))
                 }),
-                _ => true,
+                Targets::Probabilities => y.iter().all(inside),
+                Targets::Bits | Targets::Classes | Targets::Numbered => !from_probabilities || y.iter().all(inside),
             }
     }
 
@@ -237,7 +245,7 @@ fn sizes(most: usize) -> impl Strategy<Value = Sizes> {
 
 /// A dense layer with an activation, with a probe between the two where there is one.
 fn dense(units: usize, f: Activation, probe: Option<&Probe>) -> Box<dyn Layer<f64>> {
-    let bias = Init::Uniform { min: -0.5, max: 0.5 };
+    let bias = Init::Uniform { min: -1.5, max: 1.5 };
     let kernel = Init::Uniform { min: -0.7, max: 0.7 };
     let dense = Dense::new(units).kernel_initializer(kernel).bias_initializer(bias);
     match probe {
@@ -323,19 +331,23 @@ fn last(f: Activation, (loss, targets, fit): &LossCase, width: usize) -> Activat
     if defined && loss.check_activation(f, width).is_ok() { f } else { *fit }
 }
 
+/// Whether a loss takes the logarithm of predictions.
+fn takes_probabilities(loss: &dyn Loss<f64>) -> bool {
+    let accepts = |f| loss.check_activation(f, 2).is_ok();
+    accepts(Activation::Sigmoid) && !accepts(Activation::Linear)
+}
+
 fn check(class: &str, size: &Sizes, f: Activation, case: usize) {
     let loss_case = losses().swap_remove(case);
-    let width = size.units[2];
-    let end = last(f, &loss_case, width);
+    let end = last(f, &loss_case, size.units[2]);
     let (loss, targets, _) = loss_case;
-    // Through the fused form nothing is clipped or divided by small numbers.
-    let fused = loss.with_logits(end).is_some();
-    let from_probabilities =
-        !fused && loss.check_activation(Activation::Softmax, width).is_ok() && loss.name().contains("crossentropy");
+    let (width, name) = (size.units[2], loss.name());
+    let from_probabilities = takes_probabilities(&*loss) && loss.with_logits(end).is_none();
     let what = format!("{class}, {f}, {}, {size:?}", loss.name());
-    for seed in size.seed..size.seed + 1000 {
+    let most = if f == Activation::Exponential || end == Activation::Exponential { 2.0 } else { 8.0 };
+    for seed in size.seed..size.seed + 50_000 {
         let key = Key::new(seed, Purpose::Data);
-        let probe = Probe { norm: false, clear: Arc::new(Mutex::new(true)) };
+        let probe = Probe { norm: false, most, clear: Arc::new(Mutex::new(true)) };
         let mut model = model(class, size, f, end, seed, None);
         let mut twin = self::model(class, size, f, end, seed, Some(&probe));
         twin.params_mut().values_mut().copy_from_slice(model.params().values());
@@ -347,7 +359,7 @@ fn check(class: &str, size: &Sizes, f: Activation, case: usize) {
         twin.compile(Sgd::default(), recorder.clone(), ()).unwrap();
         twin.gradients(&x, &Tensor::zeros(output)).unwrap();
         let y = Tensor::new(output, std::mem::take(&mut *recorder.0.lock().unwrap())).unwrap();
-        if !*probe.clear.lock().unwrap() || !targets.suits(y.as_slice(), width, from_probabilities) {
+        if !*probe.clear.lock().unwrap() || !targets.suits(y.as_slice(), width, name, from_probabilities) {
             continue;
         }
         let t = targets.draw(&y, key);
@@ -380,7 +392,7 @@ fn every_layer_activation_and_loss_in_models() {
         for (part, work) in [left, right].into_iter().enumerate() {
             scope.spawn(move || {
                 for (i, &(case, f)) in work.iter().enumerate() {
-                    with_sizes(part * 10_000 + i, 5, 1, |size| {
+                    with_sizes(part * 10_000 + i, 5, 3, |size| {
                         LAYERS.iter().for_each(|class| check(class, size, f, case))
                     });
                 }
@@ -412,19 +424,21 @@ fn every_loss_alone() {
     for case in 0..losses().len() {
         with_sizes(case, 11, 20, |size| {
             let (loss, targets, end) = losses().swap_remove(case);
-            let shape = Shape::from([size.batch * size.time.unwrap_or(1), size.units[2]]);
-            for seed in size.seed.. {
-                let key = Key::new(seed, Purpose::Data);
-                let mut y = Tensor::from_fn(shape, |i| 4.0 * key.with(3).unit(i as u64) - 2.0);
-                end.forward(y.as_mut_slice(), size.units[2]);
-                if targets.suits(&y.as_slice().iter().map(|v| v.min(0.9)).collect::<Vec<_>>(), size.units[2], false)
-                    || end == Activation::Softmax
-                {
-                    let t = targets.draw(&y, key);
-                    check_loss(&*loss, &t, &y).unwrap_or_else(|e| panic!("{}, {size:?}: {e}", loss.name()));
-                    break;
+            let (width, from_probabilities) = (size.units[2].min(5), takes_probabilities(&*loss));
+            let shape = Shape::from([size.batch * size.time.unwrap_or(1), width]);
+            let y = (size.seed..).find_map(|seed| {
+                let key = Key::new(seed, Purpose::Data).with(3);
+                let mut y = Tensor::from_fn(shape, |i| 4.0 * key.unit(i as u64) - 2.0);
+                if end == Activation::Softmax {
+                    // So that no probability is very small.
+                    y = y.map(|v| 0.5 * v);
                 }
-            }
+                end.forward(y.as_mut_slice(), width);
+                targets.suits(y.as_slice(), width, loss.name(), from_probabilities).then_some(y)
+            });
+            let y = y.expect("endless seeds");
+            let t = targets.draw(&y, Key::new(size.seed, Purpose::Data));
+            check_loss(&*loss, &t, &y).unwrap_or_else(|e| panic!("{}, {size:?}: {e}", loss.name()));
         });
     }
 }

@@ -13,7 +13,7 @@ fn check<T: Float>(name: &str, loss: &dyn Loss<T>, tolerance: f64) {
     let (t, p) = (get("y_true").unwrap(), get("y_pred").unwrap());
     let weights = get("sample_weight");
     loss.check(t.shape(), p.shape()).unwrap();
-    loss.check_targets(&t, p.shape().last()).unwrap();
+    loss.check_targets(&t, p.shape()).unwrap();
     let mut dy = Tensor::full(p.shape(), T::nan());
     let weights = weights.as_ref().map(|w| w.as_slice());
     let value = loss.batch(&t, &p, weights, p.samples(), Some(&mut dy));

@@ -114,7 +114,7 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
         same_shape("BinaryCrossentropy", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         let hint = "pass 0 or 1; for class numbers use CategoricalCrossentropy and one unit a class";
         check_range("BinaryCrossentropy", y_true, 0.0, 1.0, hint)
     }
@@ -163,7 +163,7 @@ mod tests {
         assert!(fits(&loss, Activation::Linear).is_err() && fits(&loss, Activation::Sigmoid).is_ok());
         let logits = loss.clone().from_logits(true);
         assert!(fits(&logits, Activation::Sigmoid).is_err() && fits(&logits, Activation::Linear).is_ok());
-        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([0.0, 2.0]), 1).is_err());
+        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([0.0, 2.0]), Shape::from([2, 1])).is_err());
         let shape = Shape::from([2, 1]);
         assert!(Loss::<f32>::check(&loss.label_smoothing(1.5), shape, shape).is_err());
     }

@@ -111,7 +111,7 @@ impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
         same_shape("BinaryFocalCrossentropy", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         let hint = "pass 0 or 1; for class numbers use CategoricalFocalCrossentropy and one unit a class";
         check_range("BinaryFocalCrossentropy", y_true, 0.0, 1.0, hint)
     }

@@ -86,8 +86,8 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
         classes_or_rows("CategoricalCrossentropy", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        check_classes("CategoricalCrossentropy", y_true, width)
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_classes("CategoricalCrossentropy", y_true, y_pred)
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
@@ -118,6 +118,14 @@ mod tests {
                 gradcheck::check_loss(&loss.clone().from_logits(true), y, &z).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn class_numbers_of_sequences_as_long_as_there_are_classes() {
+        let loss = CategoricalCrossentropy::default();
+        let (numbers, y_pred) = (Tensor::<f32>::from([[2.0, 0.0, 1.0]]), Shape::from([1, 3, 3]));
+        Loss::<f32>::check(&loss, numbers.shape(), y_pred).unwrap();
+        loss.check_targets(&numbers, y_pred).unwrap();
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
         classes_or_rows("CategoricalFocalCrossentropy", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        check_classes("CategoricalFocalCrossentropy", y_true, width)
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_classes("CategoricalFocalCrossentropy", y_true, y_pred)
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {

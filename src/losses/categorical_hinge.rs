@@ -65,8 +65,8 @@ impl<T: Float> Loss<T> for CategoricalHinge {
         classes_or_rows("CategoricalHinge", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        check_classes("CategoricalHinge", y_true, width)
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_classes("CategoricalHinge", y_true, y_pred)
     }
 
     fn check_activation(&self, activation: Activation, _width: usize) -> Result<()> {

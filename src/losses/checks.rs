@@ -63,12 +63,12 @@ pub(crate) fn check_range<T: Float>(
     }
 }
 
-/// Class numbers, or rows of probabilities over `width` classes.
-pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, width: usize) -> Result<()> {
-    if y_true.shape().last() == width && y_true.shape().rank() > 1 && width > 1 {
+/// Class numbers, one for each row of predictions, or rows of probabilities.
+pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+    if y_true.shape() == y_pred && y_pred.last() > 1 {
         return check_range(op, y_true, 0.0, 1.0, "pass one-hot rows, probabilities or class numbers");
     }
-    check_class_numbers(op, y_true.as_slice(), width)
+    check_class_numbers(op, y_true.as_slice(), y_pred.last())
 }
 
 /// Labels must be −1 or 1, or 0 or 1, not a mixture of −1 and 0.

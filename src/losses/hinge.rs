@@ -3,7 +3,7 @@
 use super::{Loss, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// loss = (1/n) Σ max(1 − y·ŷ, 0) with labels y of −1 or 1, or of 0 or 1, where 0 counts as −1; n the length of a row.
 ///
@@ -38,7 +38,7 @@ impl<T: Float> Loss<T> for Hinge {
         });
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         check_margins("Hinge", y_true)
     }
 
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn labels_and_activations_that_do_not_fit() {
-        let check = |y: [f32; 2]| Loss::<f32>::check_targets(&Hinge::default(), &Tensor::from(y), 1);
+        let check = |y: [f32; 2]| Loss::<f32>::check_targets(&Hinge::default(), &Tensor::from(y), Shape::from([2, 1]));
         assert!(check([1.0, -1.0]).is_ok() && check([0.0, 1.0]).is_ok());
         assert!(check([0.5, 1.0]).unwrap_err().to_string().contains("row 0 is 0.5"));
         assert!(check([-1.0, 0.0]).unwrap_err().to_string().contains("row 1 is 0"));

@@ -3,7 +3,7 @@
 use super::{EPSILON, Loss, check_range, clip};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// loss = Σ yᵢ·ln(yᵢ/ŷᵢ) along a row, with y and ŷ kept in [1e-7, 1]: how far one distribution is from another.
 ///
@@ -37,7 +37,7 @@ impl<T: Float> Loss<T> for KlDivergence {
         }
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         check_range("KlDivergence", y_true, 0.0, 1.0, "pass rows of probabilities")
     }
 
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn what_is_no_probability_is_refused() {
         let loss = KlDivergence::default();
-        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([[0.5, 1.5]]), 2).is_err());
+        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([[0.5, 1.5]]), Shape::from([1, 2])).is_err());
         assert!(Loss::<f32>::check_activation(&loss, Activation::Tanh, 2).is_err());
         assert!(Loss::<f32>::check_activation(&loss, Activation::Softmax, 2).is_ok());
     }

@@ -2,7 +2,7 @@
 
 use super::{EPSILON, Loss, check_range, mean_gradient, mean_of};
 use crate::error::Result;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// loss = (1/n) Σ (ln(1 + ŷ) − ln(1 + y))², with y and ŷ kept at 1e-7 or above; n the length of a row.
 ///
@@ -38,7 +38,7 @@ impl<T: Float> Loss<T> for MeanSquaredLogarithmicError {
         });
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         let hint = "use MeanSquaredError for targets below 0";
         check_range("MeanSquaredLogarithmicError", y_true, 0.0, f64::MAX, hint)
     }
@@ -58,7 +58,9 @@ mod tests {
     #[test]
     fn targets_below_zero_are_refused() {
         let loss = MeanSquaredLogarithmicError::default();
-        let error = Loss::<f32>::check_targets(&loss, &Tensor::from([[1.0], [-0.5]]), 1).unwrap_err().to_string();
+        let error = Loss::<f32>::check_targets(&loss, &Tensor::from([[1.0], [-0.5]]), Shape::from([2, 1]))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("row 1 is -0.5"), "{error}");
     }
 }

@@ -115,12 +115,12 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         same_shape(self.name(), y_true, y_pred)
     }
 
-    /// Checks the values of the targets; rows have as many predictions as `width`. Anything goes by default.
+    /// Checks the values of the targets for predictions of shape `y_pred`. Anything goes by default.
     ///
     /// # Errors
     /// [`Error::Label`](crate::Error::Label) for a target outside its range.
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        let _ = (y_true, width);
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        let _ = (y_true, y_pred);
         Ok(())
     }
 
@@ -199,8 +199,8 @@ impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
         (**self).check(y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        (**self).check_targets(y_true, width)
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        (**self).check_targets(y_true, y_pred)
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::{EPSILON, Loss, check_range, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// loss = (1/n) Σ (ŷ − y·ln(ŷ + 1e-7)), n the length of a row: the negative logarithm of the Poisson probability of the
 /// count y at the rate ŷ, up to a constant.
@@ -32,7 +32,7 @@ impl<T: Float> Loss<T> for Poisson {
         mean_gradient(y_true, y_pred, scale, dy, |t, p| T::one() - t / (p + T::of(EPSILON)));
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         check_range("Poisson", y_true, 0.0, f64::MAX, "counts are 0 or more")
     }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_count_or_a_rate_is_refused() {
         let loss = Poisson::default();
-        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([[-1.0]]), 1).is_err());
+        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([[-1.0]]), Shape::from([1, 1])).is_err());
         assert!(Loss::<f32>::check_activation(&loss, Activation::Tanh, 1).is_err());
         assert!(Loss::<f32>::check_activation(&loss, Activation::Exponential, 1).is_ok());
     }

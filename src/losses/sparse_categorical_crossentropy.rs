@@ -77,8 +77,8 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
         classes_or_rows("SparseCategoricalCrossentropy", y_true, y_pred)
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, width: usize) -> Result<()> {
-        check_classes("SparseCategoricalCrossentropy", y_true, width)
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_classes("SparseCategoricalCrossentropy", y_true, y_pred)
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
@@ -112,9 +112,9 @@ mod tests {
     fn labels_out_of_range_are_refused() {
         let loss = SparseCategoricalCrossentropy::default();
         for label in [3.0f32, -1.0, 0.5, f32::NAN] {
-            let error = loss.check_targets(&Tensor::from([0.0, label]), 3).unwrap_err().to_string();
+            let error = loss.check_targets(&Tensor::from([0.0, label]), Shape::from([2, 3])).unwrap_err().to_string();
             assert!(error.contains("row 1"), "{error}");
         }
-        assert!(loss.check_targets(&Tensor::from([0.0f32, 2.0]), 3).is_ok());
+        assert!(loss.check_targets(&Tensor::from([0.0f32, 2.0]), Shape::from([2, 3])).is_ok());
     }
 }

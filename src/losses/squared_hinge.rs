@@ -3,7 +3,7 @@
 use super::{Loss, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// loss = (1/n) Σ max(1 − y·ŷ, 0)² with labels y of −1 or 1, or of 0 or 1, where 0 counts as −1; n the length of a row.
 ///
@@ -39,7 +39,7 @@ impl<T: Float> Loss<T> for SquaredHinge {
         });
     }
 
-    fn check_targets(&self, y_true: &Tensor<T>, _width: usize) -> Result<()> {
+    fn check_targets(&self, y_true: &Tensor<T>, _: Shape) -> Result<()> {
         check_margins("SquaredHinge", y_true)
     }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn labels_and_activations_that_do_not_fit() {
         let loss = SquaredHinge::default();
-        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([2.0, 1.0]), 1).is_err());
+        assert!(Loss::<f32>::check_targets(&loss, &Tensor::from([2.0, 1.0]), Shape::from([2, 1])).is_err());
         assert!(Loss::<f32>::check_activation(&loss, Activation::Softmax, 2).is_err());
     }
 }

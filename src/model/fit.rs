@@ -277,7 +277,7 @@ impl<T: Float> Sequential<T> {
         }
         let output = self.output.with_batch(x.samples());
         training.loss.check(y.shape(), output)?;
-        training.loss.check_targets(y, output.last())?;
+        training.loss.check_targets(y, output)?;
         training.metrics.iter().try_for_each(|m| m.check(y.shape(), output))
     }
 }

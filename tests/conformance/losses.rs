@@ -40,7 +40,7 @@ pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
 fn batch<T: Float>(case: &Case, loss: &dyn Loss<T>, errors: &mut Errors) -> Result<(), String> {
     let (y_true, y_pred) = (case.tensor::<T>("y_true")?, case.tensor::<T>("y_pred")?);
     loss.check(y_true.shape(), y_pred.shape()).map_err(|e| e.to_string())?;
-    loss.check_targets(&y_true, y_pred.shape().last()).map_err(|e| e.to_string())?;
+    loss.check_targets(&y_true, y_pred.shape()).map_err(|e| e.to_string())?;
     let weights = case.find::<T>("sample_weight");
     let weights = weights.as_ref().map(Tensor::as_slice);
     let mut dy = Tensor::full(y_pred.shape(), T::nan());
