@@ -3,7 +3,7 @@
 use super::parallel;
 use crate::tensor::Float;
 
-/// y[i, j] += bias[j] for rows as long as `bias`.
+/// `y[i, j] += bias[j]` for rows as long as `bias`.
 pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {
     if bias.is_empty() {
         return;
@@ -15,7 +15,7 @@ pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {
     }
 }
 
-/// sums[j] += Σᵢ x[i, j], rows in ascending order.
+/// `sums[j] += Σᵢ x[i, j]`, rows in ascending order.
 pub fn sum_rows<T: Float>(x: &[T], sums: &mut [T]) {
     let width = sums.len();
     if width == 0 {
