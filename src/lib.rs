@@ -59,6 +59,7 @@ pub mod random {
 
 pub use activations::Activation;
 pub use error::{Error, Result};
+pub use kernels::parallel::set_threads;
 pub use layer::{Builder, Layer, Pass, Slot};
 pub use losses::Loss;
 pub use metrics::Metric;

@@ -8,7 +8,7 @@ pub use crate::layer::Layer;
 pub use crate::layers::*;
 pub use crate::losses::*;
 pub use crate::metrics::*;
-pub use crate::model::{Fit, History, Scores, Sequential, Verbose};
+pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::schedules::*;
 pub use crate::tensor::{Float, Tensor};

@@ -13,6 +13,7 @@
 #[cfg(feature = "csv")]
 mod csv;
 mod digits;
+mod idx;
 mod iris;
 mod min_max_scaler;
 mod one_hot;
@@ -23,6 +24,7 @@ mod table;
 #[cfg(feature = "csv")]
 pub use self::csv::{Column, Csv};
 pub use digits::digits;
+pub use idx::{parse_idx, read_idx};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 pub use one_hot::one_hot;

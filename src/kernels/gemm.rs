@@ -126,4 +126,51 @@ mod tests {
             assert_eq!(one, all[i * n..(i + 1) * n]);
         }
     }
+
+    /// Against matrixmultiply on the whole, bit for bit: every layout, sizes around every tile, and blocks of k.
+    fn has_the_bits_of_matrixmultiply<T: Float>(plain: impl Fn([usize; 3], Matrix<T>, Matrix<T>, T, &mut [T])) {
+        let sizes = [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 25, 31, 33, 64, 67, 100];
+        let steps = [0, 1, 2, 3, 10, 31, 256, 257, 600];
+        for (case, (m, n)) in sizes.iter().flat_map(|&m| sizes.iter().map(move |&n| (m, n))).enumerate() {
+            let k = steps[case % steps.len()];
+            let of = |len: usize, part| values(len, part).into_iter().map(T::of).collect::<Vec<T>>();
+            let (a, b, c0) = (of(m * k, 1), of(k * n, 2), of(m * n, 3));
+            for (x, y) in [
+                (Matrix::rows(&a, k), Matrix::rows(&b, n)),
+                (Matrix::transposed(&a, m), Matrix::rows(&b, n)),
+                (Matrix::rows(&a, k), Matrix::transposed(&b, k)),
+            ] {
+                for beta in [T::zero(), T::one()] {
+                    let (mut c, mut expected) = (c0.clone(), c0.clone());
+                    gemm([m, k, n], x, y, beta, &mut c);
+                    plain([m, k, n], x, y, beta, &mut expected);
+                    assert_eq!(c, expected, "{m}x{k}x{n} {} beta {beta}", T::NAME);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_of_f32() {
+        has_the_bits_of_matrixmultiply::<f32>(|[m, k, n], a, b, beta, c| {
+            let ([ra, ca], [rb, cb]) = (a.strides(), b.strides());
+            let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
+            // SAFETY: as in `gemm`, for slices made to these sizes.
+            unsafe {
+                matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c.as_mut_ptr(), n as isize, 1);
+            }
+        });
+    }
+
+    #[test]
+    fn bits_of_f64() {
+        has_the_bits_of_matrixmultiply::<f64>(|[m, k, n], a, b, beta, c| {
+            let ([ra, ca], [rb, cb]) = (a.strides(), b.strides());
+            let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
+            // SAFETY: as in `gemm`, for slices made to these sizes.
+            unsafe {
+                matrixmultiply::dgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c.as_mut_ptr(), n as isize, 1);
+            }
+        });
+    }
 }

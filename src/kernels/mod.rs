@@ -8,3 +8,6 @@ pub mod gemm;
 pub mod parallel;
 pub mod random;
 pub mod rows;
+pub mod simd;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tiles;

@@ -2,6 +2,7 @@
 
 mod fit;
 mod history;
+mod predictor;
 mod progress;
 mod sequential;
 mod summary;
@@ -9,5 +10,6 @@ mod train;
 
 pub use fit::{Fit, Verbose};
 pub use history::{History, Scores};
+pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;

@@ -1,5 +1,6 @@
 //! The model: layers, weights and training state; build, compile, predict.
 
+use super::predictor::{Predictor, Workspace};
 use super::summary::Summary;
 use super::train::Training;
 use crate::error::{Error, Result};
@@ -143,18 +144,40 @@ impl<T: Float> Sequential<T> {
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         self.check_built("predict")?;
         self.check_input("predict", x)?;
+        let mut out = Tensor::default();
+        self.predict_with(&mut Workspace::default(), x, &mut out);
+        Ok(out)
+    }
+
+    /// This model with a workspace of its own, for predictions that allocate nothing after the first.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`.
+    pub fn predictor(&self) -> Result<Predictor<'_, T>> {
+        self.check_built("predictor")?;
+        Ok(Predictor::new(self))
+    }
+
+    /// The outputs for checked samples, into `out`.
+    pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
         let n = x.samples();
-        let mut out = Tensor::zeros(self.output.with_batch(n));
-        let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
+        out.resize(self.output.with_batch(n));
+        let Workspace { slot, batch, y } = work;
+        if n <= ROWS_TOGETHER {
+            // Small inputs are read and written where they are.
+            if n > 0 {
+                self.layers.forward(&mut Pass::inference(&self.params), slot, x, out);
+            }
+            return;
+        }
         let mut start = 0;
         while start < n {
             let end = (start + ROWS_TOGETHER).min(n);
-            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut y, false);
+            self.forward_rows(slot, x, start..end, batch, y, false);
             let width = self.output.len();
             out.as_mut_slice()[start * width..end * width].copy_from_slice(y.as_slice());
             start = end;
         }
-        Ok(out)
     }
 
     /// The inference pass over some rows of `x`, into `y`; without the last activation where `logits` are asked for.

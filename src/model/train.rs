@@ -1,6 +1,7 @@
 //! One step of training: forward, loss, backward, update.
 
 use crate::activations::Activation;
+use crate::kernels::parallel;
 use crate::layer::{Pass, Slot};
 use crate::layers::composite::Chain;
 use crate::losses::Loss;
@@ -87,6 +88,11 @@ impl<T: Float> Training<T> {
 
     /// One step on the batch in the buffers.
     pub fn step(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
+        let work = params.len() * self.buffers.x.samples();
+        parallel::enter(work, || self.step_here(layers, params, seed))
+    }
+
+    fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
         let value = self.differentiate(layers, params, seed);
         if !value.is_finite() {
             self.gradients.fill(T::zero());

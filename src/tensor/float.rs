@@ -94,6 +94,15 @@ macro_rules! float {
                 c: *mut Self,
                 [rsc, csc]: [isize; 2],
             ) {
+                #[cfg(target_arch = "x86_64")]
+                if csc == 1 && (beta == 0.0 || beta == 1.0) && [rsa, csa, rsb, csb, rsc].iter().all(|s| *s >= 0) {
+                    let [ra, ca, rb, cb, rc] = [rsa, csa, rsb, csb, rsc].map(|s| s as usize);
+                    // SAFETY: the caller's promise is the callee's.
+                    if unsafe { crate::kernels::tiles::$gemm([m, k, n], a, [ra, ca], b, [rb, cb], beta == 1.0, c, rc) }
+                    {
+                        return;
+                    }
+                }
                 // SAFETY: the caller's promise is the callee's.
                 unsafe { matrixmultiply::$gemm(m, k, n, 1.0, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc) }
             }

@@ -1,0 +1,291 @@
+//! How fast a training step, a prediction and a matrix product are, as one line of JSON for each workload.
+//!
+//! `cargo run --release --example throughput -- seed_mlp,mlp_infer1,gemm --threads 2`
+//! `cargo run --release --example throughput -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
+//!
+//! Values are the best of several rounds: a machine that others share is only ever slowed down.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use gradus::data::read_idx;
+use gradus::kernels::gemm::{Matrix, gemm};
+use gradus::kernels::parallel;
+use gradus::prelude::*;
+use gradus::random::{Key, Purpose};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        TAKEN.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        TAKEN.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let mut workloads = Vec::new();
+    let mut directory = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--threads" => gradus::set_threads(arguments.next().ok_or("--threads needs a number")?.parse()?)?,
+            "--data" => directory = arguments.next(),
+            names => workloads.extend(names.split(',').map(str::to_owned)),
+        }
+    }
+    if workloads.is_empty() {
+        return Err("usage: throughput WORKLOAD[,WORKLOAD…] [--threads N] [--data DIR]".into());
+    }
+    for workload in workloads {
+        match workload.as_str() {
+            "seed_mlp" => seed_mlp()?,
+            "mlp_infer1" => mlp_infer1()?,
+            "mnist_mlp" => mnist_mlp(directory.as_deref().ok_or("mnist_mlp needs --data DIR")?)?,
+            "gemm" => products(),
+            other => return Err(format!("there is no workload {other}").into()),
+        }
+    }
+    Ok(())
+}
+
+/// Prints one line; `more` is further JSON, beginning with a comma.
+fn report(workload: &str, metric: &str, value: f64, more: &str) {
+    println!(
+        "{{\"peer\": \"gradus-{}\", \"threads\": {}, \"workload\": \"{workload}\", \"metric\": \"{metric}\", \
+         \"value\": {value:.6}{more}, \"peak_rss_mb\": {:.1}}}",
+        env!("CARGO_PKG_VERSION"),
+        parallel::threads(),
+        peak_memory()
+    );
+}
+
+/// The most memory that this process has held, in MB; NaN where the system does not say.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).map_or(f64::NAN, |kb| kb / 1024.0)
+}
+
+fn mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
+    let mut model = Sequential::new([sizes[0]]);
+    for (i, &units) in sizes[1..].iter().enumerate() {
+        let last = i + 2 == sizes.len();
+        let activation = if last { Activation::Softmax } else { Activation::Relu };
+        model = model.add(Dense::new(units).activation(activation));
+    }
+    model.build(0)
+}
+
+fn trained_mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
+    let mut model = mlp(sizes)?;
+    model.compile(Adam::default(), CategoricalCrossentropy::default(), ())?;
+    Ok(model)
+}
+
+/// Multiply-adds of a step, twice: forward, weight gradients, and input gradients but for the first layer.
+fn step_operations(sizes: &[usize], batch: usize) -> f64 {
+    let products: Vec<usize> = sizes.windows(2).map(|w| w[0] * w[1]).collect();
+    2.0 * batch as f64 * (3 * products.iter().sum::<usize>() - products[0]) as f64
+}
+
+fn epoch(batch: usize) -> Fit<'static> {
+    Fit::default().batch_size(batch).verbose(Verbose::Silent)
+}
+
+/// What 20 steps more allocate, divided by 20, once the buffers have grown.
+fn allocations_a_step(sizes: &[usize], x: &Tensor, y: &Tensor, batch: usize) -> Result<f64, Failure> {
+    let mut model = trained_mlp(sizes)?;
+    let mut taken = [0; 2];
+    for (steps, taken) in [20, 40].into_iter().zip(&mut taken) {
+        let (x, y) = (x.rows(0..steps * batch)?, y.rows(0..steps * batch)?);
+        model.fit(&x, &y, &epoch(batch))?;
+        let before = TAKEN.load(Ordering::Relaxed);
+        model.fit(&x, &y, &epoch(batch))?;
+        *taken = TAKEN.load(Ordering::Relaxed) - before;
+    }
+    Ok((taken[1] as f64 - taken[0] as f64) / 20.0)
+}
+
+fn seed_data() -> (Tensor, Tensor) {
+    let key = Key::new(1, Purpose::Data);
+    // Sums of twelve uniform numbers: near enough to normal.
+    let normal = |i: usize| (0..12).map(|k| key.with(k).unit(i as u64)).sum::<f64>() - 6.0;
+    let x = Tensor::from_fn([3200, 10], |i| normal(i) as f32);
+    let labels: Vec<usize> = (0..3200).map(|i| usize::from(x.row(i)[0] * x.row(i)[1] > 0.0)).collect();
+    (x, Tensor::from_labels(&labels))
+}
+
+const SEED: [usize; 4] = [10, 10, 20, 2];
+
+fn seed_mlp() -> Result<(), Failure> {
+    let (x, y) = seed_data();
+    let mut model = trained_mlp(&SEED)?;
+    let first = model.evaluate(&x, &y)?.loss;
+    model.fit(&x, &y, &epoch(32))?;
+    let mut best = f64::INFINITY;
+    for _ in 0..60 {
+        let start = Instant::now();
+        model.fit(&x, &y, &epoch(32))?;
+        best = best.min(start.elapsed().as_secs_f64() / 100.0);
+    }
+    let more = format!(
+        ", \"loss_first\": {first:.4}, \"loss_last\": {:.4}, \"gflops\": {:.2}, \"allocations_a_step\": {:.2}",
+        model.evaluate(&x, &y)?.loss,
+        step_operations(&SEED, 32) / best * 1e-9,
+        allocations_a_step(&SEED, &x, &y, 32)?
+    );
+    report("seed_mlp", "us_per_step", best * 1e6, &more);
+    Ok(())
+}
+
+fn mlp_infer1() -> Result<(), Failure> {
+    let model = mlp(&SEED)?;
+    let x = seed_data().0.rows(0..1)?;
+    const CALLS: usize = 10_000;
+    let mut predictor = model.predictor()?;
+    let mut y = Tensor::default();
+    predictor.predict_into(&x, &mut y)?;
+    let before = TAKEN.load(Ordering::Relaxed);
+    let into = best_of(CALLS, || predictor.predict_into(black_box(&x), black_box(&mut y)))?;
+    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (20 * CALLS) as f64;
+    let whole = best_of(CALLS, || model.predict(black_box(&x)).map(|y| drop(black_box(y))))?;
+    let more = format!(", \"allocations_a_step\": {taken:.2}, \"predict_us\": {:.4}", whole * 1e6);
+    report("mlp_infer1", "us_per_call", into * 1e6, &more);
+    Ok(())
+}
+
+/// Seconds a call, the best of 20 rounds of `calls`.
+fn best_of(calls: usize, mut call: impl FnMut() -> gradus::Result<()>) -> gradus::Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        let start = Instant::now();
+        for _ in 0..calls {
+            call()?;
+        }
+        best = best.min(start.elapsed().as_secs_f64() / calls as f64);
+    }
+    Ok(best)
+}
+
+fn idx(directory: &str, name: &str) -> gradus::Result<Tensor> {
+    let plain = Path::new(directory).join(name);
+    if plain.exists() { read_idx(plain) } else { read_idx(Path::new(directory).join(format!("{name}.gz"))) }
+}
+
+fn mnist_mlp(directory: &str) -> Result<(), Failure> {
+    const SIZES: [usize; 4] = [784, 512, 256, 10];
+    let images = |name| -> gradus::Result<Tensor> {
+        let x = idx(directory, name)?.map(|v| v / 255.0);
+        let n = x.samples();
+        x.reshape([n, 784])
+    };
+    let (x, y) = (images("train-images-idx3-ubyte")?, idx(directory, "train-labels-idx1-ubyte")?);
+    let (test_x, test_y) = (images("t10k-images-idx3-ubyte")?, idx(directory, "t10k-labels-idx1-ubyte")?);
+    let mut model = trained_mlp(&SIZES)?;
+    let first = model.evaluate(&test_x, &test_y)?.loss;
+    let (mut best, mut last) = (f64::INFINITY, 0.0);
+    for e in 0..3 {
+        let start = Instant::now();
+        let history = model.fit(&x, &y, &epoch(128).initial_epoch(e).epochs(e + 1))?;
+        best = best.min(start.elapsed().as_secs_f64());
+        last = history.last("loss").unwrap_or(f64::NAN);
+    }
+    let p = model.predict_classes(&test_x)?;
+    let right = p.iter().zip(&test_y).filter(|(p, t)| **p == **t as usize).count();
+    let more = format!(
+        ", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"acc\": {:.4}, \"gflops\": {:.1}, \
+         \"allocations_a_step\": {:.2}",
+        right as f64 / p.len() as f64,
+        step_operations(&SIZES, 60_000) / best * 1e-9,
+        allocations_a_step(&SIZES, &x, &y, 128)?
+    );
+    report("mnist_mlp", "s_per_epoch", best, &more);
+    Ok(())
+}
+
+/// The layouts that a dense layer asks for.
+#[derive(Clone, Copy)]
+enum Product {
+    /// x·W
+    Forward,
+    /// xᵀ·dz
+    Weights,
+    /// dz·Wᵀ
+    Inputs,
+}
+
+fn products() {
+    use Product::{Forward, Inputs, Weights};
+    let shapes = [
+        (Forward, [128, 784, 512]),
+        (Weights, [784, 128, 512]),
+        (Forward, [128, 512, 256]),
+        (Weights, [512, 128, 256]),
+        (Inputs, [128, 256, 512]),
+        (Forward, [128, 256, 10]),
+        (Weights, [256, 128, 10]),
+        (Inputs, [128, 10, 256]),
+        (Forward, [32, 10, 10]),
+        (Forward, [32, 10, 20]),
+        (Forward, [32, 20, 2]),
+        (Weights, [10, 32, 10]),
+        (Weights, [10, 32, 20]),
+        (Weights, [20, 32, 2]),
+        (Inputs, [32, 2, 20]),
+        (Inputs, [32, 20, 10]),
+        (Forward, [1, 10, 20]),
+        (Forward, [1, 784, 512]),
+        (Forward, [64, 64, 64]),
+        (Forward, [1024, 1024, 1024]),
+    ];
+    for (product, [m, k, n]) in shapes {
+        let values = |len: usize, part: u64| -> Vec<f32> {
+            let key = Key::new(part, Purpose::Data);
+            (0..len as u64).map(|i| key.unit(i) as f32 - 0.5).collect()
+        };
+        let (a, b, mut c) = (values(m * k, 1), values(k * n, 2), vec![0.0; m * n]);
+        let operations = 2.0 * (m * k * n) as f64;
+        let calls = (2e8 / operations).clamp(1.0, 2e4) as usize;
+        let mut call = || {
+            let (x, y, beta) = match product {
+                Forward => (Matrix::rows(&a, k), Matrix::rows(&b, n), 0.0),
+                Weights => (Matrix::transposed(&a, m), Matrix::rows(&b, n), 1.0),
+                Inputs => (Matrix::rows(&a, k), Matrix::transposed(&b, k), 0.0),
+            };
+            gemm([m, k, n], x, y, beta, black_box(&mut c));
+            Ok(())
+        };
+        let seconds = best_of(calls, &mut call).unwrap_or(f64::NAN);
+        let layout = match product {
+            Forward => "nn",
+            Weights => "tn",
+            Inputs => "nt",
+        };
+        report(&format!("gemm_{layout}_{m}x{k}x{n}"), "gflops", operations / seconds * 1e-9, "");
+    }
+}

@@ -1,0 +1,352 @@
+//! Matrix products on tiles of C that stay in vector registers, for processors with AVX2 and FMA or with AVX-512.
+//!
+//! Every element of C is one chain of fused multiply-adds over ascending k within blocks of [`BLOCK`], the blocks added in
+//! order: the bits of matrixmultiply 0.3.11 on the same processor, whatever the tile. So which of the two computes a product,
+//! and how many rows come together, changes no result; tests hold them against each other.
+
+use std::arch::x86_64::*;
+
+use super::simd::{Level, level};
+
+/// Steps of k between two additions to C, matrixmultiply's `KC`.
+const BLOCK: usize = 256;
+
+/// A vector register of numbers.
+///
+/// # Safety
+/// All methods ask for the processor feature of the type; loads and stores for the lanes' addresses to be valid.
+trait Lanes: Copy {
+    type Value: Copy;
+    type Mask: Copy;
+    const COUNT: usize;
+    unsafe fn zero() -> Self;
+    unsafe fn splat(value: *const Self::Value) -> Self;
+    /// The first n lanes.
+    unsafe fn first(n: usize) -> Self::Mask;
+    unsafe fn load(at: *const Self::Value) -> Self;
+    /// Lanes outside of the mask are zero and their addresses are not touched.
+    unsafe fn load_part(at: *const Self::Value, mask: Self::Mask) -> Self;
+    unsafe fn store(self, at: *mut Self::Value);
+    unsafe fn store_part(self, at: *mut Self::Value, mask: Self::Mask);
+    /// self·b + c, rounded once.
+    unsafe fn times_plus(self, b: Self, c: Self) -> Self;
+    unsafe fn plus(self, b: Self) -> Self;
+}
+
+macro_rules! lanes {
+    ($v:ident, $t:ident, $count:literal, $mask:ty, $first:expr, $zero:ident, $splat:ident, $load:ident, $load_part:ident,
+     $store:ident, $store_part:ident, $fma:ident, $add:ident) => {
+        // SAFETY (all methods): the caller has the processor feature and the addresses, see the trait.
+        #[allow(unused_unsafe)]
+        impl Lanes for $v {
+            type Value = $t;
+            type Mask = $mask;
+            const COUNT: usize = $count;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                unsafe { $zero() }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(value: *const $t) -> Self {
+                unsafe { $splat(*value) }
+            }
+
+            #[inline(always)]
+            unsafe fn first(n: usize) -> $mask {
+                unsafe { $first(n) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(at: *const $t) -> Self {
+                unsafe { $load(at) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_part(at: *const $t, mask: $mask) -> Self {
+                unsafe { $load_part!(at, mask) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, at: *mut $t) {
+                unsafe { $store(at, self) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_part(self, at: *mut $t, mask: $mask) {
+                unsafe { $store_part(at, mask, self) }
+            }
+
+            #[inline(always)]
+            unsafe fn times_plus(self, b: Self, c: Self) -> Self {
+                unsafe { $fma(self, b, c) }
+            }
+
+            #[inline(always)]
+            unsafe fn plus(self, b: Self) -> Self {
+                unsafe { $add(self, b) }
+            }
+        }
+    };
+}
+
+// The two instruction sets name the arguments of their masked loads in different orders.
+macro_rules! load512 {
+    ($at:expr, $mask:expr) => {
+        _mm512_maskz_loadu_ps($mask, $at)
+    };
+}
+macro_rules! load512d {
+    ($at:expr, $mask:expr) => {
+        _mm512_maskz_loadu_pd($mask, $at)
+    };
+}
+macro_rules! load256 {
+    ($at:expr, $mask:expr) => {
+        _mm256_maskload_ps($at, $mask)
+    };
+}
+macro_rules! load256d {
+    ($at:expr, $mask:expr) => {
+        _mm256_maskload_pd($at, $mask)
+    };
+}
+
+lanes!(
+    __m512,
+    f32,
+    16,
+    __mmask16,
+    |n: usize| ((1u32 << n) - 1) as __mmask16,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    load512,
+    _mm512_storeu_ps,
+    _mm512_mask_storeu_ps,
+    _mm512_fmadd_ps,
+    _mm512_add_ps
+);
+lanes!(
+    __m512d,
+    f64,
+    8,
+    __mmask8,
+    |n: usize| ((1u32 << n) - 1) as __mmask8,
+    _mm512_setzero_pd,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    load512d,
+    _mm512_storeu_pd,
+    _mm512_mask_storeu_pd,
+    _mm512_fmadd_pd,
+    _mm512_add_pd
+);
+lanes!(
+    __m256,
+    f32,
+    8,
+    __m256i,
+    |n: usize| _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    load256,
+    _mm256_storeu_ps,
+    _mm256_maskstore_ps,
+    _mm256_fmadd_ps,
+    _mm256_add_ps
+);
+lanes!(
+    __m256d,
+    f64,
+    4,
+    __m256i,
+    |n: usize| _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)),
+    _mm256_setzero_pd,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    load256d,
+    _mm256_storeu_pd,
+    _mm256_maskstore_pd,
+    _mm256_fmadd_pd,
+    _mm256_add_pd
+);
+
+/// Pointers and strides of C = A·B or C += A·B; C's columns are contiguous.
+#[derive(Clone, Copy)]
+struct Operands<T> {
+    a: *const T,
+    a_strides: [usize; 2],
+    b: *const T,
+    b_strides: [usize; 2],
+    c: *mut T,
+    c_stride: usize,
+    add: bool,
+}
+
+/// M rows by N vectors of C, the last vector with `last` lanes; the block's k steps through contiguous rows of B.
+#[inline(always)]
+unsafe fn tile<V: Lanes, const M: usize, const N: usize>(k: usize, last: usize, o: Operands<V::Value>) {
+    // SAFETY: the caller's promise for the rows, columns and steps named above.
+    unsafe {
+        let mask = V::first(last);
+        let mut sums = [[V::zero(); N]; M];
+        let (mut a, mut b) = (o.a, o.b);
+        for _ in 0..k {
+            let mut row = [V::zero(); N];
+            for (j, v) in row.iter_mut().enumerate() {
+                *v = if j + 1 < N { V::load(b.add(j * V::COUNT)) } else { V::load_part(b.add(j * V::COUNT), mask) };
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = V::splat(a.add(i * o.a_strides[0]));
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum = x.times_plus(v, *sum);
+                }
+            }
+            a = a.wrapping_add(o.a_strides[1]);
+            b = b.wrapping_add(o.b_strides[0]);
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate() {
+                let at = o.c.add(i * o.c_stride + j * V::COUNT);
+                if j + 1 < N || last == V::COUNT {
+                    if o.add { V::load(at).plus(sum) } else { sum }.store(at);
+                } else {
+                    if o.add { V::load_part(at, mask).plus(sum) } else { sum }.store_part(at, mask);
+                }
+            }
+        }
+    }
+}
+
+/// All rows of a panel of N vectors, in tiles of `M`, four and one.
+#[inline(always)]
+unsafe fn rows<V: Lanes, const M: usize, const N: usize>(m: usize, k: usize, last: usize, mut o: Operands<V::Value>) {
+    let mut left = m;
+    // SAFETY: the caller's promise; `left` rows of A and C are ahead of the pointers.
+    unsafe {
+        while left > 0 {
+            let done = if left >= M {
+                tile::<V, M, N>(k, last, o);
+                M
+            } else if left >= 4 {
+                tile::<V, 4, N>(k, last, o);
+                4
+            } else {
+                tile::<V, 1, N>(k, last, o);
+                1
+            };
+            left -= done;
+            o.a = o.a.wrapping_add(done * o.a_strides[0]);
+            o.c = o.c.wrapping_add(done * o.c_stride);
+        }
+    }
+}
+
+/// One block of k, columns of B contiguous, from where they stand.
+#[inline(always)]
+unsafe fn direct<V: Lanes, const M: usize>([m, k, n]: [usize; 3], o: Operands<V::Value>) {
+    let mut column = 0;
+    // SAFETY: the caller's promise; panels are disjoint columns.
+    unsafe {
+        while column < n {
+            let left = n - column;
+            let part = Operands { b: o.b.add(column), c: o.c.add(column), ..o };
+            column += if m < 4 && left > 2 * V::COUNT {
+                // Few rows have too few sums to keep the multipliers busy, so more columns come together.
+                let width = left.min(4 * V::COUNT);
+                let last = (width - 1) % V::COUNT + 1;
+                if width > 3 * V::COUNT {
+                    rows::<V, 1, 4>(m, k, last, part);
+                } else {
+                    rows::<V, 1, 3>(m, k, last, part);
+                }
+                width
+            } else {
+                let width = left.min(2 * V::COUNT);
+                let last = (width - 1) % V::COUNT + 1;
+                if width > V::COUNT {
+                    rows::<V, M, 2>(m, k, last, part);
+                } else {
+                    rows::<V, M, 1>(m, k, last, part);
+                }
+                width
+            };
+        }
+    }
+}
+
+macro_rules! product {
+    ($t:ident, $name:ident, $avx512:ident, $avx2:ident, $direct512:ident, $direct2:ident) => {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn $direct512(size: [usize; 3], o: Operands<$t>) {
+            // SAFETY: the caller's promise.
+            unsafe { direct::<$avx512, 12>(size, o) }
+        }
+
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn $direct2(size: [usize; 3], o: Operands<$t>) {
+            // SAFETY: the caller's promise.
+            unsafe { direct::<$avx2, 6>(size, o) }
+        }
+
+        /// C = A·B, or C += A·B with `add`; false where the processor or the layout is not one for these kernels, and
+        /// nothing has been done.
+        ///
+        /// # Safety
+        /// Every element that sizes and strides address must lie in its allocation, and C must not overlap A or B.
+        #[allow(clippy::too_many_arguments)]
+        pub unsafe fn $name(
+            [m, k, n]: [usize; 3],
+            a: *const $t,
+            a_strides: [usize; 2],
+            b: *const $t,
+            b_strides: [usize; 2],
+            add: bool,
+            c: *mut $t,
+            c_stride: usize,
+        ) -> bool {
+            let level = level();
+            if level == Level::Other || b_strides[1] != 1 || !pays([m, k, n]) {
+                return false;
+            }
+            if k == 0 && !add {
+                for i in 0..m {
+                    // SAFETY: row i of C.
+                    unsafe { std::slice::from_raw_parts_mut(c.add(i * c_stride), n).fill(0.0) };
+                }
+            }
+            for start in (0..k).step_by(BLOCK) {
+                let o = Operands {
+                    a: a.wrapping_add(start * a_strides[1]),
+                    a_strides,
+                    b: b.wrapping_add(start * b_strides[0]),
+                    b_strides,
+                    c,
+                    c_stride,
+                    add: add || start > 0,
+                };
+                let size = [m, BLOCK.min(k - start), n];
+                // SAFETY: the caller's promise, and the features have been found.
+                unsafe {
+                    match level {
+                        Level::Avx512 => $direct512(size, o),
+                        _ => $direct2(size, o),
+                    }
+                }
+            }
+            true
+        }
+    };
+}
+
+product!(f32, sgemm, __m512, __m256, sdirect512, sdirect2);
+product!(f64, dgemm, __m512d, __m256d, ddirect512, ddirect2);
+
+/// Few rows, few columns or little work: B is read from where it stands, which does not pay where many tiles read it from
+/// rows far apart.
+fn pays([m, k, n]: [usize; 3]) -> bool {
+    m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
+}
