@@ -1,7 +1,7 @@
 //! A layer of one's own: y = scale·x + shift, with a scale and a shift for each feature that are learned.
 
+use gradus::gradcheck;
 use gradus::prelude::*;
-use gradus::{Builder, ParamId, Pass, Shape, Slot, gradcheck, layers::LayerConfig};
 
 #[derive(Debug, Default)]
 struct ScaleShift {
@@ -54,10 +54,6 @@ impl<T: Float> Layer<T> for ScaleShift {
             let scale = pass.weight(self.scale);
             dx.as_mut_slice().iter_mut().zip(&*dy).enumerate().for_each(|(i, (dx, &dy))| *dx = dy * scale[i % n]);
         }
-    }
-
-    fn config(&self) -> LayerConfig {
-        LayerConfig::Custom { class: "ScaleShift".into(), settings: String::new() }
     }
 }
 

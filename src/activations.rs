@@ -399,14 +399,14 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
-    /// From Keras's name; `leaky_relu`, `elu` and `celu` take Keras's default factor.
+    /// From Keras's name, in any case; `leaky_relu`, `elu` and `celu` take Keras's default factor.
     fn from_str(name: &str) -> Result<Self> {
         let name = match name {
             "swish" => "silu",
             "hard_swish" => "hard_silu",
             other => other,
         };
-        Activation::ALL.into_iter().find(|a| a.name() == name).ok_or_else(|| {
+        Activation::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
             let names: Vec<_> = Activation::ALL.iter().map(|a| a.name()).collect();
             Error::argument("Activation", "name", format!("one of {}", names.join(", ")), name, "check the spelling")
         })

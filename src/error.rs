@@ -14,7 +14,7 @@ use crate::tensor::Shape;
 /// let error = Tensor::new([2, 3], vec![1.0f32; 5]).unwrap_err();
 /// assert_eq!(error.to_string(), "Tensor::new: expected 6 values for shape [2, 3], got 5; pass as many values as the shape's product");
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A shape or a count does not fit the operation.
@@ -53,6 +53,9 @@ pub enum Error {
         /// What went wrong inside.
         source: Box<Error>,
     },
+    /// An error in the data that `fit` validates on.
+    #[error("validation data: {0}")]
+    ValidationData(Box<Error>),
     /// The model has not been built yet.
     #[error("{op}: the model is not built; call .build(seed)? after the last .add(...)")]
     NotBuilt {
@@ -162,6 +165,13 @@ pub enum Error {
     },
 }
 
+impl std::fmt::Debug for Error {
+    /// The message itself, so that `fn main() -> Result<(), Error>` and `unwrap` show it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 /// `std::result::Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -187,10 +197,10 @@ impl Error {
         Error::shape(op, "a shape that fits in memory", shape, "make it smaller")
     }
 
-    /// The error itself, or the one inside the layers around it.
+    /// The error itself, or the one inside the layers or the validation data around it.
     pub fn root(&self) -> &Error {
         match self {
-            Error::Layer { source, .. } => source.root(),
+            Error::Layer { source, .. } | Error::ValidationData(source) => source.root(),
             other => other,
         }
     }

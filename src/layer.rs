@@ -16,7 +16,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// threads. Weights live in [`Params`], what a pass must remember in a [`Slot`].
 ///
 /// To write a layer of your own see `examples/custom_layer.rs`; check it with
-/// [`gradcheck::check_layer`](crate::gradcheck::check_layer).
+/// [`gradcheck::check_custom_layer`](crate::gradcheck::check_custom_layer). Write `impl<T: Float> Layer<T>`, as checks run in f64
+/// and models in f32.
 pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// The type's name, such as `"Dense"`; parameters and summary are named after it.
     fn class(&self) -> &'static str;
@@ -45,8 +46,10 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         dx: Option<&mut Tensor<T>>,
     );
 
-    /// The configuration from which the layer can be made again.
-    fn config(&self) -> LayerConfig;
+    /// The configuration from which the layer can be made again; for a layer of your own by default its class alone.
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
+    }
 
     /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
     /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known.

@@ -68,3 +68,8 @@ pub use optimizers::Optimizer;
 pub use params::{ParamId, ParamSpec, Params};
 pub use schedules::Schedule;
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};
+
+/// The README's program is compiled and run with the documentation's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

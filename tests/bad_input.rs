@@ -34,11 +34,12 @@ fn fit_error(x: &Tensor, y: &Tensor, how: Fit<'_>) -> String {
 fn wrong_feature_count() {
     assert_eq!(
         fit_error(&Tensor::zeros([5, 4]), &y(5), quiet()),
-        "fit: expected inputs of shape [5, 3], got [5, 4]; pass samples of shape [3], as given to Sequential::new"
+        "fit: expected inputs of shape [n, 3], n samples, got [5, 4]; pass samples of shape [3], as given to Sequential::new"
     );
     assert_eq!(
         model().predict(&Tensor::zeros([3])).unwrap_err().to_string(),
-        "predict: expected inputs of shape [3, 3], got [3]; add the batch axis in front, x.reshape([1, …]), even for one sample"
+        "predict: expected inputs of shape [n, 3], n samples, got [3]; add the batch axis in front, x.reshape([1, …]), even for one \
+         sample; or, if the first size counts samples, leave it out of Sequential::new"
     );
     assert!(model().predict(&Tensor::zeros(gradus::Shape::SCALAR)).unwrap_err().is_shape());
 }
@@ -80,7 +81,21 @@ fn empty_data() {
         "evaluate: x has no samples; pass at least one row"
     );
     assert_eq!(model().predict(&x(0)).unwrap().dims(), &[0, 2]);
-    assert!(fit_error(&x(4), &y(4), quiet().validation_data(&x(0), &y(0))).contains("validation_data"));
+    assert!(
+        fit_error(&x(4), &y(4), quiet().validation_data(&x(0), &y(0)))
+            .starts_with("validation data: fit: x has no samples")
+    );
+}
+
+#[test]
+fn metrics_of_one_name_are_numbered() {
+    let mut model = model();
+    let metrics = [Accuracy::default(), Accuracy::default()];
+    model.compile(Adam::default(), CategoricalCrossentropy::default(), metrics).unwrap();
+    let history = model.fit(&x(8), &y(8), &quiet().epochs(2).validation_split(0.5)).unwrap();
+    let names: Vec<_> = history.names().collect();
+    assert_eq!(names, ["loss", "accuracy", "accuracy_1", "val_loss", "val_accuracy", "val_accuracy_1"]);
+    assert_eq!(history.get("accuracy_1").map(<[f64]>::len), Some(2));
 }
 
 #[test]

@@ -97,7 +97,11 @@ impl LayerConfig {
             LayerConfig::UnitNormalization(layer) => Box::new(layer),
             LayerConfig::Custom { class, .. } => {
                 let problem = format!("{class} is not a layer of this crate");
-                return Err(Error::Config { op: "LayerConfig", problem, hint: "make it in your own code".into() });
+                return Err(Error::Config {
+                    op: "LayerConfig",
+                    problem,
+                    hint: "make it in your own code; gradcheck::check_custom_layer checks it".into(),
+                });
             }
         })
     }

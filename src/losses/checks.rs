@@ -10,7 +10,12 @@ pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Resu
     if y_true == y_pred || column {
         return Ok(());
     }
-    let hint = "make the last layer's units and the targets' columns agree";
+    let hint = match y_true.rank() < y_pred.rank() {
+        true => {
+            "make the last layer's units and the targets' columns agree; class numbers need one_hot, or CategoricalCrossentropy"
+        }
+        false => "make the last layer's units and the targets' columns agree",
+    };
     Err(Error::shape(op, format!("targets of shape {y_pred}, as the predictions"), y_true, hint))
 }
 

@@ -66,7 +66,7 @@ use crate::tensor::{Float, Shape, Tensor};
 
 /// The distance of predictions from targets, row by row, with its gradient.
 ///
-/// A loss of your own needs [`name`](Self::name), [`value`](Self::value) and [`gradient`](Self::gradient); check it with
+/// A loss of your own, written for every element type (`impl<T: Float> Loss<T>`, as checks run in f64 and models in f32), needs [`name`](Self::name), [`value`](Self::value) and [`gradient`](Self::gradient); check it with
 /// [`gradcheck::check_loss`](crate::gradcheck::check_loss).
 ///
 /// ```
@@ -89,6 +89,10 @@ use crate::tensor::{Float, Shape, Tensor};
 /// gradus::gradcheck::check_loss(&Quartic, &Tensor::from([[0.0, 1.0]]), &Tensor::from([[0.5, 0.2]]))?;
 /// # Ok::<(), gradus::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a loss for elements of `{T}`",
+    note = "losses are values such as `MeanSquaredError::default()`"
+)]
 pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// Keras's name in snake case.
     fn name(&self) -> &'static str;

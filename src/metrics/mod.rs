@@ -83,6 +83,10 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
 /// let two: Vec<Box<dyn Metric<f32>>> = (Accuracy::default(), Accuracy::default()).boxed();
 /// assert_eq!(two.len(), 2);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of metrics for elements of `{T}`",
+    note = "pass `()` for none, `[Accuracy::default()]` for one, `(Accuracy::default(), Recall::default())` for several; a loss becomes a metric with `LossMetric::new(loss)`"
+)]
 pub trait MetricSet<T: Float> {
     /// The metrics as a list.
     fn boxed(self) -> Vec<Box<dyn Metric<T>>>;

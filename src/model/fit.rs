@@ -137,7 +137,7 @@ impl<T: Float> Sequential<T> {
         let mut n = x.samples();
         let mut held_out = None;
         if let Some((x, y)) = how.validation_data {
-            self.check_data("fit (validation_data)", x, y)?;
+            self.check_data("fit", x, y).map_err(|error| Error::ValidationData(Box::new(error)))?;
             held_out = Some((x, y, 0..x.samples()));
         } else if how.validation_split > 0.0 {
             // As Keras: the first ⌊n(1 − part)⌋ samples are trained on.
@@ -187,10 +187,10 @@ impl<T: Float> Sequential<T> {
                     Outcome::Gradient => return Err(diverged("the gradient", f64::NAN)),
                 }
                 seen += batch.len();
-                progress.step(step + 1, sum / seen as f64, &training.metrics);
+                progress.step(step + 1, sum / seen as f64, || training.figures(&training.metrics));
             }
             let mut figures = vec![("loss".to_owned(), sum / seen as f64)];
-            figures.extend(training.metrics.iter().map(|m| (m.name(), m.result())));
+            figures.extend(training.figures(&training.metrics));
             if epoch + 1 == how.epochs {
                 training.state.use_average(&mut self.params);
             }
@@ -260,7 +260,7 @@ impl<T: Float> Sequential<T> {
             metrics.iter_mut().for_each(|m| m.update(&t, &out, None));
             start = end;
         }
-        let metrics = metrics.iter().map(|m| (m.name(), m.result())).collect();
+        let metrics = training.figures(&metrics).collect();
         Ok(Scores { loss: sum / rows.len() as f64, metrics })
     }
 

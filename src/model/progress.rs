@@ -6,8 +6,6 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use super::fit::Verbose;
-use crate::metrics::Metric;
-use crate::tensor::Float;
 
 /// Prints a line an epoch, or draws a bar.
 pub(crate) struct Progress {
@@ -66,14 +64,14 @@ impl Progress {
         let _ = epoch;
     }
 
-    pub(crate) fn step<T: Float>(&self, done: usize, loss: f64, metrics: &[Box<dyn Metric<T>>]) {
+    pub(crate) fn step<F: Iterator<Item = (String, f64)>>(&self, done: usize, loss: f64, metrics: impl FnOnce() -> F) {
         #[cfg(feature = "progress")]
         if let Kind::Bar(bar) = &self.kind {
             // The text is made anew only now and then: it costs more than a small step.
             if done.is_multiple_of(16) || done == self.batches {
                 let mut text = format!("loss: {loss:.4}");
-                for m in metrics {
-                    let _ = write!(text, " - {}: {:.4}", m.name(), m.result());
+                for (name, value) in metrics() {
+                    let _ = write!(text, " - {name}: {value:.4}");
                 }
                 bar.set_message(text);
                 bar.set_position(done as u64);

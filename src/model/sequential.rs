@@ -1,7 +1,7 @@
 //! The model: layers, weights and training state; build, compile, predict.
 
 use super::predictor::{Predictor, Workspace};
-use super::summary::Summary;
+use super::summary::{Summary, batched};
 use super::train::Training;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -268,10 +268,13 @@ impl<T: Float> Sequential<T> {
         if x.shape().rank() > 0 && x.shape().sample() == self.input {
             return Ok(());
         }
-        let n = if x.shape().rank() == 0 { 1 } else { x.samples() };
-        let expected = format!("inputs of shape {}", self.input.with_batch(n));
+        let expected = format!("inputs of shape {}, n samples", batched(&self.input));
         let hint = match x.shape() == self.input {
-            true => "add the batch axis in front, x.reshape([1, …]), even for one sample".to_owned(),
+            true => {
+                "add the batch axis in front, x.reshape([1, …]), even for one sample; or, if the first size counts \
+                     samples, leave it out of Sequential::new"
+                    .to_owned()
+            }
             false => format!("pass samples of shape {}, as given to Sequential::new", self.input),
         };
         Err(Error::shape(op, expected, x.shape(), hint))

@@ -32,7 +32,8 @@ impl Summary {
     }
 }
 
-fn batched(shape: &crate::Shape) -> String {
+/// `[n, 28, 28]` for samples of `[28, 28]`.
+pub(super) fn batched(shape: &crate::Shape) -> String {
     let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(shape.dims().iter().map(usize::to_string)).collect();
     format!("[{}]", sizes.join(", "))
 }

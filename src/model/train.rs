@@ -17,10 +17,22 @@ pub(crate) struct Training<T: Float> {
     pub state: OptimizerState<T>,
     pub loss: Box<dyn Loss<T>>,
     pub metrics: Vec<Box<dyn Metric<T>>>,
+    /// The metrics' names in the history; a second `precision` is `precision_1`.
+    names: Vec<String>,
     /// The loss from logits and the activation that it stands for, where both meet at the end of the model.
     fused: Option<Fused<T>>,
     gradients: Vec<T>,
     buffers: Buffers<T>,
+}
+
+/// Names with `_1`, `_2` … after those that occurred before.
+fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for name in names {
+        let free = (1..).map(|i| format!("{name}_{i}")).find(|n| !out.contains(n));
+        out.push(if out.contains(&name) { free.unwrap_or_default() } else { name });
+    }
+    out
 }
 
 type Fused<T> = (Box<dyn Loss<T>>, Activation);
@@ -74,6 +86,7 @@ impl<T: Float> Training<T> {
             state: OptimizerState::new(&*optimizer, params),
             optimizer,
             loss,
+            names: unique(metrics.iter().map(|m| m.name())),
             metrics,
             fused,
             gradients: vec![T::zero(); params.len()],
@@ -128,6 +141,11 @@ impl<T: Float> Training<T> {
             layers.backward(&mut pass, slot, x, y, dy, None);
         }
         value
+    }
+
+    /// The names and figures of metrics that came from `compile`.
+    pub fn figures(&self, metrics: &[Box<dyn Metric<T>>]) -> impl Iterator<Item = (String, f64)> {
+        self.names.iter().cloned().zip(metrics.iter().map(|m| m.result()))
     }
 
     /// Whether the model's last activation is left to the loss.

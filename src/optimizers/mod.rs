@@ -81,6 +81,10 @@ pub type Moments<'a, T> = [&'a mut [T]; 3];
 /// model.compile(SignSgd::default(), MeanSquaredError::default(), ())?;
 /// # Ok::<(), gradus::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an optimizer for elements of `{T}`",
+    note = "optimizers are values such as `Adam::default()`"
+)]
 pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
     /// Keras's name in snake case.
     fn name(&self) -> &'static str;

@@ -13,6 +13,10 @@ mod sealed {
 /// An element type of tensors: `f32` (the default everywhere) or `f64`.
 ///
 /// The only place that knows both; everything else is written once for `T: Float`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an element type",
+    note = "elements are f32 or f64; class numbers become a tensor with `Tensor::from_labels`"
+)]
 pub trait Float:
     num_traits::Float
     + AddAssign
