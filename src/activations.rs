@@ -440,7 +440,7 @@ mod tests {
                 let h = 1e-5;
                 let expected = (f(z + h) - f(z - h)) / (2.0 * h);
                 assert!(
-                    (d - expected).abs() < 1e-9 * expected.abs().max(10.0),
+                    approx::relative_eq!(d, expected, epsilon = 1e-8, max_relative = 1e-9),
                     "{a} at {z}: {d}, differences {expected}"
                 );
             }

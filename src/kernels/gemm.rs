@@ -8,6 +8,9 @@ use std::ops::Range;
 use super::parallel;
 use crate::tensor::Float;
 
+/// How many multiply-adds of a product take the time of one element-wise update.
+const CHEAPER: usize = 8;
+
 /// A matrix in a slice: element (i, j) stands at `i * row + j * column`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
@@ -75,9 +78,9 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
         }
     };
     if m >= n {
-        parallel::ranges(m, k * n, |rows| part(rows, 0..n));
+        parallel::ranges(m, (k * n).div_ceil(CHEAPER), |rows| part(rows, 0..n));
     } else {
-        parallel::ranges(n, k * m, |columns| part(0..m, columns));
+        parallel::ranges(n, (k * m).div_ceil(CHEAPER), |columns| part(0..m, columns));
     }
 }
 
