@@ -350,3 +350,58 @@ product!(f64, dgemm, __m512d, __m256d, ddirect512, ddirect2);
 fn pays([m, k, n]: [usize; 3]) -> bool {
     m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::random::{Key, Purpose};
+
+    /// Both instruction sets on one product, with a frame around C that must stay as it was.
+    macro_rules! both {
+        ($t:ident, $avx512:ident, $avx2:ident) => {
+            for (m, n, k) in (1..15).flat_map(|m| (1..41).flat_map(move |n| [(m, n, 1), (m, n, 37)])) {
+                for add in [false, true] {
+                    let draw = |part: u64, len: usize| -> Vec<$t> {
+                        let key = Key::new(1, Purpose::Data).with(part);
+                        (0..len as u64).map(|i| key.unit(i) as $t - 0.5).collect()
+                    };
+                    let (a, b, c) = (draw(1, m * k), draw(2, k * n), draw(3, m * n + 16));
+                    let product = |wide: bool| {
+                        let mut c = c.clone();
+                        let o = Operands {
+                            a: a.as_ptr(),
+                            a_strides: [k, 1],
+                            b: b.as_ptr(),
+                            b_strides: [n, 1],
+                            c: c.as_mut_ptr(),
+                            c_stride: n,
+                            add,
+                        };
+                        // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
+                        unsafe { if wide { $avx512([m, k, n], o) } else { $avx2([m, k, n], o) } };
+                        c
+                    };
+                    let narrow = product(false);
+                    let mut expected = c.clone();
+                    for i in 0..m * n {
+                        let chain = |s: $t, l: usize| a[i / n * k + l].mul_add(b[l * n + i % n], s);
+                        let sum = (0..k).fold(0.0, chain);
+                        expected[i] = if add { c[i] + sum } else { sum };
+                    }
+                    assert_eq!(narrow, expected, "AVX2 {m}x{k}x{n}");
+                    if level() == Level::Avx512 {
+                        assert_eq!(product(true), expected, "AVX-512 {m}x{k}x{n}");
+                    }
+                }
+            }
+        };
+    }
+
+    #[test]
+    fn each_instruction_set_is_the_plain_chain() {
+        if level() != Level::Other {
+            both!(f32, sdirect512, sdirect2);
+            both!(f64, ddirect512, ddirect2);
+        }
+    }
+}
