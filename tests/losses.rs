@@ -126,3 +126,102 @@ fn labels_out_of_range_are_errors_from_fit() {
     let error = model.evaluate(&x, &Tensor::from([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]])).unwrap_err();
     assert!(matches!(error, Error::Label { row: 1, .. }), "{error}");
 }
+
+/// Every loss with legal settings.
+fn every() -> Vec<Box<dyn Loss<f32>>> {
+    vec![
+        Box::new(BinaryCrossentropy::default()),
+        Box::new(BinaryCrossentropy::default().from_logits(true).label_smoothing(1.0)),
+        Box::new(BinaryFocalCrossentropy::default().alpha(0.0)),
+        Box::new(BinaryFocalCrossentropy::default().from_logits(true).gamma(0.0)),
+        Box::new(CategoricalCrossentropy::default()),
+        Box::new(CategoricalCrossentropy::default().from_logits(true)),
+        Box::new(CategoricalCrossentropy::default().from_logits(true).label_smoothing(0.1)),
+        Box::new(CategoricalFocalCrossentropy::default()),
+        Box::new(CategoricalFocalCrossentropy::default().from_logits(true)),
+        Box::new(CategoricalHinge::default()),
+        Box::new(CosineSimilarity::default()),
+        Box::new(HalfSquaredError::default()),
+        Box::new(Hinge::default()),
+        Box::new(Huber::default()),
+        Box::new(KlDivergence::default()),
+        Box::new(LogCosh::default()),
+        Box::new(MeanAbsoluteError::default()),
+        Box::new(MeanAbsolutePercentageError::default()),
+        Box::new(MeanSquaredError::default()),
+        Box::new(MeanSquaredLogarithmicError::default()),
+        Box::new(Poisson::default()),
+        Box::new(SparseCategoricalCrossentropy::default()),
+        Box::new(SparseCategoricalCrossentropy::default().from_logits(true)),
+        Box::new(SquaredHinge::default()),
+    ]
+}
+
+#[test]
+fn rows_without_targets_are_nan() {
+    for loss in every() {
+        let name = loss.name();
+        let mut dy = [7.0; 3];
+        assert!(loss.value(&[], &[0.2, 0.3, 0.5]).is_nan(), "{name}");
+        loss.gradient(&[], &[0.2, 0.3, 0.5], 1.0, &mut dy);
+        assert!(dy.iter().all(|d| *d != 7.0), "{name} {dy:?}");
+        assert!(loss.value_and_gradient(&[], &[0.2, 0.3, 0.5], 1.0, &mut dy).is_nan(), "{name}");
+        for n in 0..5 {
+            let (long, mut dy) = ([0.5; 5], [0.0; 4]);
+            loss.gradient(&long[..n], &long[..3], 1.0, &mut dy);
+            loss.gradient(&long[..n], &long[..3], 1.0, &mut dy[..2]);
+            loss.value_and_gradient(&long[..n], &[], 1.0, &mut dy);
+        }
+    }
+}
+
+#[test]
+fn batches_that_cannot_be_dealt_out_are_nan() {
+    let p = Tensor::full([4, 2], 0.5);
+    for loss in every() {
+        let y = Tensor::zeros([4, 2]);
+        let batch = |y: &Tensor, weights: Option<&[f32]>| loss.batch(y, &p, weights, 4, None);
+        assert!(batch(&y, Some(&[1.0; 4])).is_finite(), "{}", loss.name());
+        assert_eq!(batch(&y, Some(&[1.0; 2])), batch(&y, None));
+        for weights in [&[][..], &[1.0; 3], &[1.0; 8]] {
+            assert!(batch(&y, Some(weights)).is_nan());
+        }
+        assert!(batch(&Tensor::zeros([0]), None).is_nan());
+        assert!(batch(&Tensor::zeros([9]), None).is_nan());
+        let mut dy = Tensor::zeros([4, 2]);
+        assert!(loss.batch(&y, &p, Some(&[]), 4, Some(&mut dy)).is_nan());
+        assert!(dy.iter().all(|d| d.is_nan()));
+        assert!(loss.batch(&y, &p, None, 4, Some(&mut Tensor::zeros([3]))).is_nan());
+        assert_eq!(loss.batch(&y, &Tensor::zeros([0, 2]), Some(&[]), 4, None), 0.0);
+    }
+}
+
+#[test]
+fn settings_are_checked_with_the_shapes() {
+    for shape in [Shape::from([1, 1]), Shape::from([1, 3]), Shape::from([1, 2, 3])] {
+        for loss in every() {
+            loss.check(shape, shape).unwrap();
+        }
+        let nan = f64::NAN;
+        let bad: Vec<Box<dyn Loss<f32>>> = vec![
+            Box::new(Huber::default().delta(-1.0)),
+            Box::new(Huber::default().delta(0.0)),
+            Box::new(Huber::default().delta(nan)),
+            Box::new(BinaryCrossentropy::default().label_smoothing(nan)),
+            Box::new(BinaryCrossentropy::default().label_smoothing(-0.1)),
+            Box::new(CategoricalCrossentropy::default().label_smoothing(nan)),
+            Box::new(CategoricalCrossentropy::default().label_smoothing(1.1)),
+            Box::new(BinaryFocalCrossentropy::default().label_smoothing(nan)),
+            Box::new(BinaryFocalCrossentropy::default().gamma(nan)),
+            Box::new(BinaryFocalCrossentropy::default().gamma(f64::INFINITY)),
+            Box::new(BinaryFocalCrossentropy::default().alpha(2.0)),
+            Box::new(CategoricalFocalCrossentropy::default().label_smoothing(2.0)),
+            Box::new(CategoricalFocalCrossentropy::default().gamma(-1.0)),
+            Box::new(CategoricalFocalCrossentropy::default().alpha(nan)),
+        ];
+        for loss in bad {
+            let error = loss.check(shape, shape).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{loss:?}: {error}");
+        }
+    }
+}

@@ -74,3 +74,102 @@ fn as_keras_in_f64() {
 fn as_keras_in_f32() {
     all::<f32>(2e-4);
 }
+
+/// Every metric with legal settings.
+fn every() -> Vec<Box<dyn Metric<f32>>> {
+    vec![
+        Box::new(Accuracy::default()),
+        Box::new(Auc::default()),
+        Box::new(Auc::default().curve(Curve::PrecisionRecall)),
+        Box::new(BinaryAccuracy::default()),
+        Box::new(CategoricalAccuracy::default()),
+        Box::new(CosineScore::default()),
+        Box::new(F1Score::default()),
+        Box::new(F1Score::default().threshold(0.3)),
+        Box::new(LossMetric::new(SparseCategoricalCrossentropy::default())),
+        Box::new(LossMetric::new(Huber::default())),
+        Box::new(Precision::default()),
+        Box::new(Precision::default().class_id(1)),
+        Box::new(R2Score::default()),
+        Box::new(Recall::default()),
+        Box::new(RootMeanSquaredError::default()),
+        Box::new(SparseCategoricalAccuracy::default()),
+        Box::new(TopKAccuracy::default().k(1)),
+    ]
+}
+
+#[test]
+fn predictions_of_nan_are_wrong() {
+    let nan = f32::NAN;
+    let rows = Tensor::from([[nan, nan], [nan, 0.9], [0.9, 0.1]]);
+    let accuracies: [Box<dyn Metric<f32>>; 4] = [
+        Box::new(Accuracy::default()),
+        Box::new(CategoricalAccuracy::default()),
+        Box::new(SparseCategoricalAccuracy::default()),
+        Box::new(TopKAccuracy::default().k(1)),
+    ];
+    for mut metric in accuracies {
+        for y in [Tensor::zeros([3]), Tensor::from([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])] {
+            metric.reset();
+            metric.update(&y, &rows, None);
+            assert_eq!(metric.result(), 1.0 / 3.0, "{}", metric.name());
+        }
+    }
+    let (mut one, mut each) = (Accuracy::default(), BinaryAccuracy::default());
+    let (y, p) = (Tensor::from([[0.0], [0.0], [1.0], [nan]]), Tensor::from([[nan], [0.1], [nan], [0.1]]));
+    one.update(&y, &p, None);
+    each.update(&y, &p, None);
+    assert_eq!((Metric::<f32>::result(&one), Metric::<f32>::result(&each)), (0.25, 0.25));
+}
+
+#[test]
+fn lengths_that_do_not_fit_do_not_panic() {
+    let p = Tensor::full([4, 2], 0.6);
+    for mut metric in every() {
+        let name = metric.name();
+        for y in [Tensor::zeros([0]), Tensor::zeros([3]), Tensor::zeros([9])] {
+            metric.update(&y, &p, None);
+            assert!(metric.result().is_nan() || name.starts_with("auc"), "{name} {}", metric.result());
+            metric.reset();
+        }
+        for n in [0, 3, 8] {
+            metric.update(&Tensor::full([4, 2], 1.0), &p, Some(&vec![1.0; n]));
+            assert!(metric.result().is_nan() || name.starts_with("auc"), "{name} {}", metric.result());
+            metric.reset();
+        }
+        for y in [Tensor::zeros([4, 3]), Tensor::zeros([4, 1]), Tensor::zeros([4, 2, 5])] {
+            metric.update(&y, &p, Some(&[1.0, 2.0]));
+            metric.update(&y, &Tensor::zeros([4, 3, 1]), None);
+            metric.update(&y, &Tensor::zeros([0, 3]), None);
+            metric.update(&y, &Tensor::zeros([5]), None);
+            let _ = metric.result();
+        }
+        metric.reset();
+        assert!(metric.result().is_finite(), "{name}");
+    }
+}
+
+#[test]
+fn settings_are_checked_with_the_shapes() {
+    for shape in [Shape::from([1, 2]), Shape::from([1, 2, 3])] {
+        for metric in every() {
+            metric.check(shape, shape).unwrap();
+        }
+        let bad: Vec<Box<dyn Metric<f32>>> = vec![
+            Box::new(Accuracy::default().threshold(f64::NAN)),
+            Box::new(Auc::default().num_thresholds(1)),
+            Box::new(BinaryAccuracy::default().threshold(f64::NAN)),
+            Box::new(BinaryAccuracy::default().threshold(f64::INFINITY)),
+            Box::new(F1Score::default().threshold(f64::NAN)),
+            Box::new(LossMetric::new(Huber::default().delta(-1.0))),
+            Box::new(Precision::default().threshold(f64::NAN)),
+            Box::new(Precision::default().class_id(9)),
+            Box::new(Recall::default().threshold(f64::NAN)),
+            Box::new(TopKAccuracy::default().k(0)),
+        ];
+        for metric in bad {
+            let error = metric.check(shape, shape).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{metric:?}: {error}");
+        }
+    }
+}

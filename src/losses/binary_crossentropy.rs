@@ -97,6 +97,10 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
             self.gradient(y_true, y_pred, scale, dy);
             return self.value(y_true, y_pred);
         }
+        if y_true.len() != y_pred.len() {
+            dy.fill(T::nan());
+            return T::nan();
+        }
         // Both need e^−|z|.
         let n = T::of(y_pred.len() as f64);
         let (mut sum, scale) = (T::zero(), scale / n);

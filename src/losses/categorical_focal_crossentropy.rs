@@ -96,12 +96,12 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
             let log_sum = sum.ln();
             let log = |i: usize| y_pred[i] - top - log_sum;
             let mut total = T::zero();
-            for (i, d) in dy.iter_mut().enumerate() {
+            for (i, d) in dy.iter_mut().take(n).enumerate() {
                 let p = log(i).exp();
                 *d = alpha * target(i) * (power_slope(one - p, gamma) * p * log(i) - (one - p).powf(gamma));
                 total += *d;
             }
-            for (i, d) in dy.iter_mut().enumerate() {
+            for (i, d) in dy.iter_mut().take(n).enumerate() {
                 *d = scale * (*d - log(i).exp() * total);
             }
             return;

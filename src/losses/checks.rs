@@ -102,8 +102,8 @@ pub(crate) fn check_smoothing(op: &'static str, part: f64) -> Result<()> {
 
 /// γ and α of focal losses.
 pub(crate) fn check_focus(op: &'static str, gamma: f64, alpha: f64) -> Result<()> {
-    if gamma.is_nan() || gamma < 0.0 {
-        return Err(Error::argument(op, "gamma", "0 or more", gamma, "2 is usual"));
+    if !gamma.is_finite() || gamma < 0.0 {
+        return Err(Error::argument(op, "gamma", "0 or more, and finite", gamma, "2 is usual"));
     }
     if !(0.0..=1.0).contains(&alpha) {
         return Err(Error::argument(op, "alpha", "from 0 to 1", alpha, "0.25 is usual"));

@@ -30,11 +30,17 @@ impl<T: Float> Loss<T> for CosineSimilarity {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        if y_true.len() != y_pred.len() {
+            return T::nan();
+        }
         let dot: T = y_true.iter().zip(y_pred).map(|(&t, &p)| t * p).sum();
         -dot / length(y_true).0 / length(y_pred).0
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        if y_true.len() != y_pred.len() {
+            return dy.fill(T::nan());
+        }
         let ((t_length, _), (p_length, own)) = (length(y_true), length(y_pred));
         // A length held at 1e-7 does not change with ŷ.
         let cosine = if own { -self.value(y_true, y_pred) } else { T::zero() };

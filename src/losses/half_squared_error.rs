@@ -22,10 +22,16 @@ impl<T: Float> Loss<T> for HalfSquaredError {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        if y_true.len() != y_pred.len() {
+            return T::nan();
+        }
         T::of(0.5) * y_true.iter().zip(y_pred).map(|(&t, &p)| (p - t) * (p - t)).sum::<T>()
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        if y_true.len() != y_pred.len() {
+            return dy.fill(T::nan());
+        }
         for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
             *d = scale * (p - t);
         }

@@ -26,11 +26,17 @@ impl<T: Float> Loss<T> for KlDivergence {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        if y_true.len() != y_pred.len() {
+            return T::nan();
+        }
         let bounded = |v| clip(v, T::of(EPSILON), T::one());
         y_true.iter().zip(y_pred).map(|(&t, &p)| bounded(t) * (bounded(t) / bounded(p)).ln()).sum()
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        if y_true.len() != y_pred.len() {
+            return dy.fill(T::nan());
+        }
         let (low, one) = (T::of(EPSILON), T::one());
         for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
             *d = if p < low || p > one { T::zero() } else { -scale * clip(t, low, one) / p };

@@ -21,11 +21,17 @@ impl<T: Float> Loss<T> for MeanSquaredError {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
+        if y_true.len() != y_pred.len() {
+            return T::nan();
+        }
         let sum: T = y_true.iter().zip(y_pred).map(|(&t, &p)| (p - t) * (p - t)).sum();
         sum / T::of(y_pred.len() as f64)
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
+        if y_true.len() != y_pred.len() {
+            return dy.fill(T::nan());
+        }
         let scale = scale * T::of(2.0 / y_pred.len() as f64);
         for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
             *d = scale * (p - t);

@@ -97,10 +97,11 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// Keras's name in snake case.
     fn name(&self) -> &'static str;
 
-    /// The loss of one row; both are as long as [`check`](Self::check) allows.
+    /// The loss of one row; both are as long as [`check`](Self::check) allows. For other lengths the losses of this library
+    /// give NaN, or for losses over classes read the first target as a class number; they do not panic.
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T;
 
-    /// dy = scale · ∂value/∂y_pred of one row; every element of `dy` must be written.
+    /// dy = scale · ∂value/∂y_pred of one row; `dy` is as long as `y_pred`, and every element of it must be written.
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]);
 
     /// Both at once, as training needs them; the same bits as [`value`](Self::value) and [`gradient`](Self::gradient), which
@@ -147,6 +148,9 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// The loss of a batch, Σ wᵢ·lossᵢ / divisor, and its gradient into `dy` (shaped like `y_pred`) where asked for. Without
     /// weights all are 1. The divisor is the number of rows, or that of a larger batch of which this is a part.
     ///
+    /// Weights are one a row, or one a sample where a sample has several rows: their number divides that of the rows. Weights
+    /// of another number, and targets or a `dy` that cannot be dealt out over the rows, give NaN, in all of `dy` too.
+    ///
     /// The sum is taken in f64, in the order of rows.
     fn batch(
         &self,
@@ -159,6 +163,15 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         let width = y_pred.shape().last().max(1);
         let rows = y_pred.len() / width;
         let target = y_true.len() / rows.max(1);
+        let fits = rows == 0
+            || target > 0
+                && target * rows == y_true.len()
+                && weights.is_none_or(|w| !w.is_empty() && rows.is_multiple_of(w.len()))
+                && dy.as_ref().is_none_or(|dy| dy.len() == y_pred.len());
+        if !fits {
+            dy.into_iter().for_each(|dy| dy.as_mut_slice().fill(T::nan()));
+            return f64::NAN;
+        }
         let weight = |i: usize| weights.map_or(T::one(), |w| w[i * w.len() / rows]);
         let (t, p) = (y_true.as_slice(), y_pred.as_slice());
         let mut sum = 0.0;

@@ -5,14 +5,20 @@ use crate::tensor::Float;
 /// Keras's fuzz factor.
 pub(crate) const EPSILON: f64 = 1e-7;
 
-/// (1/n) Σ f(y, ŷ)
+/// (1/n) Σ f(y, ŷ); NaN for rows of different lengths.
 pub(crate) fn mean_of<T: Float>(y_true: &[T], y_pred: &[T], f: impl Fn(T, T) -> T) -> T {
+    if y_true.len() != y_pred.len() {
+        return T::nan();
+    }
     let sum: T = y_true.iter().zip(y_pred).map(|(&t, &p)| f(t, p)).sum();
     sum / T::of(y_pred.len() as f64)
 }
 
 /// dŷ = scale·f'(y, ŷ)/n, the gradient of [`mean_of`].
 pub(crate) fn mean_gradient<T: Float>(y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T], df: impl Fn(T, T) -> T) {
+    if y_true.len() != y_pred.len() {
+        return dy.fill(T::nan());
+    }
     let scale = scale / T::of(y_pred.len() as f64);
     for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
         *d = scale * df(t, p);
@@ -51,15 +57,16 @@ pub(crate) fn class_number<T: Float>(v: T, classes: usize) -> Option<usize> {
     (v >= 0.0 && v < classes as f64 && v.fract() == 0.0).then_some(v as usize)
 }
 
-/// The target of class `i`, from a one-hot row, a row of probabilities or a class number.
+/// The target of class `i`, from a one-hot row, a row of probabilities or a class number; NaN without any.
 #[inline(always)]
 pub(crate) fn class_target<T: Float>(y_true: &[T], classes: usize, i: usize) -> T {
     if y_true.len() == classes {
-        y_true[i]
-    } else if y_true[0] == T::of(i as f64) {
-        T::one()
-    } else {
-        T::zero()
+        return y_true[i];
+    }
+    match y_true.first() {
+        Some(class) if *class == T::of(i as f64) => T::one(),
+        Some(_) => T::zero(),
+        None => T::nan(),
     }
 }
 
@@ -92,14 +99,15 @@ pub(crate) fn softmax_crossentropy<T: Float>(
     z: &[T],
     smoothing: f64,
     scale: T,
-    mut dy: Option<&mut [T]>,
+    dy: Option<&mut [T]>,
 ) -> T {
     let n = z.len();
+    let mut dy = dy.and_then(|dy| dy.get_mut(..n));
     let (top, sum) = exp_into(z, dy.as_deref_mut());
     let log_sum = sum.ln();
     let cost = |i: usize| log_sum - (z[i] - top);
     if y_true.len() != n && smoothing == 0.0 {
-        let Some(class) = class_number(y_true[0], n) else {
+        let Some(class) = y_true.first().and_then(|class| class_number(*class, n)) else {
             dy.into_iter().for_each(|dy| dy.fill(T::zero()));
             return T::nan();
         };

@@ -1,6 +1,6 @@
 //! The part of samples that are classified rightly.
 
-use super::{Mean, Metric, class_hit, rows};
+use super::{Mean, Metric, check_threshold, class_hit, rows};
 use crate::error::Result;
 use crate::losses;
 use crate::tensor::{Float, Shape, Tensor};
@@ -8,7 +8,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// The part of rows whose predicted class is the true one.
 ///
 /// Which form is taken follows from the shapes, as with Keras's `"accuracy"`: several predictions a row compare the position
-/// of the largest with the class number or the one-hot row; one prediction a row counts as class 1 above 0.5.
+/// of the largest with the class number or the one-hot row; one prediction a row counts as class 1 above 0.5. A prediction of NaN is wrong.
 ///
 /// Keras `Accuracy`, `BinaryAccuracy`, `CategoricalAccuracy`, `SparseCategoricalAccuracy`.
 ///
@@ -45,8 +45,10 @@ impl<T: Float> Metric<T> for Accuracy {
 
     fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            let right =
-                if p.len() == 1 { (p[0].as_f64() > self.threshold) == (t[0].as_f64() > 0.5) } else { class_hit(t, p) };
+            let right = match (t, p) {
+                ([t, ..], [p]) => !t.is_nan() && !p.is_nan() && (p.as_f64() > self.threshold) == (t.as_f64() > 0.5),
+                _ => class_hit(t, p),
+            };
             self.mean.add(f64::from(right), w);
         }
     }
@@ -60,6 +62,7 @@ impl<T: Float> Metric<T> for Accuracy {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        check_threshold("Accuracy", self.threshold)?;
         losses::classes_or_rows("Accuracy", y_true, y_pred)
     }
 

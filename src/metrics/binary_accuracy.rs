@@ -1,13 +1,13 @@
 //! The part of yes–no outputs that are right.
 
-use super::{Mean, Metric, rows};
+use super::{Mean, Metric, check_threshold, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// The mean over all outputs of whether (ŷ > threshold) is the label, each output a yes–no question of its own.
 ///
-/// Labels are 0 or 1; anything else counts as wrong. Weights are one a row. Keras `BinaryAccuracy`.
+/// Labels are 0 or 1; anything else counts as wrong, and so does a prediction of NaN. Weights are one a row. Keras `BinaryAccuracy`.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -42,10 +42,7 @@ impl<T: Float> Metric<T> for BinaryAccuracy {
 
     fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            let right = t.iter().zip(p).filter(|(t, p)| {
-                let class = if p.as_f64() > self.threshold { T::one() } else { T::zero() };
-                **t == class
-            });
+            let right = pairs(t, p).filter(|(t, p)| !p.is_nan() && *t == f64::from(*p > self.threshold));
             self.mean.add(right.count() as f64 / p.len() as f64, w);
         }
     }
@@ -59,6 +56,7 @@ impl<T: Float> Metric<T> for BinaryAccuracy {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        check_threshold("BinaryAccuracy", self.threshold)?;
         same_shape("BinaryAccuracy", y_true, y_pred)
     }
 

@@ -1,6 +1,6 @@
 //! Right and wrong yes–no answers, counted with weights.
 
-use super::rows;
+use super::{check_threshold, rows};
 use crate::error::{Error, Result};
 use crate::losses::{class_target, classes_or_rows};
 use crate::tensor::{Float, Shape, Tensor};
@@ -60,9 +60,7 @@ pub(crate) fn check_labels(
     y_true: Shape,
     y_pred: Shape,
 ) -> Result<()> {
-    if let Some(threshold) = threshold.filter(|t| !t.is_finite()) {
-        return Err(Error::argument(op, "threshold", "finite", threshold, "0.5 is usual"));
-    }
+    threshold.map_or(Ok(()), |threshold| check_threshold(op, threshold))?;
     if let Some(class) = class.filter(|c| *c >= y_pred.last()) {
         let expected = format!("below {}, the number of outputs", y_pred.last());
         return Err(Error::argument(op, "class_id", expected, class, "classes are counted from 0"));

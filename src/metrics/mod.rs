@@ -1,7 +1,7 @@
 //! Metrics: numbers that tell a person how good predictions are. Averages over samples, kept in f64.
 //!
 //! Any loss is a metric through [`LossMetric`]. Metrics over classes take class numbers and one-hot rows alike; a class number
-//! out of range counts as wrong. [`ConfusionMatrix`] and [`ClassificationReport`] are made from predicted classes at the end.
+//! out of range counts as wrong, and so does a prediction of NaN. [`ConfusionMatrix`] and [`ClassificationReport`] are made from predicted classes at the end.
 
 mod accuracy;
 mod auc;
@@ -54,7 +54,9 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// The name in the history, such as `"accuracy"`.
     fn name(&self) -> String;
 
-    /// Takes in a batch; weights, where there are any, are one a sample.
+    /// Takes in a batch of shapes that [`check`](Self::check) accepts; weights, where there are any, are one a row or one a
+    /// sample. Lengths that do not fit make the result NaN until the next reset, or a figure without meaning; the metrics
+    /// of this library do not panic.
     fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>);
 
     /// The figure over all batches since the last reset.
@@ -63,10 +65,11 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// Forgets all batches.
     fn reset(&mut self);
 
-    /// Checks the shapes of targets against those of predictions, both with the batch axis. By default they must agree.
+    /// Checks the settings, and the shapes of targets against those of predictions, both with the batch axis. By default they
+    /// must agree.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they do not fit.
+    /// [`Error::Shape`] if they do not fit, [`Error::Argument`] for a setting out of its range.
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         crate::losses::same_shape("metric", y_true, y_pred)
     }
@@ -148,7 +151,8 @@ impl Mean {
     }
 }
 
-/// Rows of targets and predictions with their weight: one row for each along all axes but the last of y_pred.
+/// Rows of targets and predictions with their weight: one row for each along all axes but the last of y_pred. Targets that
+/// cannot be dealt out come as empty rows of weight NaN.
 pub(crate) fn rows<'a, T: Float>(
     y_true: &'a Tensor<T>,
     y_pred: &'a Tensor<T>,
@@ -156,28 +160,53 @@ pub(crate) fn rows<'a, T: Float>(
 ) -> impl Iterator<Item = (&'a [T], &'a [T], f64)> {
     let width = if y_pred.shape().rank() < 2 { 1 } else { y_pred.shape().last().max(1) };
     let n = y_pred.len() / width;
-    let target = (y_true.len() / n.max(1)).max(1);
-    y_true
-        .as_slice()
-        .chunks_exact(target)
-        .zip(y_pred.as_slice().chunks_exact(width))
-        .enumerate()
-        .map(move |(i, (t, p))| (t, p, weight(weights, i, n)))
+    let target = y_true.len() / n.max(1);
+    let fits = target > 0 && target * n == y_true.len();
+    y_pred.as_slice().chunks_exact(width).enumerate().map(move |(i, p)| {
+        if !fits {
+            return (&[][..], p, f64::NAN);
+        }
+        (&y_true.as_slice()[i * target..][..target], p, weight(weights, i, n))
+    })
 }
 
-/// The weight of row i of n; weights are one a row or one a sample.
+/// The weight of row i of n; weights are one a row or one a sample, and NaN if they are neither.
 fn weight<T: Float>(weights: Option<&[T]>, i: usize, n: usize) -> f64 {
-    weights.and_then(|w| w.get(i * w.len() / n)).map_or(1.0, |w| w.as_f64())
+    match weights {
+        None => 1.0,
+        Some(w) if w.is_empty() || !n.is_multiple_of(w.len()) => f64::NAN,
+        Some(w) => w[i * w.len() / n].as_f64(),
+    }
+}
+
+/// Every prediction of a row after its target, which is NaN where the lengths differ.
+pub(crate) fn pairs<'a, T: Float>(y_true: &'a [T], y_pred: &'a [T]) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let fits = y_true.len() == y_pred.len();
+    y_pred.iter().enumerate().map(move |(i, p)| (if fits { y_true[i].as_f64() } else { f64::NAN }, p.as_f64()))
+}
+
+/// A threshold that predictions are compared with.
+pub(crate) fn check_threshold(op: &'static str, threshold: f64) -> Result<()> {
+    if threshold.is_finite() {
+        return Ok(());
+    }
+    Err(Error::argument(op, "threshold", "finite", threshold, "0.5 is usual"))
+}
+
+/// The position of the largest of a row; none where that is NaN.
+fn winner<T: Float>(row: &[T]) -> Option<usize> {
+    let best = argmax(row);
+    row.get(best).filter(|v| !v.is_nan()).map(|_| best)
 }
 
 /// The class that a target row names: the number itself if it can be one, or the position of the largest of several.
 pub(crate) fn true_class<T: Float>(y_true: &[T]) -> Option<usize> {
-    if y_true.len() == 1 { class_number(y_true[0], usize::MAX) } else { Some(argmax(y_true)) }
+    if y_true.len() == 1 { class_number(y_true[0], usize::MAX) } else { winner(y_true) }
 }
 
-/// Whether the largest prediction of a row is at the true class.
+/// Whether the largest prediction of a row is at the true class; one of NaN never is.
 pub(crate) fn class_hit<T: Float>(y_true: &[T], y_pred: &[T]) -> bool {
-    true_class(y_true) == Some(argmax(y_pred))
+    winner(y_pred).is_some_and(|class| true_class(y_true) == Some(class))
 }
 
 /// Class numbers or one-hot rows, and at least two outputs a row.

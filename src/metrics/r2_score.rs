@@ -1,6 +1,6 @@
 //! The coefficient of determination.
 
-use super::{Metric, rows};
+use super::{Metric, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -58,8 +58,8 @@ impl<T: Float> Metric<T> for R2Score {
         let width = if y_pred.shape().rank() < 2 { 1 } else { y_pred.shape().last() };
         self.columns.resize(width, Column::default());
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            for ((column, t), p) in self.columns.iter_mut().zip(t).zip(p) {
-                column.add(t.as_f64(), p.as_f64(), w);
+            for (column, (t, p)) in self.columns.iter_mut().zip(pairs(t, p)) {
+                column.add(t, p, w);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The root of the mean squared error.
 
-use super::{Mean, Metric, rows};
+use super::{Mean, Metric, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -25,8 +25,8 @@ impl<T: Float> Metric<T> for RootMeanSquaredError {
 
     fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            for (t, p) in t.iter().zip(p) {
-                self.mean.add((p.as_f64() - t.as_f64()).powi(2), w);
+            for (t, p) in pairs(t, p) {
+                self.mean.add((p - t).powi(2), w);
             }
         }
     }
