@@ -14,6 +14,9 @@ use crate::tensor::{Shape, Tensor};
 /// The largest error that passes.
 pub const TOLERANCE: f64 = 1e-6;
 
+/// The most values of a batch, and the most weights, that a check takes: each costs two forward passes.
+const MOST: usize = 1 << 20;
+
 /// The step of the differences.
 const H: f64 = 1e-5;
 
@@ -94,7 +97,8 @@ impl Built<'_> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] naming the property and the place; what `build` returns.
+/// [`Error::Config`] naming the property and the place; [`Error::Shape`] for a shape too large to check; what `build`
+/// returns.
 pub fn check_layer<L: Layer<f64> + ?Sized>(layer: &L, input: impl Into<Shape>) -> Result<Report> {
     let input = input.into();
     let again = layer.config().into_layer()?;
@@ -117,11 +121,27 @@ pub fn check_custom_layer(layer: impl Layer<f64> + 'static, input: impl Into<Sha
     check_boxed(Box::new(layer), input.into())
 }
 
+/// The shape of the largest batch that is tried, if it is small enough to check.
+fn check_size(sample: Shape) -> Result<()> {
+    const OP: &str = "check_layer";
+    let batch = sample.batched(7)?;
+    if batch.checked_len(OP)? > MOST {
+        return Err(Error::shape(OP, format!("at most {MOST} values a batch"), batch, "check it on a smaller shape"));
+    }
+    Ok(())
+}
+
 fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
+    check_size(input)?;
     let mut b = Builder::new(1);
     let class = layer.class();
     let output = b.scoped(class, None, |b| layer.build(input, b)).1?;
+    check_size(output)?;
     let mut params = b.into_params();
+    if params.len() > MOST {
+        let hint = "check it with fewer units";
+        return Err(Error::shape("check_layer", format!("at most {MOST} weights"), params.len(), hint));
+    }
     // Biases begin at zero; give every parameter values that matter.
     let shift = noise(Shape::from([params.len()]), 1);
     params.values_mut().iter_mut().zip(&shift).for_each(|(w, s)| *w += 0.3 * s);
@@ -210,9 +230,10 @@ fn alone_as_in_batch(built: &Built<'_>, input: Shape) -> Result<()> {
 /// Checks a loss: its gradient by differences with respect to each prediction, with weights.
 ///
 /// # Errors
-/// [`Error::Config`] naming the place; [`Error::Shape`] if the loss refuses the shapes.
+/// [`Error::Config`] naming the place; [`Error::Shape`] if the loss refuses the shapes; what it says of the targets.
 pub fn check_loss(loss: &dyn Loss<f64>, y_true: &Tensor<f64>, y_pred: &Tensor<f64>) -> Result<Report> {
     loss.check(y_true.shape(), y_pred.shape())?;
+    loss.check_targets(y_true, y_pred.shape())?;
     let rows = y_pred.shape().rows();
     let weights: Vec<f64> = (0..rows).map(|i| 0.5 + i as f64).collect();
     let mut dy = Tensor::full(y_pred.shape(), f64::NAN);
@@ -259,4 +280,26 @@ pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>
         }
     }
     report.check("check_model", "the gradient of the loss is wrong")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{Dense, Flatten};
+    use crate::losses::SparseCategoricalCrossentropy;
+
+    #[test]
+    fn absurd_shapes_are_errors() {
+        for input in [usize::MAX, 1 << 60, 1 << 20] {
+            assert!(check_layer(&Flatten::new(), [input]).unwrap_err().is_shape(), "{input}");
+            assert!(check_layer(&Flatten::new(), [input, 2]).unwrap_err().is_shape(), "{input}");
+        }
+        assert!(check_layer(&Dense::new(1 << 20), [1]).unwrap_err().is_shape());
+    }
+
+    #[test]
+    fn bad_targets_are_errors() {
+        let (loss, p) = (SparseCategoricalCrossentropy::default(), Tensor::from([[0.5, 0.5]]));
+        assert!(matches!(check_loss(&loss, &Tensor::from([2.0]), &p), Err(Error::Label { .. })));
+    }
 }

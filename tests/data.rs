@@ -114,8 +114,19 @@ proptest! {
         let n = values.len().checked_div(width).unwrap_or(3);
         let x = Tensor::new([n, width], values[..n * width].to_vec()).unwrap();
         let fits = x.first_non_finite().is_none() && !x.is_empty();
-        prop_assert_eq!(StandardScaler::fit(&x).is_ok(), fits);
-        prop_assert_eq!(MinMaxScaler::fit(&x).is_ok(), fits);
+        // A range that overflows is refused, and only that.
+        let range = |j: usize| {
+            let column = || x.as_slice().iter().skip(j).step_by(width).copied();
+            column().fold(f64::MIN, f64::max) - column().fold(f64::MAX, f64::min)
+        };
+        prop_assert_eq!(MinMaxScaler::fit(&x).is_ok(), fits && (0..width).all(|j| range(j).is_finite()));
+        let standard = StandardScaler::fit(&x);
+        prop_assert!(fits || standard.is_err());
+        let moderate = x.iter().all(|v| v.abs() < 1e150);
+        prop_assert!(!(fits && moderate) || standard.is_ok());
+        if let Ok(scaler) = &standard {
+            prop_assert!(scaler.mean().iter().chain(scaler.scale()).all(|v| v.is_finite()));
+        }
         let _ = StandardScaler::fit(&x).and_then(|s| s.inverse_transform(&s.transform(&x)?));
         let _ = MinMaxScaler::fit(&x).and_then(|s| s.inverse_transform(&s.transform(&x)?));
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator, Trim};
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator};
 
 use super::Table;
 use crate::error::{Error, Result};
@@ -58,8 +58,10 @@ enum Labels {
 ///   otherwise. All other columns are features, unless [`features`](Self::features) or [`ignore`](Self::ignore) choose.
 /// - Labels that are numbers stay as they are. Labels that are names become 0, 1, 2 … in sorted order, and
 ///   [`Table::class_names`] holds the names; [`classes`](Self::classes) and [`numbers`](Self::numbers) decide otherwise.
+///   A second file (a test set) may lack a class and would be numbered otherwise: give it the names of the first, with
+///   `.class_names(&train.class_names)` or [`.class_names(["setosa", "virginica"])`](Self::class_names).
 /// - Numbers are read as `f64` and rounded to the table's type. Spaces around a cell do not count, quoted cells, CRLF, a
-///   byte-order mark and blank lines are allowed. A missing value is an error.
+///   byte-order mark and blank lines are allowed. A missing value is an error, as is a quote that is never closed.
 ///
 /// The text is read once, row by row.
 ///
@@ -75,6 +77,8 @@ enum Labels {
 ///     error.to_string(),
 ///     r#"text, line 2, column width: expected a number, got "wide"; correct the cell or leave the column out with .ignore(...)"#
 /// );
+/// let test: Table = Csv::default().class_names(&table.class_names).parse("length,width,species\n6.0,3.0,virginica\n")?;
+/// assert_eq!(test.y.as_slice(), &[1.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +113,7 @@ impl Csv {
         self
     }
 
-    /// The character between cells, in ASCII; a comma by default.
+    /// The character between cells, in ASCII and neither a quote nor a line end; a comma by default.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.delimiter = delimiter;
         self
@@ -159,7 +163,8 @@ impl Csv {
         self
     }
 
-    /// Labels are names of these classes, numbered in this order: for a second file that may lack a class of the first.
+    /// Labels are names of these classes, numbered in this order: for a second file that may lack a class of the first, as in
+    /// `.class_names(&train.class_names)` or `.class_names(["no", "yes"])`.
     pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.labels = Labels::Given(names.into_iter().map(Into::into).collect());
         self
@@ -175,8 +180,9 @@ impl Csv {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Data`] with file, line and column for an empty file, a row of
-    /// another length, a cell that is empty or not a finite number, a column that does not exist, an unknown class, or text
-    /// that is not UTF-8.
+    /// another length, a cell that is empty or not a finite number, a column that does not exist, a label among the features
+    /// or the ignored columns, an unknown class, a quote that is never closed, lines that end in carriage returns alone, or
+    /// text that is not UTF-8; [`Error::Argument`] for a delimiter that cannot be one.
     pub fn read<T: Float>(&self, path: impl AsRef<Path>) -> Result<Table<T>> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|source| Error::Io { file: path.to_owned(), source })?;
@@ -197,6 +203,11 @@ impl Csv {
     /// As [`read`](Self::read).
     pub fn read_from<T: Float>(&self, name: impl AsRef<Path>, source: impl Read) -> Result<Table<T>> {
         let file = name.as_ref();
+        if !self.delimiter.is_ascii() || matches!(self.delimiter, b'"' | b'\n' | b'\r') {
+            let got = format!("{:?}", char::from(self.delimiter));
+            let expected = "an ASCII character other than a quote or a line end";
+            return Err(Error::argument("Csv", "delimiter", expected, got, "b',', b';' and b'\\t' are usual"));
+        }
         let mut source = BufReader::with_capacity(1 << 16, source);
         let mut skipped = Vec::new();
         for _ in 0..self.skip_lines {
@@ -204,43 +215,44 @@ impl Csv {
             source.read_until(b'\n', &mut skipped).map_err(|source| Error::Io { file: file.to_owned(), source })?;
         }
         // With a line feed as the only end of a row, and one after the last row, the reader's line is always that after the
-        // row just read; a carriage return is trimmed as space.
+        // row just read; a carriage return is trimmed as space. The pair of quotes at the end reads as one more blank row, unless
+        // a quote is still open: then it belongs to the open cell, and the last row is not blank.
         let mut rows = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(self.delimiter)
             .terminator(Terminator::Any(b'\n'))
-            .trim(Trim::All)
-            .from_reader(source.chain(&b"\n"[..]));
+            .from_reader(source.chain(&b"\n\"\"\n"[..]));
         let mut at = Place { file, names: Vec::new(), line: self.skip_lines as u64 };
-        let mut record = StringRecord::new();
-        let mut plan: Option<Plan<T>> = None;
+        let (mut record, mut plan) = (StringRecord::new(), None);
+        // Where the last row's last cell begins, and what came of the row; None for a blank row.
+        let mut last: Option<(u64, Result<()>)> = None;
         loop {
-            match rows.read_record(&mut record) {
-                Ok(true) => {}
-                Ok(false) => break,
+            let more = match rows.read_record(&mut record) {
+                Ok(more) => more,
                 Err(error) => return Err(at.unreadable(error, self.skip_lines as u64)),
+            };
+            match last.take() {
+                Some((line, _)) if !more => {
+                    at.line = line;
+                    let hint = "close it, or remove it if it is not the start of a quoted cell";
+                    return Err(at.error(None, "a quote opens here and is never closed", hint));
+                }
+                Some((_, row)) => row?,
+                None => {}
+            }
+            if !more {
+                break;
             }
             let inside: usize = record.iter().map(line_feeds).sum();
-            at.line = (self.skip_lines as u64 + rows.position().line()).saturating_sub(1 + inside as u64);
+            let end = self.skip_lines as u64 + rows.position().line();
+            at.line = end.saturating_sub(1 + inside as u64);
+            let opening = end.saturating_sub(record.iter().next_back().map_or(0, line_feeds) as u64);
+            record.trim();
             if record.len() == 1 && record[0].is_empty() {
                 continue; // a blank line
             }
-            match &mut plan {
-                Some(plan) => plan.row(&record, &at)?,
-                None => {
-                    let numbers = record.iter().any(|cell| cell.parse::<f64>().is_ok());
-                    let header = self.header.unwrap_or(!numbers);
-                    if header {
-                        at.names = record.iter().map(str::to_owned).collect();
-                    }
-                    let mut made = Plan::new(self, record.len(), &at)?;
-                    if !header {
-                        made.row(&record, &at)?;
-                    }
-                    plan = Some(made);
-                }
-            }
+            last = Some((opening, self.row(&mut plan, &record, &mut at)));
         }
         match plan {
             Some(plan) if plan.rows > 0 => plan.finish(),
@@ -250,6 +262,25 @@ impl Csv {
                 Err(at.error(None, "the table is empty", "check the path and .skip_lines(...)"))
             }
         }
+    }
+
+    /// One more row; the first one decides on the header.
+    fn row<T: Float>(&self, plan: &mut Option<Plan<T>>, record: &StringRecord, at: &mut Place<'_>) -> Result<()> {
+        if let Some(plan) = plan {
+            return plan.row(record, at);
+        }
+        // With carriage returns alone, the whole text is one row.
+        if record.iter().any(|cell| cell.replace("\r\n", "").contains('\r')) {
+            let hint = "save the file with line feeds (Unix or Windows line ends)";
+            return Err(at.error(None, "lines end in carriage returns alone (old Mac text)", hint));
+        }
+        let numbers = record.iter().any(|cell| cell.parse::<f64>().is_ok());
+        let header = self.header.unwrap_or(!numbers);
+        if header {
+            at.names = record.iter().map(str::to_owned).collect();
+        }
+        let made = plan.insert(Plan::new(self, record.len(), at)?);
+        if header { Ok(()) } else { made.row(record, at) }
     }
 }
 
@@ -348,13 +379,29 @@ impl<T: Float> Plan<T> {
     fn new(how: &Csv, width: usize, at: &Place<'_>) -> Result<Self> {
         let all = |columns: &[Column]| columns.iter().map(|c| at.find(c, width)).collect::<Result<Vec<_>>>();
         let (label, ignored) = (all(&how.label)?, all(&how.ignore)?);
+        for &column in &label {
+            let (place, hint) = match &how.features {
+                Some(columns) if all(columns)?.contains(&column) => (
+                    "features, so that the model would be given its target",
+                    "take it out of .features(...), choose another .label(...), or set .no_label()",
+                ),
+                _ if ignored.contains(&column) => (
+                    "columns to ignore",
+                    "take it out of .ignore(...), choose another .label(...) (by default the last column), or set .no_label()",
+                ),
+                _ => continue,
+            };
+            return Err(at.error(Some(column), format!("the label is among the {place}"), hint));
+        }
         let features = match &how.features {
             Some(columns) => all(columns)?,
             None => (0..width).filter(|c| !label.contains(c) && !ignored.contains(c)).collect(),
         };
         if features.is_empty() {
             let problem = format!("no features are left of {width} columns");
-            return Err(at.error(None, problem, "check .delimiter(...), or set .no_label() for features only"));
+            let hint =
+                "check .delimiter(...), set .skip_lines(1) if this line is a title, or .no_label() for features only";
+            return Err(at.error(None, problem, hint));
         }
         let mut seen = BTreeMap::new();
         if let Labels::Given(names) = &how.labels {
@@ -376,7 +423,13 @@ impl<T: Float> Plan<T> {
     fn row(&mut self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
         if record.len() != self.width {
             let problem = format!("expected {} cells as in the first row, got {}", self.width, record.len());
-            return Err(at.error(None, problem, "add or remove cells, or quote cells that hold the delimiter"));
+            let hint = match self.rows == 0 && !at.names.is_empty() {
+                true => {
+                    "correct the row, or set .skip_lines(1) if the line above is a title rather than the columns' names"
+                }
+                false => "add or remove cells, or quote cells that hold the delimiter",
+            };
+            return Err(at.error(None, problem, hint));
         }
         for &column in &self.features {
             let hint = match self.rows == 0 && at.names.is_empty() {
@@ -603,9 +656,88 @@ mod tests {
         }
         assert!(message(d().skip_lines(9), "1,2,0\n").contains("the table is empty"));
         assert!(message(d(), "a,b,y\n").contains("there are no rows below the names"));
-        for odd in *b"\"\n\r 1\xff" {
-            let _ = d().delimiter(odd).parse::<f32>("1,2\"x\",0\n3,4,1\n");
+        let _ = d().delimiter(b'1').parse::<f32>("1,2\"x\",0\n3,4,1\n");
+    }
+
+    #[test]
+    fn quotes_that_stay_open() {
+        let d = Csv::default;
+        let open =
+            "a quote opens here and is never closed; close it, or remove it if it is not the start of a quoted cell";
+        for (text, line) in [
+            ("1,\"2\n3,4", 1),
+            ("1,\"2\n3,4\n", 1),
+            ("a,y\n1,0\n\n2,\"\n\n x\n3,1\n", 4),
+            ("a,y\n1,0\n\"2,1\n3,0\n", 3),
+            ("a,y\n\"1\n\",\"0", 3),
+            ("\"", 1),
+            ("a,y\n1,0\n\"", 3),
+            ("a,y\n1,0\n2,\"1\"\"", 3),
+        ] {
+            assert_eq!(message(d(), text), format!("text, line {line}: {open}"), "{text:?}");
         }
+        assert_eq!(message(d().skip_lines(2), "\"\n\n1,\"2\n3,4"), format!("text, line 3: {open}"));
+        // Closed ones, up to the last byte, and quotes within a cell.
+        for text in ["a,y\n1,\"cat\"", "a,y\n1,\"cat\"\n\"\"\n", "a,y\n1,\"\ncat\n\"\r\n"] {
+            assert_eq!(parse(d(), text).class_names, ["cat"], "{text:?}");
+        }
+        assert_eq!(parse(d(), "a,y\n1,5\" x").class_names, ["5\" x"]);
+        assert!(message(d(), "a,y\n\"\n1\n\",0\nx,0\n").starts_with("text, line 5, column a: expected a number"));
+    }
+
+    #[test]
+    fn labels_stay_out_of_the_features() {
+        let (d, text) = (Csv::default, "a,b,y\n1,2,0\n");
+        assert_eq!(
+            message(d().label("y").features(["a", "y"]), text),
+            "text, line 1, column y: the label is among the features, so that the model would be given its target; take it \
+             out of .features(...), choose another .label(...), or set .no_label()"
+        );
+        assert!(message(d().features([0, 2]), text).contains("column y: the label is among the features"));
+        assert!(message(d().labels(["a", "y"]).features(["b", "a"]), text).contains("column a: the label is among"));
+        assert!(
+            message(d().ignore([-1]), text).contains("column y: the label is among the columns to ignore; take it")
+        );
+        assert!(
+            message(d().label(0).ignore([0]), "1,2,0\n").contains("column 1: the label is among the columns to ignore")
+        );
+        assert_eq!(parse(d().no_label().features(["a", "y"]), text).x.as_slice(), &[1.0, 0.0]);
+    }
+
+    #[test]
+    fn delimiters_that_cannot_be() {
+        for (odd, shown) in [(b'"', "'\"'"), (b'\n', "'\\n'"), (b'\r', "'\\r'"), (0xa7, "'§'")] {
+            assert_eq!(
+                message(Csv::default().delimiter(odd), "1,2,0\n"),
+                format!(
+                    "Csv: delimiter must be an ASCII character other than a quote or a line end, got {shown}; b',', b';' and \
+                     b'\\t' are usual"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn lines_of_another_kind() {
+        for text in ["a,b,y\r1,2,0\r3,4,1\r", "1,2,0\r3,4,1", "1\r2\r3"] {
+            assert_eq!(
+                message(Csv::default(), text),
+                "text, line 1: lines end in carriage returns alone (old Mac text); save the file with line feeds (Unix or \
+                 Windows line ends)",
+                "{text:?}"
+            );
+        }
+        assert_eq!(parse(Csv::default(), "\"a\r\nb\",y\r\n1,0\r\n").feature_names, ["a\r\nb"]);
+        let title = "measured in spring, by hand\na,b,y\n1,2,0\n";
+        assert_eq!(
+            message(Csv::default(), title),
+            "text, line 2: expected 2 cells as in the first row, got 3; correct the row, or set .skip_lines(1) if the line \
+             above is a title rather than the columns' names"
+        );
+        assert!(
+            message(Csv::default(), "measured\na,b,y\n1,2,0\n").contains("set .skip_lines(1) if this line is a title")
+        );
+        assert_eq!(parse(Csv::default().skip_lines(1), title).x.as_slice(), &[1.0, 2.0]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_features, map_features};
+use super::{check_features, check_spread, map_features};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 
@@ -34,7 +34,8 @@ impl MinMaxScaler {
     /// The smallest and the largest value of each feature of `x` `[n, …, features]`.
     ///
     /// # Errors
-    /// [`Error::Empty`] without values, [`Error::Shape`] for fewer than two axes, [`Error::NonFinite`] for NaN or infinity.
+    /// [`Error::Empty`] without values, [`Error::Shape`] for fewer than two axes, [`Error::NonFinite`] for NaN or infinity,
+    /// [`Error::Argument`] where max − min exceeds `T`.
     pub fn fit<T: Float>(x: &Tensor<T>) -> Result<Self> {
         check_features("MinMaxScaler::fit", x, None)?;
         let width = x.shape().last();
@@ -45,6 +46,8 @@ impl MinMaxScaler {
                 *max = max.max(v);
             }
         }
+        let ranges = min.iter().zip(&max).map(|(min, max)| T::of(max - min).as_f64());
+        check_spread("MinMaxScaler::fit", "max − min", ranges)?;
         Ok(MinMaxScaler { min, max, low: 0.0, high: 1.0 })
     }
 
@@ -137,6 +140,12 @@ mod tests {
         assert!(message(MinMaxScaler::fit(&Tensor::<f32>::zeros([0, 3]))).contains("no samples"));
         assert!(message(MinMaxScaler::fit(&Tensor::<f32>::zeros([3, 0]))).contains("no samples"));
         assert!(message(MinMaxScaler::fit(&Tensor::from([[1.0f32], [f32::NAN]]))).contains("row 1, column 0"));
+        assert_eq!(
+            message(MinMaxScaler::fit(&Tensor::from([[1.0, f32::MAX], [2.0, f32::MIN]]))),
+            "MinMaxScaler::fit: max − min must be finite, got inf in column 1; the values lie too far apart; divide them by a \
+             large number first"
+        );
+        assert!(MinMaxScaler::fit(&Tensor::from([[f64::MAX], [f64::MIN]])).is_err());
         let scaler = MinMaxScaler::fit(&Tensor::from([[1.0f32, 2.0], [3.0, 4.0]])).unwrap();
         assert!(scaler.transform(&Tensor::from([[1.0f32]])).unwrap_err().to_string().contains("expected 2 features"));
         assert_eq!(

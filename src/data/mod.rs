@@ -65,3 +65,20 @@ fn map_features<T: Float>(x: &Tensor<T>, a: &[f64], b: &[f64], f: impl Fn(f64, f
     }
     out
 }
+
+/// An error unless every feature's spread (variance, max − min) is finite.
+fn check_spread(op: &'static str, name: &'static str, spread: impl Iterator<Item = f64>) -> Result<()> {
+    match spread.enumerate().find(|(_, v)| !v.is_finite()) {
+        None => Ok(()),
+        Some((column, value)) => {
+            let got = format!("{value} in column {column}");
+            Err(Error::argument(
+                op,
+                name,
+                "finite",
+                got,
+                "the values lie too far apart; divide them by a large number first",
+            ))
+        }
+    }
+}

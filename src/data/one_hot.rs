@@ -1,6 +1,6 @@
 //! One-hot coding of class numbers.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::losses::check_class_numbers;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -24,8 +24,11 @@ use crate::tensor::{Float, Shape, Tensor};
 pub fn one_hot<T: Float>(labels: &Tensor<T>, classes: usize) -> Result<Tensor<T>> {
     check_class_numbers("one_hot", labels.as_slice(), classes)?;
     let shape = Shape::from([labels.len(), classes]);
-    shape.checked_len("one_hot")?;
-    let mut rows = Tensor::zeros(shape);
+    let len = shape.checked_len("one_hot")?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| Error::too_large("one_hot", shape))?;
+    values.resize(len, T::zero());
+    let mut rows = Tensor::new(shape, values)?;
     for (i, label) in labels.iter().enumerate() {
         rows.row_mut(i)[label.as_f64() as usize] = T::one();
     }
@@ -56,5 +59,7 @@ mod tests {
         assert!(error([f32::NAN, 0.0], 3).contains("row 0 is NaN"));
         assert!(error([0.0, 0.0], 0).contains("row 0 is 0"));
         assert!(error([0.0, 0.0], usize::MAX).contains("fits in memory"));
+        // The address range holds it, the memory does not.
+        assert!(error([0.0, 0.0], 1 << 50).contains("fits in memory"));
     }
 }

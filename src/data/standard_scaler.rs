@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_features, map_features};
+use super::{check_features, check_spread, map_features};
 use crate::error::Result;
 use crate::tensor::{Float, Tensor};
 
@@ -32,15 +32,17 @@ impl StandardScaler {
     ///
     /// # Errors
     /// [`Error::Empty`](crate::Error::Empty) without values, [`Error::Shape`](crate::Error::Shape) for fewer than two axes,
-    /// [`Error::NonFinite`](crate::Error::NonFinite) for NaN or infinity.
+    /// [`Error::NonFinite`](crate::Error::NonFinite) for NaN or infinity, [`Error::Argument`](crate::Error::Argument) where
+    /// the variance exceeds f64.
     pub fn fit<T: Float>(x: &Tensor<T>) -> Result<Self> {
         check_features("StandardScaler::fit", x, None)?;
         let width = x.shape().last();
         let n = x.shape().rows() as f64;
         let mean = column_sums(x, |v, _| v).map(|s| s / n);
         let mean: Vec<f64> = mean.collect();
-        let scale = column_sums(x, |v, j| (v - mean[j % width]).powi(2)).zip(&mean).map(|(s, m)| {
-            let variance = s / n;
+        let variances: Vec<f64> = column_sums(x, |v, j| (v - mean[j % width]).powi(2)).map(|s| s / n).collect();
+        check_spread("StandardScaler::fit", "variance", variances.iter().copied())?;
+        let scale = variances.into_iter().zip(&mean).map(|(variance, m)| {
             // Rounding of the mean alone can leave this much (scikit-learn's rule for constant features).
             let rounding = n * f64::EPSILON * variance + (n * m * f64::EPSILON).powi(2);
             if variance <= rounding { 1.0 } else { variance.sqrt() }
@@ -140,6 +142,15 @@ mod tests {
             message(StandardScaler::fit(&Tensor::from([[1.0f32, 2.0], [3.0, f32::NAN]]))),
             "StandardScaler::fit: x has NaN in row 1, column 1; remove or impute it before training"
         );
+        assert_eq!(
+            message(StandardScaler::fit(&Tensor::from([[1.0, f64::MAX], [2.0, f64::MIN]]))),
+            "StandardScaler::fit: variance must be finite, got inf in column 1; the values lie too far apart; divide them by \
+             a large number first"
+        );
+        assert!(StandardScaler::fit(&Tensor::from([[f64::MAX], [f64::MAX]])).is_err());
+        // The variance of any f32 fits in f64.
+        let huge = Tensor::from([[f32::MAX], [f32::MIN]]);
+        assert_eq!(StandardScaler::fit(&huge).unwrap().transform(&huge).unwrap().as_slice(), &[1.0, -1.0]);
         assert_eq!(
             message(StandardScaler::fit(&Tensor::from([1.0f32, 2.0]))),
             "StandardScaler::fit: expected at least two axes, got [2]; put samples along the first axis and features \

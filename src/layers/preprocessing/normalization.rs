@@ -65,7 +65,8 @@ impl Normalization {
     /// Takes the statistics from data `[n, …, features]`, over all axes but the last (biased variance, as Keras).
     ///
     /// # Errors
-    /// [`Error::Empty`] without data; [`Error::NonFinite`] with row and column of a NaN or infinity.
+    /// [`Error::Empty`] without data; [`Error::NonFinite`] with row and column of a NaN or infinity;
+    /// [`Error::Argument`] where the variance, or the maximum − minimum, exceeds `T`.
     pub fn adapt<T: Float>(mut self, x: &Tensor<T>) -> Result<Self> {
         const OP: &str = "Normalization::adapt";
         let features = x.shape().sample().last();
@@ -85,6 +86,7 @@ impl Normalization {
                     *high = high.max(v.as_f64());
                 }
             }
+            self.check_spread::<T>(OP)?;
             return Ok(self);
         }
         // Sums of differences from the first row and then from the mean: exact where a feature never varies.
@@ -95,7 +97,22 @@ impl Normalization {
         sums.fill(0.0);
         rows().for_each(|row| add(&mut sums, row, &self.lower, |d| d * d));
         self.upper = sums.into_iter().map(|s| s / n).collect();
+        self.check_spread::<T>(OP)?;
         Ok(self)
+    }
+
+    /// An error unless what the divisors come from is finite as `T`.
+    fn check_spread<T: Float>(&self, op: &'static str) -> Result<()> {
+        for (j, (&lower, &upper)) in self.lower.iter().zip(&self.upper).enumerate() {
+            let (name, spread) =
+                if self.min_max { ("maximum − minimum", upper - lower) } else { ("variance", upper) };
+            if !(T::of(spread).is_finite() && T::of(lower).is_finite()) {
+                let expected = format!("finite as {}", T::NAME);
+                let hint = "the values lie too far apart; divide them by a large number first";
+                return Err(Error::argument(op, name, expected, format!("{spread:e} in column {j}"), hint));
+            }
+        }
+        Ok(())
     }
 
     fn names(&self) -> [&'static str; 2] {
@@ -153,6 +170,7 @@ impl<T: Float> Layer<T> for Normalization {
                 return Err(Error::argument(OP, "statistics", "finite, without negative variance", got, hint));
             }
         }
+        self.check_spread::<T>(OP)?;
         for (i, values) in [&self.lower, &self.upper].into_iter().enumerate() {
             self.ids[i] = b.state(names[i], [input.last()], &Init::from(Known(values.clone())))?;
         }
@@ -258,6 +276,13 @@ mod tests {
         assert!(build(Normalization::from_stats([f64::NAN; 3], [1.0; 3])).contains("mean NaN"));
         let error = Normalization::new().adapt(&Tensor::from([[1.0f32, 2.0], [3.0, f32::NAN]])).unwrap_err();
         assert!(error.to_string().contains("x has NaN in row 1, column 1"), "{error}");
+        let huge = Tensor::from([[1.0, f32::MAX], [2.0, f32::MIN]]);
+        for (layer, name) in [(Normalization::new(), "variance"), (Normalization::new().min_max(), "maximum − minimum")]
+        {
+            let error = layer.clone().adapt(&huge).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("Normalization::adapt: {name} must be finite as f32")), "{error}");
+            assert!(layer.adapt(&Tensor::from([[f64::MAX], [f64::MIN]])).is_err());
+        }
         assert!(Normalization::new().adapt(&Tensor::<f32>::zeros([0, 3])).is_err());
         assert!(Normalization::new().adapt(&Tensor::<f32>::zeros([3, 0])).is_err());
         assert!(Normalization::new().adapt(&Tensor::<f32>::zeros(Shape::SCALAR)).is_err());
