@@ -23,11 +23,11 @@ fn main() -> Result<(), Error> {
     for spec in model.params().specs().to_vec() {
         for at in spec.range.clone() {
             let w = model.params().values()[at];
-            model.params_mut().values_mut()[at] = w + h;
+            model.values_mut()[at] = w + h;
             let up = model.gradients(&x, &y)?.0;
-            model.params_mut().values_mut()[at] = w - h;
+            model.values_mut()[at] = w - h;
             let down = model.gradients(&x, &y)?.0;
-            model.params_mut().values_mut()[at] = w;
+            model.values_mut()[at] = w;
             let difference = (up - down) / (2.0 * h);
             worst = worst.max((gradient[at] - difference).abs());
             let name = format!("{}[{}]", spec.name, at - spec.range.start);

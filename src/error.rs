@@ -106,11 +106,13 @@ pub enum Error {
     },
     /// Training left the finite numbers; the weights are the last finite ones.
     #[error(
-        "fit: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. Lower the learning \
+        "{op}: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. Lower the learning \
          rate, scale the inputs or clip the gradients (clipnorm, global_clipnorm), and check the data for NaN (Fit::check_finite)"
     )]
     Diverged {
-        /// "the loss" or "the gradient".
+        /// `fit` or `train_on_batch`.
+        op: &'static str,
+        /// What is not finite: the loss, or a gradient or new weight.
         what: &'static str,
         /// Epoch from 1, as printed.
         epoch: usize,

@@ -250,11 +250,11 @@ pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>
     for spec in specs.iter().filter(|s| s.trainable) {
         for (i, at) in spec.range.clone().enumerate() {
             let w = model.params().values()[at];
-            model.params_mut().values_mut()[at] = w + H;
+            model.values_mut()[at] = w + H;
             let up = model.gradients(x, y)?.0;
-            model.params_mut().values_mut()[at] = w - H;
+            model.values_mut()[at] = w - H;
             let down = model.gradients(x, y)?.0;
-            model.params_mut().values_mut()[at] = w;
+            model.values_mut()[at] = w;
             report.add(|| format!("{}[{i}]", spec.name), gradients[at], (up - down) / (2.0 * H));
         }
     }

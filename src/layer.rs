@@ -69,7 +69,7 @@ pub struct Builder<T: Float = f32> {
 #[derive(Debug, Default)]
 struct Scope {
     path: String,
-    used: Vec<(String, usize)>,
+    used: Vec<String>,
 }
 
 impl<T: Float> Builder<T> {
@@ -85,16 +85,10 @@ impl<T: Float> Builder<T> {
         let base = name.map_or_else(|| snake_case(class), str::to_owned);
         let last = self.scopes.len() - 1;
         let scope = &mut self.scopes[last];
-        let name = match scope.used.iter_mut().find(|(used, _)| *used == base) {
-            Some((_, n)) => {
-                *n += 1;
-                format!("{base}_{}", *n - 1)
-            }
-            None => {
-                scope.used.push((base.clone(), 1));
-                base
-            }
-        };
+        let free = |name: &String| !scope.used.contains(name);
+        let numbered = (1..).map(|i| format!("{base}_{i}")).find(free);
+        let name = if free(&base) { base } else { numbered.unwrap_or_default() };
+        scope.used.push(name.clone());
         let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
         self.scopes.push(Scope { path, used: Vec::new() });
         let result = build(self);
@@ -296,8 +290,11 @@ mod tests {
         b.scoped("Dense", None, add).1.unwrap();
         b.scoped("Dense", None, add).1.unwrap();
         b.scoped("Dense", Some("head"), add).1.unwrap();
+        b.scoped("Dense", Some("dense_2"), add).1.unwrap();
+        b.scoped("Dense", None, add).1.unwrap();
         let names: Vec<_> = b.params().specs().iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["dense/kernel", "dense_1/kernel", "head/kernel"]);
+        let expected = ["dense/kernel", "dense_1/kernel", "head/kernel", "dense_2/kernel", "dense_3/kernel"];
+        assert_eq!(names, expected);
     }
 
     #[test]

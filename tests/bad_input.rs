@@ -151,6 +151,36 @@ fn divergence_leaves_finite_weights() {
 }
 
 #[test]
+fn a_learning_rate_that_overflows_changes_nothing() {
+    for rate in [1e39, 1e308] {
+        let mut model = Sequential::new([3]).add(Dense::new(1)).build(1).unwrap();
+        let before = model.params().values().to_vec();
+        model.compile(Sgd::default().learning_rate(rate), MeanSquaredError::default(), ()).unwrap();
+        assert!(model.fit(&x(4), &Tensor::full([4], 1.0), &quiet()).unwrap_err().is_diverged());
+        assert_eq!(model.params().values(), before);
+    }
+    let mut model = Sequential::new([3]).add(Dense::new(1)).build(1).unwrap();
+    model.compile(Sgd::default().learning_rate(1e38), MeanSquaredError::default(), ()).unwrap();
+    let _ = model.fit(&x(4), &Tensor::full([4], 100.0), &quiet());
+    assert!(model.params().values().iter().all(|w| w.is_finite()));
+}
+
+#[test]
+fn a_gradient_that_overflows_changes_nothing() {
+    // An infinite input behind a ReLU that is off: a finite loss, 0·∞ in the gradient.
+    let mut model = Sequential::new([1])
+        .add(Dense::new(1).activation(Activation::Relu).kernel_initializer(Init::Constant(-1.0)))
+        .add(Dense::new(1))
+        .build(1)
+        .unwrap();
+    model.compile(Adam::default().global_clipnorm(1.0), MeanSquaredError::default(), ()).unwrap();
+    let before = model.params().values().to_vec();
+    let error = model.fit(&Tensor::from([[f32::INFINITY]]), &Tensor::from([1.0]), &quiet()).unwrap_err();
+    assert!(error.is_diverged(), "{error}");
+    assert_eq!(model.params().values(), before);
+}
+
+#[test]
 fn loss_and_activation_that_do_not_fit() {
     let mut model = Sequential::new([3]).add(Dense::new(2).activation(Activation::Softmax)).build(1).unwrap();
     let error = model.compile(Adam::default(), CategoricalCrossentropy::default().from_logits(true), ()).unwrap_err();
@@ -190,6 +220,10 @@ fn impossible_shapes() {
     for input in [gradus::Shape::from([0]), gradus::Shape::from([3, 0]), gradus::Shape::from([1, 1, 1, 1, 1, 1])] {
         assert!(Sequential::new(input).add(Dense::new(2)).build(0).is_err(), "{input}");
     }
+    for n in [0, 1 << 45, usize::MAX] {
+        assert!(Sequential::new([3]).add(RepeatVector::new(n)).build(0).is_err(), "{n}");
+    }
+    assert!(Sequential::new([1]).add(Reshape::new([])).build(0).unwrap_err().to_string().contains("Reshape([1])"));
     for units in [0, 1 << 40, usize::MAX] {
         assert!(Sequential::new([3]).add(Dense::new(units)).build(0).is_err(), "{units}");
     }

@@ -350,7 +350,7 @@ fn check(class: &str, size: &Sizes, f: Activation, case: usize) {
         let probe = Probe { norm: false, most, clear: Arc::new(Mutex::new(true)) };
         let mut model = model(class, size, f, end, seed, None);
         let mut twin = self::model(class, size, f, end, seed, Some(&probe));
-        twin.params_mut().values_mut().copy_from_slice(model.params().values());
+        twin.values_mut().copy_from_slice(model.params().values());
 
         let input = model.input_shape().batched(size.batch).unwrap();
         let x = Tensor::from_fn(input, |i| 2.0 * key.with(2).unit(i as u64) - 1.0);

@@ -20,7 +20,7 @@ pub enum Verbose {
     Silent,
     /// A line an epoch.
     Lines,
-    /// A progress bar (feature `progress`; without it a line an epoch).
+    /// A progress bar (feature `progress`); a line an epoch without it, or where output is no terminal.
     Bar,
 }
 
@@ -152,7 +152,17 @@ impl<T: Float> Sequential<T> {
                     "make it smaller",
                 ));
             }
-            held_out = (kept < n).then_some((x, y, kept..n));
+            if kept == n {
+                let expected = format!("large enough to keep one sample of {n} for validation");
+                return Err(Error::argument(
+                    "fit",
+                    "validation_split",
+                    expected,
+                    how.validation_split,
+                    "make it larger",
+                ));
+            }
+            held_out = Some((x, y, kept..n));
             n = kept;
         }
         if how.check_finite {
@@ -180,20 +190,18 @@ impl<T: Float> Sequential<T> {
             let (mut sum, mut seen) = (0.0, 0);
             for (step, batch) in order.chunks(how.batch_size).enumerate() {
                 gather(x, y, batch, training);
-                let diverged = |what, value| Error::Diverged { what, epoch: epoch + 1, step: step + 1, value };
+                let diverged =
+                    |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
                 match training.step(&self.layers, &mut self.params, self.seed) {
                     Outcome::Done(loss) => sum += loss * batch.len() as f64,
                     Outcome::Loss(value) => return Err(diverged("the loss", value)),
-                    Outcome::Gradient => return Err(diverged("the gradient", f64::NAN)),
+                    Outcome::Update => return Err(diverged("a gradient or a new weight", f64::NAN)),
                 }
                 seen += batch.len();
                 progress.step(step + 1, sum / seen as f64, || training.figures(&training.metrics));
             }
             let mut figures = vec![("loss".to_owned(), sum / seen as f64)];
             figures.extend(training.figures(&training.metrics));
-            if epoch + 1 == how.epochs {
-                training.state.use_average(&mut self.params);
-            }
             if let Some((x, y, rows)) = &held_out {
                 let scores = self.measure(x, y, rows.clone())?;
                 figures.push(("val_loss".to_owned(), scores.loss));
@@ -201,6 +209,10 @@ impl<T: Float> Sequential<T> {
             }
             progress.end(epoch, &figures);
             history.push(epoch, &figures);
+        }
+        // As in Keras, after the last validation.
+        if let (Some(training), true) = (&self.training, how.initial_epoch < how.epochs) {
+            training.state.use_average(&mut self.params);
         }
         Ok(history)
     }
@@ -225,16 +237,16 @@ impl<T: Float> Sequential<T> {
         batch.x.copy_from(x);
         batch.t.copy_from(y);
         let step = training.state.step as usize + 1;
-        let diverged = |what, value| Err(Error::Diverged { what, epoch: 1, step, value });
+        let diverged = |what, value| Err(Error::Diverged { op: "train_on_batch", what, epoch: 1, step, value });
         match training.step(&self.layers, &mut self.params, self.seed) {
             Outcome::Done(loss) => Ok(loss),
             Outcome::Loss(value) => diverged("the loss", value),
-            Outcome::Gradient => diverged("the gradient", f64::NAN),
+            Outcome::Update => diverged("a gradient or a new weight", f64::NAN),
         }
     }
 
     /// The loss of a batch and the gradient of every weight, laid out as [`params`](Self::params); changes nothing that
-    /// training sees.
+    /// training sees. For a loss that is not finite the gradients are zero.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -273,7 +285,8 @@ impl<T: Float> Sequential<T> {
         self.check_input(op, x)?;
         if y.samples() != x.samples() || y.shape().rank() == 0 {
             let expected = format!("{} targets, one for each sample of x", x.samples());
-            return Err(Error::shape(op, expected, y.samples(), "make the first axes of x and y agree"));
+            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
+            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
         }
         let output = self.output.with_batch(x.samples());
         training.loss.check(y.shape(), output)?;

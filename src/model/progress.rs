@@ -1,8 +1,12 @@
 //! What `fit` prints while it trains.
 
 #[cfg(feature = "progress")]
+use std::cell::Cell;
+#[cfg(feature = "progress")]
 use std::fmt::Write;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
+#[cfg(feature = "progress")]
+use std::time::Duration;
 use std::time::Instant;
 
 use super::fit::Verbose;
@@ -13,7 +17,14 @@ pub(crate) struct Progress {
     epochs: usize,
     batches: usize,
     started: Instant,
+    /// When the bar is drawn next, from `started`.
+    #[cfg(feature = "progress")]
+    next: Cell<Duration>,
 }
+
+/// Time between two drawings of the bar.
+#[cfg(feature = "progress")]
+const REFRESH: Duration = Duration::from_millis(100);
 
 enum Kind {
     Silent,
@@ -28,10 +39,17 @@ impl Progress {
         let kind = match verbose {
             Verbose::Silent => Kind::Silent,
             Verbose::Lines => Kind::Lines,
-            Verbose::Auto if !terminal => Kind::Lines,
+            Verbose::Auto | Verbose::Bar if !terminal => Kind::Lines,
             Verbose::Auto | Verbose::Bar => Self::bar(batches),
         };
-        Progress { kind, epochs, batches, started: Instant::now() }
+        Progress {
+            kind,
+            epochs,
+            batches,
+            started: Instant::now(),
+            #[cfg(feature = "progress")]
+            next: Cell::new(Duration::ZERO),
+        }
     }
 
     #[cfg(feature = "progress")]
@@ -56,6 +74,8 @@ impl Progress {
     pub(crate) fn begin(&mut self, epoch: usize) {
         self.started = Instant::now();
         #[cfg(feature = "progress")]
+        self.next.set(Duration::ZERO);
+        #[cfg(feature = "progress")]
         if let Kind::Bar(bar) = &self.kind {
             bar.reset();
             bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
@@ -68,7 +88,9 @@ impl Progress {
         #[cfg(feature = "progress")]
         if let Kind::Bar(bar) = &self.kind {
             // The text is made anew only now and then: it costs more than a small step.
-            if done.is_multiple_of(16) || done == self.batches {
+            let now = self.started.elapsed();
+            if now >= self.next.get() || done == self.batches {
+                self.next.set(now + REFRESH);
                 let mut text = format!("loss: {loss:.4}");
                 for (name, value) in metrics() {
                     let _ = write!(text, " - {name}: {value:.4}");
@@ -97,7 +119,10 @@ impl Progress {
         };
         match &self.kind {
             Kind::Silent => {}
-            Kind::Lines => println!("{}", line()),
+            // Nobody may be listening any more; training goes on.
+            Kind::Lines => {
+                let _ = writeln!(std::io::stdout().lock(), "{}", line());
+            }
             #[cfg(feature = "progress")]
             Kind::Bar(bar) => {
                 bar.println(line());

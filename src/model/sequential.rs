@@ -103,6 +103,14 @@ impl<T: Float> Sequential<T> {
         }
         let mut builder = Builder::new(seed);
         self.output = self.layers.build(self.input, &mut builder)?;
+        if self.output.rank() == 0 {
+            return Err(Error::shape(
+                "build",
+                "an output with at least one axis a sample",
+                self.output,
+                "end with Reshape([1])",
+            ));
+        }
         self.params = builder.into_params();
         self.seed = seed;
         self.built = true;
@@ -127,10 +135,14 @@ impl<T: Float> Sequential<T> {
         if let Some(activation) = activation {
             loss.check_activation(activation, self.output.last())?;
         }
+        // Targets shaped like the output fit every loss and metric; what is left are their settings.
+        let metrics = metrics.boxed();
+        let output = self.output.with_batch(1);
+        loss.check(output, output)?;
+        metrics.iter().try_for_each(|m| m.check(output, output))?;
         optimizer.check()?;
         optimizer.options().check(optimizer.name())?;
-        self.training =
-            Some(Training::new(Box::new(optimizer), Box::new(loss), metrics.boxed(), activation, &self.params));
+        self.training = Some(Training::new(Box::new(optimizer), Box::new(loss), metrics, activation, &self.params));
         Ok(())
     }
 
@@ -144,6 +156,7 @@ impl<T: Float> Sequential<T> {
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         self.check_built("predict")?;
         self.check_input("predict", x)?;
+        self.output.with_batch(x.samples()).checked_len("predict")?;
         let mut out = Tensor::default();
         self.predict_with(&mut Workspace::default(), x, &mut out);
         Ok(out)
@@ -221,9 +234,9 @@ impl<T: Float> Sequential<T> {
         &self.params
     }
 
-    /// All weights, to be changed in place.
-    pub fn params_mut(&mut self) -> &mut Params<T> {
-        &mut self.params
+    /// The values of all weights, laid out as [`params`](Self::params), to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        self.params.values_mut()
     }
 
     fn find(&self, name: &str) -> Result<ParamId> {

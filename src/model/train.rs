@@ -69,8 +69,8 @@ pub(crate) enum Outcome {
     Done(f64),
     /// The loss is not finite; nothing was changed.
     Loss(f64),
-    /// A gradient is not finite.
-    Gradient,
+    /// A gradient, the learning rate or a new weight is not finite; the weights are.
+    Update,
 }
 
 impl<T: Float> Training<T> {
@@ -122,7 +122,7 @@ impl<T: Float> Training<T> {
         if self.state.step(&*self.optimizer, params, &mut self.gradients) {
             Outcome::Done(value)
         } else {
-            Outcome::Gradient
+            Outcome::Update
         }
     }
 

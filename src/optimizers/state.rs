@@ -1,15 +1,16 @@
 //! What an optimizer remembers, and the pass over all weights that applies it.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Clip, Coefficients, Moments, Optimizer};
 use crate::kernels::{parallel, rows};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 
-/// Elements of a part that clipping, decay, update and averaging pass over together: weights, gradients and three moments of
-/// f64 stay within 40 KiB.
-const PART: usize = 1024;
+/// Elements of a part that clipping, decay, update and averaging pass over together, in the first-level cache; its weights are
+/// kept aside on the stack until the new ones are known to be finite.
+const PART: usize = 256;
 
 /// The moments of an optimizer and the number of steps taken.
 #[derive(Clone, Debug, Default)]
@@ -85,10 +86,16 @@ impl<T: Float> OptimizerState<T> {
 
     /// One update of all trainable weights; the gradients are zero afterwards, ready to be added to.
     ///
-    /// Returns whether all gradients were finite; where they were not, nothing of their part is changed.
+    /// Returns whether gradients, learning rate and new weights were finite. Gradients and learning rate are looked at before
+    /// anything is changed; where new weights overflow, the old ones of that part stay, so that all weights stay finite.
     pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
         let options = optimizer.options();
         let rate = options.learning_rate.at(self.step);
+        let decay = T::of(1.0 - options.weight_decay * rate);
+        if !(T::of(rate).is_finite() && decay.is_finite() && self.all_finite(gradients)) {
+            gradients.fill(T::zero());
+            return false;
+        }
         let coefficients = optimizer.coefficients(self.step + 1, rate, &mut self.scalars);
         let global = match options.clip {
             Clip::GlobalNorm(limit) => {
@@ -110,7 +117,7 @@ impl<T: Float> OptimizerState<T> {
                 optimizer,
                 coefficients,
                 shape: segment.shape,
-                decay: if segment.decays { T::of(1.0 - options.weight_decay * rate) } else { T::one() },
+                decay: if segment.decays { decay } else { T::one() },
                 scale: T::of(scale),
                 limit: if let Clip::Value(limit) = options.clip { Some(T::of(limit)) } else { None },
                 ema,
@@ -130,6 +137,20 @@ impl<T: Float> OptimizerState<T> {
             self.use_average(params);
         }
         finite
+    }
+
+    /// Whether the gradients of all trainable weights are finite.
+    fn all_finite(&self, gradients: &[T]) -> bool {
+        let finite = AtomicBool::new(true);
+        for segment in &self.segments {
+            let g = &gradients[segment.range.clone()];
+            parallel::ranges(g.len(), 1, |part| {
+                if !is_finite(&g[part]) {
+                    finite.store(false, Ordering::Relaxed);
+                }
+            });
+        }
+        finite.into_inner()
     }
 
     /// Replaces the trainable weights by their average, where one is kept.
@@ -184,11 +205,9 @@ impl<T: Float> Run<'_, T> {
 
     fn update(self, step: &Step<'_, T>) -> bool {
         let Run { w, g, moments, average } = self;
-        // The sum of squares is finite unless an element is not, or the squares overflow.
-        if !rows::dot(g, g).is_finite() && g.iter().any(|v| !v.is_finite()) {
-            g.fill(T::zero());
-            return false;
-        }
+        let mut old = [T::zero(); PART];
+        let old = &mut old[..if w.len() <= PART { w.len() } else { 0 }];
+        old.copy_from_slice(&w[..old.len()]);
         if step.scale != T::one() {
             g.iter_mut().for_each(|v| *v *= step.scale);
         }
@@ -199,14 +218,27 @@ impl<T: Float> Run<'_, T> {
             w.iter_mut().for_each(|v| *v *= step.decay);
         }
         step.optimizer.update(&step.coefficients, step.shape, w, g, moments);
+        g.fill(T::zero());
+        if !is_finite(w) {
+            // A rule that takes whole parameters has no copy of a long one; the elements that overflowed are set to zero.
+            match old.is_empty() {
+                false => w.copy_from_slice(old),
+                true => w.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = T::zero()),
+            }
+            return false;
+        }
         if let Some(m) = step.ema {
             for (a, w) in average.iter_mut().zip(&*w) {
                 *a = m * *a + (T::one() - m) * *w;
             }
         }
-        g.fill(T::zero());
         true
     }
+}
+
+/// Whether all values are finite. Their sum of squares is, unless a value is not or the squares overflow.
+fn is_finite<T: Float>(values: &[T]) -> bool {
+    rows::dot(values, values).is_finite() || values.iter().all(|v| v.is_finite())
 }
 
 /// Σ g² in f64, in an order that depends on the length only.

@@ -153,12 +153,19 @@ impl<T: Float> Chain<T> {
     }
 }
 
+/// The most values of one output sample: past what a layer can mean, so that a slip of a digit is an error and not an abort
+/// of the allocator.
+const MOST_OUTPUTS: usize = 1 << 31;
+
 fn check_output(shape: Shape) -> Result<Shape> {
     if shape.rank() >= MAX_RANK {
         let expected = format!("at most {} axes a sample", MAX_RANK - 1);
         return Err(Error::shape("build", expected, shape, "reshape it to fewer axes"));
     }
-    if shape.checked_len("build")? == 0 {
+    if shape.checked_len("build")? > MOST_OUTPUTS {
+        return Err(Error::too_large("build", shape));
+    }
+    if shape.is_empty() {
         return Err(Error::shape("build", "an output with at least one value", shape, "give every size at least 1"));
     }
     Ok(shape)
