@@ -247,7 +247,7 @@ fn tensors() -> impl Strategy<Value = Tensor> {
 
 /// Any of the losses, by number, some with settings out of range.
 fn loss(number: u8, setting: f64) -> Box<dyn Loss<f32>> {
-    let logits = number % 2 == 0;
+    let logits = number.is_multiple_of(2);
     match number % 21 {
         0 => Box::new(MeanSquaredError::default()),
         1 => Box::new(CategoricalCrossentropy::default()),
