@@ -1,5 +1,6 @@
 //! What data and arguments can get wrong is an error that says what was expected, what came and what to do.
 
+use gradus::metrics::MetricSet;
 use gradus::prelude::*;
 use proptest::prelude::*;
 
@@ -244,14 +245,153 @@ fn tensors() -> impl Strategy<Value = Tensor> {
     })
 }
 
-/// Any of the losses, by number.
-fn compile(model: &mut Sequential, loss: u8) -> Result<(), Error> {
-    let optimizer = Sgd::default();
-    match loss % 3 {
-        0 => model.compile(optimizer, MeanSquaredError::default(), ()),
-        1 => model.compile(optimizer, CategoricalCrossentropy::default(), [Accuracy::default()]),
-        _ => model.compile(optimizer, CategoricalCrossentropy::default().from_logits(true), [Accuracy::default()]),
+/// Any of the losses, by number, some with settings out of range.
+fn loss(number: u8, setting: f64) -> Box<dyn Loss<f32>> {
+    let logits = number.is_multiple_of(2);
+    match number % 21 {
+        0 => Box::new(MeanSquaredError::default()),
+        1 => Box::new(CategoricalCrossentropy::default()),
+        2 => Box::new(CategoricalCrossentropy::default().from_logits(true)),
+        3 => Box::new(CategoricalCrossentropy::default().from_logits(logits).label_smoothing(setting)),
+        4 => Box::new(SparseCategoricalCrossentropy::default().from_logits(logits)),
+        5 => Box::new(BinaryCrossentropy::default().from_logits(logits)),
+        6 => Box::new(BinaryCrossentropy::default().from_logits(logits).label_smoothing(setting)),
+        7 => Box::new(BinaryFocalCrossentropy::default().from_logits(logits).gamma(setting)),
+        8 => Box::new(BinaryFocalCrossentropy::default().from_logits(logits).alpha(setting)),
+        9 => Box::new(CategoricalFocalCrossentropy::default().from_logits(logits).gamma(setting).alpha(setting)),
+        10 => Box::new(CategoricalHinge::default()),
+        11 => Box::new(CosineSimilarity::default()),
+        12 => Box::new(HalfSquaredError::default()),
+        13 => Box::new(Hinge::default()),
+        14 => Box::new(SquaredHinge::default()),
+        15 => Box::new(Huber::default().delta(setting)),
+        16 => Box::new(KlDivergence::default()),
+        17 => Box::new(LogCosh::default()),
+        18 => Box::new(MeanAbsoluteError::default()),
+        19 => Box::new(MeanAbsolutePercentageError::default()),
+        _ if logits => Box::new(MeanSquaredLogarithmicError::default()),
+        _ => Box::new(Poisson::default()),
     }
+}
+
+/// All metrics, some with settings out of range.
+fn metrics(setting: f64, size: usize) -> Vec<Box<dyn Metric<f32>>> {
+    vec![
+        Box::new(Accuracy::default().threshold(setting)),
+        Box::new(Auc::default().num_thresholds(size)),
+        Box::new(Auc::default().curve(Curve::PrecisionRecall).num_thresholds(3)),
+        Box::new(BinaryAccuracy::default()),
+        Box::new(CategoricalAccuracy::default()),
+        Box::new(CosineScore::default()),
+        Box::new(F1Score::default()),
+        Box::new(F1Score::default().threshold(setting).average(Average::Weighted)),
+        Box::new(LossMetric::new(SparseCategoricalCrossentropy::default())),
+        Box::new(LossMetric::new(KlDivergence::default())),
+        Box::new(Precision::default().class_id(size)),
+        Box::new(R2Score::default()),
+        Box::new(Recall::default().threshold(setting)),
+        Box::new(RootMeanSquaredError::default()),
+        Box::new(SparseCategoricalAccuracy::default()),
+        Box::new(TopKAccuracy::default().k(size)),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Rate(u8, f64, u64);
+
+/// Any of the schedules, by number.
+impl Schedule for Rate {
+    fn at(&self, step: u64) -> f64 {
+        self.schedule().at(step)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.schedule().check()
+    }
+}
+
+impl Rate {
+    fn schedule(&self) -> Box<dyn Schedule> {
+        let &Rate(number, rate, steps) = self;
+        match number % 8 {
+            0 => Box::new(CosineDecay::new(rate, steps).warmup(rate, steps).alpha(rate)),
+            1 => Box::new(CosineDecayRestarts::new(rate, steps).t_mul(rate).m_mul(2.0)),
+            2 => Box::new(ExponentialDecay::new(rate, steps, 0.5).staircase(true)),
+            3 => Box::new(InverseTimeDecay::new(0.1, steps, rate)),
+            4 => Box::new(PiecewiseConstantDecay::new([1, steps], [rate, 0.1, rate])),
+            5 => Box::new(PolynomialDecay::new(rate, steps).power(rate).cycle(true)),
+            _ => Box::new(rate),
+        }
+    }
+}
+
+/// Any of the optimizers, by number, with that schedule and some way of clipping.
+fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
+    fn with<O: Optimizer<f32> + OptimizerOptions + 'static>(
+        o: O,
+        number: u8,
+        rate: Rate,
+        limit: f64,
+    ) -> Box<dyn Optimizer<f32>> {
+        let o = o.learning_rate(rate);
+        match number / 12 % 6 {
+            0 => Box::new(o.clipvalue(limit)),
+            1 => Box::new(o.clipnorm(limit)),
+            2 => Box::new(o.global_clipnorm(limit)),
+            3 => Box::new(o.weight_decay(limit).decay_all(true)),
+            4 => Box::new(o.ema(0.5).ema_overwrite_frequency(number.into())),
+            _ => Box::new(o),
+        }
+    }
+    match number % 12 {
+        0 => with(Adadelta::default(), number, rate, limit),
+        1 => with(Adafactor::default(), number, rate, limit),
+        2 => with(Adagrad::default(), number, rate, limit),
+        3 => with(Adam::default().amsgrad(true), number, rate, limit),
+        4 => with(Adamax::default(), number, rate, limit),
+        5 => with(AdamW::default(), number, rate, limit),
+        6 => with(Ftrl::default().l1_regularization_strength(limit), number, rate, limit),
+        7 => with(Lion::default(), number, rate, limit),
+        8 => with(Nadam::default(), number, rate, limit),
+        9 => with(RmsProp::default().centered(true).momentum(0.5), number, rate, limit),
+        10 => with(Sgd::default().momentum(0.9).nesterov(true), number, rate, limit),
+        _ => with(Sgd::default(), number, rate, limit),
+    }
+}
+
+/// Any of the layers, by number, with sizes that fit or do not.
+fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
+    let size = sizes.first().copied().unwrap_or(0);
+    match number % 22 {
+        0 => Box::new(Dropout::new(setting)),
+        1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
+        2 => Box::new(Reshape::new([-1, size as isize])),
+        3 => Box::new(Reshape::new([isize::MIN, isize::MAX])),
+        4 => Box::new(RepeatVector::new(size)),
+        5 => Box::new(RepeatVector::new(usize::MAX / (size + 1))),
+        6 => Box::new(Permute::new(sizes)),
+        7 => Box::new(Permute::new([2, 1])),
+        8 => Box::new(PRelu::new()),
+        9 => Box::new(PRelu::new().shared_axes(sizes)),
+        10 => Box::new(Normalization::from_stats(vec![setting; size], vec![1.0; size])),
+        11 => Box::new(Normalization::from_stats([0.5; 3], [setting; 3])),
+        12 => Box::new(Normalization::new()),
+        13 => Box::new(UnitNormalization::new()),
+        14 => Box::new(Flatten::new()),
+        15 => Box::new(LeakyRelu::new().negative_slope(setting)),
+        16 => Box::new(Elu::new().alpha(setting)),
+        17 => Box::new(Softmax::new()),
+        18 => Box::new(GaussianNoise::new(setting)),
+        19 => Box::new(GaussianDropout::new(setting)),
+        20 => Box::new(AlphaDropout::new(setting)),
+        _ => Box::new(Rescaling::new(setting).offset(setting)),
+    }
+}
+
+/// Settings, most of them out of some range.
+fn settings() -> impl Strategy<Value = f64> {
+    let special = [0.0, 1e-3, 0.5, 1.0, 1e38, 1e300, f64::NAN, f64::INFINITY, -1.0];
+    prop_oneof![Just(0.01), 0.0..1.0, prop::sample::select(special.to_vec())]
 }
 
 proptest! {
@@ -263,7 +403,12 @@ proptest! {
         input in shapes(),
         units in 0usize..4,
         activation in 0usize..24,
-        loss in any::<u8>(),
+        (number, layers) in any::<(u8, [u8; 2])>(),
+        (rule, schedule, steps) in any::<(u8, u8, u64)>(),
+        rate in settings(),
+        setting in settings(),
+        limit in settings(),
+        sizes in prop::collection::vec(0usize..4, 0..4),
         x in tensors(),
         y in tensors(),
         fitting in 0u8..4,
@@ -273,9 +418,22 @@ proptest! {
         let input = gradus::Shape::try_from(input.as_slice()).unwrap();
         let model = Sequential::new(input)
             .add(Dense::new(3).activation(Activation::ALL[activation]))
+            .add_boxed(layer(layers[0], &sizes, setting))
             .add(Residual::new().add(Dense::new(3)))
-            .add(Dense::new(units).activation(Activation::ALL[(activation * 7) % 24]))
-            .build(0);
+            .build(0)
+            .or_else(|_| {
+                // A plainer model where the layers do not fit.
+                let (first, second) = (layer(layers[0], &sizes, setting), layer(layers[1], &sizes, limit));
+                Sequential::new(input).add_boxed(first).add_boxed(second).add(Dense::new(units)).build(0)
+            })
+            .or_else(|_| {
+                Sequential::new(input)
+                    .add(Dense::new(3).activation(Activation::ALL[activation]))
+                    .add(Residual::new().add(Dense::new(3)))
+                    .add(Dense::new(units).activation(Activation::ALL[(activation * 7) % 24]))
+                    .build(0)
+            });
+        let loss = || loss(number, setting);
         if let Ok(mut model) = model {
             // Three times of four the shapes fit, so that the values get as far as training.
             let n = 1 + x.len() % 5;
@@ -283,24 +441,97 @@ proptest! {
                 Tensor::from_fn(shape, |i| t.as_slice().get(i % t.len().max(1)).copied().unwrap_or(0.5))
             };
             let x = if fitting > 0 { fit(&x, input.batched(n).unwrap()) } else { x.clone() };
-            let y = match fitting {
-                0 | 1 => y.clone(),
-                2 => fit(&y, model.output_shape().batched(n).unwrap()),
-                _ => Tensor::from_fn([n], |i| i as f32 % units.max(1) as f32),
+            let y = match model.output_shape().batched(n) {
+                Ok(shape) if fitting == 2 => fit(&y, shape),
+                _ if fitting == 3 => Tensor::from_fn([n], |i| i as f32 % units.max(1) as f32),
+                _ => y.clone(),
             };
-            let _ = compile(&mut model, loss);
+            let steps = steps % 5;
+            let all = if steps == 0 { metrics(setting, batch) } else { (Accuracy::default(),).boxed() };
+            let compiled = model.compile(optimizer(rule, Rate(schedule, rate, steps), limit), loss(), all);
+            if compiled.is_err() {
+                let _ = model.compile(optimizer(rule % 12, Rate(7, 0.01, 0), 1.0), MeanSquaredError::default(), ());
+            }
             let _ = model.fit(&x, &y, &quiet().epochs(2).batch_size(batch).validation_split(split));
             let _ = model.evaluate(&x, &y);
             let _ = model.train_on_batch(&x, &y);
             let _ = model.predict(&x);
             let _ = model.predict_classes(&x);
             let _ = model.summary().to_string();
-            prop_assert!(model.params().values().iter().all(|w| w.is_finite()));
+            let finite = model.params().values().iter().all(|w| w.is_finite());
+            prop_assert!(finite, "{} {:?}", model.summary(), model.params().values());
         }
+        // Losses and metrics called without their checks.
+        let loss = loss();
+        let mut dy = Tensor::zeros(if fitting == 0 { y.shape() } else { x.shape() });
+        for weights in [None, Some(&x.as_slice()[..batch.min(x.len())]), Some(y.as_slice())] {
+            let _ = loss.batch(&y, &x, weights, batch, None);
+            let _ = loss.batch(&y, &x, weights, batch, Some(&mut dy));
+            for mut metric in metrics(setting, batch) {
+                metric.update(&y, &x, weights);
+                metric.update(&x, &y, weights);
+                let _ = (metric.result(), metric.check(y.shape(), x.shape()));
+            }
+        }
+        let _ = loss.value(y.as_slice(), x.as_slice());
+        let _ = loss.value_and_gradient(y.as_slice(), x.as_slice(), 1.0, dy.as_mut_slice());
+        loss.gradient(y.as_slice(), x.as_slice(), 1.0, dy.as_mut_slice());
+        let _ = (loss.check(y.shape(), x.shape()), loss.check_targets(&y, x.shape()));
         let _ = x.rows(batch..units);
         let _ = x.select(&[batch, units]);
         let _ = x.argmax();
         let _ = x.clone().reshape(y.shape());
         let _ = format!("{x:?}");
+    }
+
+    /// The same for what prepares data.
+    #[test]
+    fn no_panic_from_any_table(
+        x in tensors(),
+        y in tensors(),
+        text in "([a-b0-9.,;\"\n\r-]|,|\n|é|NaN|1e9){0,40}",
+        setting in settings(),
+        column in -4i32..4,
+        delimiter in prop_oneof![Just(b','), Just(b';'), any::<u8>()],
+        header in any::<Option<bool>>(),
+        labels in 0u8..6,
+        seed in any::<u64>(),
+        true_classes in prop::collection::vec(0usize..4, 0..5),
+        predicted in prop::collection::vec(0usize..4, 0..5),
+        n in prop_oneof![0usize..5, Just(usize::MAX)],
+    ) {
+        let csv = Csv::default().delimiter(delimiter).skip_lines(seed as usize % 3);
+        let csv = if let Some(header) = header { csv.header(header) } else { csv };
+        let csv = match labels {
+            0 => csv.label(column),
+            1 => csv.label("a").ignore([column]),
+            2 => csv.no_label().features([column, 0]),
+            3 => csv.labels([column, -1]).numbers(),
+            4 => csv.classes(),
+            _ => csv.class_names(["a", "b", "a"]),
+        };
+        if let Ok(table) = csv.parse::<f32>(&text) {
+            let _ = train_test_split(&table.x, &table.y, &Split::default());
+        }
+        for how in 0..4 {
+            let split = Split::default().test_size(setting).seed(seed).shuffle(how < 2).stratify(how % 2 == 0);
+            let _ = train_test_split(&x, &y, &split);
+            let _ = train_test_split(&x, &x, &split);
+        }
+        if let Ok(scaler) = StandardScaler::fit(&x) {
+            let _ = (scaler.transform(&x), scaler.transform(&y), scaler.inverse_transform(&y));
+        }
+        if let Ok(scaler) = MinMaxScaler::fit(&x) {
+            let _ = (scaler.transform(&x), scaler.transform(&y), scaler.inverse_transform(&y));
+            let _ = scaler.range(setting, 1.0).and_then(|scaler| scaler.transform(&x));
+        }
+        let _ = Normalization::new().adapt(&x);
+        let _ = (one_hot(&x, n), one_hot(&Tensor::<f32>::from_labels(&true_classes), n));
+        let _ = parse_idx::<f32>(text.as_bytes());
+        if let Ok(matrix) = ConfusionMatrix::new(&true_classes, &predicted, n) {
+            let _ = (matrix.to_string(), matrix.accuracy(), matrix.get(n, 0));
+            let _ = ClassificationReport::new(&matrix).to_string();
+            let _ = matrix.class_names(&["a", "b"]);
+        }
     }
 }
