@@ -14,7 +14,7 @@ const BLOCK: usize = 256;
 /// A vector register of numbers.
 ///
 /// # Safety
-/// All methods ask for the processor feature of the type; loads and stores for the lanes' addresses to be valid.
+/// All methods ask for the processor feature of the type; loads and stores for the addresses of their lanes to be valid.
 trait Lanes: Copy {
     type Value: Copy;
     type Mask: Copy;
