@@ -6,7 +6,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use rand_distr::{Distribution, StandardNormal, Uniform};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::kernels::random::KeyedRng;
@@ -38,7 +37,8 @@ pub trait Initializer: Send + Sync + Debug {
 ///
 /// fan_in and fan_out follow Keras: the last two axes are inputs and outputs, axes before them are the receptive field and
 /// multiply both; a vector counts as both.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Init {
     /// 0 everywhere.
@@ -96,7 +96,7 @@ pub enum Init {
     },
     /// An initialiser of your own. A saved configuration keeps its name only; a model made from that takes its weights from
     /// the file.
-    #[serde(untagged)]
+    #[cfg_attr(feature = "serde", serde(untagged))]
     Custom(CustomInit),
 }
 
@@ -107,6 +107,8 @@ pub struct CustomInit(CustomKind);
 #[derive(Clone, Debug)]
 enum CustomKind {
     Given(Arc<dyn Initializer>),
+    /// Read back from a configuration.
+    #[cfg(feature = "serde")]
     Saved(String),
 }
 
@@ -120,20 +122,23 @@ impl CustomInit {
     fn name(&self) -> String {
         match &self.0 {
             CustomKind::Given(init) => format!("{init:?}"),
+            #[cfg(feature = "serde")]
             CustomKind::Saved(name) => name.clone(),
         }
     }
 }
 
-impl Serialize for CustomInit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        format!("custom: {}", self.name()).serialize(serializer)
+#[cfg(feature = "serde")]
+impl serde::Serialize for CustomInit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("custom: {}", self.name()))
     }
 }
 
-impl<'de> Deserialize<'de> for CustomInit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for CustomInit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
         match text.strip_prefix("custom: ") {
             Some(name) => Ok(CustomInit(CustomKind::Saved(name.to_owned()))),
             None => Err(serde::de::Error::custom(format!("unknown initialiser {text:?}"))),
@@ -201,6 +206,7 @@ impl Init {
             }
             Init::Custom(ref custom) => match &custom.0 {
                 CustomKind::Given(init) => init.fill(shape, rng, values),
+                #[cfg(feature = "serde")]
                 CustomKind::Saved(_) => values.fill(0.0),
             },
         }
@@ -348,6 +354,7 @@ mod tests {
         assert!(Init::Constant(f64::NAN).fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
     }
 
+    #[cfg(feature = "serde")]
     #[test]
     fn configuration_round_trip() {
         for init in [Init::GlorotUniform, Init::Constant(2.0), Init::Orthogonal { gain: 1.5 }] {

@@ -1,7 +1,5 @@
 //! Scaling to a range.
 
-use serde::{Deserialize, Serialize};
-
 use super::{check_features, check_spread, map_features};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
@@ -22,7 +20,8 @@ use crate::tensor::{Float, Tensor};
 /// assert_eq!(scaler.inverse_transform(&scaled)?, x);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MinMaxScaler {
     min: Vec<f64>,
     max: Vec<f64>,
@@ -127,6 +126,7 @@ mod tests {
         assert_eq!(scaler.inverse_transform(&Tensor::from([[2.0f32]])).unwrap().as_slice(), &[7.0]);
     }
 
+    #[cfg(feature = "serde")]
     #[test]
     fn round_trip_through_serde() {
         let scaler = MinMaxScaler::fit(&Tensor::from([[0.1f32, 2.0], [3.0, 7.0]])).unwrap();

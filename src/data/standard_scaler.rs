@@ -1,7 +1,5 @@
 //! Scaling to mean 0 and variance 1.
 
-use serde::{Deserialize, Serialize};
-
 use super::{check_features, check_spread, map_features};
 use crate::error::Result;
 use crate::tensor::{Float, Tensor};
@@ -21,7 +19,8 @@ use crate::tensor::{Float, Tensor};
 /// assert_eq!(scaler.inverse_transform(&scaled)?, x);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StandardScaler {
     mean: Vec<f64>,
     scale: Vec<f64>,
@@ -124,6 +123,7 @@ mod tests {
         assert_eq!(scaler.transform(&x).unwrap().dims(), &[2, 2, 2]);
     }
 
+    #[cfg(feature = "serde")]
     #[test]
     fn round_trip_through_serde() {
         let scaler = StandardScaler::fit(&Tensor::from([[0.1f32, 2.0], [3.0, 7.0]])).unwrap();

@@ -37,8 +37,8 @@ pub fn set_threads(n: usize) -> Result<()> {
         return Err(Error::argument("set_threads", "n", "at least 1", n, "1 keeps all work on the calling thread"));
     }
     #[cfg(feature = "parallel")]
-    if n > 1 && rayon::ThreadPoolBuilder::new().num_threads(n).build_global().is_err() {
-        let started = rayon::current_num_threads();
+    if n > 1 && rayon_core::ThreadPoolBuilder::new().num_threads(n).build_global().is_err() {
+        let started = rayon_core::current_num_threads();
         if n > started {
             let expected = format!("at most {started}, the threads of the pool that is already running");
             return Err(Error::argument(
@@ -73,7 +73,7 @@ pub fn threads() -> usize {
     let limit = limit();
     #[cfg(feature = "parallel")]
     {
-        if limit == 1 { 1 } else { rayon::current_num_threads().min(limit) }
+        if limit == 1 { 1 } else { rayon_core::current_num_threads().min(limit) }
     }
     #[cfg(not(feature = "parallel"))]
     {
@@ -85,8 +85,8 @@ pub fn threads() -> usize {
 /// from there is far cheaper than from outside.
 pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "parallel")]
-    if parts(2, work / 2) > 1 && rayon::current_thread_index().is_none() {
-        return rayon::scope(|_| f());
+    if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
+        return rayon_core::scope(|_| f());
     }
     let _ = work;
     f()
@@ -105,7 +105,7 @@ pub fn parts(items: usize, work: usize) -> usize {
 pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     #[cfg(feature = "parallel")]
     {
-        rayon::join(a, b);
+        rayon_core::join(a, b);
     }
     #[cfg(not(feature = "parallel"))]
     {
@@ -181,7 +181,7 @@ mod tests {
     #[cfg(feature = "parallel")]
     #[test]
     fn a_pool_of_the_callers_own() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         assert_eq!(pool.install(threads), 3.min(limit()));
         // Nested use stays in the pool.
         assert_eq!(pool.install(|| enter(usize::MAX, threads)), 3.min(limit()));

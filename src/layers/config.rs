@@ -1,7 +1,5 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity, LeakyRelu,
     Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax, UnitNormalization,
@@ -21,8 +19,9 @@ use crate::tensor::Float;
 /// assert_eq!(layer.class(), "Dense");
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "class", content = "config")]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "class", content = "config"))]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum LayerConfig {
@@ -58,13 +57,14 @@ pub enum LayerConfig {
 }
 
 /// A layer inside a container: its configuration and the name it was given, if any.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NamedConfig {
     /// The name given with `add_named`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub name: Option<String>,
     /// The layer.
-    #[serde(flatten)]
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub layer: LayerConfig,
 }
 

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Loss and metrics of every epoch, by name: `"loss"`, `"accuracy"`, `"val_loss"`, `"val_accuracy"` …
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct History {
     /// The number of each epoch, from 0.
     pub epochs: Vec<usize>,
@@ -40,7 +39,8 @@ impl History {
 }
 
 /// Loss and metrics of an evaluation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scores {
     /// The loss, averaged over samples.
     pub loss: f64,

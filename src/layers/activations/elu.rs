@@ -1,7 +1,5 @@
 //! Exponential linear unit.
 
-use serde::{Deserialize, Serialize};
-
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -24,7 +22,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(y.as_slice(), &[-2.0, 3.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Elu {
     alpha: f64,
 }

@@ -1,7 +1,5 @@
 //! Leaky rectifier.
 
-use serde::{Deserialize, Serialize};
-
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -23,7 +21,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[-2.0, 3.0]]))?.as_slice(), &[-1.0, 3.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LeakyRelu {
     negative_slope: f64,
 }

@@ -1,7 +1,5 @@
 //! Rectifier with learnt slopes.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel;
@@ -26,14 +24,15 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// assert_eq!(model.weight("prelu/alpha")?.len(), 3);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PRelu {
     shared_axes: Vec<usize>,
     alpha_initializer: Init,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     alpha: ParamId,
     /// How far apart in α two neighbours along each axis of a sample are: 0 along shared ones.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     strides: [usize; MAX_RANK],
 }
 

@@ -1,7 +1,5 @@
 //! Softmax as a layer.
 
-use serde::{Deserialize, Serialize};
-
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -23,7 +21,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[5.0, 5.0]]))?.as_slice(), &[0.5, 0.5]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Softmax {}
 

@@ -1,7 +1,5 @@
 //! Fully connected layer.
 
-use serde::{Deserialize, Serialize};
-
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
@@ -27,16 +25,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::zeros([5, 3]))?.dims(), &[5, 2]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dense {
     units: usize,
     activation: Activation,
     use_bias: bool,
     kernel_initializer: Init,
     bias_initializer: Init,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     kernel: ParamId,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     bias: ParamId,
 }
 

@@ -1,7 +1,5 @@
 //! The layer that changes nothing.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -17,7 +15,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[1.0, -2.0]]))?.as_slice(), &[1.0, -2.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Identity {}
 

@@ -1,7 +1,5 @@
 //! Rows of length 1.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::kernels::{parallel, rows};
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -21,7 +19,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[3.0, 4.0]]))?.as_slice(), &[0.6, 0.8]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct UnitNormalization {}
 

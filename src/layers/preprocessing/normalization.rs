@@ -1,7 +1,5 @@
 //! Features brought to a common scale by statistics of the training data.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::initializers::{Init, Initializer};
 use crate::kernels::parallel;
@@ -29,14 +27,15 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&x)?.as_slice(), &[-1.0, -1.0, 1.0, 1.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Normalization {
     min_max: bool,
     /// Mean or minimum of every feature; empty before `adapt`.
     lower: Vec<f64>,
     /// Variance or maximum of every feature.
     upper: Vec<f64>,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     ids: [ParamId; 2],
 }
 

@@ -1,7 +1,5 @@
 //! Values times a number plus a number.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -23,7 +21,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[0.0f64, 127.5, 255.0]]))?.as_slice(), &[-1.0, 0.0, 1.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rescaling {
     scale: f64,
     offset: f64,

@@ -1,7 +1,5 @@
 //! Dropout for SELU networks.
 
-use serde::{Deserialize, Serialize};
-
 use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -32,10 +30,11 @@ const DROPPED: f64 = -1.050_700_987_355_480_5 * 1.673_263_242_354_377_2;
 /// assert_eq!(model.output_shape().dims(), &[8]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AlphaDropout {
     rate: f64,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     stream: u64,
 }
 

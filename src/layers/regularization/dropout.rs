@@ -1,7 +1,5 @@
 //! Dropout.
 
-use serde::{Deserialize, Serialize};
-
 use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -25,10 +23,11 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::zeros([3, 4]))?.dims(), &[3, 2]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dropout {
     rate: f64,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     stream: u64,
 }
 

@@ -1,7 +1,5 @@
 //! Additive noise.
 
-use serde::{Deserialize, Serialize};
-
 use super::{NORMAL, each_sample, normal};
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -22,10 +20,11 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::zeros([3, 4]))?.as_slice(), &[0.0; 6]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GaussianNoise {
     stddev: f64,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     stream: u64,
 }
 

@@ -1,7 +1,5 @@
 //! All axes of a sample as one.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -20,7 +18,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.weight("dense/kernel")?.len(), 784 * 10);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Flatten {}
 

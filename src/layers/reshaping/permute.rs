@@ -1,7 +1,5 @@
 //! Axes in another order.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Slot};
@@ -23,7 +21,8 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// assert_eq!(y, Tensor::from([[[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Permute {
     dims: Vec<usize>,
 }

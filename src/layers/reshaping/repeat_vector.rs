@@ -1,7 +1,5 @@
 //! A vector as a sequence.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -20,7 +18,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(model.predict(&Tensor::from([[1.0, 2.0]]))?.as_slice(), &[1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RepeatVector {
     n: usize,
 }

@@ -1,7 +1,5 @@
 //! Another shape for the same values.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -21,7 +19,8 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// assert_eq!(model.output_shape().dims(), &[3, 4]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reshape {
     target_shape: Vec<isize>,
 }
