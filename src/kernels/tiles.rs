@@ -5,11 +5,22 @@
 //! and how many rows come together, changes no result; tests hold them against each other.
 
 use std::arch::x86_64::*;
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 
 use super::simd::{Level, level};
 
 /// Steps of k between two additions to C, matrixmultiply's `KC`.
 const BLOCK: usize = 256;
+
+/// Room for a block of B two vectors wide, in f32 or f64 and for either instruction set.
+#[repr(align(64))]
+struct Panel(UnsafeCell<[MaybeUninit<u64>; BLOCK * 16]>);
+
+thread_local! {
+    /// Each thread's panel. Not on the stack: see docs/performance.md on large frames.
+    static PANEL: Panel = const { Panel(UnsafeCell::new([MaybeUninit::uninit(); BLOCK * 16])) };
+}
 
 /// A vector register of numbers.
 ///
@@ -278,8 +289,63 @@ unsafe fn direct<V: Lanes, const M: usize>([m, k, n]: [usize; 3], o: Operands<V:
     }
 }
 
+/// Copies `k` rows of `width` columns of B into a panel whose rows are `N` vectors, filled up with zeros.
+#[inline(always)]
+unsafe fn pack<V: Lanes, const N: usize>(k: usize, width: usize, o: Operands<V::Value>, panel: *mut V::Value) {
+    let [down, across] = o.b_strides;
+    // SAFETY: the caller's promise for B; the panel has room for BLOCK rows of two vectors.
+    unsafe {
+        if across == 1 {
+            let mask = V::first(width - (N - 1) * V::COUNT);
+            for l in 0..k {
+                let (from, to) = (o.b.add(l * down), panel.add(l * N * V::COUNT));
+                for j in 0..N - 1 {
+                    V::load(from.add(j * V::COUNT)).store(to.add(j * V::COUNT));
+                }
+                V::load_part(from.add((N - 1) * V::COUNT), mask).store(to.add((N - 1) * V::COUNT));
+            }
+            return;
+        }
+        if width < N * V::COUNT {
+            (0..k).for_each(|l| V::zero().store(panel.add((l * N + N - 1) * V::COUNT)));
+        }
+        // A few steps of k at a time, so that the lines written to stay in the first-level cache.
+        for start in (0..k).step_by(16) {
+            let end = k.min(start + 16);
+            for j in 0..width {
+                let from = o.b.add(j * across);
+                for l in start..end {
+                    *panel.add(l * N * V::COUNT + j) = *from.add(l * down);
+                }
+            }
+        }
+    }
+}
+
+/// One block of k, panels of B copied to `panel` first: for layouts that cannot be read as they stand, or are read often.
+#[inline(always)]
+unsafe fn packed<V: Lanes, const M: usize>([m, k, n]: [usize; 3], o: Operands<V::Value>, panel: *mut V::Value) {
+    let mut column = 0;
+    // SAFETY: the caller's promise; panels are disjoint columns, and what is packed has the strides given.
+    unsafe {
+        while column < n {
+            let width = (n - column).min(2 * V::COUNT);
+            let last = (width - 1) % V::COUNT + 1;
+            let from = Operands { b: o.b.wrapping_add(column * o.b_strides[1]), c: o.c.add(column), ..o };
+            if width > V::COUNT {
+                pack::<V, 2>(k, width, from, panel);
+                rows::<V, M, 2>(m, k, last, Operands { b: panel, b_strides: [2 * V::COUNT, 1], ..from });
+            } else {
+                pack::<V, 1>(k, width, from, panel);
+                rows::<V, M, 1>(m, k, last, Operands { b: panel, b_strides: [V::COUNT, 1], ..from });
+            }
+            column += width;
+        }
+    }
+}
+
 macro_rules! product {
-    ($t:ident, $name:ident, $avx512:ident, $avx2:ident, $direct512:ident, $direct2:ident) => {
+    ($t:ident, $name:ident, $avx512:ident, $avx2:ident, $direct512:ident, $direct2:ident, $packed512:ident, $packed2:ident) => {
         #[target_feature(enable = "avx512f")]
         unsafe fn $direct512(size: [usize; 3], o: Operands<$t>) {
             // SAFETY: the caller's promise.
@@ -290,6 +356,18 @@ macro_rules! product {
         unsafe fn $direct2(size: [usize; 3], o: Operands<$t>) {
             // SAFETY: the caller's promise.
             unsafe { direct::<$avx2, 6>(size, o) }
+        }
+
+        #[target_feature(enable = "avx512f")]
+        unsafe fn $packed512(size: [usize; 3], o: Operands<$t>, panel: *mut $t) {
+            // SAFETY: the caller's promise.
+            unsafe { packed::<$avx512, 12>(size, o, panel) }
+        }
+
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn $packed2(size: [usize; 3], o: Operands<$t>, panel: *mut $t) {
+            // SAFETY: the caller's promise.
+            unsafe { packed::<$avx2, 6>(size, o, panel) }
         }
 
         /// C = A·B, or C += A·B with `add`; false where the processor or the layout is not one for these kernels, and
@@ -309,7 +387,8 @@ macro_rules! product {
             c_stride: usize,
         ) -> bool {
             let level = level();
-            if level == Level::Other || b_strides[1] != 1 || !pays([m, k, n]) {
+            let direct = b_strides[1] == 1 && stands([m, k, n]);
+            if level == Level::Other || (!direct && crowded(a_strides, size_of::<$t>(), [m, k, n])) {
                 return false;
             }
             if k == 0 && !add {
@@ -329,26 +408,36 @@ macro_rules! product {
                     add: add || start > 0,
                 };
                 let size = [m, BLOCK.min(k - start), n];
-                // SAFETY: the caller's promise, and the features have been found.
-                unsafe {
-                    match level {
-                        Level::Avx512 => $direct512(size, o),
-                        _ => $direct2(size, o),
+                // SAFETY: the caller's promise, and the features have been found; nothing called here calls back, so the
+                // thread's panel has no other user.
+                PANEL.with(|panel| unsafe {
+                    let panel = panel.0.get().cast();
+                    match (level, direct) {
+                        (Level::Avx512, true) => $direct512(size, o),
+                        (Level::Avx512, false) => $packed512(size, o, panel),
+                        (_, true) => $direct2(size, o),
+                        (_, false) => $packed2(size, o, panel),
                     }
-                }
+                });
             }
             true
         }
     };
 }
 
-product!(f32, sgemm, __m512, __m256, sdirect512, sdirect2);
-product!(f64, dgemm, __m512d, __m256d, ddirect512, ddirect2);
+product!(f32, sgemm, __m512, __m256, sdirect512, sdirect2, spacked512, spacked2);
+product!(f64, dgemm, __m512d, __m256d, ddirect512, ddirect2, dpacked512, dpacked2);
 
 /// Few rows, few columns or little work: B is read from where it stands, which does not pay where many tiles read it from
 /// rows far apart.
-fn pays([m, k, n]: [usize; 3]) -> bool {
+fn stands([m, k, n]: [usize; 3]) -> bool {
     m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
+}
+
+/// Whether the rows of A that a tile reads fall onto the same lines of the first-level cache, in a product large enough for
+/// that to matter: then A has to be packed too.
+fn crowded(a_strides: [usize; 2], size: usize, [m, k, n]: [usize; 3]) -> bool {
+    a_strides[0] * size % 4096 == 0 && m.saturating_mul(k).saturating_mul(n) > 1 << 20
 }
 
 #[cfg(test)]
