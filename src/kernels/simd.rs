@@ -28,3 +28,30 @@ pub fn level() -> Level {
     }
     Level::Other
 }
+
+/// Runs `f` compiled for the processor's vector registers. `f` must be a loop over slices that the compiler can vectorise;
+/// no multiplication and addition are fused, so its bits are those of the baseline.
+#[inline(always)]
+pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        // SAFETY: the features have been found.
+        Level::Avx512 => return unsafe { avx512(f) },
+        // SAFETY: the features have been found.
+        Level::Avx2 => return unsafe { avx2(f) },
+        Level::Other => {}
+    }
+    f()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}

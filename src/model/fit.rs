@@ -3,8 +3,9 @@
 use super::history::{History, Scores};
 use super::progress::Progress;
 use super::sequential::{ROWS_TOGETHER, Sequential};
-use super::train::{Outcome, Training};
+use super::train::{Buffers, Outcome};
 use crate::error::{Error, Result};
+use crate::kernels::parallel;
 use crate::kernels::random::{Key, Purpose};
 use crate::layer::Slot;
 use crate::metrics::Metric;
@@ -189,10 +190,10 @@ impl<T: Float> Sequential<T> {
             training.metrics.iter_mut().for_each(|m| m.reset());
             let (mut sum, mut seen) = (0.0, 0);
             for (step, batch) in order.chunks(how.batch_size).enumerate() {
-                gather(x, y, batch, training);
                 let diverged =
                     |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
-                match training.step(&self.layers, &mut self.params, self.seed) {
+                let load = |buffers: &mut _| gather(x, y, batch, buffers);
+                match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
                     Outcome::Done(loss) => sum += loss * batch.len() as f64,
                     Outcome::Loss(value) => return Err(diverged("the loss", value)),
                     Outcome::Update => return Err(diverged("a gradient or a new weight", f64::NAN)),
@@ -233,12 +234,13 @@ impl<T: Float> Sequential<T> {
     pub fn train_on_batch(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<f64> {
         self.check_data("train_on_batch", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "train_on_batch" }) };
-        let batch = training.batch();
-        batch.x.copy_from(x);
-        batch.t.copy_from(y);
+        let load = |batch: &mut Buffers<T>| {
+            batch.x.copy_from(x);
+            batch.t.copy_from(y);
+        };
         let step = training.state.step as usize + 1;
         let diverged = |what, value| Err(Error::Diverged { op: "train_on_batch", what, epoch: 1, step, value });
-        match training.step(&self.layers, &mut self.params, self.seed) {
+        match training.step(x.samples(), load, &self.layers, &mut self.params, self.seed) {
             Outcome::Done(loss) => Ok(loss),
             Outcome::Loss(value) => diverged("the loss", value),
             Outcome::Update => diverged("a gradient or a new weight", f64::NAN),
@@ -296,15 +298,21 @@ impl<T: Float> Sequential<T> {
 }
 
 /// Copies the samples of a batch into the training buffers.
-fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, positions: &[usize], training: &mut Training<T>) {
-    let batch = training.batch();
+fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, positions: &[usize], batch: &mut Buffers<T>) {
     for (from, to) in [(x, &mut batch.x), (y, &mut batch.t)] {
         to.resize(from.shape().with_first(positions.len()));
-        for (i, &position) in positions.iter().enumerate() {
-            to.row_mut(i).copy_from_slice(from.row(position));
-        }
+        let width = from.shape().sample().len();
+        let from = from.as_slice();
+        parallel::rows(to.as_mut_slice(), width, width * COPY, |first, rows| {
+            for (row, &position) in rows.chunks_exact_mut(width).zip(&positions[first..]) {
+                row.copy_from_slice(&from[position * width..][..width]);
+            }
+        });
     }
 }
+
+/// The cost of copying a value from a row that is in no cache, in element updates.
+const COPY: usize = 4;
 
 fn check_finite<T: Float>(op: &'static str, what: &'static str, x: &Tensor<T>) -> Result<()> {
     match x.first_non_finite() {

@@ -99,10 +99,19 @@ impl<T: Float> Training<T> {
         &mut self.buffers
     }
 
-    /// One step on the batch in the buffers.
-    pub fn step(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
-        let work = params.len() * self.buffers.x.samples();
-        parallel::enter(work, || self.step_here(layers, params, seed))
+    /// One step on a batch of `samples`, which `load` writes into the buffers.
+    pub fn step(
+        &mut self,
+        samples: usize,
+        load: impl FnOnce(&mut Buffers<T>) + Send,
+        layers: &Chain<T>,
+        params: &mut Params<T>,
+        seed: u64,
+    ) -> Outcome {
+        parallel::enter(params.len().saturating_mul(samples), || {
+            load(&mut self.buffers);
+            self.step_here(layers, params, seed)
+        })
     }
 
     fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {

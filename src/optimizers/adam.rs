@@ -1,6 +1,7 @@
 //! Adam.
 
 use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::kernels::simd::vectorised;
 use crate::tensor::{Float, Shape};
 
 /// m = β₁m + (1 − β₁)g, v = β₂v + (1 − β₂)g², w −= lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε).
@@ -77,11 +78,13 @@ impl<T: Float> Optimizer<T> for Adam {
             }
             return;
         }
-        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            *m += (g - *m) * b1;
-            *v += (g * g - *v) * b2;
-            *w -= alpha * *m / (v.sqrt() + epsilon);
-        }
+        vectorised(|| {
+            for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                *m += (g - *m) * b1;
+                *v += (g * g - *v) * b2;
+                *w -= alpha * *m / (v.sqrt() + epsilon);
+            }
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Clip, Coefficients, Moments, Optimizer};
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, simd};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 
@@ -236,9 +236,9 @@ impl<T: Float> Run<'_, T> {
     }
 }
 
-/// Whether all values are finite. Their sum of squares is, unless a value is not or the squares overflow.
+/// Whether all values are finite.
 fn is_finite<T: Float>(values: &[T]) -> bool {
-    rows::dot(values, values).is_finite() || values.iter().all(|v| v.is_finite())
+    simd::vectorised(|| values.iter().fold(true, |finite, v| finite & (v.abs() <= T::max_value())))
 }
 
 /// Σ g² in f64, in an order that depends on the length only.
