@@ -184,6 +184,8 @@ fn snake_case(class: &str) -> String {
 pub struct Pass<'a, T: Float = f32> {
     params: &'a Params<T>,
     gradients: &'a mut [T],
+    /// Which parameters' gradients hold something; empty where all do.
+    written: &'a mut [bool],
     /// Whether this is training (dropout drops) or inference.
     pub training: bool,
     /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
@@ -197,13 +199,27 @@ pub struct Pass<'a, T: Float = f32> {
 impl<'a, T: Float> Pass<'a, T> {
     /// A pass for inference.
     pub fn inference(params: &'a Params<T>) -> Self {
-        Pass { params, gradients: &mut [], training: false, logits: false, seed: 0, step: 0, first_row: 0 }
+        Pass {
+            params,
+            gradients: &mut [],
+            written: &mut [],
+            training: false,
+            logits: false,
+            seed: 0,
+            step: 0,
+            first_row: 0,
+        }
     }
 
     /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step and
     /// the row's number in the batch, which starts at `first_row`.
     pub fn training(params: &'a Params<T>, gradients: &'a mut [T], seed: u64, step: u64, first_row: u64) -> Self {
-        Pass { params, gradients, training: true, logits: false, seed, step, first_row }
+        Pass { params, gradients, written: &mut [], training: true, logits: false, seed, step, first_row }
+    }
+
+    /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
+    pub(crate) fn replacing(self, written: &'a mut [bool]) -> Self {
+        Pass { written, ..self }
     }
 
     /// The values of a parameter.
@@ -225,10 +241,21 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The gradient of a parameter, to be added to; empty where none is wanted.
     #[inline]
     pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
-        if !self.wants(id) {
-            return &mut [];
+        let (gradient, add) = self.gradient_or_first(id);
+        if !add {
+            gradient.fill(T::zero());
         }
-        &mut self.gradients[self.params.spec(id).range.clone()]
+        gradient
+    }
+
+    /// The gradient of a parameter, and whether to add to it; else it is to be overwritten, which saves reading it.
+    #[inline]
+    pub fn gradient_or_first(&mut self, id: ParamId) -> (&mut [T], bool) {
+        if !self.wants(id) {
+            return (&mut [], true);
+        }
+        let add = self.written.get_mut(id.0 as usize).is_none_or(|written| std::mem::replace(written, true));
+        (&mut self.gradients[self.params.spec(id).range.clone()], add)
     }
 
     /// The key of a layer's random draws in this pass for one row of the batch.

@@ -22,6 +22,8 @@ pub(crate) struct Training<T: Float> {
     /// The loss from logits and the activation that it stands for, where both meet at the end of the model.
     fused: Option<Fused<T>>,
     gradients: Vec<T>,
+    /// For each parameter whether this step has written its gradient.
+    written: Vec<bool>,
     buffers: Buffers<T>,
 }
 
@@ -90,6 +92,7 @@ impl<T: Float> Training<T> {
             metrics,
             fused,
             gradients: vec![T::zero(); params.len()],
+            written: vec![false; params.specs().len()],
             buffers: Buffers::default(),
         }
     }
@@ -117,7 +120,6 @@ impl<T: Float> Training<T> {
     fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
         let value = self.differentiate(layers, params, seed);
         if !value.is_finite() {
-            self.gradients.fill(T::zero());
             return Outcome::Loss(value);
         }
         if !self.metrics.is_empty() {
@@ -127,7 +129,6 @@ impl<T: Float> Training<T> {
         for metric in &mut self.metrics {
             metric.update(t, y, None);
         }
-        // The update leaves the gradients zero.
         if self.state.step(&*self.optimizer, params, &mut self.gradients) {
             Outcome::Done(value)
         } else {
@@ -135,19 +136,25 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// Forward, loss and backward on the batch in the buffers: the loss; its gradient is added to the gradients.
+    /// Forward, loss and backward on the batch in the buffers: the loss; its gradient replaces the gradients where the loss is
+    /// finite.
     fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
         let Buffers { slot, x, t, y, dy } = &mut self.buffers;
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
         let loss = objective(&self.fused, &*self.loss);
-        let mut pass = Pass::training(params, &mut self.gradients, seed, self.state.step, 0);
+        self.written.fill(false);
+        let mut pass =
+            Pass::training(params, &mut self.gradients, seed, self.state.step, 0).replacing(&mut self.written);
         pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, None, output.rows(), Some(dy));
         if value.is_finite() {
             layers.backward(&mut pass, slot, x, y, dy, None);
+            for (spec, _) in params.specs().iter().zip(&self.written).filter(|(_, written)| !**written) {
+                self.gradients[spec.range.clone()].fill(T::zero());
+            }
         }
         value
     }
@@ -172,8 +179,9 @@ impl<T: Float> Training<T> {
     /// The loss of the batch in the buffers and the gradient of every weight, without an update.
     pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> (f64, Vec<T>) {
         let value = self.differentiate(layers, params, seed);
-        let gradients = self.gradients.clone();
-        self.gradients.fill(T::zero());
-        (value, gradients)
+        if !value.is_finite() {
+            self.gradients.fill(T::zero());
+        }
+        (value, self.gradients.clone())
     }
 }

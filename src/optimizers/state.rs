@@ -84,7 +84,7 @@ impl<T: Float> OptimizerState<T> {
         }
     }
 
-    /// One update of all trainable weights; the gradients are zero afterwards, ready to be added to.
+    /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
     ///
     /// Returns whether gradients, learning rate and new weights were finite. Gradients and learning rate are looked at before
     /// anything is changed; where new weights overflow, the old ones of that part stay, so that all weights stay finite.
@@ -93,7 +93,6 @@ impl<T: Float> OptimizerState<T> {
         let rate = options.learning_rate.at(self.step);
         let decay = T::of(1.0 - options.weight_decay * rate);
         if !(T::of(rate).is_finite() && decay.is_finite() && self.all_finite(gradients)) {
-            gradients.fill(T::zero());
             return false;
         }
         let coefficients = optimizer.coefficients(self.step + 1, rate, &mut self.scalars);
@@ -218,7 +217,6 @@ impl<T: Float> Run<'_, T> {
             w.iter_mut().for_each(|v| *v *= step.decay);
         }
         step.optimizer.update(&step.coefficients, step.shape, w, g, moments);
-        g.fill(T::zero());
         if !is_finite(w) {
             // A rule that takes whole parameters has no copy of a long one; the elements that overflowed are set to zero.
             match old.is_empty() {

@@ -58,7 +58,6 @@ fn converges(optimizer: &impl Optimizer<f64>) {
             *g = curvature(i) * (w - target(i));
         }
         assert!(state.step(optimizer, &mut params, &mut g));
-        assert!(g.iter().all(|&g| g == 0.0));
     }
     assert_eq!(held, state.moments.iter().map(|m| m.as_ptr()).collect::<Vec<_>>());
     let end = loss(params.values());

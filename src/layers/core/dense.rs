@@ -148,7 +148,9 @@ impl<T: Float> Layer<T> for Dense {
         // dW += xᵀ · dz
         if pass.wants(self.kernel) {
             let a = Matrix::transposed(x.as_slice(), n);
-            gemm([n, rows, units], a, Matrix::rows(dz, units), T::one(), pass.gradient(self.kernel));
+            let (dw, add) = pass.gradient_or_first(self.kernel);
+            let beta = if add { T::one() } else { T::zero() };
+            gemm([n, rows, units], a, Matrix::rows(dz, units), beta, dw);
         }
         // db += Σ rows of dz
         if self.use_bias && pass.wants(self.bias) {
