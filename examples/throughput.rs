@@ -3,12 +3,14 @@
 //! `cargo run --release --example throughput -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release --example throughput -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
 //!
+//! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
+//!
 //! Values are the best of several rounds: a machine that others share is only ever slowed down.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use gradus::data::read_idx;
@@ -55,6 +57,9 @@ fn main() -> Result<(), Failure> {
         match argument.as_str() {
             "--threads" => gradus::set_threads(arguments.next().ok_or("--threads needs a number")?.parse()?)?,
             "--data" => directory = arguments.next(),
+            "--seed" => {
+                SEED_OF_WEIGHTS.store(arguments.next().ok_or("--seed needs a number")?.parse()?, Ordering::Relaxed)
+            }
             names => workloads.extend(names.split(',').map(str::to_owned)),
         }
     }
@@ -68,6 +73,7 @@ fn main() -> Result<(), Failure> {
             "mlp_infer1" => mlp_infer1()?,
             "mnist_mlp" => mnist_mlp(directory.as_deref().ok_or("mnist_mlp needs --data DIR")?)?,
             "gemm" => products(),
+            "scaling" => scaling()?,
             other => return Err(format!("there is no workload {other}").into()),
         }
     }
@@ -99,8 +105,11 @@ fn mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
         let activation = if last { Activation::Softmax } else { Activation::Relu };
         model = model.add(Dense::new(units).activation(activation));
     }
-    model.build(0)
+    model.build(SEED_OF_WEIGHTS.load(Ordering::Relaxed))
 }
+
+/// From `--seed`, 0 by default: initial weights and the order of samples.
+static SEED_OF_WEIGHTS: AtomicU64 = AtomicU64::new(0);
 
 fn trained_mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
     let mut model = mlp(sizes)?;
@@ -227,6 +236,43 @@ fn mnist_mlp(directory: &str) -> Result<(), Failure> {
     );
     report("mnist_mlp", "s_per_epoch", best, &more);
     Ok(())
+}
+
+/// Time and memory of an epoch over three decades of samples, and of a step over three decades of weights.
+fn scaling() -> Result<(), Failure> {
+    let data = |n: usize, features: usize| {
+        let x = Tensor::from_fn([n, features], |i| (i * 37 % 101) as f32 * 0.02 - 1.0);
+        (x, Tensor::from_fn([n], |i| (i % 10) as f32))
+    };
+    for n in [1_000, 10_000, 100_000, 1_000_000] {
+        let (x, y) = data(n, 20);
+        let mut model = trained_mlp(&[20, 64, 10])?;
+        let seconds = best_of_few(|| model.fit(&x, &y, &epoch(32)).map(drop))?;
+        let more = format!(", \"data_mb\": {:.1}", (x.len() + y.len()) as f64 * 4e-6);
+        report(&format!("samples_{n}"), "us_per_sample", seconds / n as f64 * 1e6, &more);
+    }
+    for width in [24, 92, 309, 994, 3156] {
+        let sizes = [width, width, width, 10];
+        let (x, y) = data(64, width);
+        let mut model = trained_mlp(&sizes)?;
+        let weights = model.params().len();
+        let steps = (100_000_000 / weights).clamp(2, 1000);
+        let seconds = best_of_few(|| (0..steps).try_for_each(|_| model.train_on_batch(&x, &y).map(drop)))?;
+        let per = seconds / steps as f64 / weights as f64 * 1e9;
+        report(&format!("weights_{weights}"), "ns_per_weight", per, "");
+    }
+    Ok(())
+}
+
+/// Seconds a call, the best of 4.
+fn best_of_few(mut call: impl FnMut() -> gradus::Result<()>) -> gradus::Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..4 {
+        let start = Instant::now();
+        call()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
 }
 
 /// The layouts that a dense layer asks for.

@@ -9,7 +9,7 @@ use super::parallel;
 use crate::tensor::Float;
 
 /// How many multiply-adds of a product take the time of one element-wise update.
-const CHEAPER: usize = 8;
+pub const CHEAPER: usize = 8;
 
 /// A matrix in a slice: element (i, j) stands at `i * row + j * column`.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,29 @@ mod tests {
                 let mut c = c0.clone();
                 gemm([m, k, n], x, y, 1.0, &mut c);
                 assert!(c.iter().zip(&expected).all(|(p, q)| (p - q).abs() < 1e-12), "{m}x{k}x{n}");
+            }
+        }
+    }
+
+    #[cfg(feature = "parallel")]
+    #[test]
+    fn threads_change_no_bit() {
+        // Few rows, few columns, both large, and rows of A a page apart.
+        for [m, k, n] in [[1, 3000, 1031], [2000, 517, 3], [131, 301, 259], [67, 1024, 129]] {
+            let (a, b) = (values(m * k, 1), values(k * n, 2));
+            for (x, y) in [
+                (Matrix::rows(&a, k), Matrix::rows(&b, n)),
+                (Matrix::transposed(&a, m), Matrix::rows(&b, n)),
+                (Matrix::rows(&a, k), Matrix::transposed(&b, k)),
+            ] {
+                let product = |threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut c = vec![0.5; m * n];
+                    pool.install(|| gemm([m, k, n], x, y, 1.0, &mut c));
+                    c
+                };
+                let one = product(1);
+                (2..=5).for_each(|threads| assert_eq!(product(threads), one, "{m}x{k}x{n}, {threads} threads"));
             }
         }
     }

@@ -93,12 +93,23 @@ pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
 }
 
 /// Into how many parts to split `items` units of `work` each.
+#[inline]
 pub fn parts(items: usize, work: usize) -> usize {
     let total = items.saturating_mul(work);
     if total < 2 * WORTH_A_THREAD {
         return 1;
     }
     threads().min(items).min(total / WORTH_A_THREAD).max(1)
+}
+
+/// Runs both, at the same time where they cost `work` together and that pays.
+pub fn both(work: usize, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    if parts(2, work / 2) > 1 {
+        join(a, b);
+    } else {
+        a();
+        b();
+    }
 }
 
 /// Runs both, on two threads where there are two.

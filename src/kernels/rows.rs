@@ -1,6 +1,6 @@
 //! Loops over rows: biases added to and summed from them.
 
-use super::parallel;
+use super::{parallel, simd};
 use crate::tensor::Float;
 
 /// `y[i, j] += bias[j]` for rows as long as `bias`.
@@ -8,11 +8,13 @@ pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {
     if bias.is_empty() {
         return;
     }
-    for row in y.chunks_exact_mut(bias.len()) {
-        for (v, b) in row.iter_mut().zip(bias) {
-            *v += *b;
+    simd::vectorised_rows(bias.len(), || {
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (v, b) in row.iter_mut().zip(bias) {
+                *v += *b;
+            }
         }
-    }
+    });
 }
 
 /// `sums[j] += Σᵢ x[i, j]`, rows in ascending order.
@@ -24,11 +26,13 @@ pub fn sum_rows<T: Float>(x: &[T], sums: &mut [T]) {
     let rows = x.len() / width;
     parallel::rows(sums, 1, rows, |first, sums| {
         let n = sums.len();
-        for row in x.chunks_exact(width) {
-            for (s, v) in sums.iter_mut().zip(&row[first..first + n]) {
-                *s += *v;
+        simd::vectorised_rows(n, || {
+            for row in x.chunks_exact(width) {
+                for (s, v) in sums.iter_mut().zip(&row[first..first + n]) {
+                    *s += *v;
+                }
             }
-        }
+        });
     });
 }
 

@@ -44,6 +44,12 @@ pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// [`vectorised`] for loops over rows of `width`; for short rows the baseline, whose narrow registers leave fewer values over.
+#[inline(always)]
+pub fn vectorised_rows<R>(width: usize, f: impl FnOnce() -> R) -> R {
+    if width < 64 { f() } else { vectorised(f) }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {

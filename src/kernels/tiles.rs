@@ -410,15 +410,14 @@ macro_rules! product {
                 let size = [m, BLOCK.min(k - start), n];
                 // SAFETY: the caller's promise, and the features have been found; nothing called here calls back, so the
                 // thread's panel has no other user.
-                PANEL.with(|panel| unsafe {
-                    let panel = panel.0.get().cast();
+                unsafe {
                     match (level, direct) {
                         (Level::Avx512, true) => $direct512(size, o),
-                        (Level::Avx512, false) => $packed512(size, o, panel),
+                        (Level::Avx512, false) => PANEL.with(|panel| $packed512(size, o, panel.0.get().cast())),
                         (_, true) => $direct2(size, o),
-                        (_, false) => $packed2(size, o, panel),
+                        (_, false) => PANEL.with(|panel| $packed2(size, o, panel.0.get().cast())),
                     }
-                });
+                }
             }
             true
         }
@@ -437,7 +436,7 @@ fn stands([m, k, n]: [usize; 3]) -> bool {
 /// Whether the rows of A that a tile reads fall onto the same lines of the first-level cache, in a product large enough for
 /// that to matter: then A has to be packed too.
 fn crowded(a_strides: [usize; 2], size: usize, [m, k, n]: [usize; 3]) -> bool {
-    a_strides[0] * size % 4096 == 0 && m.saturating_mul(k).saturating_mul(n) > 1 << 20
+    (a_strides[0] * size).is_multiple_of(4096) && m.saturating_mul(k).saturating_mul(n) > 1 << 20
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ impl Shape {
     }
 
     /// The sizes, outermost first.
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         &self.dims[..usize::from(self.rank)]
     }
@@ -45,6 +46,7 @@ impl Shape {
     }
 
     /// The number of elements, the product of the sizes; saturates instead of overflowing.
+    #[inline]
     pub fn len(&self) -> usize {
         self.dims().iter().fold(1, |n, &d| n.saturating_mul(d))
     }
@@ -67,6 +69,7 @@ impl Shape {
     }
 
     /// The size of the last axis, 1 for a scalar.
+    #[inline]
     pub fn last(&self) -> usize {
         self.dims().last().copied().unwrap_or(1)
     }
@@ -77,6 +80,7 @@ impl Shape {
     }
 
     /// The number of rows when the last axis is a row: the product of all sizes but the last.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.dims().iter().rev().skip(1).product()
     }
@@ -91,6 +95,7 @@ impl Shape {
     }
 
     /// The same shape with another first axis; a scalar becomes `[first]`.
+    #[inline]
     pub fn with_first(mut self, first: usize) -> Self {
         if self.rank == 0 {
             self.rank = 1;
@@ -100,6 +105,7 @@ impl Shape {
     }
 
     /// The shape of one sample: all axes but the first.
+    #[inline]
     pub fn sample(&self) -> Shape {
         Shape::from_dims(self.dims().get(1..).unwrap_or(&[]))
     }
@@ -122,6 +128,7 @@ impl Shape {
     }
 
     /// [`batched`](Self::batched) for shapes that the container has checked at build.
+    #[inline]
     pub(crate) fn with_batch(self, batch: usize) -> Shape {
         let mut dims = [0; MAX_RANK];
         let rank = self.rank().min(MAX_RANK - 1);

@@ -3,7 +3,7 @@
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
-use crate::kernels::gemm::{Matrix, gemm};
+use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
 use crate::kernels::{parallel, rows};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -38,6 +38,9 @@ pub struct Dense {
     #[cfg_attr(feature = "serde", serde(skip))]
     bias: ParamId,
 }
+
+/// Values that get bias and activation in one go.
+const TOGETHER: usize = 2048;
 
 impl Dense {
     /// A layer with this many outputs.
@@ -121,8 +124,11 @@ impl<T: Float> Layer<T> for Dense {
             parallel::rows(y.as_mut_slice(), units, units * activation.work(), |_, y| activation.forward(y, units));
         } else {
             parallel::rows(y.as_mut_slice(), units, units * (1 + activation.work()), |_, y| {
-                rows::add_bias(y, bias);
-                activation.forward(y, units);
+                // A few rows at a time, so that the activation finds them in the first-level cache.
+                for y in y.chunks_mut(units * (TOGETHER / units).max(1)) {
+                    rows::add_bias(y, bias);
+                    activation.forward(y, units);
+                }
             });
         }
     }
@@ -145,21 +151,27 @@ impl<T: Float> Layer<T> for Dense {
             activation.backward(z.get(part.clone()).unwrap_or(&[]), &y.as_slice()[part], dz, units);
         });
         let dz = dy.as_slice();
-        // dW += xᵀ · dz
-        if pass.wants(self.kernel) {
-            let a = Matrix::transposed(x.as_slice(), n);
-            let (dw, add) = pass.gradient_or_first(self.kernel);
-            let beta = if add { T::one() } else { T::zero() };
-            gemm([n, rows, units], a, Matrix::rows(dz, units), beta, dw);
-        }
+        let w = Matrix::transposed(pass.weight(self.kernel), units);
+        let trained = pass.wants(self.kernel);
         // db += Σ rows of dz
         if self.use_bias && pass.wants(self.bias) {
             rows::sum_rows(dz, pass.gradient(self.bias));
         }
+        let (dw, add) = pass.gradient_or_first(self.kernel);
+        // dW += xᵀ · dz, which no element of dx waits for
+        let mut weights = || {
+            let beta = if add { T::one() } else { T::zero() };
+            gemm([n, rows, units], Matrix::transposed(x.as_slice(), n), Matrix::rows(dz, units), beta, dw);
+        };
         // dx = dz · Wᵀ
-        if let Some(dx) = dx {
-            let w = Matrix::transposed(pass.weight(self.kernel), units);
+        let inputs = |dx: &mut Tensor<T>| {
             gemm([rows, units, n], Matrix::rows(dz, units), w, T::zero(), dx.as_mut_slice());
+        };
+        match (trained, dx) {
+            (true, Some(dx)) => parallel::both(2 * rows * n * units / CHEAPER, weights, || inputs(dx)),
+            (true, None) => weights(),
+            (false, Some(dx)) => inputs(dx),
+            (false, None) => {}
         }
     }
 
