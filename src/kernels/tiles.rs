@@ -204,6 +204,10 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(k: usize, last: usize, 
     unsafe {
         let mask = V::first(last);
         let mut sums = [[V::zero(); N]; M];
+        if k > 15 {
+            // C is far away when it is large; it is wanted after the loop.
+            each::<V, M, N>(o, |_, _, at| _mm_prefetch::<_MM_HINT_T0>(at.cast()));
+        }
         let (mut a, mut b) = (o.a, o.b);
         for _ in 0..k {
             let mut row = [V::zero(); N];
@@ -219,15 +223,31 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(k: usize, last: usize, 
             a = a.wrapping_add(o.a_strides[1]);
             b = b.wrapping_add(o.b_strides[0]);
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (j, sum) in sums.into_iter().enumerate() {
-                let at = o.c.add(i * o.c_stride + j * V::COUNT);
-                if j + 1 < N || last == V::COUNT {
-                    if o.add { V::load(at).plus(sum) } else { sum }.store(at);
-                } else {
-                    if o.add { V::load_part(at, mask).plus(sum) } else { sum }.store_part(at, mask);
-                }
+        if last == V::COUNT {
+            match o.add {
+                true => each::<V, M, N>(o, |i, j, at| V::load(at).plus(sums[i][j]).store(at)),
+                false => each::<V, M, N>(o, |i, j, at| sums[i][j].store(at)),
             }
+        } else {
+            each::<V, M, N>(o, |i, j, at| match (o.add, j + 1 < N) {
+                (true, true) => V::load(at).plus(sums[i][j]).store(at),
+                (false, true) => sums[i][j].store(at),
+                (true, false) => V::load_part(at, mask).plus(sums[i][j]).store_part(at, mask),
+                (false, false) => sums[i][j].store_part(at, mask),
+            });
+        }
+    }
+}
+
+/// Calls `f(row, vector, its address)` for each vector of a tile of C.
+#[inline(always)]
+unsafe fn each<V: Lanes, const M: usize, const N: usize>(
+    o: Operands<V::Value>,
+    mut f: impl FnMut(usize, usize, *mut V::Value),
+) {
+    for i in 0..M {
+        for j in 0..N {
+            f(i, j, o.c.wrapping_add(i * o.c_stride + j * V::COUNT));
         }
     }
 }
@@ -299,6 +319,10 @@ unsafe fn pack<V: Lanes, const N: usize>(k: usize, width: usize, o: Operands<V::
             let mask = V::first(width - (N - 1) * V::COUNT);
             for l in 0..k {
                 let (from, to) = (o.b.add(l * down), panel.add(l * N * V::COUNT));
+                // The next panel, whose lines are far apart too; past the end nothing is read.
+                for j in 0..N {
+                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add((N + j) * V::COUNT).cast());
+                }
                 for j in 0..N - 1 {
                     V::load(from.add(j * V::COUNT)).store(to.add(j * V::COUNT));
                 }
