@@ -142,14 +142,17 @@ mod tests {
 
     #[test]
     fn a_row_alone_has_the_bits_of_the_row_in_a_batch() {
-        let [m, k, n] = [67, 531, 35];
-        let (a, b) = (values(m * k, 1), values(k * n, 2));
-        let mut all = vec![0.0; m * n];
-        gemm([m, k, n], Matrix::rows(&a, k), Matrix::rows(&b, n), 0.0, &mut all);
-        for i in 0..m {
-            let mut one = vec![0.0; n];
-            gemm([1, k, n], Matrix::rows(&a[i * k..], k), Matrix::rows(&b, n), 0.0, &mut one);
-            assert_eq!(one, all[i * n..(i + 1) * n]);
+        for [m, k, n] in [[67, 531, 35], [19, 1024, 131], [33, 7, 2], [14, 300, 513]] {
+            let (a, b) = (values(m * k, 1), values(k * n, 2));
+            for b in [Matrix::rows(&b, n), Matrix::transposed(&b, k)] {
+                let mut all = vec![0.0; m * n];
+                gemm([m, k, n], Matrix::rows(&a, k), b, 0.0, &mut all);
+                for i in 0..m {
+                    let mut one = vec![0.0; n];
+                    gemm([1, k, n], Matrix::rows(&a[i * k..], k), b, 0.0, &mut one);
+                    assert_eq!(one, all[i * n..(i + 1) * n], "{m}x{k}x{n}, row {i}");
+                }
+            }
         }
     }
 

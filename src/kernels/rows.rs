@@ -64,4 +64,30 @@ mod tests {
         let x: Vec<f64> = (0..19).map(f64::from).collect();
         assert_eq!(dot(&x, &x), (0..19).map(|i| f64::from(i * i)).sum::<f64>());
     }
+
+    /// Widths on both sides of the one from which loops are compiled for wider registers, against plain loops.
+    #[test]
+    fn any_width_and_any_number_of_threads() {
+        for width in [1, 3, 10, 63, 64, 65, 127, 1031] {
+            let n = 700_001 / width;
+            let x: Vec<f32> = (0..n * width).map(|i| (i * 37 % 101) as f32 * 0.013 - 0.6).collect();
+            let bias: Vec<f32> = (0..width).map(|j| j as f32 * 0.1).collect();
+            let mut y = x.clone();
+            add_bias(&mut y, &bias);
+            assert!(y.iter().enumerate().all(|(i, &v)| v == x[i] + bias[i % width]), "width {width}");
+            let mut expected = bias.clone();
+            x.iter().enumerate().for_each(|(i, v)| expected[i % width] += v);
+            let sums = || {
+                let mut sums = bias.clone();
+                sum_rows(&x, &mut sums);
+                sums
+            };
+            assert_eq!(sums(), expected, "width {width}");
+            #[cfg(feature = "parallel")]
+            for threads in 1..=4 {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert_eq!(pool.install(sums), expected, "width {width}, {threads} threads");
+            }
+        }
+    }
 }
