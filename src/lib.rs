@@ -35,6 +35,7 @@
 #![deny(missing_docs)]
 
 pub mod activations;
+pub mod callbacks;
 pub mod data;
 mod error;
 pub mod gradcheck;
@@ -58,6 +59,7 @@ pub mod random {
 }
 
 pub use activations::Activation;
+pub use callbacks::Callback;
 pub use error::{Error, Result};
 pub use kernels::parallel::set_threads;
 pub use layer::{Builder, Layer, Pass, Slot};

@@ -1,6 +1,7 @@
 //! What most programs need: `use gradus::prelude::*;`.
 
 pub use crate::activations::Activation;
+pub use crate::callbacks::*;
 pub use crate::data::*;
 pub use crate::error::Error;
 pub use crate::initializers::Init;

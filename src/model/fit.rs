@@ -4,6 +4,7 @@ use super::history::{History, Scores};
 use super::progress::Progress;
 use super::sequential::{ROWS_TOGETHER, Sequential};
 use super::train::{Buffers, Outcome};
+use crate::callbacks::{Callback, Logs, Run};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::kernels::random::{Key, Purpose};
@@ -121,6 +122,20 @@ impl<T: Float> Sequential<T> {
     /// [`Error::Argument`] for data or settings that do not fit; [`Error::NonFinite`] if asked to look for it;
     /// [`Error::Diverged`] when the loss becomes NaN or infinite, with the last finite weights kept.
     pub fn fit(&mut self, x: &Tensor<T>, y: &Tensor<T>, how: &Fit<'_, T>) -> Result<History> {
+        self.fit_with(x, y, how, &mut [])
+    }
+
+    /// [`fit`](Self::fit) with [callbacks](crate::callbacks), called in the order of the list.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and those of the callbacks.
+    pub fn fit_with(
+        &mut self,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
         self.check_data("fit", x, y)?;
         if how.batch_size == 0 {
             return Err(Error::argument("fit", "batch_size", "at least 1", 0, "32 is usual"));
@@ -178,6 +193,8 @@ impl<T: Float> Sequential<T> {
         let mut history = History::default();
         let mut order = Vec::new();
         let mut progress = Progress::new(how.verbose, how.epochs, batches);
+        let mut stop = false;
+        self.call(callbacks, &mut stop, |callback, run| callback.on_train_begin(run))?;
         for epoch in how.initial_epoch..how.epochs {
             if how.shuffle {
                 Key::new(self.seed, Purpose::Shuffle).with(epoch as u64).permutation(n, &mut order);
@@ -185,7 +202,11 @@ impl<T: Float> Sequential<T> {
                 order.clear();
                 order.extend(0..n);
             }
+            if stop {
+                break;
+            }
             progress.begin(epoch);
+            self.call(callbacks, &mut stop, |callback, run| callback.on_epoch_begin(epoch, run))?;
             let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
             training.metrics.iter_mut().for_each(|m| m.reset());
             let (mut sum, mut seen) = (0.0, 0);
@@ -194,7 +215,13 @@ impl<T: Float> Sequential<T> {
                     |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
                 let load = |buffers: &mut _| gather(x, y, batch, buffers);
                 match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
-                    Outcome::Done(loss) => sum += loss * batch.len() as f64,
+                    Outcome::Done(loss) => {
+                        sum += loss * batch.len() as f64;
+                        if !callbacks.is_empty() {
+                            let mut run = training.run(&mut self.params, &mut stop);
+                            callbacks.iter_mut().try_for_each(|c| c.on_batch_end(step, loss, &mut run))?;
+                        }
+                    }
                     Outcome::Loss(value) => return Err(diverged("the loss", value)),
                     Outcome::Update => return Err(diverged("a gradient or a new weight", f64::NAN)),
                 }
@@ -210,12 +237,26 @@ impl<T: Float> Sequential<T> {
             }
             progress.end(epoch, &figures);
             history.push(epoch, &figures);
+            self.call(callbacks, &mut stop, |callback, run| callback.on_epoch_end(epoch, &Logs(&figures), run))?;
         }
         // As in Keras, after the last validation.
         if let (Some(training), true) = (&self.training, how.initial_epoch < how.epochs) {
             training.state.use_average(&mut self.params);
         }
+        self.call(callbacks, &mut stop, |callback, run| callback.on_train_end(run))?;
         Ok(history)
+    }
+
+    /// Hands the state of training to every callback.
+    fn call(
+        &mut self,
+        callbacks: &mut [&mut dyn Callback<T>],
+        stop: &mut bool,
+        f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
+        let mut run = training.run(&mut self.params, stop);
+        callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }
 
     /// Loss and metrics on samples and targets, averaged over samples.

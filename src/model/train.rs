@@ -1,6 +1,7 @@
 //! One step of training: forward, loss, backward, update.
 
 use crate::activations::Activation;
+use crate::callbacks::Run;
 use crate::kernels::parallel;
 use crate::layer::{Pass, Slot};
 use crate::layers::composite::Chain;
@@ -157,6 +158,12 @@ impl<T: Float> Training<T> {
             }
         }
         value
+    }
+
+    /// What callbacks are handed.
+    pub fn run<'a>(&'a mut self, params: &'a mut Params<T>, stop: &'a mut bool) -> Run<'a, T> {
+        let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
+        Run { params, rate: &mut self.state.learning_rate, scheduled, stop }
     }
 
     /// The names and figures of metrics that came from `compile`.

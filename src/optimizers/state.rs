@@ -17,6 +17,8 @@ const PART: usize = 256;
 pub struct OptimizerState<T = f32> {
     /// Updates so far.
     pub step: u64,
+    /// The learning rate that takes the place of the optimizer's, once a callback has set one.
+    pub learning_rate: Option<f64>,
     /// One buffer a moment, laid out as the weights; one parameter after the other where the rule takes whole ones.
     pub moments: Vec<Vec<T>>,
     /// Numbers kept beside the moments.
@@ -77,6 +79,7 @@ impl<T: Float> OptimizerState<T> {
         }
         OptimizerState {
             step: 0,
+            learning_rate: None,
             moments: starts.iter().zip(lens).map(|(&v, len)| vec![T::of(v); len]).collect(),
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
@@ -90,7 +93,7 @@ impl<T: Float> OptimizerState<T> {
     /// anything is changed; where new weights overflow, the old ones of that part stay, so that all weights stay finite.
     pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
         let options = optimizer.options();
-        let rate = options.learning_rate.at(self.step);
+        let rate = self.learning_rate.unwrap_or_else(|| options.learning_rate.at(self.step));
         let decay = T::of(1.0 - options.weight_decay * rate);
         if !(T::of(rate).is_finite() && decay.is_finite() && self.all_finite(gradients)) {
             return false;

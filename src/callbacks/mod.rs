@@ -1,0 +1,153 @@
+//! What happens around training: stopping early, lowering the learning rate, logging.
+//!
+//! ```
+//! use gradus::prelude::*;
+//! let mut model = Sequential::new([2]).add(Dense::new(1)).build(0)?;
+//! model.compile(Sgd::default(), MeanSquaredError::default(), ())?;
+//! let (x, y) = (Tensor::from([[0.0, 1.0], [1.0, 0.0]]), Tensor::from([[1.0], [0.0]]));
+//! let mut stopping = EarlyStopping::default().monitor("loss").patience(3);
+//! let mut slower = ReduceLrOnPlateau::default().monitor("loss").patience(2);
+//! let how = Fit::default().epochs(5).verbose(Verbose::Silent);
+//! model.fit_with(&x, &y, &how, &mut [&mut stopping, &mut slower])?;
+//! # Ok::<(), gradus::Error>(())
+//! ```
+
+mod csv_logger;
+mod early_stopping;
+mod lambda_callback;
+mod learning_rate_scheduler;
+mod monitor;
+mod reduce_lr_on_plateau;
+#[cfg(test)]
+mod testing;
+
+use std::fmt::Debug;
+
+pub use csv_logger::CsvLogger;
+pub use early_stopping::EarlyStopping;
+pub use lambda_callback::LambdaCallback;
+pub use learning_rate_scheduler::LearningRateScheduler;
+pub use monitor::Mode;
+pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+
+use crate::error::{Error, Result};
+use crate::params::Params;
+use crate::tensor::Float;
+
+/// Called by [`fit_with`](crate::Sequential::fit_with) at the points that the methods name; each does nothing by default. An
+/// error ends training and is returned.
+///
+/// Keras `Callback`. Epochs and batches count from 0.
+pub trait Callback<T: Float = f32>: Debug {
+    /// Before the first epoch.
+    ///
+    /// # Errors
+    /// Whatever should end training; settings that cannot work are reported here.
+    fn on_train_begin(&mut self, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before an epoch.
+    ///
+    /// # Errors
+    /// Whatever should end training.
+    fn on_epoch_begin(&mut self, _epoch: usize, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After a step, with the loss of its batch.
+    ///
+    /// # Errors
+    /// Whatever should end training.
+    fn on_batch_end(&mut self, _batch: usize, _loss: f64, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After an epoch and its validation.
+    ///
+    /// # Errors
+    /// Whatever should end training.
+    fn on_epoch_end(&mut self, _epoch: usize, _logs: &Logs<'_>, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After the last epoch; not after an error.
+    ///
+    /// # Errors
+    /// Whatever went wrong.
+    fn on_train_end(&mut self, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The figures of an epoch: `"loss"`, `"accuracy"`, `"val_loss"` …
+#[derive(Clone, Copy, Debug)]
+pub struct Logs<'a>(pub(crate) &'a [(String, f64)]);
+
+impl Logs<'_> {
+    /// A figure by name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is none of that name; it lists those that there are.
+    pub fn get(&self, op: &'static str, name: &str) -> Result<f64> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| *v).ok_or_else(|| {
+            let names: Vec<_> = self.0.iter().map(|(n, _)| n.as_str()).collect();
+            let hint = "val_… figures need validation data";
+            Error::argument(op, "monitor", format!("one of {}", names.join(", ")), name, hint)
+        })
+    }
+
+    /// Names and values in the order in which they are printed.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), *v))
+    }
+}
+
+/// What a callback sees of the training, and may change.
+#[derive(Debug)]
+pub struct Run<'a, T: Float = f32> {
+    pub(crate) params: &'a mut Params<T>,
+    pub(crate) rate: &'a mut Option<f64>,
+    pub(crate) scheduled: f64,
+    pub(crate) stop: &'a mut bool,
+}
+
+impl<T: Float> Run<'_, T> {
+    /// All weights.
+    pub fn params(&self) -> &Params<T> {
+        self.params
+    }
+
+    /// The values of all weights, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        self.params.values_mut()
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        self.rate.unwrap_or(self.scheduled)
+    }
+
+    /// Replaces the learning rate, or the schedule, from the next step on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        if !rate.is_finite() || rate < 0.0 {
+            return Err(Error::argument(
+                "callback",
+                "learning_rate",
+                "finite and not negative",
+                rate,
+                "check the rule",
+            ));
+        }
+        *self.rate = Some(rate);
+        Ok(())
+    }
+
+    /// Ends training after this epoch.
+    pub fn stop(&mut self) {
+        *self.stop = true;
+    }
+}
