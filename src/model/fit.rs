@@ -43,6 +43,8 @@ pub struct Fit<'a, T = f32> {
     shuffle: bool,
     validation_split: f64,
     validation_data: Option<(&'a Tensor<T>, &'a Tensor<T>)>,
+    sample_weight: Option<&'a [T]>,
+    class_weight: Option<&'a [f64]>,
     verbose: Verbose,
     check_finite: bool,
 }
@@ -56,6 +58,8 @@ impl<T> Default for Fit<'_, T> {
             shuffle: true,
             validation_split: 0.0,
             validation_data: None,
+            sample_weight: None,
+            class_weight: None,
             verbose: Verbose::Auto,
             check_finite: false,
         }
@@ -97,6 +101,20 @@ impl<'a, T> Fit<'a, T> {
     /// Inputs and targets measured after each epoch; takes precedence over `validation_split`.
     pub fn validation_data(mut self, x: &'a Tensor<T>, y: &'a Tensor<T>) -> Self {
         self.validation_data = Some((x, y));
+        self
+    }
+
+    /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
+    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted.
+    pub fn sample_weight(mut self, weights: &'a [T]) -> Self {
+        self.sample_weight = Some(weights);
+        self
+    }
+
+    /// A weight for the loss of each class, by its number; none by default. Multiplied by the sample's weight; validation is not
+    /// weighted by class. Targets are class numbers or one-hot rows.
+    pub fn class_weight(mut self, weights: &'a [f64]) -> Self {
+        self.class_weight = Some(weights);
         self
     }
 
@@ -189,6 +207,7 @@ impl<T: Float> Sequential<T> {
                 check_finite("fit", "validation y", y)?;
             }
         }
+        let weights = sample_weights(y, how.sample_weight, how.class_weight)?;
         let batches = n.div_ceil(how.batch_size);
         let mut history = History::default();
         let mut order = Vec::new();
@@ -213,7 +232,7 @@ impl<T: Float> Sequential<T> {
             for (step, batch) in order.chunks(how.batch_size).enumerate() {
                 let diverged =
                     |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
-                let load = |buffers: &mut _| gather(x, y, batch, buffers);
+                let load = |buffers: &mut _| gather(x, y, &weights, batch, buffers);
                 match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
                     Outcome::Done(loss) => {
                         sum += loss * batch.len() as f64;
@@ -231,7 +250,8 @@ impl<T: Float> Sequential<T> {
             let mut figures = vec![("loss".to_owned(), sum / seen as f64)];
             figures.extend(training.figures(&training.metrics));
             if let Some((x, y, rows)) = &held_out {
-                let scores = self.measure(x, y, rows.clone())?;
+                let own = how.sample_weight.filter(|_| how.validation_data.is_none());
+                let scores = self.measure(x, y, own, rows.clone())?;
                 figures.push(("val_loss".to_owned(), scores.loss));
                 figures.extend(scores.metrics.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
             }
@@ -265,7 +285,7 @@ impl<T: Float> Sequential<T> {
     /// As [`fit`](Self::fit).
     pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
         self.check_data("evaluate", x, y)?;
-        self.measure(x, y, 0..x.samples())
+        self.measure(x, y, None, 0..x.samples())
     }
 
     /// One step on one batch; returns its loss before the update.
@@ -278,6 +298,7 @@ impl<T: Float> Sequential<T> {
         let load = |batch: &mut Buffers<T>| {
             batch.x.copy_from(x);
             batch.t.copy_from(y);
+            batch.w.clear();
         };
         let step = training.state.step as usize + 1;
         let diverged = |what, value| Err(Error::Diverged { op: "train_on_batch", what, epoch: 1, step, value });
@@ -299,10 +320,17 @@ impl<T: Float> Sequential<T> {
         let batch = training.batch();
         batch.x.copy_from(x);
         batch.t.copy_from(y);
+        batch.w.clear();
         Ok(training.gradients(&self.layers, &self.params, self.seed))
     }
 
-    fn measure(&self, x: &Tensor<T>, y: &Tensor<T>, rows: std::ops::Range<usize>) -> Result<Scores> {
+    fn measure(
+        &self,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        weights: Option<&[T]>,
+        rows: std::ops::Range<usize>,
+    ) -> Result<Scores> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         let mut metrics: Vec<Box<dyn Metric<T>>> = training.metrics.iter().map(|m| m.fresh()).collect();
         let (mut slot, mut batch, mut out) = (Slot::new(), Tensor::default(), Tensor::default());
@@ -311,7 +339,7 @@ impl<T: Float> Sequential<T> {
             let end = (start + ROWS_TOGETHER).min(rows.end);
             self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out, training.takes_logits());
             let t = y.rows(start..end)?;
-            sum += training.score(&t, &mut out) * (end - start) as f64;
+            sum += training.score(&t, &mut out, weights.map(|w| &w[start..end])) * (end - start) as f64;
             metrics.iter_mut().for_each(|m| m.update(&t, &out, None));
             start = end;
         }
@@ -338,8 +366,52 @@ impl<T: Float> Sequential<T> {
     }
 }
 
+/// The weight of every sample; empty where all are 1.
+fn sample_weights<T: Float>(y: &Tensor<T>, samples: Option<&[T]>, classes: Option<&[f64]>) -> Result<Vec<T>> {
+    let n = y.samples();
+    let bad = |weight: f64| !weight.is_finite() || weight < 0.0;
+    if let Some(samples) = samples {
+        if samples.len() != n {
+            let expected = format!("{n} weights, one for each sample");
+            return Err(Error::shape("fit", expected, samples.len(), "pass a weight for every sample of x"));
+        }
+        if let Some((i, w)) = samples.iter().enumerate().find(|(_, w)| bad(w.as_f64())) {
+            let hint = format!("correct the weight of sample {i}");
+            return Err(Error::argument("fit", "sample_weight", "finite and not negative", w, hint));
+        }
+    }
+    let Some(classes) = classes else { return Ok(samples.unwrap_or_default().to_vec()) };
+    if let Some((class, w)) = classes.iter().enumerate().find(|(_, w)| bad(**w)) {
+        let hint = format!("correct the weight of class {class}");
+        return Err(Error::argument("fit", "class_weight", "finite and not negative", w, hint));
+    }
+    (0..n)
+        .map(|i| {
+            let row = y.row(i);
+            let largest = || (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+            let class = if row.len() == 1 { row[0].as_f64() } else { largest() as f64 };
+            let weight = if class.fract() == 0.0 && class >= 0.0 { classes.get(class as usize) } else { None };
+            let weight = weight.ok_or_else(|| Error::Label {
+                op: "fit",
+                row: i,
+                expected: format!(
+                    "a class number from 0 to {}, which class_weight has weights for",
+                    classes.len().max(1) - 1
+                ),
+                got: class.to_string(),
+                hint: "give every class a weight".into(),
+            })?;
+            Ok(samples.map_or(T::one(), |s| s[i]) * T::of(*weight))
+        })
+        .collect()
+}
+
 /// Copies the samples of a batch into the training buffers.
-fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, positions: &[usize], batch: &mut Buffers<T>) {
+fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, weights: &[T], positions: &[usize], batch: &mut Buffers<T>) {
+    batch.w.clear();
+    if !weights.is_empty() {
+        batch.w.extend(positions.iter().map(|&position| weights[position]));
+    }
     for (from, to) in [(x, &mut batch.x), (y, &mut batch.t)] {
         to.resize(from.shape().with_first(positions.len()));
         let width = from.shape().sample().len();

@@ -61,6 +61,8 @@ pub(crate) struct Buffers<T> {
     pub x: Tensor<T>,
     /// The batch's targets.
     pub t: Tensor<T>,
+    /// The weights of its samples; empty where all are 1.
+    pub w: Vec<T>,
     y: Tensor<T>,
     dy: Tensor<T>,
 }
@@ -140,7 +142,7 @@ impl<T: Float> Training<T> {
     /// Forward, loss and backward on the batch in the buffers: the loss; its gradient replaces the gradients where the loss is
     /// finite.
     fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { slot, x, t, y, dy } = &mut self.buffers;
+        let Buffers { slot, x, t, w, y, dy } = &mut self.buffers;
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
@@ -150,7 +152,7 @@ impl<T: Float> Training<T> {
             Pass::training(params, &mut self.gradients, seed, self.state.step, 0).replacing(&mut self.written);
         pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
-        let value = loss.batch(t, y, None, output.rows(), Some(dy));
+        let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
         if value.is_finite() {
             layers.backward(&mut pass, slot, x, y, dy, None);
             for (spec, _) in params.specs().iter().zip(&self.written).filter(|(_, written)| !**written) {
@@ -177,8 +179,8 @@ impl<T: Float> Training<T> {
     }
 
     /// The loss of outputs, which are logits where [`takes_logits`](Self::takes_logits); they are activated afterwards.
-    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>) -> f64 {
-        let value = objective(&self.fused, &*self.loss).batch(t, y, None, y.shape().rows(), None);
+    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> f64 {
+        let value = objective(&self.fused, &*self.loss).batch(t, y, weights, y.shape().rows(), None);
         activate(&self.fused, y);
         value
     }

@@ -1,0 +1,66 @@
+//! Sample and class weights.
+
+use gradus::prelude::*;
+
+fn data() -> (Tensor<f64>, Tensor<f64>) {
+    (Tensor::from_fn([9, 3], |i| ((i * 7 % 11) as f64) * 0.1), Tensor::from_labels(&[0, 1, 2, 0, 1, 2, 0, 1, 2]))
+}
+
+fn trained(y: &Tensor<f64>, how: &Fit<'_, f64>) -> gradus::Result<(Vec<f64>, History)> {
+    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2)?;
+    model.compile(Sgd::default().learning_rate(0.5), CategoricalCrossentropy::default(), ())?;
+    let history = model.fit(&data().0, y, &how.verbose(Verbose::Silent).batch_size(4).epochs(3))?;
+    Ok((model.params().values().to_vec(), history))
+}
+
+#[test]
+fn a_weight_of_two_is_a_sample_twice() {
+    let (x, y) = data();
+    let mut weights = [1.0; 9];
+    weights[4] = 2.0;
+    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2).unwrap();
+    model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
+    let before = model.evaluate(&x, &y).unwrap().loss * 9.0;
+    let one = model.evaluate(&x.rows(4..5).unwrap(), &y.rows(4..5).unwrap()).unwrap().loss;
+    let how = Fit::default().batch_size(9).sample_weight(&weights).verbose(Verbose::Silent);
+    let loss = model.fit(&x, &y, &how).unwrap().last("loss").unwrap();
+    approx::assert_relative_eq!(loss, (before + one) / 9.0, max_relative = 1e-12);
+}
+
+#[test]
+fn class_weights_are_sample_weights() {
+    let (_, y) = data();
+    let classes = [0.5, 2.0, 3.0];
+    let samples: Vec<f64> = y.iter().map(|&class| classes[class as usize]).collect();
+    let by_class = trained(&y, &Fit::default().class_weight(&classes)).unwrap();
+    assert_eq!(by_class, trained(&y, &Fit::default().sample_weight(&samples)).unwrap());
+    assert_eq!(by_class, trained(&one_hot(&y, 3).unwrap(), &Fit::default().class_weight(&classes)).unwrap());
+    assert_ne!(by_class, trained(&y, &Fit::default()).unwrap());
+    // Ones change no bit.
+    assert_eq!(trained(&y, &Fit::default().sample_weight(&[1.0; 9])).unwrap(), trained(&y, &Fit::default()).unwrap());
+}
+
+#[test]
+fn a_validation_split_has_its_samples_weights() {
+    let (x, y) = data();
+    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2).unwrap();
+    model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
+    let weights = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
+    let how = Fit::default().sample_weight(&weights).validation_split(0.34).verbose(Verbose::Silent);
+    let measured = model.fit(&x, &y, &how).unwrap().last("val_loss").unwrap();
+    // The last four, three of them without weight: the loss of one, divided by four.
+    let one = model.evaluate(&x.rows(5..6).unwrap(), &y.rows(5..6).unwrap()).unwrap().loss;
+    approx::assert_relative_eq!(measured, one / 4.0, max_relative = 1e-12);
+}
+
+#[test]
+fn weights_that_do_not_fit() {
+    let (_, y) = data();
+    let message = |how: &Fit<'_, f64>| trained(&y, how).unwrap_err().to_string();
+    let short = message(&Fit::default().sample_weight(&[1.0; 8]));
+    assert_eq!(short, "fit: expected 9 weights, one for each sample, got 8; pass a weight for every sample of x");
+    assert!(message(&Fit::default().sample_weight(&[-1.0; 9])).contains("sample 0"));
+    assert!(message(&Fit::default().class_weight(&[1.0, f64::NAN, 1.0])).contains("class 1"));
+    let missing = message(&Fit::default().class_weight(&[1.0, 1.0]));
+    assert!(missing.contains("row 2") && missing.contains("every class a weight"), "{missing}");
+}
