@@ -197,9 +197,15 @@ impl<T: Float> Loop for LogSoftmaxGradient<'_, T> {
         let width = self.2.max(1);
         for (y, dy) in self.0.chunks_exact(width).zip(self.1.chunks_exact_mut(width)) {
             let sum = dy.iter().fold(T::zero(), |s, &g| s + g);
-            dy.iter_mut().zip(y).for_each(|(g, &y)| *g -= y.fast_exp() * sum);
+            dy.iter_mut()
+                .zip(y)
+                .for_each(|(g, &y)| *g -= if width < rows::SHORT { y.exp() } else { y.fast_exp() } * sum);
         }
     }
+}
+
+fn by_rows(work: impl Loop<Output = ()>, width: usize) {
+    if width < rows::SHORT { work.run() } else { simd::run(work) }
 }
 
 fn each<T: Float>(z: &mut [T], f: impl Function<T>) {
@@ -361,8 +367,8 @@ impl Activation {
                 }),
             ),
             Activation::Exponential => each(z, function!(|z| z.fast_exp())),
-            Activation::Softmax => simd::run(SoftmaxRows(z, width)),
-            Activation::LogSoftmax => simd::run(LogSoftmaxRows(z, width)),
+            Activation::Softmax => by_rows(SoftmaxRows(z, width), width),
+            Activation::LogSoftmax => by_rows(LogSoftmaxRows(z, width), width),
         }
     }
 
@@ -470,7 +476,7 @@ impl Activation {
                 }
             }
             // dzᵢ = dyᵢ − softmaxᵢ·Σ dy
-            Activation::LogSoftmax => simd::run(LogSoftmaxGradient(y, dy, width)),
+            Activation::LogSoftmax => by_rows(LogSoftmaxGradient(y, dy, width), width),
         }
     }
 }

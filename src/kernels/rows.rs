@@ -46,8 +46,9 @@ pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
     lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
 }
 
-/// Rows below this length are summed one value after another.
-const SHORT: usize = 16;
+/// Rows below this length are summed one value after another, with the standard library's exponential: they fill no vector
+/// registers, and one value at a time that is the faster one.
+pub const SHORT: usize = 16;
 
 /// The largest value; NaN is passed over, and −∞ that of nothing.
 #[inline(always)]
@@ -101,10 +102,13 @@ impl<T: Float> Chains<T> {
 /// v ← e^(v − top), and the sum.
 #[inline(always)]
 pub fn exp_and_sum<T: Float>(row: &mut [T], top: T) -> T {
-    row.iter_mut().for_each(|v| *v = (*v - top).fast_exp());
     if row.len() < SHORT {
-        return row.iter().fold(T::zero(), |s, &v| s + v);
+        return row.iter_mut().fold(T::zero(), |s, v| {
+            *v = (*v - top).exp();
+            s + *v
+        });
     }
+    row.iter_mut().for_each(|v| *v = (*v - top).fast_exp());
     let mut sum = Chains::new();
     sum.add(row);
     sum.sum()
@@ -114,7 +118,7 @@ pub fn exp_and_sum<T: Float>(row: &mut [T], top: T) -> T {
 #[inline(always)]
 pub fn exp_sum<T: Float>(row: &[T], top: T) -> T {
     if row.len() < SHORT {
-        return row.iter().fold(T::zero(), |s, &v| s + (v - top).fast_exp());
+        return row.iter().fold(T::zero(), |s, &v| s + (v - top).exp());
     }
     let mut sum = Chains::new();
     let mut terms = [T::zero(); 4 * SHORT];
@@ -177,7 +181,7 @@ mod tests {
             assert_eq!(top, z.iter().copied().fold(f32::NEG_INFINITY, f32::max));
             let exact: f64 = z.iter().map(|v| f64::from(v - top).exp()).sum();
             assert!((f64::from(sum) / exact - 1.0).abs() < 1e-6, "{n}: {sum}, {exact}");
-            assert!(z.iter().zip(e).all(|(v, e)| e.to_bits() == (v - top).fast_exp().to_bits()));
+            assert!(n < SHORT || z.iter().zip(e).all(|(v, e)| e.to_bits() == (v - top).fast_exp().to_bits()));
         }
         assert!(exp_into(&[0.0f32, f32::NAN], None).1.is_nan());
     }
