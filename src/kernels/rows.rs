@@ -87,9 +87,7 @@ impl<T: Float> Chains<T> {
         let chunks = part.chunks_exact(SHORT);
         self.tail += chunks.remainder().iter().fold(T::zero(), |s, &v| s + v);
         for c in chunks {
-            for l in 0..SHORT {
-                self.lanes[l] += c[l];
-            }
+            self.lanes.iter_mut().zip(c).for_each(|(s, &v)| *s += v);
         }
     }
 
