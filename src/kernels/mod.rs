@@ -5,6 +5,7 @@
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
 pub mod gemm;
+pub mod math;
 pub mod parallel;
 pub mod random;
 pub mod rows;

@@ -1,6 +1,7 @@
 //! Loops over rows: biases added to and summed from them.
 
-use super::{parallel, simd};
+use super::parallel;
+use super::simd::{self, Loop};
 use crate::tensor::Float;
 
 /// `y[i, j] += bias[j]` for rows as long as `bias`.
@@ -49,6 +50,113 @@ pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
     lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
 }
 
+/// Rows below this length are summed one value after another, with the standard library's exponential: they fill no vector
+/// registers, and one value at a time that is the faster one.
+pub const SHORT: usize = 16;
+
+/// The largest value; NaN is passed over, and −∞ that of nothing.
+#[inline(always)]
+pub fn largest<T: Float>(row: &[T]) -> T {
+    let max = |m: T, v: T| if v > m { v } else { m };
+    if row.len() < SHORT {
+        return row.iter().fold(T::neg_infinity(), |m, &v| max(m, v));
+    }
+    let mut lanes = [T::neg_infinity(); SHORT];
+    let chunks = row.chunks_exact(SHORT);
+    let tail = chunks.remainder().iter().fold(T::neg_infinity(), |m, &v| max(m, v));
+    for c in chunks {
+        for l in 0..SHORT {
+            lanes[l] = max(lanes[l], c[l]);
+        }
+    }
+    lanes.into_iter().fold(tail, max)
+}
+
+/// Σ vᵢ in an order that depends on the length only: short rows from the left, others in chains of every 16th value.
+#[derive(Debug)]
+struct Chains<T> {
+    lanes: [T; SHORT],
+    tail: T,
+}
+
+impl<T: Float> Chains<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Chains { lanes: [T::zero(); SHORT], tail: T::zero() }
+    }
+
+    /// The next values: a multiple of 16 of them, but for the last.
+    #[inline(always)]
+    fn add(&mut self, part: &[T]) {
+        let chunks = part.chunks_exact(SHORT);
+        self.tail += chunks.remainder().iter().fold(T::zero(), |s, &v| s + v);
+        for c in chunks {
+            self.lanes.iter_mut().zip(c).for_each(|(s, &v)| *s += v);
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self) -> T {
+        self.lanes.into_iter().fold(self.tail, |s, v| s + v)
+    }
+}
+
+/// v ← e^(v − top), and the sum.
+#[inline(always)]
+pub fn exp_and_sum<T: Float>(row: &mut [T], top: T) -> T {
+    if row.len() < SHORT {
+        return row.iter_mut().fold(T::zero(), |s, v| {
+            *v = (*v - top).exp();
+            s + *v
+        });
+    }
+    row.iter_mut().for_each(|v| *v = (*v - top).fast_exp());
+    let mut sum = Chains::new();
+    sum.add(row);
+    sum.sum()
+}
+
+/// The sum of [`exp_and_sum`], bit for bit, with the row left alone.
+#[inline(always)]
+pub fn exp_sum<T: Float>(row: &[T], top: T) -> T {
+    if row.len() < SHORT {
+        return row.iter().fold(T::zero(), |s, &v| s + (v - top).exp());
+    }
+    let mut sum = Chains::new();
+    let mut terms = [T::zero(); 4 * SHORT];
+    for part in row.chunks(terms.len()) {
+        let terms = &mut terms[..part.len()];
+        terms.iter_mut().zip(part).for_each(|(e, &v)| *e = (v - top).fast_exp());
+        sum.add(terms);
+    }
+    sum.sum()
+}
+
+/// max z and Σ e^(z − max), with the terms into `out` where asked for.
+pub fn exp_into<T: Float>(z: &[T], out: Option<&mut [T]>) -> (T, T) {
+    let work = ExpInto { z, out };
+    // A short row gains nothing that would pay for a call.
+    if z.len() < SHORT { work.run() } else { simd::run(work) }
+}
+
+struct ExpInto<'a, T> {
+    z: &'a [T],
+    out: Option<&'a mut [T]>,
+}
+
+impl<T: Float> Loop for ExpInto<'_, T> {
+    type Output = (T, T);
+
+    #[inline(always)]
+    fn run(self) -> (T, T) {
+        let top = largest(self.z);
+        let Some(out) = self.out else { return (top, exp_sum(self.z, top)) };
+        let n = out.len().min(self.z.len());
+        out[..n].copy_from_slice(&self.z[..n]);
+        (top, exp_and_sum(&mut out[..n], top))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +197,20 @@ mod tests {
                 assert_eq!(pool.install(sums), expected, "width {width}, {threads} threads");
             }
         }
+    }
+
+    #[test]
+    fn exponentials_of_rows() {
+        for n in [1, 2, 10, 15, 16, 17, 63, 64, 65, 100, 1000] {
+            let z: Vec<f32> = (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.2).collect();
+            let mut e = vec![0.0; n];
+            let (top, sum) = exp_into(&z, Some(&mut e));
+            assert_eq!((top, sum), exp_into(&z, None), "{n}");
+            assert_eq!(top, z.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let exact: f64 = z.iter().map(|v| f64::from(v - top).exp()).sum();
+            assert!((f64::from(sum) / exact - 1.0).abs() < 1e-6, "{n}: {sum}, {exact}");
+            assert!(n < SHORT || z.iter().zip(e).all(|(v, e)| e.to_bits() == (v - top).fast_exp().to_bits()));
+        }
+        assert!(exp_into(&[0.0f32, f32::NAN], None).1.is_nan());
     }
 }

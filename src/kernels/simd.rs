@@ -50,6 +50,42 @@ pub fn vectorised_rows<R>(width: usize, f: impl FnOnce() -> R) -> R {
     if width < 64 { f() } else { vectorised(f) }
 }
 
+/// A loop over slices that [`run`] compiles for the processor's vector registers: for bodies too large for the compiler to
+/// inline a closure. `run` must be `#[inline(always)]`, and all that its loop calls.
+pub trait Loop {
+    /// What it gives.
+    type Output;
+
+    /// Runs it.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a loop with the widest vector registers; as [`vectorised`], it changes no bit.
+#[inline]
+pub fn run<L: Loop>(work: L) -> L::Output {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        // SAFETY: the features have been found.
+        Level::Avx512 => return unsafe { run_avx512(work) },
+        // SAFETY: the features have been found.
+        Level::Avx2 => return unsafe { run_avx2(work) },
+        Level::Other => {}
+    }
+    work.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+unsafe fn run_avx512<L: Loop>(work: L) -> L::Output {
+    work.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<L: Loop>(work: L) -> L::Output {
+    work.run()
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {

@@ -76,7 +76,7 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
             let log_sum = sum.ln();
             let term = |i: usize| {
                 let log = y_pred[i] - top - log_sum;
-                target(i) * (one - log.exp()).powf(gamma) * log
+                target(i) * (one - log.fast_exp()).powf(gamma) * log
             };
             return -T::of(self.alpha) * (0..n).map(term).sum::<T>();
         }
@@ -97,12 +97,12 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
             let log = |i: usize| y_pred[i] - top - log_sum;
             let mut total = T::zero();
             for (i, d) in dy.iter_mut().take(n).enumerate() {
-                let p = log(i).exp();
+                let p = log(i).fast_exp();
                 *d = alpha * target(i) * (power_slope(one - p, gamma) * p * log(i) - (one - p).powf(gamma));
                 total += *d;
             }
             for (i, d) in dy.iter_mut().take(n).enumerate() {
-                *d = scale * (*d - log(i).exp() * total);
+                *d = scale * (*d - log(i).fast_exp() * total);
             }
             return;
         }

@@ -30,7 +30,7 @@ impl<T: Float> Loss<T> for LogCosh {
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
-        mean_gradient(y_true, y_pred, scale, dy, |t, p| (p - t).tanh());
+        mean_gradient(y_true, y_pred, scale, dy, |t, p| (p - t).fast_tanh());
     }
 }
 

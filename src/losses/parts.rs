@@ -1,5 +1,6 @@
 //! Parts of equations that several losses share; slices are one row.
 
+pub(crate) use crate::kernels::rows::exp_into;
 use crate::tensor::Float;
 
 /// Keras's fuzz factor.
@@ -78,18 +79,6 @@ pub(crate) fn smooth_target<T: Float>(y_true: &[T], classes: usize, i: usize, sm
         return y;
     }
     y * T::of(1.0 - smoothing) + T::of(smoothing / classes as f64)
-}
-
-/// max z and Σ e^(z − max), with the terms into `out` where asked for.
-pub(crate) fn exp_into<T: Float>(z: &[T], out: Option<&mut [T]>) -> (T, T) {
-    let top = z.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
-    let Some(out) = out else { return (top, z.iter().map(|&v| (v - top).exp()).sum()) };
-    let mut sum = T::zero();
-    for (e, &v) in out.iter_mut().zip(z) {
-        *e = (v - top).exp();
-        sum += *e;
-    }
-    (top, sum)
 }
 
 /// Σ yᵢ·(ln Σ eᶻ − zᵢ), and into `dy` scale·(p·Σy − y) with p = softmax(z); each exponential is computed once. A class

@@ -45,6 +45,26 @@ pub trait Float:
     /// The complementary Gauss error function, 1 − erf.
     fn erfc(self) -> Self;
 
+    /// eˣ as [`crate::kernels::math`] has it, like those below: for f32 without branches, for f64 the standard library's.
+    #[doc(hidden)]
+    fn fast_exp(self) -> Self;
+
+    #[doc(hidden)]
+    fn fast_exp_m1(self) -> Self;
+
+    #[doc(hidden)]
+    fn fast_tanh(self) -> Self;
+
+    #[doc(hidden)]
+    fn fast_sigmoid(self) -> Self;
+
+    #[doc(hidden)]
+    fn fast_softplus(self) -> Self;
+
+    /// The standard normal's distribution function and density.
+    #[doc(hidden)]
+    fn fast_normal(self) -> (Self, Self);
+
     /// C = A·B + beta·C with strides in elements (m×k times k×n), on the calling thread.
     ///
     /// # Safety
@@ -66,7 +86,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $gemm:ident, $erfc:ident) => {
+    ($t:ident, $gemm:ident, $erfc:ident, $math:path) => {
         impl Float for $t {
             const NAME: &'static str = stringify!($t);
 
@@ -83,6 +103,42 @@ macro_rules! float {
             #[inline(always)]
             fn erfc(self) -> Self {
                 libm::$erfc(self)
+            }
+
+            #[inline(always)]
+            fn fast_exp(self) -> Self {
+                use $math as math;
+                math::exp(self)
+            }
+
+            #[inline(always)]
+            fn fast_exp_m1(self) -> Self {
+                use $math as math;
+                math::exp_m1(self)
+            }
+
+            #[inline(always)]
+            fn fast_tanh(self) -> Self {
+                use $math as math;
+                math::tanh(self)
+            }
+
+            #[inline(always)]
+            fn fast_sigmoid(self) -> Self {
+                use $math as math;
+                math::sigmoid(self)
+            }
+
+            #[inline(always)]
+            fn fast_softplus(self) -> Self {
+                use $math as math;
+                math::softplus(self)
+            }
+
+            #[inline(always)]
+            fn fast_normal(self) -> (Self, Self) {
+                use $math as math;
+                math::normal(self)
             }
 
             #[inline]
@@ -114,5 +170,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, sgemm, erfcf);
-float!(f64, dgemm, erfc);
+float!(f32, sgemm, erfcf, crate::kernels::math);
+float!(f64, dgemm, erfc, crate::kernels::math::double);
