@@ -1,4 +1,4 @@
-//! Losses, optimizers, whole steps and predictions.
+//! Dense layers, losses, optimizers, whole steps and predictions.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gradus::optimizers::OptimizerState;
@@ -57,6 +57,32 @@ fn optimizers(c: &mut Criterion) {
     group.finish();
 }
 
+/// One layer: its forward pass, and both passes with a loss.
+fn dense(c: &mut Criterion) {
+    let mut group = c.benchmark_group("dense");
+    for [n, features, units] in [[1, 784, 512], [128, 784, 512], [32, 10, 10]] {
+        let mut model = Sequential::new([features])
+            .add(Dense::new(units).activation(Activation::Relu))
+            .build(1)
+            .expect("the sizes fit");
+        let (x, _) = batch(n, features, 2);
+        let y = Tensor::zeros([n, units]);
+        let name = format!("{n}x{features}x{units}");
+        group.throughput(Throughput::Elements((2 * n * features * units) as u64));
+        {
+            let (mut predictor, mut out) = (model.predictor().expect("built"), Tensor::default());
+            group.bench_function(BenchmarkId::new("forward", &name), |bench| {
+                bench.iter(|| predictor.predict_into(&x, &mut out).expect("shapes fit"));
+            });
+        }
+        model.compile(Sgd::default(), MeanSquaredError::default(), ()).expect("they fit");
+        group.bench_function(BenchmarkId::new("forward_backward", &name), |bench| {
+            bench.iter(|| model.gradients(&x, &y).expect("shapes fit"));
+        });
+    }
+    group.finish();
+}
+
 fn steps(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
     for (name, sizes, n) in [("seed_mlp", vec![10, 10, 20, 2], 32), ("mnist_mlp", vec![784, 512, 256, 10], 128)] {
@@ -84,5 +110,5 @@ fn predictions(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, losses, optimizers, steps, predictions);
+criterion_group!(benches, dense, losses, optimizers, steps, predictions);
 criterion_main!(benches);
