@@ -174,7 +174,7 @@ impl<T: Float> Sequential<T> {
     /// The outputs for checked samples, into `out`.
     pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
         let n = x.samples();
-        out.resize(self.output.with_batch(n));
+        out.resize_batch(&self.output, n);
         let Workspace { slot, batch, y } = work;
         if n <= ROWS_TOGETHER {
             // Small inputs are read and written where they are.
@@ -278,7 +278,7 @@ impl<T: Float> Sequential<T> {
     }
 
     pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
-        if x.shape().rank() > 0 && x.shape().sample() == self.input {
+        if x.holds(&self.input) {
             return Ok(());
         }
         let expected = format!("inputs of shape {}, n samples", batched(&self.input));

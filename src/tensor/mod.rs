@@ -266,6 +266,22 @@ impl<T: Float> Tensor<T> {
         self.data.resize(self.shape.len(), T::zero());
     }
 
+    /// Whether this is a batch of samples of this shape.
+    #[inline]
+    pub(crate) fn holds(&self, sample: &Shape) -> bool {
+        let (Some(own), sample) = (self.shape.dims().get(1..), sample.dims()) else { return false };
+        // Element by element, as the few sizes do not pay for a call that compares memory.
+        own.len() == sample.len() && own.iter().zip(sample).all(|(a, b)| a == b)
+    }
+
+    /// [`resize`](Self::resize) to `batch` samples of this shape; nothing where it has that already.
+    #[inline]
+    pub(crate) fn resize_batch(&mut self, sample: &Shape, batch: usize) {
+        if self.samples() != batch || !self.holds(sample) {
+            self.resize(sample.with_batch(batch));
+        }
+    }
+
     /// Copies shape and values of another tensor, keeping this one's memory.
     pub fn copy_from(&mut self, other: &Tensor<T>) {
         self.resize(other.shape);

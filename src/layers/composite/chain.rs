@@ -90,7 +90,7 @@ impl<T: Float> Chain<T> {
         for (i, entry) in inner.iter().enumerate() {
             let (before, rest) = tensors.split_at_mut(i);
             let out = &mut rest[0];
-            out.resize(entry.output.with_batch(batch));
+            out.resize_batch(&entry.output, batch);
             entry.layer.forward(pass, &mut children[i], before.last().unwrap_or(x), out);
         }
         pass.logits = logits;
