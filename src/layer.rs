@@ -146,7 +146,12 @@ impl<T: Float> Builder<T> {
         if let Some(room) = self.room {
             if len > room - self.params.len().min(room) {
                 let expected = format!("a shape for {name} within the {room} weights of the file");
-                return Err(Error::shape("load", expected, shape, "the file's architecture and weights do not belong together"));
+                return Err(Error::shape(
+                    "load",
+                    expected,
+                    shape,
+                    "the file's architecture and weights do not belong together",
+                ));
             }
             return self.params.push_zeros(&path, shape, trainable, decays);
         }

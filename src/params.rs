@@ -59,7 +59,6 @@ impl<T: Float> Params<T> {
     }
 
     /// Adds a parameter of zeros.
-    #[cfg(feature = "files")]
     pub(crate) fn push_zeros(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
         let len = self.values.len() + shape.checked_len("Params::push")?;
         self.values.reserve_exact(len - self.values.len());

@@ -48,6 +48,28 @@ pub enum Values<'a> {
     U8(&'a [u8]),
 }
 
+#[cfg(feature = "files")]
+impl Values<'_> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::F32(v) => v.len(),
+            Values::F64(v) => v.len(),
+            Values::U64(v) => v.len(),
+            Values::U8(v) => v.len(),
+        }
+    }
+
+    /// The bytes of each.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Values::F32(_) => 4,
+            Values::F64(_) | Values::U64(_) => 8,
+            Values::U8(_) => 1,
+        }
+    }
+}
+
 impl Value {
     /// The values, borrowed.
     #[cfg(feature = "files")]
@@ -138,12 +160,13 @@ impl State {
         Ok(value)
     }
 
-    /// A count that fits `usize`.
+    /// So many counts that fit `usize`.
     ///
     /// # Errors
-    /// As [`one`](Self::one).
-    pub fn count(&self, name: &str) -> Result<usize> {
-        usize::try_from(self.one::<u64>(name)?).map_err(|_| self.lacks(name))
+    /// [`Error::Config`] if there are others.
+    pub fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
+        let counts: &[u64; N] = self.get(name)?.try_into().map_err(|_| self.lacks(name))?;
+        Ok(counts.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
     }
 
     /// The text under a name.
@@ -180,6 +203,12 @@ impl State {
         self.entries.push((name.to_owned(), value));
     }
 
+    /// Forgets a part.
+    #[cfg(feature = "files")]
+    pub(crate) fn remove(&mut self, part: &str) {
+        self.entries.retain(|(name, _)| name.strip_prefix(part).is_none_or(|rest| !rest.starts_with('/')));
+    }
+
     fn lacks(&self, name: &str) -> Error {
         let problem = format!("the checkpoint has no usable value {name:?}");
         let hint = "resume with the callbacks and metrics, in the same order, that the run began with";
@@ -201,14 +230,14 @@ mod tests {
             state.put_text("name", "héllo");
         });
         let a = state.part("a");
-        assert_eq!((a.count("n").unwrap(), a.text("name").unwrap()), (4, "héllo"));
+        assert_eq!((a.counts("n").unwrap(), a.text("name").unwrap()), ([4], "héllo"));
         assert_eq!(state.part("a/b").get::<f32>("n").unwrap(), [2.0, 3.0]);
         assert_eq!(state.entries().count(), 3);
         // Another kind or length replaces.
         state.put("a/n", &[1.0f64, 2.0]);
         assert_eq!(state.get::<f64>("a/n").unwrap().len(), 2);
         assert!(state.one::<f64>("a/n").is_err() && state.get::<u8>("b").is_err());
-        let error = state.count("wait").unwrap_err().to_string();
+        let error = state.counts::<1>("wait").unwrap_err().to_string();
         assert!(error.starts_with("resume: the checkpoint has no usable value \"wait\"; "), "{error}");
     }
 }

@@ -12,6 +12,7 @@
 
 #[cfg(feature = "csv")]
 mod csv;
+mod dataset;
 mod digits;
 mod idx;
 mod iris;
@@ -23,6 +24,7 @@ mod table;
 
 #[cfg(feature = "csv")]
 pub use self::csv::{Column, Csv};
+pub use dataset::{Batch, Dataset};
 pub use digits::digits;
 pub use idx::{parse_idx, read_idx};
 pub use iris::iris;

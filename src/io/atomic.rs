@@ -56,7 +56,10 @@ mod tests {
             Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
         };
         let error = replace(&path, full).unwrap_err().to_string();
-        assert!(error.contains("no space left on device") && error.contains("the file before it, if any, is whole"), "{error}");
+        assert!(
+            error.contains("no space left on device") && error.contains("the file before it, if any, is whole"),
+            "{error}"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert!(!beside(&path).exists());
         replace(&path, |file| file.write_all(b"new")).unwrap();

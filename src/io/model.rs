@@ -67,7 +67,7 @@ pub(crate) fn save<T: Float>(
     layers: &Chain<T>,
     params: &Params<T>,
 ) -> Result<()> {
-    write(path, &about(input, seed, layers, params)?, &weights(params.specs(), params.values()))
+    write(path, &about(input, seed, layers, params)?, weights(params.specs(), params.values()))
 }
 
 /// Reads the architecture of a file.
@@ -78,7 +78,10 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
         return Err(failed("the file has weights but no architecture of gradus".into(), hint));
     };
     if text.len() > LONGEST {
-        return Err(failed(format!("an architecture of {} bytes, at most {LONGEST} are read", text.len()), "split the model"));
+        return Err(failed(
+            format!("an architecture of {} bytes, at most {LONGEST} are read", text.len()),
+            "split the model",
+        ));
     }
     let damaged = |e: serde_json::Error| failed(format!("bad architecture: {e}"), "save the model again");
     let version: Version = serde_json::from_str(text).map_err(damaged)?;
@@ -88,4 +91,3 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
     }
     serde_json::from_str(text).map_err(damaged)
 }
-

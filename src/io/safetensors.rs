@@ -2,6 +2,7 @@
 //!
 //! Files that this library writes carry a checksum, so that no flipped bit goes unnoticed; files of others are read without.
 
+use std::cmp::Reverse;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
@@ -40,8 +41,10 @@ pub(crate) struct Array<'a> {
 }
 
 /// Writes arrays and what they are, whole or not at all.
-pub(crate) fn write(path: &Path, about: &str, arrays: &[Array<'_>]) -> Result<()> {
-    let header = header(about, arrays);
+pub(crate) fn write(path: &Path, about: &str, mut arrays: Vec<Array<'_>>) -> Result<()> {
+    // Large elements first, so that all lie at multiples of their size.
+    arrays.sort_by_key(|array| Reverse(array.values.size()));
+    let header = header(about, &arrays);
     if header.len() as u64 > LONGEST_HEADER {
         let problem = format!("the names and the architecture take {} bytes of at most {LONGEST_HEADER}", header.len());
         return Err(Error::file(path, problem, "shorten the layers' names or split the model"));
@@ -64,13 +67,13 @@ fn header(about: &str, arrays: &[Array<'_>]) -> String {
     header += &format!("00000000\",\"{ABOUT}\":{}}}", quoted(about));
     let mut start = 0;
     for Array { name, shape, values } in arrays {
-        let (dtype, size, len) = match values {
-            Values::F32(v) => ("F32", 4, v.len()),
-            Values::F64(v) => ("F64", 8, v.len()),
-            Values::U64(v) => ("U64", 8, v.len()),
-            Values::U8(v) => ("U8", 1, v.len()),
+        let dtype = match values {
+            Values::F32(_) => "F32",
+            Values::F64(_) => "F64",
+            Values::U64(_) => "U64",
+            Values::U8(_) => "U8",
         };
-        let end = start + size * len;
+        let end = start + values.size() * values.len();
         let name = quoted(name);
         header += &format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
         start = end;
@@ -226,7 +229,8 @@ impl<'a> Archive<'a> {
         let text = std::str::from_utf8(&header).map_err(|e| damaged(format!("bad header: {e}")))?;
         let metadata: Metadata = serde_json::from_str(text).map_err(|e| damaged(format!("bad header: {e}")))?;
         if metadata.data_len() as u64 != len - 8 - size {
-            let problem = format!("{} bytes of arrays where the header speaks of {}", len - 8 - size, metadata.data_len());
+            let problem =
+                format!("{} bytes of arrays where the header speaks of {}", len - 8 - size, metadata.data_len());
             return Err(damaged(problem));
         }
         let extra = metadata.metadata().as_ref();
@@ -294,7 +298,9 @@ impl<'a> Archive<'a> {
         match stored.dtype {
             Dtype::F64 => self.words(stored, |b| next(f64::from_le_bytes(b))),
             Dtype::F32 => self.words(stored, |b| next(f64::from(f32::from_le_bytes(b)))),
-            Dtype::BF16 => self.words(stored, |b| next(f64::from(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)))),
+            Dtype::BF16 => {
+                self.words(stored, |b| next(f64::from(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))))
+            }
             _ => self.words(stored, |b| next(half(u16::from_le_bytes(b)))),
         }
     }
@@ -375,7 +381,8 @@ mod tests {
 
     #[test]
     fn half_precision() {
-        for (bits, value) in [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2f64.powi(-24)), (0x7BFF, 65504.0), (0x3555, 0.333251953125)]
+        for (bits, value) in
+            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2f64.powi(-24)), (0x7BFF, 65504.0), (0x3555, 0.333251953125)]
         {
             assert_eq!(half(bits), value);
         }
