@@ -317,9 +317,17 @@ impl<T: Float> Sequential<T> {
     /// optimizer. The model is unchanged then.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("resume")?;
+        self.resume_archive(&mut Archive::open(path)?)
+    }
+
+    /// The same from a file that is open already.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn resume_archive(&mut self, archive: &mut Archive<'_>) -> Result<()> {
+        self.check_built("resume")?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "resume" }) };
-        let mut archive = Archive::open(path)?;
-        let seed = parse(&archive)?.seed;
+        let seed = parse(archive)?.seed;
         let mut state = State::default();
         let apart = archive.arrays().iter().filter(|s| s.name.starts_with(APART)).cloned();
         for stored in apart.collect::<Vec<io::Stored>>() {
@@ -331,7 +339,7 @@ impl<T: Float> Sequential<T> {
         }
         let optimizer = state.part("optimizer");
         let mut params = self.params.clone();
-        model::LoadWeights::default().read(&mut archive, &mut params)?;
+        model::LoadWeights::default().read(archive, &mut params)?;
         training.restore_optimizer(&optimizer)?;
         self.params = params;
         self.seed = seed;
