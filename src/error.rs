@@ -181,6 +181,9 @@ pub enum Error {
         /// All that does not fit.
         mismatch: crate::params::Mismatch,
     },
+    /// An error of your own: of a callback, a dataset, a closure.
+    #[error("{0}")]
+    Custom(Box<dyn std::error::Error + Send + Sync>),
     /// A configuration cannot be turned back into a layer.
     #[error("{op}: {problem}; {hint}")]
     Config {
@@ -218,6 +221,16 @@ impl Error {
         hint: impl ToString,
     ) -> Self {
         Error::Argument { op, name, expected: expected.to_string(), got: got.to_string(), hint: hint.to_string() }
+    }
+
+    /// An error of your own, from another error or a text.
+    ///
+    /// ```
+    /// use gradus::Error;
+    /// assert_eq!(Error::custom("the operator said stop").to_string(), "the operator said stop");
+    /// ```
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Custom(error.into())
     }
 
     /// An error about a file's contents.

@@ -201,7 +201,7 @@ fn a_run_goes_on_from_a_checkpoint() {
     let mut stopped = compiled(5);
     let checkpoint = Checkpoint::new(&path).every_steps(1).background(false);
     let mut stop = LambdaCallback::default().on_batch_end(|batch, _, _| match batch {
-        2 => Err(Error::Empty { op: "test", what: "stop" }),
+        2 => Err(Error::custom("stop")),
         _ => Ok(()),
     });
     let how = silent().checkpoint(&checkpoint);
