@@ -214,7 +214,7 @@ impl<T: Float> Sequential<T> {
         let mut progress = Progress::new(how.verbose, how.epochs, batches);
         let mut stop = false;
         self.call(callbacks, &mut stop, |callback, run| callback.on_train_begin(run))?;
-        for epoch in how.initial_epoch..how.epochs {
+        'epochs: for epoch in how.initial_epoch..how.epochs {
             if how.shuffle {
                 Key::new(self.seed, Purpose::Shuffle).with(epoch as u64).permutation(n, &mut order);
             } else {
@@ -233,16 +233,27 @@ impl<T: Float> Sequential<T> {
                 let diverged =
                     |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
                 let load = |buffers: &mut _| gather(x, y, &weights, batch, buffers);
-                match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
+                let error = match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
                     Outcome::Done(loss) => {
                         sum += loss * batch.len() as f64;
                         if !callbacks.is_empty() {
                             let mut run = training.run(&mut self.params, &mut stop);
                             callbacks.iter_mut().try_for_each(|c| c.on_batch_end(step, loss, &mut run))?;
                         }
+                        None
                     }
-                    Outcome::Loss(value) => return Err(diverged("the loss", value)),
-                    Outcome::Update => return Err(diverged("a gradient or a new weight", f64::NAN)),
+                    Outcome::Loss(value) => Some(diverged("the loss", value)),
+                    Outcome::Update => Some(diverged("a gradient or a new weight", f64::NAN)),
+                };
+                if let Some(error) = error {
+                    let (mut run, mut quietly) = (training.run(&mut self.params, &mut stop), false);
+                    for callback in callbacks.iter_mut() {
+                        quietly |= callback.on_diverged(&error, &mut run)?;
+                    }
+                    if quietly {
+                        break 'epochs;
+                    }
+                    return Err(error);
                 }
                 seen += batch.len();
                 progress.step(step + 1, sum / seen as f64, || training.figures(&training.metrics));
