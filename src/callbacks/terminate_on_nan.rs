@@ -51,7 +51,7 @@ impl<T: Float> Callback<T> for TerminateOnNan {
 mod tests {
     use crate::prelude::*;
 
-    /// A step of 0.5 · 2·(w − 2)·3 at a weight, one batch an epoch; the third epoch sees an infinite target.
+    /// One batch an epoch; the third epoch's learning rate throws the weights out of range.
     fn train(callbacks: &mut [&mut dyn Callback<f32>]) -> (Sequential, crate::Result<History>) {
         let mut model = Sequential::new([1]).add(Dense::new(1)).build(0).unwrap();
         model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();

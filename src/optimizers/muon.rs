@@ -189,7 +189,12 @@ impl Muon {
             let (y, square) = rest.split_at_mut(n);
             (0..n).for_each(|i| x[place(i)] = ahead(i));
             self.orthogonalise([side, rows.max(columns)], x, y, square);
-            w.iter_mut().enumerate().for_each(|(i, w)| *w -= step * x[place(i)]);
+            if x.iter().all(|v| v.is_finite()) {
+                w.iter_mut().enumerate().for_each(|(i, w)| *w -= step * x[place(i)]);
+            } else if let Some(first) = w.first_mut() {
+                // One weight tells the caller of the overflow; all others stay.
+                *first = T::nan();
+            }
         });
     }
 }
@@ -378,6 +383,17 @@ mod tests {
         let c = Optimizer::<f32>::coefficients(&rule, 1, 0.1, &mut []);
         rule.update(&c, Shape::from([1, 2]), &mut w, &[0.0; 2], [&mut [0.0; 2], &mut [], &mut []]);
         assert_eq!(w, [1.0, 2.0]);
+    }
+
+    #[test]
+    fn an_overflow_is_reported_and_spares_the_weights() {
+        let rule = Muon::default().polynomial([1e300, 0.0, 0.0]);
+        let mut params = Params::<f64>::new();
+        params.push("kernel", Shape::from([20, 30]), &[0.5; 600], true, true).unwrap();
+        let mut state = OptimizerState::new(&rule, &params);
+        assert!(!state.step(&rule, &mut params, &mut [1.0; 600]));
+        assert!(params.values()[1..].iter().all(|w| (w - 0.5).abs() < 1e-5));
+        assert!(params.values()[0].is_finite());
     }
 
     #[test]

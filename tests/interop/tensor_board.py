@@ -2,7 +2,7 @@
 
 Needs the package tensorboard:
     cargo run --release --example tensor_board FOLDER
-    python tests/interop/tensorboard.py FOLDER
+    python tests/interop/tensor_board.py FOLDER
 """
 
 import math
