@@ -14,12 +14,15 @@
 
 mod csv_logger;
 mod early_stopping;
+mod event_file;
 mod lambda_callback;
 mod learning_rate_scheduler;
 #[cfg(feature = "files")]
 mod model_checkpoint;
 mod monitor;
 mod reduce_lr_on_plateau;
+mod tensor_board;
+mod terminate_on_nan;
 #[cfg(test)]
 mod testing;
 
@@ -33,6 +36,8 @@ pub use learning_rate_scheduler::LearningRateScheduler;
 pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+pub use tensor_board::TensorBoard;
+pub use terminate_on_nan::TerminateOnNan;
 
 use crate::error::{Error, Result};
 use crate::layers::composite::Chain;
@@ -75,6 +80,15 @@ pub trait Callback<T: Float = f32>: Debug {
     /// Whatever should end training.
     fn on_epoch_end(&mut self, _epoch: usize, _logs: &Logs<'_>, _run: &mut Run<'_, T>) -> Result<()> {
         Ok(())
+    }
+
+    /// After a step that left the finite numbers, with the error that `fit` is about to return; the weights are the last
+    /// finite ones. True ends training without the error, before the epoch's figures; every callback is asked.
+    ///
+    /// # Errors
+    /// Whatever should be returned in place of the error.
+    fn on_diverged(&mut self, _error: &Error, _run: &mut Run<'_, T>) -> Result<bool> {
+        Ok(false)
     }
 
     /// After the last epoch; not after an error.

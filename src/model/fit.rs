@@ -122,7 +122,7 @@ impl<T: Float> Sequential<T> {
         if let Some(state) = &before {
             Training::restore_callbacks(state, callbacks)?;
         }
-        while at.epoch < how.epochs && !at.stop {
+        'epochs: while at.epoch < how.epochs && !at.stop {
             feed.begin(at.epoch);
             progress.begin(at.epoch);
             if at.batch == 0 {
@@ -138,7 +138,21 @@ impl<T: Float> Sequential<T> {
                 let load = |batch: &mut _| feed.load(epoch, index, batch);
                 let samples = feed.samples(index);
                 let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
-                let loss = outcome.loss("fit", epoch, index)?;
+                let loss = match outcome.loss("fit", epoch, index) {
+                    Ok(loss) => loss,
+                    Err(error) => {
+                        let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
+                        let mut run = training.run(plan, &mut self.params, false, &mut at.stop);
+                        let mut quietly = false;
+                        for callback in callbacks.iter_mut() {
+                            quietly |= callback.on_diverged(&error, &mut run)?;
+                        }
+                        if quietly {
+                            break 'epochs;
+                        }
+                        return Err(error);
+                    }
+                };
                 at.batch += 1;
                 at.sum += loss * training.samples() as f64;
                 at.seen += training.samples();

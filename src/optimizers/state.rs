@@ -67,13 +67,15 @@ impl<T: Float> OptimizerState<T> {
                 }
                 _ => {
                     let mut moments = [0; 3].map(|_| spec.range.clone());
+                    let mut shape = spec.shape;
                     if whole {
+                        shape = optimizer.seen_as(&spec.name, shape);
                         for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
-                            *range = *len..*len + optimizer.moment_len(i, spec.shape);
+                            *range = *len..*len + optimizer.moment_len(i, shape);
                             *len = range.end;
                         }
                     }
-                    segments.push(Segment { range: spec.range.clone(), moments, shape: spec.shape, decays });
+                    segments.push(Segment { range: spec.range.clone(), moments, shape, decays });
                 }
             }
         }

@@ -313,6 +313,7 @@ fn line_feeds(cell: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Tensor;
 
     fn parse(how: Csv, text: &str) -> Table<f64> {
         how.parse(text).unwrap()
