@@ -38,6 +38,7 @@ pub mod activations;
 pub mod callbacks;
 pub mod data;
 mod error;
+pub mod explain;
 pub mod gradcheck;
 pub mod initializers;
 #[doc(hidden)]
@@ -51,6 +52,7 @@ pub mod optimizers;
 mod params;
 pub mod prelude;
 pub mod schedules;
+pub mod selection;
 mod tensor;
 
 /// Random numbers keyed by what they are for.

@@ -28,6 +28,7 @@ pub use idx::{parse_idx, read_idx};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 pub use one_hot::one_hot;
+pub(crate) use split::number_classes;
 pub use split::{Parts, Split, train_test_split};
 pub use standard_scaler::StandardScaler;
 pub use table::Table;

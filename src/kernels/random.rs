@@ -22,6 +22,10 @@ pub enum Purpose {
     Split = 4,
     /// Test data and examples.
     Data = 5,
+    /// Exchanging features between samples, to see what a model makes of them.
+    Permutation = 6,
+    /// Choosing settings to try.
+    Search = 7,
 }
 
 /// Where a stream of random numbers starts.

@@ -347,7 +347,7 @@ impl<T: Float> Sequential<T> {
         Ok(Scores { loss: sum / rows.len() as f64, metrics })
     }
 
-    fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+    pub(super) fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
         self.check_built(op)?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         if x.samples() == 0 || x.is_empty() {

@@ -2,6 +2,8 @@
 
 mod fit;
 mod history;
+mod input_gradient;
+mod learning_rate_finder;
 mod predictor;
 mod progress;
 mod sequential;
@@ -10,6 +12,9 @@ mod train;
 
 pub use fit::{Fit, Verbose};
 pub use history::{History, Scores};
+pub(crate) use input_gradient::Differentiator;
+pub use input_gradient::Target;
+pub use learning_rate_finder::{LearningRateFinder, LearningRates};
 pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;
