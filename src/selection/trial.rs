@@ -46,9 +46,14 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Integer(v) => v.fmt(f),
-            Value::Number(v) if *v != 0.0 && !(1e-2..1e5).contains(&v.abs()) => write!(f, "{v:.3e}"),
+            Value::Number(v) if *v != 0.0 && !(1e-3..1e5).contains(&v.abs()) => write!(f, "{v:.3e}"),
             // Four digits are enough to tell trials apart.
-            Value::Number(v) => write!(f, "{}", (v * 1e4).round() / 1e4),
+            Value::Number(v) => {
+                let digits = if *v == 0.0 { 0 } else { (3 - v.abs().log10().floor() as i32).max(0) as usize };
+                let text = format!("{v:.digits$}");
+                let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+                text.fmt(f)
+            }
             Value::Text(v) => v.fmt(f),
             Value::Flag(v) => v.fmt(f),
         }
@@ -270,13 +275,15 @@ mod tests {
         assert_eq!(trial.get::<f64>("rate").unwrap(), 1e-3);
         assert_eq!(trial.get::<String>("name").unwrap(), "relu");
         assert!(trial.get::<bool>("bias").unwrap());
-        assert_eq!(trial.to_string(), "n: 3, rate: 1.000e-3, name: relu, bias: true");
+        assert_eq!(trial.to_string(), "n: 3, rate: 0.001, name: relu, bias: true");
         assert_eq!(
             trial.get::<usize>("rate").unwrap_err().to_string(),
-            "Trial::get: the setting must be a whole number from 0, got 1.000e-3 for rate; ask for the type that the search \
+            "Trial::get: the setting must be a whole number from 0, got 0.001 for rate; ask for the type that the search \
              was given"
         );
         assert!(trial.get::<usize>("units").unwrap_err().to_string().contains("one of n, rate, name, bias, got units"));
+        let shown = [0.0, 0.5, 0.0191999, 100.0, 123_456.0, 2e-4, -1.5, 99_999.0].map(|v| Value::from(v).to_string());
+        assert_eq!(shown, ["0", "0.5", "0.0192", "100", "1.235e5", "2.000e-4", "-1.5", "99999"]);
         let negative = Trial::new(0, 0, vec![("n".into(), (-1).into())]);
         assert!(negative.get::<usize>("n").is_err() && negative.get::<i64>("n").unwrap() == -1);
     }
