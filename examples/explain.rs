@@ -30,7 +30,7 @@ fn digits_by_pixels() -> Result<(), Error> {
     // How strongly the score of the predicted class depends on each pixel, and what part of it each pixel has, compared with
     // an empty image. The parts sum to the score above that of the empty image.
     let map = saliency(&model, &x, Target::predicted())?;
-    let parts = IntegratedGradients::default().tolerance(0.01).attribute(&model, &x, Target::predicted())?;
+    let parts = IntegratedGradients::default().attribute(&model, &x, Target::predicted())?;
     let positive = parts.values.clone().map(|v| v.max(0.0));
     let negative = parts.values.clone().map(|v| (-v).max(0.0));
     for i in 0..x.samples() {

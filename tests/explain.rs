@@ -32,8 +32,8 @@ fn complete(gaps: &[f64]) -> f64 {
     gaps.iter().filter(|&&gap| gap <= 0.01).count() as f64 / gaps.len() as f64
 }
 
-/// On all samples of both tables, for scores and for probabilities of the predicted class: with 50 steps within 1% for at least
-/// 99% of the samples where the model is smooth; with a tolerance also where it has kinks.
+/// On all samples of both tables, for scores and for probabilities of the predicted class: with the defaults within 1% for at
+/// least 99% of the samples (measured: all), with 50 equal steps too where the model is smooth.
 #[test]
 fn attributions_sum_to_the_difference_of_outputs() {
     for (name, data) in [("iris", scaled_iris()), ("digits", scaled_digits())] {
@@ -42,18 +42,18 @@ fn attributions_sum_to_the_difference_of_outputs() {
             for activated in [false, true] {
                 let case = format!("{name}, {hidden}, after softmax: {activated}");
                 let target = Target::predicted().activated(activated);
-                let plain = IntegratedGradients::default().attribute(&model, &data.0, target).unwrap();
+                let plain = IntegratedGradients::default().tolerance(None).attribute(&model, &data.0, target).unwrap();
                 assert_eq!(plain.targets, model.predict_classes(&data.0).unwrap());
                 let part = complete(&plain.relative_gaps());
-                println!("{case}: {part} with 50 steps");
                 assert!(part >= 0.99 || hidden == Activation::Relu, "{case}: {part} with 50 steps");
-                let tight = IntegratedGradients::default().tolerance(0.01).attribute(&model, &data.0, target).unwrap();
+                let tight = IntegratedGradients::default().attribute(&model, &data.0, target).unwrap();
                 let part = complete(&tight.relative_gaps());
-                println!("{case}: {part} with a tolerance, at most {:?} steps", tight.steps.iter().max());
-                assert!(part >= 0.99, "{case}: {part} with a tolerance");
+                assert!(part >= 0.99, "{case}: {part} with the defaults");
+                let steps = tight.steps.iter().sum::<usize>() as f64 / tight.steps.len() as f64;
+                assert!(steps < 70.0, "{case}: {steps} steps on average");
                 // Who is outside has been given all steps.
                 let outside = tight.relative_gaps().into_iter().zip(&tight.steps).filter(|(gap, _)| *gap > 0.01);
-                assert!(outside.into_iter().all(|(_, &steps)| steps == 12_150), "{case}");
+                assert!(outside.into_iter().all(|(_, &steps)| steps >= 1_999), "{case}");
             }
         }
     }

@@ -1,19 +1,21 @@
 //! Integrated gradients.
 
 use super::Target;
+use super::path::{Path, middles};
 use crate::error::{Error, Result};
 use crate::model::{Differentiator, Sequential};
 use crate::tensor::{Float, Tensor};
 
-/// Points whose gradients are computed together.
-const TOGETHER: usize = 256;
+/// The most steps that can be asked for, as each is kept while there may be more.
+const MOST: usize = 1 << 20;
 
 /// (xᵢ − bᵢ)·∫₀¹ ∂f/∂xᵢ(b + α(x − b)) dα: the part that each input has in f(x) − f(b), f the score of a class and b a baseline,
 /// an input that says nothing.
 ///
-/// - The parts sum to f(x) − f(b) (completeness); the integral is taken by the midpoint rule, so they do up to an error that
-///   [`Attributions::gaps`] tells and more steps shrink: with their square where f is smooth, in proportion where it has kinks.
-/// - Defaults: baseline zeros, 50 steps, no tolerance.
+/// - The parts sum to f(x) − f(b) (completeness). The integral is taken by the midpoint rule, so they do up to an error, which
+///   [`Attributions::gaps`] tells; where it is more than 1% of the difference, steps are cut where f bends (at the kinks of
+///   ReLUs), as the [tolerance](Self::tolerance) says.
+/// - Defaults: baseline zeros, 50 steps, tolerance 0.01 with at most 2,000 steps.
 /// - A sample's parts do not depend, to the bit, on the others in the call.
 ///
 /// Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017. Captum `IntegratedGradients`.
@@ -37,7 +39,7 @@ pub struct IntegratedGradients<'a, T = f32> {
 
 impl<T> Default for IntegratedGradients<'_, T> {
     fn default() -> Self {
-        IntegratedGradients { baseline: None, steps: 50, tolerance: None, most_steps: 12_150 }
+        IntegratedGradients { baseline: None, steps: 50, tolerance: Some(0.01), most_steps: 2_000 }
     }
 }
 
@@ -54,14 +56,14 @@ impl<'a, T> IntegratedGradients<'a, T> {
         self
     }
 
-    /// Steps are tripled for each sample until its gap is at most this part of |f(x) − f(b)|, such as 0.01, or
-    /// [`most_steps`](Self::most_steps) are reached; not asked for by default.
-    pub fn tolerance(mut self, part: f64) -> Self {
-        self.tolerance = Some(part);
+    /// For each sample whose gap is more than this part of |f(x) − f(b)|, such as 0.01, steps are cut in three where the score
+    /// bends most, until it is not or [`most_steps`](Self::most_steps) are reached; 0.01 by default, `None` for equal steps.
+    pub fn tolerance(mut self, part: impl Into<Option<f64>>) -> Self {
+        self.tolerance = part.into();
         self
     }
 
-    /// The most steps that a tolerance may lead to; 12,150 by default, which is 50 tripled five times.
+    /// The most steps that a tolerance may lead to; 2,000 by default.
     pub fn most_steps(mut self, steps: usize) -> Self {
         self.most_steps = steps;
         self
@@ -73,13 +75,15 @@ impl<T: Float> IntegratedGradients<'_, T> {
     /// sample, along the whole way.
     ///
     /// # Errors
-    /// Those of [`Sequential::input_gradient`]; [`Error::Argument`] for no steps or a tolerance that is not above 0;
+    /// Those of [`Sequential::input_gradient`]; [`Error::Argument`] for no steps or more than 2²⁰, or a tolerance that is not above 0;
     /// [`Error::Shape`] or [`Error::NonFinite`] for a baseline that does not fit.
     pub fn attribute(&self, model: &Sequential<T>, x: &Tensor<T>, target: Target) -> Result<Attributions<T>> {
         const OP: &str = "IntegratedGradients";
         let mut d = Differentiator::new(OP, model, x, target)?;
-        if self.steps == 0 {
-            return Err(Error::argument(OP, "steps", "at least 1", 0, "50 is usual"));
+        for (name, steps) in [("steps", self.steps), ("most_steps", self.most_steps)] {
+            if !(1..=MOST).contains(&steps) {
+                return Err(Error::argument(OP, name, format!("from 1 to {MOST}"), steps, "50 is usual"));
+            }
         }
         if let Some(part) = self.tolerance.filter(|part| !(part.is_finite() && *part > 0.0)) {
             return Err(Error::argument(OP, "tolerance", "finite and above 0", part, "0.01 is usual"));
@@ -102,37 +106,24 @@ impl<T: Float> IntegratedGradients<'_, T> {
             targets: Vec::with_capacity(n),
             steps: Vec::with_capacity(n),
         };
-        let mut sums = Vec::new();
         for i in 0..n {
             let b = match self.baseline {
                 None => &zeros,
                 Some(baseline) if baseline.shape() == model.input_shape() => baseline.as_slice(),
                 Some(baseline) => baseline.row(i),
             };
-            let mut path = Path { d: &mut d, x: x.row(i), b };
+            let mut path = Path::new(&mut d, x.row(i), b);
             let (position, outputs) = path.ends();
             let goal = self.tolerance.map_or(f64::INFINITY, |part| part * (outputs[0] - outputs[1]).abs());
+            let slopes = path.add(position, &middles(self.steps));
+            let mut gap = path.parts(self.steps, out.values.row_mut(i)) - (outputs[0] - outputs[1]);
             let mut steps = self.steps;
-            sums.clear();
-            sums.resize(b.len(), 0.0);
-            path.add(position, steps, (0..steps).map(|k| k as f64 + 0.5), &mut sums);
-            loop {
-                out.values.row_mut(i).copy_from_slice(x.row(i));
-                for ((v, &b), &sum) in out.values.row_mut(i).iter_mut().zip(b).zip(&sums) {
-                    *v = T::of((v.as_f64() - b.as_f64()) * (sum / steps as f64));
+            if gap.abs() > goal {
+                let mut pieces = path.pieces(position, &slopes);
+                while gap.abs() > goal && path.refine(position, self.steps, self.most_steps, &mut pieces) {
+                    gap = path.parts(self.steps, out.values.row_mut(i)) - (outputs[0] - outputs[1]);
                 }
-                let gap = sum(out.values.row(i)) - (outputs[0] - outputs[1]);
-                // The midpoints of a step are also those of the middle one of its thirds.
-                let Some(thirds) = steps.checked_mul(3).filter(|&s| s <= self.most_steps && gap.abs() > goal) else {
-                    break;
-                };
-                path.add(
-                    position,
-                    thirds,
-                    (0..steps).flat_map(|k| [3.0 * k as f64 + 0.5, 3.0 * k as f64 + 2.5]),
-                    &mut sums,
-                );
-                steps = thirds;
+                steps = pieces.len();
             }
             out.outputs.push(outputs[0]);
             out.baseline_outputs.push(outputs[1]);
@@ -143,48 +134,7 @@ impl<T: Float> IntegratedGradients<'_, T> {
     }
 }
 
-/// The straight way from a baseline to an input.
-struct Path<'p, 'm, T: Float> {
-    d: &'p mut Differentiator<'m, T>,
-    x: &'p [T],
-    b: &'p [T],
-}
-
-impl<T: Float> Path<'_, '_, T> {
-    /// The target's position, and its output at the input and at the baseline.
-    fn ends(&mut self) -> (usize, [f64; 2]) {
-        self.d.reshape(2);
-        self.d.x.row_mut(0).copy_from_slice(self.x);
-        self.d.x.row_mut(1).copy_from_slice(self.b);
-        self.d.forward();
-        let position = self.d.position(0);
-        (position, [0, 1].map(|row| self.d.output(row, position)))
-    }
-
-    /// Adds the gradients at the points k / steps of the way.
-    fn add(&mut self, position: usize, steps: usize, points: impl Iterator<Item = f64>, sums: &mut [f64]) {
-        let mut points = points.peekable();
-        while points.peek().is_some() {
-            self.d.reshape(TOGETHER);
-            let mut rows = 0;
-            for k in points.by_ref().take(TOGETHER) {
-                let alpha = k / steps as f64;
-                for ((v, &x), &b) in self.d.x.row_mut(rows).iter_mut().zip(self.x).zip(self.b) {
-                    *v = T::of(b.as_f64() + alpha * (x.as_f64() - b.as_f64()));
-                }
-                rows += 1;
-            }
-            self.d.reshape(rows);
-            self.d.forward();
-            let gradients = self.d.backward(|_| position).as_slice();
-            for row in gradients.chunks_exact(sums.len()) {
-                sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += g.as_f64());
-            }
-        }
-    }
-}
-
-fn sum<T: Float>(values: &[T]) -> f64 {
+pub(super) fn sum<T: Float>(values: &[T]) -> f64 {
     values.iter().map(|v| v.as_f64()).sum()
 }
 
@@ -242,36 +192,47 @@ mod tests {
         model.set_weight("dense/kernel", &[1.0, -0.5]).unwrap();
         let x = Tensor::from([[2.0f64, 1.0]]);
         let target = Target::class(0).activated(true);
-        let parts = IntegratedGradients::default().steps(400).attribute(&model, &x, target).unwrap();
+        let plain = IntegratedGradients::default().tolerance(None);
+        let parts = plain.steps(400).attribute(&model, &x, target).unwrap();
         let rise = 1.0 / (1.0 + (-1.5f64).exp()) - 0.5;
         assert!((parts.values.as_slice()[0] - 2.0 / 1.5 * rise).abs() < 1e-6);
         assert!((parts.values.as_slice()[1] + 0.5 / 1.5 * rise).abs() < 1e-6);
         assert_eq!((parts.baseline_outputs[0], parts.targets[0], parts.steps[0]), (0.5, 0, 400));
         // A quarter of the error with half the step.
-        let gap = |steps| IntegratedGradients::default().steps(steps).attribute(&model, &x, target).unwrap().gaps()[0];
+        let gap = |steps| plain.steps(steps).attribute(&model, &x, target).unwrap().gaps()[0];
         assert!((gap(20) / gap(40) - 4.0).abs() < 0.01, "{} {}", gap(20), gap(40));
     }
 
     #[test]
-    fn tolerances_triple_steps_and_keep_the_midpoint_rule() {
-        let (model, x) = (model(), samples(7));
-        let tight = IntegratedGradients::default().steps(2).tolerance(1e-3).most_steps(162);
-        let parts = tight.attribute(&model, &x, Target::predicted()).unwrap();
-        assert!(parts.steps.iter().any(|&s| s > 2) && parts.steps.iter().all(|s| [2, 6, 18, 54, 162].contains(s)));
-        for (i, gap) in parts.relative_gaps().into_iter().enumerate() {
-            assert!(gap <= 1e-3 || parts.steps[i] == 162, "{i}: {gap}");
-            let row = x.rows(i..i + 1).unwrap();
-            let plain = IntegratedGradients::default().steps(parts.steps[i]);
-            let plain = plain.attribute(&model, &row, Target::predicted()).unwrap();
-            for (a, b) in plain.values.iter().zip(parts.values.row(i)) {
-                assert!((a - b).abs() < 1e-13);
+    fn tolerances_cut_steps_where_the_score_bends() {
+        let (model, x) = (model(), samples(40));
+        let loose = IntegratedGradients::default().steps(5).tolerance(None);
+        let tight = loose.tolerance(1e-3).most_steps(300);
+        let [plain, fine, exact] =
+            [loose, tight, loose.steps(5_000)].map(|ig| ig.attribute(&model, &x, Target::predicted()).unwrap());
+        let distance = |parts: &crate::explain::Attributions<f64>, i: usize| {
+            parts.values.row(i).iter().zip(exact.values.row(i)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        let (mut cut, mut closer) = (0, 0);
+        for i in 0..x.samples() {
+            assert!(fine.relative_gaps()[i] <= 1e-3, "{i}: {} with {} steps", fine.relative_gaps()[i], fine.steps[i]);
+            if fine.steps[i] == 5 {
+                assert_eq!(fine.values.row(i), plain.values.row(i));
+            } else {
+                cut += 1;
+                closer += usize::from(distance(&fine, i) < distance(&plain, i));
             }
             // Alone as in company, to the bit.
+            let row = x.rows(i..i + 1).unwrap();
             assert_eq!(
                 tight.attribute(&model, &row, Target::predicted()).unwrap().values.as_slice(),
-                parts.values.row(i)
+                fine.values.row(i)
             );
         }
+        // Each part comes closer to its integral, not the sum alone.
+        assert!(cut > 10 && closer * 10 >= cut * 9, "{closer} of {cut}");
+        let most = loose.tolerance(1e-12).most_steps(20).attribute(&model, &x, Target::predicted()).unwrap();
+        assert!(most.steps.iter().all(|&s| s <= 20) && most.steps.contains(&19));
     }
 
     #[test]
@@ -293,7 +254,9 @@ mod tests {
         let error =
             |ig: IntegratedGradients<'_, f64>| ig.attribute(&model, &x, Target::class(0)).unwrap_err().to_string();
         let ig = IntegratedGradients::default();
-        assert_eq!(error(ig.steps(0)), "IntegratedGradients: steps must be at least 1, got 0; 50 is usual");
+        assert_eq!(error(ig.steps(0)), "IntegratedGradients: steps must be from 1 to 1048576, got 0; 50 is usual");
+        assert!(error(ig.steps(usize::MAX)).contains("steps must be"));
+        assert!(error(ig.most_steps(usize::MAX)).contains("most_steps must be"));
         assert!(error(ig.tolerance(0.0)).contains("above 0, got 0"));
         assert!(error(ig.tolerance(f64::NAN)).contains("NaN"));
         assert!(error(ig.baseline(&Tensor::zeros([1, 3]))).contains("a baseline of shape [3] or [2, 3]"));

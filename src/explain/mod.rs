@@ -30,6 +30,7 @@
 //! ```
 
 mod integrated_gradients;
+mod path;
 mod permutation_importance;
 mod saliency;
 
