@@ -85,8 +85,8 @@ impl Built<'_> {
     }
 }
 
-/// Checks a layer that works in f64: gradients by differences at batches of 1 and 3; that the configuration makes the same
-/// layer again; that a row alone gives the bits of the row in a batch; that backward overwrites dx and adds to gradients;
+/// Checks a layer that works in f64: gradients by differences at batches of 1 and 3, that of the input in inference too; that the
+/// configuration makes the same layer again; that a row alone gives the bits of the row in a batch; that backward overwrites dx and adds to gradients;
 /// that memory is kept from the second pass on. `input` is the shape of one sample.
 ///
 /// ```
@@ -149,6 +149,7 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
     let mut report = Report::default();
     for batch in [3, 1] {
         gradients(&built, input.batched(batch)?, &mut report)?;
+        in_inference(&built, input.batched(batch)?, &mut report)?;
     }
     alone_as_in_batch(&built, input)?;
     report.check("check_layer", &format!("the gradient of {class} is wrong"))
@@ -203,6 +204,31 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
         moved.as_mut_slice()[i] -= 2.0 * H;
         let down = built.scalar(&built.params, &moved, &g);
         report.add(|| format!("x[{i}]"), dx.as_slice()[i], (up - down) / (2.0 * H));
+    }
+    Ok(())
+}
+
+/// The gradient with respect to the input of what inference computes.
+fn in_inference(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()> {
+    let (x, g) = (noise(shape, 2), noise(built.output.with_batch(shape.first()), 3));
+    let mut slot = Slot::new();
+    let (mut y, mut dx) = (Tensor::full(g.shape(), f64::NAN), Tensor::full(shape, f64::NAN));
+    let mut pass = Pass::differentiable(&built.params);
+    built.layer.forward(&mut pass, &mut slot, &x, &mut y);
+    let output = |x: &Tensor<f64>| built.forward(&built.params, false, x).0;
+    if y != output(&x) {
+        let problem = format!("{}: inference gives other outputs where backward may follow", built.layer.class());
+        return Err(Error::Config { op: "check_layer", problem, hint: "let Pass::training decide alone".into() });
+    }
+    built.layer.backward(&mut pass, &mut slot, &x, &y, &mut g.clone(), Some(&mut dx));
+    let scalar = |x: &Tensor<f64>| output(x).iter().zip(&g).map(|(y, g)| y * g).sum::<f64>();
+    for i in 0..x.len() {
+        let mut moved = x.clone();
+        moved.as_mut_slice()[i] += H;
+        let up = scalar(&moved);
+        moved.as_mut_slice()[i] -= 2.0 * H;
+        let down = scalar(&moved);
+        report.add(|| format!("x[{i}] in inference"), dx.as_slice()[i], (up - down) / (2.0 * H));
     }
     Ok(())
 }

@@ -211,6 +211,8 @@ pub struct Pass<'a, T: Float = f32> {
     /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
     /// container for the last layer only.
     pub logits: bool,
+    /// Whether backward may follow although this is inference.
+    differentiable: bool,
     seed: u64,
     step: u64,
     first_row: u64,
@@ -225,16 +227,29 @@ impl<'a, T: Float> Pass<'a, T> {
             written: &mut [],
             training: false,
             logits: false,
+            differentiable: false,
             seed: 0,
             step: 0,
             first_row: 0,
         }
     }
 
+    /// A pass that computes what inference does, after which backward gives the gradient with respect to the input; there
+    /// are no gradients of parameters.
+    pub fn differentiable(params: &'a Params<T>) -> Self {
+        Pass { differentiable: true, ..Pass::inference(params) }
+    }
+
+    /// Whether backward may follow, so that forward has to keep what that needs.
+    #[inline]
+    pub fn needs_backward(&self) -> bool {
+        self.training || self.differentiable
+    }
+
     /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step and
     /// the row's number in the batch, which starts at `first_row`.
     pub fn training(params: &'a Params<T>, gradients: &'a mut [T], seed: u64, step: u64, first_row: u64) -> Self {
-        Pass { params, gradients, written: &mut [], training: true, logits: false, seed, step, first_row }
+        Pass { gradients, training: true, seed, step, first_row, ..Pass::inference(params) }
     }
 
     /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.

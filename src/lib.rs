@@ -38,6 +38,7 @@ pub mod activations;
 pub mod callbacks;
 pub mod data;
 mod error;
+pub mod explain;
 pub mod gradcheck;
 pub mod initializers;
 pub mod io;
@@ -52,6 +53,7 @@ pub mod optimizers;
 mod params;
 pub mod prelude;
 pub mod schedules;
+pub mod selection;
 mod state;
 mod tensor;
 

@@ -16,6 +16,20 @@ pub enum Mode {
     Max,
 }
 
+impl Mode {
+    /// Whether larger is better for a figure of this name.
+    pub(crate) fn is_max(self, name: &str) -> bool {
+        match self {
+            Mode::Min => false,
+            Mode::Max => true,
+            Mode::Auto => {
+                let name = name.trim_end_matches(char::is_numeric).trim_end_matches('_');
+                MORE_IS_BETTER.iter().any(|end| name.ends_with(end))
+            }
+        }
+    }
+}
+
 /// Figures of which more is better, by the end of their names.
 const MORE_IS_BETTER: [&str; 8] =
     ["accuracy", "acc", "auc", "precision", "recall", "f1_score", "r2_score", "cosine_similarity"];
@@ -49,13 +63,7 @@ impl Monitor {
     /// Whether `value` is better than `reference` by more than |min_delta|; anything is better than nothing.
     pub fn better(&self, value: f64, reference: Option<f64>) -> bool {
         let Some(reference) = reference else { return !value.is_nan() };
-        let max = match self.mode {
-            Mode::Min => false,
-            Mode::Max => true,
-            Mode::Auto => MORE_IS_BETTER
-                .iter()
-                .any(|end| self.name.trim_end_matches(char::is_numeric).trim_end_matches('_').ends_with(end)),
-        };
+        let max = self.mode.is_max(&self.name);
         let delta = self.min_delta.abs();
         if max { value - delta > reference } else { value + delta < reference }
     }

@@ -139,12 +139,12 @@ pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> 
     })
 }
 
-/// The class of each sample, and each class's places in the test part.
-fn classes<T: Float>(y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usize>)> {
-    let (op, n) = ("train_test_split", y.samples());
+/// The class of each sample, the number of samples of each class and the first of them; equal targets are a class, numbered in
+/// the order of appearance.
+pub(crate) fn number_classes<T: Float>(y: &Tensor<T>) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+    let n = y.samples();
     let mut numbers = BTreeMap::new();
-    let (mut class, mut counts) = (Vec::with_capacity(n), Vec::new());
-    let mut first = Vec::new();
+    let (mut class, mut counts, mut first) = (Vec::with_capacity(n), Vec::new(), Vec::new());
     for i in 0..n {
         // + 0.0 makes -0 the same class as 0.
         let key: Vec<u64> = y.row(i).iter().map(|v| (v.as_f64() + 0.0).to_bits()).collect();
@@ -156,6 +156,13 @@ fn classes<T: Float>(y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usi
         counts[number] += 1;
         class.push(number);
     }
+    (class, counts, first)
+}
+
+/// The class of each sample, and each class's places in the test part.
+fn classes<T: Float>(y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usize>)> {
+    let (op, n) = ("train_test_split", y.samples());
+    let (class, counts, first) = number_classes(y);
     if let Some(lonely) = counts.iter().position(|&count| count < 2) {
         let got = format!("1 of target {:?} (row {})", y.row(first[lonely]), first[lonely]);
         let hint = "remove that class, or leave stratify out (numbers to regress on are no classes)";

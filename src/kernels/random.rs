@@ -24,6 +24,10 @@ pub enum Purpose {
     Data = 5,
     /// Changing samples at random on their way to the model.
     Augment = 6,
+    /// Exchanging features between samples, to see what a model makes of them.
+    Permutation = 7,
+    /// Choosing settings to try.
+    Search = 8,
 }
 
 /// Where a stream of random numbers starts.

@@ -7,6 +7,8 @@ mod feed;
 mod fit;
 mod fit_options;
 mod history;
+mod input_gradient;
+mod learning_rate_finder;
 #[cfg(feature = "files")]
 mod load_weights;
 // Without files nothing is saved.
@@ -24,6 +26,9 @@ mod train;
 pub use checkpoint::Checkpoint;
 pub use fit_options::{Fit, Verbose};
 pub use history::{History, Scores};
+pub(crate) use input_gradient::Differentiator;
+pub use input_gradient::Target;
+pub use learning_rate_finder::{LearningRateFinder, LearningRates};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
 pub use predictor::Predictor;

@@ -118,7 +118,7 @@ impl<T: Float> Layer<T> for Dense {
             y.as_mut_slice(),
         );
         let bias = if self.use_bias { pass.weight(self.bias) } else { &[] };
-        if pass.training && activation.needs_input() {
+        if pass.needs_backward() && activation.needs_input() {
             rows::add_bias(y.as_mut_slice(), bias);
             slot.tensor(0, y.shape()).copy_from(y);
             parallel::rows(y.as_mut_slice(), units, units * activation.work(), |_, y| activation.forward(y, units));
