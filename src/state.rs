@@ -23,6 +23,9 @@ pub struct State {
     prefix: String,
 }
 
+/// The largest count that makes sense.
+const MOST: u64 = 1 << 53;
+
 /// An array of one of the kinds that a file can hold.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -160,13 +163,17 @@ impl State {
         Ok(value)
     }
 
-    /// So many counts that fit `usize`.
+    /// So many counts, of steps, epochs, samples.
     ///
     /// # Errors
-    /// [`Error::Config`] if there are others.
+    /// [`Error::Config`] if there is another number of them, or one beyond all counting: past 2⁵³.
     pub fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
         let counts: &[u64; N] = self.get(name)?.try_into().map_err(|_| self.lacks(name))?;
-        Ok(counts.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+        // So that counting on cannot overflow.
+        match counts.iter().all(|&n| n <= MOST) {
+            true => Ok(counts.map(|n| usize::try_from(n).unwrap_or(usize::MAX))),
+            false => Err(self.lacks(name)),
+        }
     }
 
     /// The text under a name.

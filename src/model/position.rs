@@ -110,8 +110,12 @@ impl<T: Float> Training<T> {
             return Err(misfit(&format!("optimizer {}", state.text("name")?)));
         }
         let mut new = self.state.clone();
-        new.step = state.one("step")?;
-        new.learning_rate = state.get("learning_rate")?.first().copied();
+        let [step] = state.counts("step")?;
+        new.step = step as u64;
+        new.learning_rate = state.get::<f64>("learning_rate")?.first().copied();
+        if new.learning_rate.is_some_and(|rate| !rate.is_finite() || rate < 0.0) {
+            return Err(misfit("learning_rate"));
+        }
         for (i, moment) in new.moments.iter_mut().enumerate() {
             copy(state, &format!("moment_{i}"), moment).map_err(misfit)?;
         }
