@@ -36,6 +36,7 @@
 
 pub mod activations;
 pub mod callbacks;
+pub mod constraints;
 pub mod data;
 mod error;
 pub mod gradcheck;
@@ -50,6 +51,7 @@ pub mod model;
 pub mod optimizers;
 mod params;
 pub mod prelude;
+pub mod regularizers;
 pub mod schedules;
 mod tensor;
 

@@ -1,8 +1,9 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity, LeakyRelu,
-    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax, UnitNormalization,
+    ActivityRegularization, AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise,
+    Identity, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax,
+    UnitNormalization,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ use crate::tensor::Float;
 #[allow(missing_docs)]
 pub enum LayerConfig {
     Activation(Activation),
+    ActivityRegularization(ActivityRegularization),
     AlphaDropout(AlphaDropout),
     Block {
         layers: Vec<NamedConfig>,
@@ -63,9 +65,35 @@ pub struct NamedConfig {
     /// The name given with `add_named`.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub name: Option<String>,
+    /// Whether its weights are trained.
+    #[cfg_attr(feature = "serde", serde(default = "yes", skip_serializing_if = "is_yes"))]
+    pub trainable: bool,
+    /// What the learning rate of its weights is multiplied by.
+    #[cfg_attr(feature = "serde", serde(default = "one", skip_serializing_if = "is_one"))]
+    pub learning_rate_factor: f64,
     /// The layer.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub layer: LayerConfig,
+}
+
+#[cfg(feature = "serde")]
+fn yes() -> bool {
+    true
+}
+
+#[cfg(feature = "serde")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[cfg(feature = "serde")]
+fn one() -> f64 {
+    1.0
+}
+
+#[cfg(feature = "serde")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 impl LayerConfig {
@@ -76,6 +104,7 @@ impl LayerConfig {
     pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
         Ok(match self {
             LayerConfig::Activation(layer) => Box::new(layer),
+            LayerConfig::ActivityRegularization(layer) => Box::new(layer),
             LayerConfig::AlphaDropout(layer) => Box::new(layer),
             LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
             LayerConfig::Dense(layer) => Box::new(layer),

@@ -337,14 +337,15 @@ impl<T: Float> Sequential<T> {
         let (mut sum, mut start) = (0.0, rows.start);
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);
-            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out, training.takes_logits());
+            let penalty = self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out, training.takes_logits());
             let t = y.rows(start..end)?;
-            sum += training.score(&t, &mut out, weights.map(|w| &w[start..end])) * (end - start) as f64;
+            let loss = training.score(&t, &mut out, weights.map(|w| &w[start..end])) + penalty;
+            sum += loss * (end - start) as f64;
             metrics.iter_mut().for_each(|m| m.update(&t, &out, None));
             start = end;
         }
         let metrics = training.figures(&metrics).collect();
-        Ok(Scores { loss: sum / rows.len() as f64, metrics })
+        Ok(Scores { loss: sum / rows.len() as f64 + self.params.penalty(), metrics })
     }
 
     fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
