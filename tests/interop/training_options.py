@@ -3,6 +3,7 @@
     KERAS_BACKEND=tensorflow python tests/interop/training_options.py
 
 Written with Keras 3.15.1 on TensorFlow 2.21. All numbers are deterministic; initial weights and data are sines.
+Keras rounds the factors of penalties, and momenta, to single precision, so those here are sums of few powers of two.
 """
 
 import json
@@ -73,19 +74,19 @@ def run(name, model, optimizer, loss, classes, steps, rows):
 
 def bounded():
     """Penalties and bounds on weights, three batches an update, momentum."""
-    optimizer = optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3)
+    optimizer = optimizers.SGD(0.1, momentum=0.875, gradient_accumulation_steps=3)
     model = keras.Sequential(
         [
             keras.Input((4,)),
             layers.Dense(
                 5,
                 "tanh",
-                kernel_regularizer=regularizers.L1L2(0.02, 0.03),
+                kernel_regularizer=regularizers.L1L2(0.015625, 0.03125),
                 bias_regularizer=regularizers.L1(0.015625),
                 kernel_constraint=AtUpdates(optimizer, constraints.MaxNorm(1.1)),
                 bias_constraint=AtUpdates(optimizer, constraints.NonNeg()),
             ),
-            layers.PReLU(alpha_regularizer=regularizers.L2(0.05), alpha_constraint=AtUpdates(optimizer, constraints.MinMaxNorm(0.2, 0.9))),
+            layers.PReLU(alpha_regularizer=regularizers.L2(0.0625), alpha_constraint=AtUpdates(optimizer, constraints.MinMaxNorm(0.2, 0.9))),
             layers.Dense(
                 3,
                 "softmax",
@@ -118,9 +119,9 @@ def activity():
     model = keras.Sequential(
         [
             keras.Input((4,)),
-            layers.Dense(5, "sigmoid", activity_regularizer=regularizers.L2(0.1)),
-            layers.ActivityRegularization(l1=0.05, l2=0.02),
-            layers.Dense(3, "softmax", activity_regularizer=regularizers.L1L2(0.03, 0.2)),
+            layers.Dense(5, "sigmoid", activity_regularizer=regularizers.L2(0.125)),
+            layers.ActivityRegularization(l1=0.0625, l2=0.015625),
+            layers.Dense(3, "softmax", activity_regularizer=regularizers.L1L2(0.03125, 0.25)),
         ]
     )
     run("activity", model, optimizers.SGD(0.3), losses.CategoricalCrossentropy(), 3, 8, 6)
@@ -133,7 +134,7 @@ def frozen():
             keras.Input((4,)),
             layers.Dense(5, "tanh"),
             layers.Dense(4, "tanh", kernel_regularizer=regularizers.L2(0.5), kernel_constraint=constraints.NonNeg()),
-            layers.Dense(2, kernel_regularizer=regularizers.L2(0.01)),
+            layers.Dense(2, kernel_regularizer=regularizers.L2(0.015625)),
         ]
     )
     model.layers[1].trainable = False
