@@ -135,3 +135,44 @@ impl LayerConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraints::Constraint;
+    use crate::regularizers::Regularizer;
+
+    fn block() -> LayerConfig {
+        let dense = Dense::new(3)
+            .kernel_regularizer(Regularizer::L1L2 { l1: 0.1, l2: 0.2 })
+            .bias_regularizer(Regularizer::L1(0.3))
+            .activity_regularizer(Regularizer::L2(0.4))
+            .kernel_constraint(Constraint::min_max_norm(0.5, 1.5).rate(0.25).axis([0, 1]))
+            .bias_constraint(Constraint::NonNeg);
+        let slopes = PRelu::new().alpha_regularizer(Regularizer::L2(0.5)).alpha_constraint(Constraint::max_norm(3.0));
+        let block = Block::<f32>::new().add(dense).trainable(false).add(slopes).learning_rate_factor(0.1);
+        Layer::config(&block.add(ActivityRegularization::new().l1(0.6)).add(Identity::new()))
+    }
+
+    #[test]
+    fn training_settings_are_kept() {
+        let config = block();
+        assert_eq!(config.clone().into_layer::<f64>().unwrap().config(), config);
+        let LayerConfig::Block { layers } = config else { panic!("no block") };
+        assert_eq!(layers.iter().map(|l| l.trainable).collect::<Vec<_>>(), [false, true, true, true]);
+        assert_eq!(layers.iter().map(|l| l.learning_rate_factor).collect::<Vec<_>>(), [1.0, 0.1, 1.0, 1.0]);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn written_and_read() {
+        let config = block();
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), config, "{text}");
+        // Nothing is written of settings at their defaults, and files without them can be read.
+        let plain = Layer::config(&Block::<f32>::new().add(Dense::new(3)));
+        let text = serde_json::to_string(&plain).unwrap();
+        assert!(!["trainable", "factor", "regularizer", "constraint"].iter().any(|word| text.contains(word)), "{text}");
+        assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), plain);
+    }
+}

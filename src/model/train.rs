@@ -28,6 +28,9 @@ pub(crate) struct Training<T: Float> {
     pub gradients: Vec<T>,
     /// For each parameter whether one of these batches has written its gradient; what stands there else is left over.
     pub written: Vec<bool>,
+    /// Whether any weight has a penalty, and whether any has bounds.
+    penalised: bool,
+    bounded: bool,
     buffers: Buffers<T>,
 }
 
@@ -97,6 +100,8 @@ impl<T: Float> Training<T> {
             names: unique(metrics.iter().map(|m| m.name())),
             metrics,
             fused,
+            penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
+            bounded: params.specs().iter().any(|s| s.constraint.is_some()),
             accumulated: 0,
             gradients: vec![T::zero(); params.len()],
             written: vec![false; params.specs().len()],
@@ -156,7 +161,7 @@ impl<T: Float> Training<T> {
         self.accumulated = 0;
         let before = self.state.step;
         let finite = self.state.step(&*self.optimizer, params, &mut self.gradients);
-        if self.state.step != before {
+        if self.bounded && self.state.step != before {
             params.constrain();
         }
         finite
@@ -177,10 +182,12 @@ impl<T: Float> Training<T> {
         pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
-        let value = value + pass.penalty() + params.penalty();
+        let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
         if value.is_finite() {
             layers.backward(&mut pass, slot, x, y, dy, None);
-            pass.regularize();
+            if self.penalised {
+                pass.regularize();
+            }
         }
         value
     }

@@ -66,7 +66,7 @@ impl<T: Float> OptimizerState<T> {
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
-            scratch: Default::default(),
+            scratch: [optimizer.scalars(), optimizer.scalars()],
         }
     }
 

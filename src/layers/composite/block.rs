@@ -114,5 +114,7 @@ mod tests {
         let inner = Block::new().add(Dense::new(3).activation(Activation::Tanh)).add(Activation::Sigmoid);
         gradcheck::check_layer(&Block::new().add(Dense::new(4)).add(inner).add(Dense::new(2)), [5]).unwrap();
         gradcheck::check_layer(&Block::new(), [5]).unwrap();
+        let settings = Block::new().add(Dense::new(4)).trainable(false).add(Dense::new(2)).learning_rate_factor(0.1);
+        gradcheck::check_layer(&settings, [5]).unwrap();
     }
 }
