@@ -367,7 +367,7 @@ impl<T: Float> Sequential<T> {
         // The parameters of a layer stand next to each other.
         let mut found = specs.iter().enumerate().filter(|(_, s)| under(&s.name)).map(|(i, _)| i);
         if let (false, Some(first)) = (path.is_empty(), found.next()) {
-            return Ok(first..found.last().unwrap_or(first) + 1);
+            return Ok(first..found.next_back().unwrap_or(first) + 1);
         }
         let mut names: Vec<&str> = self.layers.entries().iter().map(|e| e.name.as_str()).collect();
         for layer in specs.iter().filter_map(|s| s.name.rsplit_once('/')).map(|(layer, _)| layer) {
