@@ -3,6 +3,7 @@
 //! `cargo run --release --example throughput -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release --example throughput -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
 //!
+//! `checkpoint` (`--features files`) shows what writing checkpoints costs a model of ten million weights;
 //! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
 //!
 //! Values are the best of several rounds: a machine that others share is only ever slowed down.
@@ -74,6 +75,8 @@ fn main() -> Result<(), Failure> {
             "mnist_mlp" => mnist_mlp(directory.as_deref().ok_or("mnist_mlp needs --data DIR")?)?,
             "gemm" => products(),
             "scaling" => scaling()?,
+            #[cfg(feature = "files")]
+            "checkpoint" => checkpoint()?,
             other => return Err(format!("there is no workload {other}").into()),
         }
     }
@@ -285,6 +288,65 @@ enum Product {
     /// dz·Wᵀ
     Inputs,
 }
+
+/// Ten million weights with Adam: the time to write their 120 MB, beside that of a plain file of as many bytes, and what
+/// checkpoints every 1,000 steps add to training.
+#[cfg(feature = "files")]
+fn checkpoint() -> Result<(), Failure> {
+    use std::io::Write;
+    let sizes = [784, 2048, 2048, 2048, 10];
+    let folder = std::env::temp_dir().join(format!("gradus_checkpoint_{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let (file, plain) = (folder.join("run.safetensors"), folder.join("plain"));
+    let mut model = trained_mlp(&sizes)?;
+    let weights = model.params().len();
+    let x = Tensor::zeros([CHECKPOINT_EVERY * 2, sizes[0]]);
+    let y = Tensor::zeros([CHECKPOINT_EVERY * 2, 10]);
+    model.fit(&x.rows(0..64)?, &y.rows(0..64)?, &epoch(64))?;
+    model.save_checkpoint(&file)?;
+    let bytes = std::fs::read(&file)?;
+    let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let mut out = std::fs::File::create(&plain)?;
+        out.write_all(&bytes)?;
+        out.sync_all()?;
+        theirs = theirs.min(begin.elapsed().as_secs_f64());
+        let begin = Instant::now();
+        model.save_checkpoint(&file)?;
+        ours = ours.min(begin.elapsed().as_secs_f64());
+    }
+    let megabytes = bytes.len() as f64 / 1e6;
+    let more = format!(
+        ", \"weights\": {weights}, \"megabytes\": {megabytes:.1}, \"plain_seconds\": {theirs:.4}, \"of_plain_speed\": {:.3}",
+        theirs / ours
+    );
+    report("checkpoint", "write_seconds", ours, &more);
+    // Steps of one sample, the shortest there are, so that the cost shows at its largest; with and without, in turn.
+    let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..2 {
+        let begin = Instant::now();
+        model.fit(&x, &y, &epoch(BATCH))?;
+        without = without.min(begin.elapsed().as_secs_f64());
+        let settings = Checkpoint::new(&file).every_steps(CHECKPOINT_EVERY).every_epochs(usize::MAX).resume(false);
+        let begin = Instant::now();
+        model.fit(&x, &y, &epoch(BATCH).checkpoint(&settings))?;
+        with = with.min(begin.elapsed().as_secs_f64());
+    }
+    let steps = (CHECKPOINT_EVERY * 2).div_ceil(BATCH);
+    let more = format!(", \"steps\": {steps}, \"without_seconds\": {without:.3}, \"with_seconds\": {with:.3}");
+    report("checkpoint", "overhead", with / without - 1.0, &more);
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// Batches between two checkpoints.
+#[cfg(feature = "files")]
+const CHECKPOINT_EVERY: usize = 1000;
+
+/// Samples a batch of that run.
+#[cfg(feature = "files")]
+const BATCH: usize = 1;
 
 fn products() {
     use Product::{Forward, Inputs, Weights};

@@ -155,6 +155,35 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
+    /// A file could not be written; what stood there before is untouched.
+    #[error("{}: cannot write: {source}; the file before it, if any, is whole: make room, check the folder and its permissions, or choose another path", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {problem}; {hint}", file.display())]
+    File {
+        /// The file, or a name for bytes from memory.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The weights of a file and those of the model do not go together.
+    #[error("{}: the weights do not fit the model: {mismatch}; build the model that was saved, or load a part with LoadWeights::partial", file.display())]
+    Weights {
+        /// The file.
+        file: PathBuf,
+        /// All that does not fit.
+        mismatch: crate::params::Mismatch,
+    },
+    /// An error of your own: of a callback, a dataset, a closure.
+    #[error("{0}")]
+    Custom(Box<dyn std::error::Error + Send + Sync>),
     /// A configuration cannot be turned back into a layer.
     #[error("{op}: {problem}; {hint}")]
     Config {
@@ -192,6 +221,22 @@ impl Error {
         hint: impl ToString,
     ) -> Self {
         Error::Argument { op, name, expected: expected.to_string(), got: got.to_string(), hint: hint.to_string() }
+    }
+
+    /// An error of your own, from another error or a text.
+    ///
+    /// ```
+    /// use gradus::Error;
+    /// assert_eq!(Error::custom("the operator said stop").to_string(), "the operator said stop");
+    /// ```
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Custom(error.into())
+    }
+
+    /// An error about a file's contents.
+    #[cfg(feature = "files")]
+    pub(crate) fn file(file: &std::path::Path, problem: impl ToString, hint: impl ToString) -> Self {
+        Error::File { file: file.to_owned(), problem: problem.to_string(), hint: hint.to_string() }
     }
 
     /// An error for a shape whose number of elements does not fit in memory's address range.

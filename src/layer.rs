@@ -67,6 +67,8 @@ pub struct Builder<T: Float = f32> {
     params: Params<T>,
     seed: u64,
     scopes: Vec<Scope>,
+    /// The most values in all, where weights come from a file and are not drawn.
+    room: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,13 @@ struct Scope {
 impl<T: Float> Builder<T> {
     /// A builder whose initial weights follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Builder { params: Params::new(), seed, scopes: vec![Scope::default()] }
+        Builder { params: Params::new(), seed, scopes: vec![Scope::default()], room: None }
+    }
+
+    /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
+    #[cfg(feature = "files")]
+    pub(crate) fn for_weights(room: usize) -> Self {
+        Builder { room: Some(room), ..Builder::new(0) }
     }
 
     /// Runs `build` inside the scope of one layer; parameters are named `path/kernel` and so on. The layer is called
@@ -184,6 +192,18 @@ impl<T: Float> Builder<T> {
             return Err(Error::too_large("build", shape));
         }
         let path = format!("{}/{name}", self.path());
+        if let Some(room) = self.room {
+            if len > room - self.params.len().min(room) {
+                let expected = format!("a shape for {name} within the {room} weights of the file");
+                return Err(Error::shape(
+                    "load",
+                    expected,
+                    shape,
+                    "the file's architecture and weights do not belong together",
+                ));
+            }
+            return self.params.push_zeros(&path, shape, trainable, decays);
+        }
         let mut values = vec![0.0; len];
         init.fill(shape, &mut Key::new(self.seed, Purpose::Init).with(hash(&path)).rng(), &mut values)?;
         let values: Vec<T> = values.into_iter().map(T::of).collect();

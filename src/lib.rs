@@ -41,6 +41,7 @@ pub mod data;
 mod error;
 pub mod gradcheck;
 pub mod initializers;
+pub mod io;
 #[doc(hidden)]
 pub mod kernels;
 mod layer;
@@ -53,6 +54,7 @@ mod params;
 pub mod prelude;
 pub mod regularizers;
 pub mod schedules;
+mod state;
 mod tensor;
 
 /// Random numbers keyed by what they are for.
@@ -69,8 +71,9 @@ pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::Sequential;
 pub use optimizers::Optimizer;
-pub use params::{ParamId, ParamSpec, Params};
+pub use params::{Mismatch, ParamId, ParamSpec, Params};
 pub use schedules::Schedule;
+pub use state::{Element, State, Value};
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// The README's program is compiled and run with the documentation's examples.

@@ -1,5 +1,6 @@
 //! All weights of a model in one flat buffer.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::constraints::Constraint;
@@ -70,11 +71,25 @@ impl<T: Float> Params<T> {
             let expected = format!("{} values for {name} {shape}", shape.len());
             return Err(Error::shape("Params::push", expected, values.len(), "pass the shape's number of values"));
         }
+        self.values.extend_from_slice(values);
+        self.name_last(name, shape, trainable, decays)
+    }
+
+    /// Adds a parameter of zeros.
+    pub(crate) fn push_zeros(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
+        let len = self.values.len() + shape.checked_len("Params::push")?;
+        self.values.reserve_exact(len - self.values.len());
+        self.values.resize(len, T::zero());
+        self.name_last(name, shape, trainable, decays)
+    }
+
+    /// Names the values that were added last.
+    fn name_last(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
+        let range = self.values.len() - shape.len()..self.values.len();
         if self.find(name).is_some() {
+            self.values.truncate(range.start);
             return Err(Error::argument("Params::push", "name", "unique", name, "give the layer another name"));
         }
-        let range = self.values.len()..self.values.len() + values.len();
-        self.values.extend_from_slice(values);
         self.specs.push(ParamSpec {
             name: name.to_owned(),
             shape,
@@ -172,6 +187,39 @@ impl<T: Float> Params<T> {
     /// The number of values that training changes.
     pub fn trainable_len(&self) -> usize {
         self.specs.iter().filter(|s| s.trainable).map(|s| s.range.len()).sum()
+    }
+}
+
+/// What does not go together between the weights of a file and those of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Weights of the model that the file does not have.
+    pub missing: Vec<String>,
+    /// Arrays of the file that the model has no weights for.
+    pub unexpected: Vec<String>,
+    /// Names that both have, with the shape in the file and that in the model.
+    pub shapes: Vec<(String, Vec<usize>, Shape)>,
+}
+
+impl Mismatch {
+    /// Whether everything fits.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
+    }
+}
+
+impl fmt::Display for Mismatch {
+    /// All names, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shapes = self.shapes.iter().map(|(name, file, model)| format!("{name} {file:?} instead of {model}"));
+        let parts = [
+            ("missing", self.missing.clone()),
+            ("unexpected", self.unexpected.clone()),
+            ("of another shape", shapes.collect()),
+        ];
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let parts: Vec<_> = parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+        f.write_str(if parts.is_empty() { "everything fits".into() } else { parts.join("; ") }.as_str())
     }
 }
 

@@ -10,6 +10,8 @@ pub use crate::layer::{Builder, Layer, Pass, Slot};
 pub use crate::layers::*;
 pub use crate::losses::*;
 pub use crate::metrics::*;
+#[cfg(feature = "files")]
+pub use crate::model::{Checkpoint, LoadWeights};
 pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;

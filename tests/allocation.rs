@@ -145,6 +145,7 @@ fn steps_in_f32() {
 fn steps_in_f64() {
     counted(|| {
         every_layer::<f64>(Adam::default(), true);
+        every_layer::<f64>(Muon::default(), true);
         every_layer::<f64>(Sgd::default().momentum(0.9).clipnorm(0.5), false);
     });
 }

@@ -313,13 +313,16 @@ impl Schedule for Rate {
 impl Rate {
     fn schedule(&self) -> Box<dyn Schedule> {
         let &Rate(number, rate, steps) = self;
-        match number % 8 {
+        match number % 11 {
             0 => Box::new(CosineDecay::new(rate, steps).warmup(rate, steps).alpha(rate)),
             1 => Box::new(CosineDecayRestarts::new(rate, steps).t_mul(rate).m_mul(2.0)),
             2 => Box::new(ExponentialDecay::new(rate, steps, 0.5).staircase(true)),
             3 => Box::new(InverseTimeDecay::new(0.1, steps, rate)),
             4 => Box::new(PiecewiseConstantDecay::new([1, steps], [rate, 0.1, rate])),
             5 => Box::new(PolynomialDecay::new(rate, steps).power(rate).cycle(true)),
+            6 => Box::new(OneCycle::new(0.1, steps).pct_start(rate).div_factor(rate).three_phase(true)),
+            7 => Box::new(WarmupStableDecay::new(rate, steps, steps, steps).alpha(rate)),
+            8 => Box::new(Sequence::new(rate).after(steps, PolynomialDecay::new(rate, steps)).after(1, rate)),
             _ => Box::new(rate),
         }
     }
@@ -334,7 +337,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
         limit: f64,
     ) -> Box<dyn Optimizer<f32>> {
         let o = o.learning_rate(rate);
-        match number / 12 % 6 {
+        match number / 13 % 6 {
             0 => Box::new(o.clipvalue(limit)),
             1 => Box::new(o.clipnorm(limit)),
             2 => Box::new(o.global_clipnorm(limit)),
@@ -343,7 +346,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
             _ => Box::new(o),
         }
     }
-    match number % 12 {
+    match number % 13 {
         0 => with(Adadelta::default(), number, rate, limit),
         1 => with(Adafactor::default(), number, rate, limit),
         2 => with(Adagrad::default(), number, rate, limit),
@@ -355,6 +358,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
         8 => with(Nadam::default(), number, rate, limit),
         9 => with(RmsProp::default().centered(true).momentum(0.5), number, rate, limit),
         10 => with(Sgd::default().momentum(0.9).nesterov(true), number, rate, limit),
+        11 => with(Muon::default().ns_steps(2).rms_rate(limit), number, rate, limit),
         _ => with(Sgd::default(), number, rate, limit),
     }
 }

@@ -1,11 +1,12 @@
 //! The figures of every epoch into a CSV file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::{Callback, Logs, Run};
 use crate::error::{Error, Result};
+use crate::state::State;
 use crate::tensor::Float;
 
 /// Writes a line an epoch: its number and its figures, beneath a header; each line is in the file when the epoch ends.
@@ -26,12 +27,14 @@ pub struct CsvLogger {
     append: bool,
     file: Option<File>,
     header: bool,
+    /// Bytes in the file.
+    len: u64,
 }
 
 impl CsvLogger {
     /// A logger into this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        CsvLogger { path: path.into(), separator: ',', append: false, file: None, header: true }
+        CsvLogger { path: path.into(), separator: ',', append: false, file: None, header: true, len: 0 }
     }
 
     /// What stands between values; a comma by default.
@@ -50,11 +53,20 @@ impl CsvLogger {
         Error::Io { file: self.path.clone(), source }
     }
 
-    fn open(&mut self) -> io::Result<()> {
-        let file =
-            OpenOptions::new().create(true).write(true).append(self.append).truncate(!self.append).open(&self.path)?;
-        self.header = file.metadata()?.len() == 0;
+    fn open(&mut self, resumed: bool) -> io::Result<()> {
+        let keep = self.append || resumed;
+        let file = OpenOptions::new().create(true).write(true).truncate(!keep).open(&self.path)?;
+        let len = file.metadata()?.len();
         self.file = Some(file);
+        self.go_on(len)
+    }
+
+    /// Goes on at this length of the file.
+    fn go_on(&mut self, len: u64) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.set_len(len)?;
+        self.len = file.seek(SeekFrom::End(0))?;
+        self.header = self.len == 0;
         Ok(())
     }
 
@@ -73,13 +85,15 @@ impl CsvLogger {
             text += &value.to_string();
         }
         text.push('\n');
-        file.write_all(text.as_bytes())
+        file.write_all(text.as_bytes())?;
+        self.len += text.len() as u64;
+        Ok(())
     }
 }
 
 impl<T: Float> Callback<T> for CsvLogger {
-    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
-        self.open().map_err(|source| self.failed(source))
+    fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
+        self.open(run.resumed()).map_err(|source| self.failed(source))
     }
 
     fn on_epoch_end(&mut self, epoch: usize, logs: &Logs<'_>, _: &mut Run<'_, T>) -> Result<()> {
@@ -89,6 +103,15 @@ impl<T: Float> Callback<T> for CsvLogger {
     fn on_train_end(&mut self, _: &mut Run<'_, T>) -> Result<()> {
         self.file = None;
         Ok(())
+    }
+
+    fn save(&self, state: &mut State) {
+        state.put("bytes", &[self.len]);
+    }
+
+    /// Lines of epochs that the resumed run has yet to come to are cut off.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.go_on(self.len.min(state.one("bytes")?)).map_err(|source| self.failed(source))
     }
 }
 

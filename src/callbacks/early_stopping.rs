@@ -2,7 +2,8 @@
 
 use super::monitor::{Monitor, monitored};
 use super::{Callback, Logs, Run};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::state::State;
 use crate::tensor::Float;
 
 /// Ends training when the monitored figure has not improved for `patience` epochs.
@@ -28,6 +29,8 @@ pub struct EarlyStopping<T = f32> {
     best_epoch: usize,
     stopped_epoch: Option<usize>,
     best_weights: Vec<T>,
+    /// How many weights the model has.
+    weights: usize,
 }
 
 monitored!(EarlyStopping<T>);
@@ -44,6 +47,7 @@ impl<T> Default for EarlyStopping<T> {
             best_epoch: 0,
             stopped_epoch: None,
             best_weights: Vec::new(),
+            weights: 0,
         }
     }
 }
@@ -85,7 +89,8 @@ impl<T> EarlyStopping<T> {
 }
 
 impl<T: Float> Callback<T> for EarlyStopping<T> {
-    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+    fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
+        self.weights = run.params().len();
         self.wait = 0;
         self.best_epoch = 0;
         self.stopped_epoch = None;
@@ -124,6 +129,26 @@ impl<T: Float> Callback<T> for EarlyStopping<T> {
         if !self.best_weights.is_empty() {
             run.values_mut().copy_from_slice(&self.best_weights);
         }
+        Ok(())
+    }
+
+    fn save(&self, state: &mut State) {
+        self.monitor.save(state);
+        state.put("epochs", &[self.wait as u64, self.best_epoch as u64]);
+        state.put("stopped", self.stopped_epoch.map(|e| e as u64).as_slice());
+        state.put("weights", &self.best_weights);
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.monitor.restore(state)?;
+        let weights = state.get::<T>("weights")?;
+        if !weights.is_empty() && weights.len() != self.weights {
+            let hint = "resume with the model that the run began with";
+            return Err(Error::shape("EarlyStopping", format!("{} best weights", self.weights), weights.len(), hint));
+        }
+        self.best_weights = weights.to_vec();
+        [self.wait, self.best_epoch] = state.counts("epochs")?;
+        self.stopped_epoch = state.get::<u64>("stopped")?.first().map(|&e| e as usize);
         Ok(())
     }
 }

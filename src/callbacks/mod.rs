@@ -14,10 +14,15 @@
 
 mod csv_logger;
 mod early_stopping;
+mod event_file;
 mod lambda_callback;
 mod learning_rate_scheduler;
+#[cfg(feature = "files")]
+mod model_checkpoint;
 mod monitor;
 mod reduce_lr_on_plateau;
+mod tensor_board;
+mod terminate_on_nan;
 #[cfg(test)]
 mod testing;
 
@@ -27,12 +32,18 @@ pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use lambda_callback::LambdaCallback;
 pub use learning_rate_scheduler::LearningRateScheduler;
+#[cfg(feature = "files")]
+pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+pub use tensor_board::TensorBoard;
+pub use terminate_on_nan::TerminateOnNan;
 
 use crate::error::{Error, Result};
+use crate::layers::composite::Chain;
 use crate::params::Params;
-use crate::tensor::Float;
+use crate::state::State;
+use crate::tensor::{Float, Shape};
 
 /// Called by [`fit_with`](crate::Sequential::fit_with) at the points that the methods name; each does nothing by default. An
 /// error ends training and is returned.
@@ -71,11 +82,31 @@ pub trait Callback<T: Float = f32>: Debug {
         Ok(())
     }
 
+    /// After a step that left the finite numbers, with the error that `fit` is about to return; the weights are the last
+    /// finite ones. True ends training without the error, before the epoch's figures; every callback is asked.
+    ///
+    /// # Errors
+    /// Whatever should be returned in place of the error.
+    fn on_diverged(&mut self, _error: &Error, _run: &mut Run<'_, T>) -> Result<bool> {
+        Ok(false)
+    }
+
     /// After the last epoch; not after an error.
     ///
     /// # Errors
     /// Whatever went wrong.
     fn on_train_end(&mut self, _run: &mut Run<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes all that changes from epoch to epoch, so that a run can be resumed; nothing by default.
+    fn save(&self, _state: &mut State) {}
+
+    /// Takes back what [`save`](Self::save) wrote, after `on_train_begin` of a run that is resumed.
+    ///
+    /// # Errors
+    /// Those of the [`State`] for what is not there.
+    fn restore(&mut self, _state: &State) -> Result<()> {
         Ok(())
     }
 }
@@ -103,12 +134,25 @@ impl Logs<'_> {
     }
 }
 
+/// What a model is made of, beside its weights.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "files"), allow(dead_code))]
+pub(crate) struct Plan<'a, T: Float> {
+    pub layers: &'a Chain<T>,
+    pub input: Shape,
+    pub seed: u64,
+}
+
 /// What a callback sees of the training, and may change.
 #[derive(Debug)]
 pub struct Run<'a, T: Float = f32> {
+    /// Read where models are written to files.
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
+    pub(crate) plan: Plan<'a, T>,
     pub(crate) params: &'a mut Params<T>,
     pub(crate) rate: &'a mut Option<f64>,
     pub(crate) scheduled: f64,
+    pub(crate) resumed: bool,
     pub(crate) stop: &'a mut bool,
 }
 
@@ -144,6 +188,20 @@ impl<T: Float> Run<'_, T> {
         }
         *self.rate = Some(rate);
         Ok(())
+    }
+
+    /// Writes the model as it is now, as [`Sequential::save`](crate::Sequential::save) does.
+    ///
+    /// # Errors
+    /// As [`Sequential::save`](crate::Sequential::save).
+    #[cfg(feature = "files")]
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        crate::io::model::save(path.as_ref(), self.plan.input, self.plan.seed, self.plan.layers, self.params)
+    }
+
+    /// Whether this run goes on from a checkpoint; then [`Callback::restore`] follows on `on_train_begin`.
+    pub fn resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Ends training after this epoch.

@@ -2,6 +2,7 @@
 
 use super::Logs;
 use crate::error::{Error, Result};
+use crate::state::State;
 
 /// Which direction is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,15 @@ impl Monitor {
         };
         let delta = self.min_delta.abs();
         if max { value - delta > reference } else { value + delta < reference }
+    }
+
+    pub fn save(&self, state: &mut State) {
+        state.put("best", self.best.as_slice());
+    }
+
+    pub fn restore(&mut self, state: &State) -> Result<()> {
+        self.best = state.get("best")?.first().copied();
+        Ok(())
     }
 
     /// Takes `value` as the best so far if it is.

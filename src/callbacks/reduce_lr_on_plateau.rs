@@ -3,6 +3,7 @@
 use super::monitor::{Monitor, monitored};
 use super::{Callback, Logs, Run};
 use crate::error::{Error, Result};
+use crate::state::State;
 use crate::tensor::Float;
 
 /// Multiplies the learning rate by `factor` when the monitored figure has not improved for `patience` epochs.
@@ -99,6 +100,16 @@ impl<T: Float> Callback<T> for ReduceLrOnPlateau {
             }
         }
         Ok(())
+    }
+
+    fn save(&self, state: &mut State) {
+        self.monitor.save(state);
+        state.put("epochs", &[self.wait as u64, self.cooling as u64]);
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        [self.wait, self.cooling] = state.counts("epochs")?;
+        self.monitor.restore(state)
     }
 }
 

@@ -48,7 +48,7 @@ pub fn parse_idx<T: Float>(bytes: &[u8]) -> Result<Tensor<T>> {
     open(bytes, bytes.len() as u64, Path::new("IDX data"))
 }
 
-fn data(file: &Path, problem: impl Into<String>, hint: &str) -> Error {
+pub(super) fn data(file: &Path, problem: impl Into<String>, hint: &str) -> Error {
     Error::Data { file: file.to_owned(), line: None, column: None, problem: problem.into(), hint: hint.into() }
 }
 
@@ -64,43 +64,82 @@ fn open<T: Float>(mut source: impl std::io::BufRead, size: u64, file: &Path) -> 
     read(source, size, file)
 }
 
+/// What the beginning of a file says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    /// The code of the elements' type.
+    kind: u8,
+    /// Bytes of an element.
+    pub width: usize,
+    pub shape: Shape,
+}
+
+impl Header {
+    /// Bytes of the header itself.
+    pub fn len(&self) -> u64 {
+        4 + 4 * self.shape.rank() as u64
+    }
+
+    /// Reads it; at most `most` bytes of values can come.
+    pub fn read(source: &mut impl Read, most: u64, file: &Path) -> Result<Self> {
+        let mut header = [0; 4];
+        fill(source, &mut header, file)?;
+        let [0, 0, kind, rank] = header else {
+            return Err(data(file, "the file does not begin with two zero bytes", "pass an IDX file such as MNIST's"));
+        };
+        let width = match kind {
+            0x08 | 0x09 => 1,
+            0x0B => 2,
+            0x0C | 0x0D => 4,
+            0x0E => 8,
+            other => {
+                let problem = format!("element type 0x{other:02x} is unknown");
+                return Err(data(file, problem, "pass an IDX file such as MNIST's"));
+            }
+        };
+        let rank = usize::from(rank);
+        if rank == 0 || rank > MAX_RANK {
+            let problem = format!("the file says that it has {rank} axes");
+            return Err(data(file, problem, "files of one to six axes can be read"));
+        }
+        let mut dims = [0; MAX_RANK];
+        for dim in &mut dims[..rank] {
+            let mut bytes = [0; 4];
+            fill(source, &mut bytes, file)?;
+            *dim = u32::from_be_bytes(bytes) as usize;
+        }
+        let shape = Shape::try_from(&dims[..rank])?;
+        if shape.checked_len("read_idx")? as u64 * width as u64 > most {
+            let problem = format!("the header promises shape {shape}, more than the file can hold");
+            return Err(data(file, problem, "the file is cut off or not an IDX file; fetch it again"));
+        }
+        Ok(Header { kind, width, shape })
+    }
+
+    /// Reads values that fill `out`, as many as there are, through `buffer`.
+    pub fn values<T: Float>(
+        &self,
+        source: &mut impl Read,
+        out: &mut [T],
+        buffer: &mut Vec<T>,
+        file: &Path,
+    ) -> Result<()> {
+        let mut bytes = [0; 1 << 12];
+        for part in out.chunks_mut(bytes.len() / self.width) {
+            let bytes = &mut bytes[..part.len() * self.width];
+            fill(source, bytes, file)?;
+            buffer.clear();
+            convert(self.kind, bytes, buffer);
+            part.copy_from_slice(buffer);
+        }
+        Ok(())
+    }
+}
+
 /// Reads header and values; at most `most` bytes can come.
 fn read<T: Float>(mut source: impl Read, most: u64, file: &Path) -> Result<Tensor<T>> {
-    let mut header = [0; 4];
-    fill(&mut source, &mut header, file)?;
-    let [0, 0, kind, rank] = header else {
-        return Err(data(file, "the file does not begin with two zero bytes", "pass an IDX file such as MNIST's"));
-    };
-    let width = match kind {
-        0x08 | 0x09 => 1,
-        0x0B => 2,
-        0x0C | 0x0D => 4,
-        0x0E => 8,
-        other => {
-            return Err(data(
-                file,
-                format!("element type 0x{other:02x} is unknown"),
-                "pass an IDX file such as MNIST's",
-            ));
-        }
-    };
-    let rank = usize::from(rank);
-    if rank == 0 || rank > MAX_RANK {
-        let problem = format!("the file says that it has {rank} axes");
-        return Err(data(file, problem, "files of one to six axes can be read"));
-    }
-    let mut dims = [0; MAX_RANK];
-    for dim in &mut dims[..rank] {
-        let mut bytes = [0; 4];
-        fill(&mut source, &mut bytes, file)?;
-        *dim = u32::from_be_bytes(bytes) as usize;
-    }
-    let shape = Shape::try_from(&dims[..rank])?;
-    let bytes = shape.checked_len("read_idx")? as u64 * width as u64;
-    if bytes > most {
-        let problem = format!("the header promises shape {shape}, more than the file can hold");
-        return Err(data(file, problem, "the file is cut off or not an IDX file; fetch it again"));
-    }
+    let Header { kind, width, shape } = Header::read(&mut source, most, file)?;
+    let bytes = shape.len() as u64 * width as u64;
     let mut values = Vec::new();
     let mut chunk = vec![0; CHUNK.min(bytes as usize)];
     let mut left = bytes as usize;

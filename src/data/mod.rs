@@ -12,22 +12,33 @@
 
 #[cfg(feature = "csv")]
 mod csv;
+mod dataset;
 mod digits;
+mod files;
 mod idx;
+mod idx_source;
 mod iris;
 mod min_max_scaler;
 mod one_hot;
+mod pipeline;
+mod samples;
+mod source;
 mod split;
 mod standard_scaler;
 mod table;
 
 #[cfg(feature = "csv")]
-pub use self::csv::{Column, Csv};
+pub use self::csv::{Column, Csv, CsvSource};
+pub use dataset::{Batch, Dataset};
 pub use digits::digits;
 pub use idx::{parse_idx, read_idx};
+pub use idx_source::IdxSource;
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 pub use one_hot::one_hot;
+pub use pipeline::{Batched, Map, MapKeyed, MapTo, Part, Prefetch, Repeat, Shuffle};
+pub use samples::{FromFn, Samples};
+pub use source::Source;
 pub use split::{Parts, Split, train_test_split};
 pub use standard_scaler::StandardScaler;
 pub use table::Table;

@@ -22,6 +22,8 @@ pub enum Purpose {
     Split = 4,
     /// Test data and examples.
     Data = 5,
+    /// Changing samples at random on their way to the model.
+    Augment = 6,
 }
 
 /// Where a stream of random numbers starts.

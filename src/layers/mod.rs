@@ -2,7 +2,7 @@
 
 pub mod activations;
 pub mod composite;
-mod config;
+pub(crate) mod config;
 pub mod core;
 pub mod normalization;
 pub mod preprocessing;

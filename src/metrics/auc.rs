@@ -124,6 +124,20 @@ impl<T: Float> Metric<T> for Auc {
         self.no.fill(0.0);
     }
 
+    fn totals(&self) -> Vec<f64> {
+        [&self.yes[..], &self.no[..]].concat()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        let n = self.yes.len();
+        if totals.len() != 2 * n {
+            return false;
+        }
+        self.yes.copy_from_slice(&totals[..n]);
+        self.no.copy_from_slice(&totals[n..]);
+        true
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         if !(2..=MOST).contains(&self.yes.len()) {
             let expected = format!("from 2 to {MOST}");

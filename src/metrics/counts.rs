@@ -14,6 +14,14 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    pub fn totals(&self) -> [f64; 3] {
+        [self.tp, self.fp, self.fneg]
+    }
+
+    pub fn from_totals([tp, fp, fneg]: [f64; 3]) -> Self {
+        Counts { tp, fp, fneg }
+    }
+
     pub fn add(&mut self, truth: bool, answer: bool, weight: f64) {
         match (truth, answer) {
             (true, true) => self.tp += weight,

@@ -105,6 +105,16 @@ impl<T: Float> Metric<T> for F1Score {
         self.counts.fill(Counts::default());
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.counts.iter().flat_map(|counts| counts.totals()).collect()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        let (counts, rest) = totals.as_chunks();
+        self.counts = counts.iter().map(|&totals| Counts::from_totals(totals)).collect();
+        rest.is_empty()
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         check_labels("F1Score", self.threshold, None, y_true, y_pred)
     }

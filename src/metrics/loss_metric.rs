@@ -46,6 +46,14 @@ impl<T: Float, L: Loss<T> + Clone + 'static> Metric<T> for LossMetric<L> {
         self.mean = Mean::default();
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.mean.totals()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        self.mean.set_totals(totals)
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         self.loss.check(y_true, y_pred)
     }

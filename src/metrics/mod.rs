@@ -65,6 +65,12 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// Forgets all batches.
     fn reset(&mut self);
 
+    /// All that was taken in since the last reset, as numbers: what a checkpoint within an epoch keeps.
+    fn totals(&self) -> Vec<f64>;
+
+    /// Continues from the [`totals`](Self::totals) of a metric with the same settings; whether they can be such.
+    fn set_totals(&mut self, totals: &[f64]) -> bool;
+
     /// Checks the settings, and the shapes of targets against those of predictions, both with the batch axis. By default they
     /// must agree.
     ///
@@ -143,6 +149,16 @@ impl Mean {
     pub fn add(&mut self, value: f64, weight: f64) {
         self.sum += value * weight;
         self.weight += weight;
+    }
+
+    pub fn totals(&self) -> Vec<f64> {
+        vec![self.sum, self.weight]
+    }
+
+    pub fn set_totals(&mut self, totals: &[f64]) -> bool {
+        let &[sum, weight] = totals else { return false };
+        *self = Mean { sum, weight };
+        true
     }
 
     /// 0 where nothing was added.

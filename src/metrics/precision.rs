@@ -67,6 +67,14 @@ impl<T: Float> Metric<T> for Precision {
         self.counts = Counts::default();
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.counts.totals().to_vec()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        totals.try_into().map(|totals| self.counts = Counts::from_totals(totals)).is_ok()
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         check_labels("Precision", Some(self.threshold), self.class_id, y_true, y_pred)
     }

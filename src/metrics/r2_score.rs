@@ -72,6 +72,17 @@ impl<T: Float> Metric<T> for R2Score {
         self.columns.fill(Column::default());
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.columns.iter().flat_map(|c| [c.weight, c.mean, c.spread, c.residual]).collect()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        let (columns, rest) = totals.as_chunks();
+        let column = |&[weight, mean, spread, residual]: &[f64; 4]| Column { weight, mean, spread, residual };
+        self.columns = columns.iter().map(column).collect();
+        rest.is_empty()
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         same_shape("R2Score", y_true, y_pred)
     }

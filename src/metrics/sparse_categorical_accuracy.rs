@@ -40,6 +40,14 @@ impl<T: Float> Metric<T> for SparseCategoricalAccuracy {
         self.mean = Mean::default();
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.mean.totals()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        self.mean.set_totals(totals)
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         over_classes("SparseCategoricalAccuracy", y_true, y_pred)
     }

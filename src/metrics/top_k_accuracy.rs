@@ -55,6 +55,14 @@ impl<T: Float> Metric<T> for TopKAccuracy {
         self.mean = Mean::default();
     }
 
+    fn totals(&self) -> Vec<f64> {
+        self.mean.totals()
+    }
+
+    fn set_totals(&mut self, totals: &[f64]) -> bool {
+        self.mean.set_totals(totals)
+    }
+
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         if self.k == 0 {
             return Err(Error::argument("TopKAccuracy", "k", "at least 1", 0, "5 is usual"));

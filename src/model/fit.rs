@@ -1,135 +1,19 @@
-//! `fit`, `evaluate` and `train_on_batch`.
+//! `fit` and `train_on_batch`.
 
-use super::history::{History, Scores};
+#[cfg(feature = "files")]
+use super::checkpoint::Saver;
+use super::evaluate::HeldOut;
+use super::feed::{Batches, Feed, Rows, all_batches, sample_weights};
+use super::fit_options::Fit;
+use super::history::History;
+use super::position::Position;
 use super::progress::Progress;
-use super::sequential::{ROWS_TOGETHER, Sequential};
-use super::train::{Buffers, Outcome};
-use crate::callbacks::{Callback, Logs, Run};
+use super::sequential::Sequential;
+use super::train::{Outcome, Training};
+use crate::callbacks::{Callback, Logs, Plan, Run};
+use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::kernels::parallel;
-use crate::kernels::random::{Key, Purpose};
-use crate::layer::Slot;
-use crate::metrics::Metric;
 use crate::tensor::{Float, Tensor};
-
-/// What `fit` prints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verbose {
-    /// A progress bar on a terminal, a line an epoch where output is piped.
-    #[default]
-    Auto,
-    /// Nothing.
-    Silent,
-    /// A line an epoch.
-    Lines,
-    /// A progress bar (feature `progress`); a line an epoch without it, or where output is no terminal.
-    Bar,
-}
-
-/// How `fit` trains.
-///
-/// Defaults are Keras's: 1 epoch, batches of 32, shuffled, no validation.
-///
-/// ```
-/// use gradus::prelude::*;
-/// let how: Fit = Fit::default().epochs(10).batch_size(64).validation_split(0.2).verbose(Verbose::Silent);
-/// # let _ = how;
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Fit<'a, T = f32> {
-    epochs: usize,
-    initial_epoch: usize,
-    batch_size: usize,
-    shuffle: bool,
-    validation_split: f64,
-    validation_data: Option<(&'a Tensor<T>, &'a Tensor<T>)>,
-    sample_weight: Option<&'a [T]>,
-    class_weight: Option<&'a [f64]>,
-    verbose: Verbose,
-    check_finite: bool,
-}
-
-impl<T> Default for Fit<'_, T> {
-    fn default() -> Self {
-        Fit {
-            epochs: 1,
-            initial_epoch: 0,
-            batch_size: 32,
-            shuffle: true,
-            validation_split: 0.0,
-            validation_data: None,
-            sample_weight: None,
-            class_weight: None,
-            verbose: Verbose::Auto,
-            check_finite: false,
-        }
-    }
-}
-
-impl<'a, T> Fit<'a, T> {
-    /// The epoch to train up to; 1 by default.
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
-    /// The epoch to begin with, counted from 0, to continue an earlier run; 0 by default.
-    pub fn initial_epoch(mut self, epoch: usize) -> Self {
-        self.initial_epoch = epoch;
-        self
-    }
-
-    /// Samples a step; 32 by default. The last batch of an epoch may be smaller.
-    pub fn batch_size(mut self, samples: usize) -> Self {
-        self.batch_size = samples;
-        self
-    }
-
-    /// Whether samples are taken in a new order each epoch, which follows from the model's seed and the epoch; yes by
-    /// default.
-    pub fn shuffle(mut self, shuffle: bool) -> Self {
-        self.shuffle = shuffle;
-        self
-    }
-
-    /// The last part of the samples, from 0 (the default) to below 1, is kept from training and measured after each epoch.
-    pub fn validation_split(mut self, part: f64) -> Self {
-        self.validation_split = part;
-        self
-    }
-
-    /// Inputs and targets measured after each epoch; takes precedence over `validation_split`.
-    pub fn validation_data(mut self, x: &'a Tensor<T>, y: &'a Tensor<T>) -> Self {
-        self.validation_data = Some((x, y));
-        self
-    }
-
-    /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
-    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted.
-    pub fn sample_weight(mut self, weights: &'a [T]) -> Self {
-        self.sample_weight = Some(weights);
-        self
-    }
-
-    /// A weight for the loss of each class, by its number; none by default. Multiplied by the sample's weight; validation is not
-    /// weighted by class. Targets are class numbers or one-hot rows.
-    pub fn class_weight(mut self, weights: &'a [f64]) -> Self {
-        self.class_weight = Some(weights);
-        self
-    }
-
-    /// What is printed.
-    pub fn verbose(mut self, verbose: Verbose) -> Self {
-        self.verbose = verbose;
-        self
-    }
-
-    /// Whether inputs and targets are searched for NaN and infinities before training; no by default.
-    pub fn check_finite(mut self, check: bool) -> Self {
-        self.check_finite = check;
-        self
-    }
-}
 
 impl<T: Float> Sequential<T> {
     /// Trains on samples `x` `[n, …input]` and their targets `y`; returns loss and metrics of every epoch, averaged over
@@ -158,134 +42,179 @@ impl<T: Float> Sequential<T> {
         if how.batch_size == 0 {
             return Err(Error::argument("fit", "batch_size", "at least 1", 0, "32 is usual"));
         }
-        if !(0.0..1.0).contains(&how.validation_split) {
-            let hint = "0.2 keeps the last fifth";
-            return Err(Error::argument(
-                "fit",
-                "validation_split",
-                "at least 0 and below 1",
-                how.validation_split,
-                hint,
-            ));
+        if how.steps_per_epoch.is_some() {
+            let hint = "leave it out, or pass a dataset to fit_dataset";
+            return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
-        let mut n = x.samples();
-        let mut held_out = None;
-        if let Some((x, y)) = how.validation_data {
-            self.check_data("fit", x, y).map_err(|error| Error::ValidationData(Box::new(error)))?;
-            held_out = Some((x, y, 0..x.samples()));
-        } else if how.validation_split > 0.0 {
-            // As Keras: the first ⌊n(1 − part)⌋ samples are trained on.
-            let kept = (n as f64 * (1.0 - how.validation_split)) as usize;
-            if kept == 0 {
-                let expected = format!("small enough to leave a sample of {n} to train on");
-                return Err(Error::argument(
-                    "fit",
-                    "validation_split",
-                    expected,
-                    how.validation_split,
-                    "make it smaller",
-                ));
-            }
-            if kept == n {
-                let expected = format!("large enough to keep one sample of {n} for validation");
-                return Err(Error::argument(
-                    "fit",
-                    "validation_split",
-                    expected,
-                    how.validation_split,
-                    "make it larger",
-                ));
-            }
-            held_out = Some((x, y, kept..n));
-            n = kept;
-        }
+        let n = how.kept(x.samples())?;
+        let held_out = match self.validation(how)? {
+            None if n < x.samples() => Some(HeldOut::Rows(x, y, n..x.samples(), how.sample_weight)),
+            other => other,
+        };
         if how.check_finite {
             check_finite("fit", "x", x)?;
             check_finite("fit", "y", y)?;
-            if let Some((x, y)) = how.validation_data {
-                check_finite("fit", "validation x", x)?;
-                check_finite("fit", "validation y", y)?;
-            }
         }
         let weights = sample_weights(y, how.sample_weight, how.class_weight)?;
-        let batches = n.div_ceil(how.batch_size);
-        let mut history = History::default();
-        let mut order = Vec::new();
-        let mut progress = Progress::new(how.verbose, how.epochs, batches);
-        let mut stop = false;
-        self.call(callbacks, &mut stop, |callback, run| callback.on_train_begin(run))?;
-        for epoch in how.initial_epoch..how.epochs {
-            if how.shuffle {
-                Key::new(self.seed, Purpose::Shuffle).with(epoch as u64).permutation(n, &mut order);
-            } else {
-                order.clear();
-                order.extend(0..n);
+        let shuffle = how.shuffle.then_some(self.seed);
+        let mut feed = Rows { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };
+        self.run(&mut feed, held_out, how, callbacks)
+    }
+
+    /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
+    /// `how.batch_size` and `how.shuffle` are not used.
+    ///
+    /// # Errors
+    /// As [`fit_with`](Self::fit_with), and those of the dataset.
+    pub fn fit_dataset(
+        &mut self,
+        data: &dyn Dataset<T>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
+        self.check_dataset("fit", data)?;
+        let held_out = self.validation(how)?;
+        let mut feed = Batches::new(data, how)?;
+        self.run(&mut feed, held_out, how, callbacks)
+    }
+
+    /// The data that was passed for validation, checked.
+    fn validation<'a>(&self, how: &Fit<'a, T>) -> Result<Option<HeldOut<'a, T>>> {
+        let wrapped = |error| Error::ValidationData(Box::new(error));
+        if let Some(data) = how.validation_dataset {
+            self.check_dataset("fit", data).and(all_batches(data, "fit")).map_err(wrapped)?;
+            return Ok(Some(HeldOut::Batches(data)));
+        }
+        let Some((x, y)) = how.validation_data else { return Ok(None) };
+        self.check_data("fit", x, y).map_err(wrapped)?;
+        if how.check_finite {
+            check_finite("fit", "validation x", x)?;
+            check_finite("fit", "validation y", y)?;
+        }
+        Ok(Some(HeldOut::Rows(x, y, 0..x.samples(), None)))
+    }
+
+    /// All epochs.
+    fn run(
+        &mut self,
+        feed: &mut dyn Feed<T>,
+        held_out: Option<HeldOut<'_, T>>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
+        #[cfg(feature = "files")]
+        if let Some(checkpoint) = how.checkpoint.filter(|c| c.found()) {
+            self.resume(checkpoint.path())?;
+        }
+        #[cfg(feature = "files")]
+        let mut saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, self)).transpose()?;
+        let kind = feed.kind();
+        let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
+        let before = if std::mem::take(&mut training.resumes) { training.last.take() } else { None };
+        training.last = None;
+        let mut at = match &before {
+            Some(state) => training.restore_run(state, kind)?,
+            None => Position { epoch: how.initial_epoch, ..Position::default() },
+        };
+        let trains = at.epoch < how.epochs;
+        let mut progress = Progress::new(how.verbose, how.epochs, feed.batches());
+        self.call(callbacks, before.is_some(), &mut at.stop, |callback, run| callback.on_train_begin(run))?;
+        if let Some(state) = &before {
+            Training::restore_callbacks(state, callbacks)?;
+        }
+        'epochs: while at.epoch < how.epochs && !at.stop {
+            feed.begin(at.epoch);
+            progress.begin(at.epoch);
+            if at.batch == 0 {
+                let epoch = at.epoch;
+                self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_begin(epoch, run))?;
+                (at.sum, at.seen) = (0.0, 0);
+                let metrics = self.training.iter_mut().flat_map(|training| &mut training.metrics);
+                metrics.for_each(|m| m.reset());
             }
-            if stop {
-                break;
-            }
-            progress.begin(epoch);
-            self.call(callbacks, &mut stop, |callback, run| callback.on_epoch_begin(epoch, run))?;
             let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-            training.metrics.iter_mut().for_each(|m| m.reset());
-            let (mut sum, mut seen) = (0.0, 0);
-            for (step, batch) in order.chunks(how.batch_size).enumerate() {
-                let diverged =
-                    |what, value| Error::Diverged { op: "fit", what, epoch: epoch + 1, step: step + 1, value };
-                let load = |buffers: &mut _| gather(x, y, &weights, batch, buffers);
-                match training.step(batch.len(), load, &self.layers, &mut self.params, self.seed) {
-                    Outcome::Done(loss) => {
-                        sum += loss * batch.len() as f64;
-                        if !callbacks.is_empty() {
-                            let mut run = training.run(&mut self.params, &mut stop);
-                            callbacks.iter_mut().try_for_each(|c| c.on_batch_end(step, loss, &mut run))?;
+            while at.batch < feed.batches() {
+                let (epoch, index) = (at.epoch, at.batch);
+                let load = |batch: &mut _| feed.load(epoch, index, batch);
+                let samples = feed.samples(index);
+                let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
+                let loss = match outcome.loss("fit", epoch, index) {
+                    Ok(loss) => loss,
+                    Err(error) => {
+                        let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
+                        let mut run = training.run(plan, &mut self.params, false, &mut at.stop);
+                        let mut quietly = false;
+                        for callback in callbacks.iter_mut() {
+                            quietly |= callback.on_diverged(&error, &mut run)?;
                         }
+                        if quietly {
+                            break 'epochs;
+                        }
+                        return Err(error);
                     }
-                    Outcome::Loss(value) => return Err(diverged("the loss", value)),
-                    Outcome::Update => return Err(diverged("a gradient or a new weight", f64::NAN)),
+                };
+                at.batch += 1;
+                at.sum += loss * training.samples() as f64;
+                at.seen += training.samples();
+                if !callbacks.is_empty() {
+                    let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
+                    let mut run = training.run(plan, &mut self.params, false, &mut at.stop);
+                    callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
-                seen += batch.len();
-                progress.step(step + 1, sum / seen as f64, || training.figures(&training.metrics));
+                progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.metrics));
+                #[cfg(feature = "files")]
+                if let Some(saver) = &mut saver {
+                    let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+                    saver.after_step(&self.params, training, write)?;
+                }
             }
-            let mut figures = vec![("loss".to_owned(), sum / seen as f64)];
+            let mut figures = vec![("loss".to_owned(), at.sum / at.seen as f64)];
             figures.extend(training.figures(&training.metrics));
-            if let Some((x, y, rows)) = &held_out {
-                let own = how.sample_weight.filter(|_| how.validation_data.is_none());
-                let scores = self.measure(x, y, own, rows.clone())?;
+            if let Some(held_out) = &held_out {
+                let scores = self.measure(held_out)?;
                 figures.push(("val_loss".to_owned(), scores.loss));
                 figures.extend(scores.metrics.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
             }
-            progress.end(epoch, &figures);
-            history.push(epoch, &figures);
-            self.call(callbacks, &mut stop, |callback, run| callback.on_epoch_end(epoch, &Logs(&figures), run))?;
+            progress.end(at.epoch, &figures);
+            at.history.push(at.epoch, &figures);
+            let epoch = at.epoch;
+            (at.epoch, at.batch) = (epoch + 1, 0);
+            let logs = Logs(&figures);
+            self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
+            #[cfg(feature = "files")]
+            if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
+                let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+                saver.after_epoch(&self.params, training, write)?;
+            }
+        }
+        // Before what follows, which a run with more epochs would not have done yet.
+        #[cfg(feature = "files")]
+        if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
+            let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+            saver.finish(&self.params, training, write)?;
         }
         // As in Keras, after the last validation.
-        if let (Some(training), true) = (&self.training, how.initial_epoch < how.epochs) {
+        if let (Some(training), true) = (&self.training, trains || before.is_some()) {
             training.state.use_average(&mut self.params);
         }
-        self.call(callbacks, &mut stop, |callback, run| callback.on_train_end(run))?;
-        Ok(history)
+        self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_train_end(run))?;
+        #[cfg(feature = "files")]
+        self.remember(&at, kind, callbacks);
+        Ok(at.history)
     }
 
     /// Hands the state of training to every callback.
     fn call(
         &mut self,
         callbacks: &mut [&mut dyn Callback<T>],
+        resumed: bool,
         stop: &mut bool,
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-        let mut run = training.run(&mut self.params, stop);
+        let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
+        let mut run = training.run(plan, &mut self.params, resumed, stop);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
-    }
-
-    /// Loss and metrics on samples and targets, averaged over samples.
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit).
-    pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
-        self.check_data("evaluate", x, y)?;
-        self.measure(x, y, None, 0..x.samples())
     }
 
     /// One step on one batch; returns its loss before the update.
@@ -295,18 +224,15 @@ impl<T: Float> Sequential<T> {
     pub fn train_on_batch(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<f64> {
         self.check_data("train_on_batch", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "train_on_batch" }) };
-        let load = |batch: &mut Buffers<T>| {
+        let load = |batch: &mut Batch<T>| {
             batch.x.copy_from(x);
-            batch.t.copy_from(y);
-            batch.w.clear();
+            batch.y.copy_from(y);
+            batch.weights.clear();
+            Ok(false)
         };
-        let step = training.state.step as usize + 1;
-        let diverged = |what, value| Err(Error::Diverged { op: "train_on_batch", what, epoch: 1, step, value });
-        match training.step(x.samples(), load, &self.layers, &mut self.params, self.seed) {
-            Outcome::Done(loss) => Ok(loss),
-            Outcome::Loss(value) => diverged("the loss", value),
-            Outcome::Update => diverged("a gradient or a new weight", f64::NAN),
-        }
+        let step = training.state.step as usize;
+        let outcome = training.step(x.samples(), load, self.input, &self.layers, &mut self.params, self.seed)?;
+        outcome.loss("train_on_batch", 0, step)
     }
 
     /// The loss of a batch and the gradient of every weight, laid out as [`params`](Self::params); changes nothing that
@@ -319,114 +245,45 @@ impl<T: Float> Sequential<T> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };
         let batch = training.batch();
         batch.x.copy_from(x);
-        batch.t.copy_from(y);
-        batch.w.clear();
+        batch.y.copy_from(y);
+        batch.weights.clear();
         Ok(training.gradients(&self.layers, &self.params, self.seed))
     }
-
-    fn measure(
-        &self,
-        x: &Tensor<T>,
-        y: &Tensor<T>,
-        weights: Option<&[T]>,
-        rows: std::ops::Range<usize>,
-    ) -> Result<Scores> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
-        let mut metrics: Vec<Box<dyn Metric<T>>> = training.metrics.iter().map(|m| m.fresh()).collect();
-        let (mut slot, mut batch, mut out) = (Slot::new(), Tensor::default(), Tensor::default());
-        let (mut sum, mut start) = (0.0, rows.start);
-        while start < rows.end {
-            let end = (start + ROWS_TOGETHER).min(rows.end);
-            let penalty = self.forward_rows(&mut slot, x, start..end, &mut batch, &mut out, training.takes_logits());
-            let t = y.rows(start..end)?;
-            let loss = training.score(&t, &mut out, weights.map(|w| &w[start..end])) + penalty;
-            sum += loss * (end - start) as f64;
-            metrics.iter_mut().for_each(|m| m.update(&t, &out, None));
-            start = end;
-        }
-        let metrics = training.figures(&metrics).collect();
-        Ok(Scores { loss: sum / rows.len() as f64 + self.params.penalty(), metrics })
-    }
-
-    fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
-        self.check_built(op)?;
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
-        if x.samples() == 0 || x.is_empty() {
-            return Err(Error::Empty { op, what: "x" });
-        }
-        self.check_input(op, x)?;
-        if y.samples() != x.samples() || y.shape().rank() == 0 {
-            let expected = format!("{} targets, one for each sample of x", x.samples());
-            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
-            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
-        }
-        let output = self.output.with_batch(x.samples());
-        training.loss.check(y.shape(), output)?;
-        training.loss.check_targets(y, output)?;
-        training.metrics.iter().try_for_each(|m| m.check(y.shape(), output))
-    }
 }
 
-/// The weight of every sample; empty where all are 1.
-fn sample_weights<T: Float>(y: &Tensor<T>, samples: Option<&[T]>, classes: Option<&[f64]>) -> Result<Vec<T>> {
-    let n = y.samples();
-    let bad = |weight: f64| !weight.is_finite() || weight < 0.0;
-    if let Some(samples) = samples {
-        if samples.len() != n {
-            let expected = format!("{n} weights, one for each sample");
-            return Err(Error::shape("fit", expected, samples.len(), "pass a weight for every sample of x"));
+impl<T: Float> Fit<'_, T> {
+    /// How many of n samples are trained on.
+    fn kept(&self, n: usize) -> Result<usize> {
+        let part = self.validation_split;
+        let bad = |expected: &str, hint| Err(Error::argument("fit", "validation_split", expected, part, hint));
+        if !(0.0..1.0).contains(&part) {
+            return bad("at least 0 and below 1", "0.2 keeps the last fifth");
         }
-        if let Some((i, w)) = samples.iter().enumerate().find(|(_, w)| bad(w.as_f64())) {
-            let hint = format!("correct the weight of sample {i}");
-            return Err(Error::argument("fit", "sample_weight", "finite and not negative", w, hint));
+        if part == 0.0 || self.validation_data.is_some() || self.validation_dataset.is_some() {
+            return Ok(n);
         }
-    }
-    let Some(classes) = classes else { return Ok(samples.unwrap_or_default().to_vec()) };
-    if let Some((class, w)) = classes.iter().enumerate().find(|(_, w)| bad(**w)) {
-        let hint = format!("correct the weight of class {class}");
-        return Err(Error::argument("fit", "class_weight", "finite and not negative", w, hint));
-    }
-    (0..n)
-        .map(|i| {
-            let row = y.row(i);
-            let largest = || (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
-            let class = if row.len() == 1 { row[0].as_f64() } else { largest() as f64 };
-            let weight = if class.fract() == 0.0 && class >= 0.0 { classes.get(class as usize) } else { None };
-            let weight = weight.ok_or_else(|| Error::Label {
-                op: "fit",
-                row: i,
-                expected: format!(
-                    "a class number from 0 to {}, which class_weight has weights for",
-                    classes.len().max(1) - 1
-                ),
-                got: class.to_string(),
-                hint: "give every class a weight".into(),
-            })?;
-            Ok(samples.map_or(T::one(), |s| s[i]) * T::of(*weight))
-        })
-        .collect()
-}
-
-/// Copies the samples of a batch into the training buffers.
-fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, weights: &[T], positions: &[usize], batch: &mut Buffers<T>) {
-    batch.w.clear();
-    if !weights.is_empty() {
-        batch.w.extend(positions.iter().map(|&position| weights[position]));
-    }
-    for (from, to) in [(x, &mut batch.x), (y, &mut batch.t)] {
-        to.resize(from.shape().with_first(positions.len()));
-        let width = from.shape().sample().len();
-        let from = from.as_slice();
-        parallel::rows(to.as_mut_slice(), width, width * COPY, |first, rows| {
-            for (row, &position) in rows.chunks_exact_mut(width).zip(&positions[first..]) {
-                row.copy_from_slice(&from[position * width..][..width]);
+        // As Keras: the first ⌊n(1 − part)⌋ samples are trained on.
+        match (n as f64 * (1.0 - part)) as usize {
+            0 => bad(&format!("small enough to leave a sample of {n} to train on"), "make it smaller"),
+            kept if kept == n => {
+                bad(&format!("large enough to keep one sample of {n} for validation"), "make it larger")
             }
-        });
+            kept => Ok(kept),
+        }
     }
 }
 
-/// The cost of copying a value from a row that is in no cache, in element updates.
-const COPY: usize = 4;
+impl Outcome {
+    /// The loss of a step; an error where it could not be made, with epoch and step from 0.
+    fn loss(self, op: &'static str, epoch: usize, step: usize) -> Result<f64> {
+        let diverged = |what, value| Err(Error::Diverged { op, what, epoch: epoch + 1, step: step + 1, value });
+        match self {
+            Outcome::Done(loss) => Ok(loss),
+            Outcome::Loss(value) => diverged("the loss", value),
+            Outcome::Update => diverged("a gradient or a new weight", f64::NAN),
+        }
+    }
+}
 
 fn check_finite<T: Float>(op: &'static str, what: &'static str, x: &Tensor<T>) -> Result<()> {
     match x.first_non_finite() {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::error::Result;
+use crate::state::State;
+
 /// Loss and metrics of every epoch, by name: `"loss"`, `"accuracy"`, `"val_loss"`, `"val_accuracy"` …
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -35,6 +38,24 @@ impl History {
                 None => self.columns.push((name.clone(), vec![*value])),
             }
         }
+    }
+}
+
+impl History {
+    pub(crate) fn save(&self, state: &mut State) {
+        let epochs: Vec<u64> = self.epochs.iter().map(|&e| e as u64).collect();
+        state.put("epochs", &epochs);
+        for (i, (name, values)) in self.columns.iter().enumerate() {
+            state.put_text(&format!("figure_{i}"), name);
+            state.put(&format!("values_{i}"), values);
+        }
+    }
+
+    pub(crate) fn restore(state: &State) -> Result<Self> {
+        let epochs = state.get::<u64>("epochs")?.iter().map(|&e| e as usize).collect();
+        let names = (0..).map_while(|i| Some((i, state.text(&format!("figure_{i}")).ok()?)));
+        let columns = names.map(|(i, name)| Ok((name.to_owned(), state.get(&format!("values_{i}"))?.to_vec())));
+        Ok(History { epochs, columns: columns.collect::<Result<_>>()? })
     }
 }
 

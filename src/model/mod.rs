@@ -1,15 +1,31 @@
 //! `Sequential`: layers composed into a model that is built, compiled, trained and used as in Keras.
 
+#[cfg(feature = "files")]
+mod checkpoint;
+mod evaluate;
+mod feed;
 mod fit;
+mod fit_options;
 mod history;
+#[cfg(feature = "files")]
+mod load_weights;
+// Without files nothing is saved.
+#[cfg_attr(not(feature = "files"), allow(dead_code))]
+mod position;
 mod predictor;
 mod progress;
+#[cfg(feature = "files")]
+mod save;
 mod sequential;
 mod summary;
 mod train;
 
-pub use fit::{Fit, Verbose};
+#[cfg(feature = "files")]
+pub use checkpoint::Checkpoint;
+pub use fit_options::{Fit, Verbose};
 pub use history::{History, Scores};
+#[cfg(feature = "files")]
+pub use load_weights::LoadWeights;
 pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 use std::time::Instant;
 
-use super::fit::Verbose;
+use super::fit_options::Verbose;
 
 /// Prints a line an epoch, or draws a bar.
 pub(crate) struct Progress {

@@ -120,7 +120,12 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::Layer`] with the layer's position and name for a shape or setting that cannot work; [`Error::Config`] for a
     /// model without layers.
-    pub fn build(mut self, seed: u64) -> Result<Self> {
+    pub fn build(self, seed: u64) -> Result<Self> {
+        self.build_with(Builder::new(seed), seed)
+    }
+
+    /// `build` with a builder of one's own.
+    pub(crate) fn build_with(mut self, mut builder: Builder<T>, seed: u64) -> Result<Self> {
         if self.layers.entries().is_empty() {
             let problem = "the model has no layers".to_owned();
             return Err(Error::Config { op: "build", problem, hint: "add at least one with .add(...)".into() });
@@ -130,7 +135,6 @@ impl<T: Float> Sequential<T> {
             let hint = "give every size at least 1; the batch axis is left out";
             return Err(Error::shape("build", "an input with at least one value", self.input, hint));
         }
-        let mut builder = Builder::new(seed);
         self.output = self.layers.build(self.input, &mut builder)?;
         if self.output.rank() == 0 {
             return Err(Error::shape(

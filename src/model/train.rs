@@ -1,7 +1,10 @@
 //! One step of training: forward, loss, backward, update.
 
+use super::feed::check_weights;
 use crate::activations::Activation;
-use crate::callbacks::Run;
+use crate::callbacks::{Plan, Run};
+use crate::data::Batch;
+use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Pass, Slot};
 use crate::layers::composite::Chain;
@@ -9,7 +12,8 @@ use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optimizers::{Optimizer, OptimizerState};
 use crate::params::Params;
-use crate::tensor::{Float, Tensor};
+use crate::state::State;
+use crate::tensor::{Float, Shape, Tensor};
 
 /// What training adds to a model: how it is trained, and the buffers that a step reuses.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(crate) struct Training<T: Float> {
     penalised: bool,
     bounded: bool,
     buffers: Buffers<T>,
+    /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
+    pub last: Option<State>,
+    /// Whether the next run goes on from there.
+    pub resumes: bool,
 }
 
 /// Names with `_1`, `_2` … after those that occurred before.
@@ -63,12 +71,7 @@ fn activate<T: Float>(fused: &Option<Fused<T>>, y: &mut Tensor<T>) {
 #[derive(Debug, Default)]
 pub(crate) struct Buffers<T> {
     slot: Slot<T>,
-    /// The batch's inputs.
-    pub x: Tensor<T>,
-    /// The batch's targets.
-    pub t: Tensor<T>,
-    /// The weights of its samples; empty where all are 1.
-    pub w: Vec<T>,
+    pub batch: Batch<T>,
     y: Tensor<T>,
     dy: Tensor<T>,
 }
@@ -106,27 +109,68 @@ impl<T: Float> Training<T> {
             gradients: vec![T::zero(); params.len()],
             written: vec![false; params.specs().len()],
             buffers: Buffers::default(),
+            last: None,
+            resumes: false,
         }
     }
 
     /// The buffers that take the next batch.
-    pub fn batch(&mut self) -> &mut Buffers<T> {
-        &mut self.buffers
+    pub fn batch(&mut self) -> &mut Batch<T> {
+        &mut self.buffers.batch
     }
 
-    /// One step on a batch of `samples`, which `load` writes into the buffers.
+    /// Checks the shapes of targets and outputs, both with the batch axis.
+    pub fn check_shapes(&self, targets: Shape, output: Shape) -> Result<()> {
+        self.loss.check(targets, output)?;
+        self.metrics.iter().try_for_each(|m| m.check(targets, output))
+    }
+
+    /// Checks targets against outputs of this shape.
+    pub fn check_targets(&self, y: &Tensor<T>, output: Shape) -> Result<()> {
+        self.loss.check(y.shape(), output)?;
+        self.loss.check_targets(y, output)?;
+        self.metrics.iter().try_for_each(|m| m.check(y.shape(), output))
+    }
+
+    /// Checks a batch of a dataset for a model of this input shape.
+    fn check_batch(&self, input: Shape, output: Shape) -> Result<()> {
+        let Batch { x, y, weights } = &self.buffers.batch;
+        if x.samples() == 0 || x.is_empty() {
+            return Err(Error::Empty { op: "fit", what: "a batch of the dataset" });
+        }
+        if !x.holds(&input) || y.samples() != x.samples() || y.shape().rank() == 0 {
+            let expected = format!("a batch of samples of shape {input} and as many targets");
+            let got = format!("{} and {}", x.shape(), y.shape());
+            return Err(Error::shape("fit", expected, got, "let the dataset fill both with its shapes"));
+        }
+        if !weights.is_empty() {
+            check_weights("fit", x.samples(), weights)?;
+        }
+        self.check_targets(y, output.with_batch(x.samples()))
+    }
+
+    /// One step on a batch of about `samples`, which `load` writes into the buffers; it says whether the batch has yet to be
+    /// checked for samples of shape `input`.
     pub fn step(
         &mut self,
         samples: usize,
-        load: impl FnOnce(&mut Buffers<T>) + Send,
+        load: impl FnOnce(&mut Batch<T>) -> Result<bool> + Send,
+        input: Shape,
         layers: &Chain<T>,
         params: &mut Params<T>,
         seed: u64,
-    ) -> Outcome {
+    ) -> Result<Outcome> {
         parallel::enter(params.len().saturating_mul(samples), || {
-            load(&mut self.buffers);
-            self.step_here(layers, params, seed)
+            if load(&mut self.buffers.batch)? {
+                self.check_batch(input, layers.output())?;
+            }
+            Ok(self.step_here(layers, params, seed))
         })
+    }
+
+    /// The samples of the batch that was loaded last.
+    pub fn samples(&self) -> usize {
+        self.buffers.batch.x.samples()
     }
 
     fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
@@ -141,7 +185,7 @@ impl<T: Float> Training<T> {
         if !self.metrics.is_empty() {
             activate(&self.fused, &mut self.buffers.y);
         }
-        let Buffers { t, y, .. } = &self.buffers;
+        let Buffers { batch: Batch { y: t, .. }, y, .. } = &self.buffers;
         for metric in &mut self.metrics {
             metric.update(t, y, None);
         }
@@ -170,7 +214,7 @@ impl<T: Float> Training<T> {
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
     /// added to what `written` marks, else nothing is changed.
     fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { slot, x, t, w, y, dy } = &mut self.buffers;
+        let Buffers { slot, batch: Batch { x, y: t, weights: w }, y, dy } = &mut self.buffers;
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
@@ -193,9 +237,15 @@ impl<T: Float> Training<T> {
     }
 
     /// What callbacks are handed.
-    pub fn run<'a>(&'a mut self, params: &'a mut Params<T>, stop: &'a mut bool) -> Run<'a, T> {
+    pub fn run<'a>(
+        &'a mut self,
+        plan: Plan<'a, T>,
+        params: &'a mut Params<T>,
+        resumed: bool,
+        stop: &'a mut bool,
+    ) -> Run<'a, T> {
         let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
-        Run { params, rate: &mut self.state.learning_rate, scheduled, stop }
+        Run { plan, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop }
     }
 
     /// The names and figures of metrics that came from `compile`.

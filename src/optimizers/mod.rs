@@ -13,6 +13,7 @@ mod adamw;
 mod betas;
 mod ftrl;
 mod lion;
+mod muon;
 mod nadam;
 mod options;
 mod rmsprop;
@@ -32,6 +33,7 @@ pub use adamw::AdamW;
 pub use betas::{BetaOptions, Betas};
 pub use ftrl::Ftrl;
 pub use lion::Lion;
+pub use muon::Muon;
 pub use nadam::Nadam;
 pub use options::{Clip, OptimizerOptions, Options};
 pub use rmsprop::RmsProp;
@@ -121,6 +123,13 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         false
     }
 
+    /// The shape as which a rule that takes whole parameters is handed the one of this path and shape, with as many
+    /// elements; its own by default.
+    fn seen_as(&self, name: &str, shape: Shape) -> Shape {
+        let _ = name;
+        shape
+    }
+
     /// The length of a moment of a parameter, for rules that take whole ones; that of the parameter by default.
     fn moment_len(&self, moment: usize, shape: Shape) -> usize {
         let _ = moment;
@@ -160,6 +169,10 @@ impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn whole_parameters(&self) -> bool {
         (**self).whole_parameters()
+    }
+
+    fn seen_as(&self, name: &str, shape: Shape) -> Shape {
+        (**self).seen_as(name, shape)
     }
 
     fn moment_len(&self, moment: usize, shape: Shape) -> usize {

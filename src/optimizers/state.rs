@@ -180,9 +180,11 @@ fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<
     let mut segments: Vec<Segment> = Vec::new();
     for spec in params.specs().iter().filter(|s| !s.state) {
         let mut moments = [0; 3].map(|_| spec.range.clone());
+        let mut shape = spec.shape;
         if whole {
+            shape = optimizer.seen_as(&spec.name, shape);
             for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
-                *range = *len..*len + optimizer.moment_len(i, spec.shape);
+                *range = *len..*len + optimizer.moment_len(i, shape);
                 *len = range.end;
             }
         }
@@ -197,7 +199,7 @@ fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<
                 last.range.end = spec.range.end;
                 last.moments = [0; 3].map(|_| last.range.clone());
             }
-            _ => segments.push(Segment { range: spec.range.clone(), moments, shape: spec.shape, decays, factor }),
+            _ => segments.push(Segment { range: spec.range.clone(), moments, shape, decays, factor }),
         }
     }
     (segments, lens)

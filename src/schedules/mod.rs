@@ -4,8 +4,11 @@ mod cosine_decay;
 mod cosine_decay_restarts;
 mod exponential_decay;
 mod inverse_time_decay;
+mod one_cycle;
 mod piecewise_constant_decay;
 mod polynomial_decay;
+mod sequence;
+mod warmup_stable_decay;
 
 use std::fmt::Debug;
 
@@ -13,8 +16,11 @@ pub use cosine_decay::CosineDecay;
 pub use cosine_decay_restarts::CosineDecayRestarts;
 pub use exponential_decay::ExponentialDecay;
 pub use inverse_time_decay::InverseTimeDecay;
+pub use one_cycle::OneCycle;
 pub use piecewise_constant_decay::PiecewiseConstantDecay;
 pub use polynomial_decay::PolynomialDecay;
+pub use sequence::Sequence;
+pub use warmup_stable_decay::{DecayShape, WarmupStableDecay};
 
 use crate::error::{Error, Result};
 
@@ -94,6 +100,9 @@ mod tests {
             compile(Sgd::default().learning_rate(-0.1)).unwrap_err(),
             "sgd: learning_rate must be finite and not negative, got -0.1; leave it at its default"
         );
+        assert!(compile(Sgd::default().learning_rate(OneCycle::new(0.1, 10).div_factor(0.0))).is_err());
+        assert!(compile(Sgd::default().learning_rate(WarmupStableDecay::new(-0.1, 1, 1, 1))).is_err());
+        assert!(compile(Sgd::default().learning_rate(Sequence::new(0.1).after(0, 0.2))).is_err());
         assert!(compile(Sgd::default().learning_rate(f64::NAN)).is_err());
         assert!(compile(Sgd::default().weight_decay(f64::NAN)).is_err());
         assert!(compile(Sgd::default().clipnorm(0.0)).is_err());

@@ -4,6 +4,8 @@ use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
 use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 
+use crate::state::Element;
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -30,6 +32,7 @@ pub trait Float:
     + LowerExp
     + Send
     + Sync
+    + Element
     + sealed::Sealed
     + 'static
 {

@@ -1,16 +1,19 @@
 //! Tables from CSV files.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod plan;
+mod stream;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator};
+use csv::{ReaderBuilder, StringRecord, Terminator};
 
+use self::plan::{Place, Plan};
+pub use self::stream::CsvSource;
 use super::Table;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::Float;
 
 /// A column of a table, by name (`"species"`) or by position from 0 (`4`), from the end if negative (`-1` is the last).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,32 +205,36 @@ impl Csv {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_from<T: Float>(&self, name: impl AsRef<Path>, source: impl Read) -> Result<Table<T>> {
-        let file = name.as_ref();
+        self.scan(name.as_ref(), source, |_, _, _| {})?.finish()
+    }
+
+    /// Reads every row; `each` is called after a row that was good, with the byte where it begins and the line.
+    fn scan<T: Float>(
+        &self,
+        file: &Path,
+        source: impl Read,
+        mut each: impl FnMut(&mut Plan<T>, u64, u64),
+    ) -> Result<Plan<T>> {
         if !self.delimiter.is_ascii() || matches!(self.delimiter, b'"' | b'\n' | b'\r') {
             let got = format!("{:?}", char::from(self.delimiter));
             let expected = "an ASCII character other than a quote or a line end";
             return Err(Error::argument("Csv", "delimiter", expected, got, "b',', b';' and b'\\t' are usual"));
         }
         let mut source = BufReader::with_capacity(1 << 16, source);
-        let mut skipped = Vec::new();
+        let mut skipped = 0;
         for _ in 0..self.skip_lines {
-            skipped.clear();
-            source.read_until(b'\n', &mut skipped).map_err(|source| Error::Io { file: file.to_owned(), source })?;
+            skipped += source.skip_until(b'\n').map_err(|source| Error::Io { file: file.to_owned(), source })? as u64;
         }
         // With a line feed as the only end of a row, and one after the last row, the reader's line is always that after the
         // row just read; a carriage return is trimmed as space. The pair of quotes at the end reads as one more blank row, unless
         // a quote is still open: then it belongs to the open cell, and the last row is not blank.
-        let mut rows = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(self.delimiter)
-            .terminator(Terminator::Any(b'\n'))
-            .from_reader(source.chain(&b"\n\"\"\n"[..]));
+        let mut rows = self.reader(source.chain(&b"\n\"\"\n"[..]));
         let mut at = Place { file, names: Vec::new(), line: self.skip_lines as u64 };
         let (mut record, mut plan) = (StringRecord::new(), None);
         // Where the last row's last cell begins, and what came of the row; None for a blank row.
         let mut last: Option<(u64, Result<()>)> = None;
         loop {
+            let start = skipped + rows.position().byte();
             let more = match rows.read_record(&mut record) {
                 Ok(more) => more,
                 Err(error) => return Err(at.unreadable(error, self.skip_lines as u64)),
@@ -252,16 +259,31 @@ impl Csv {
             if record.len() == 1 && record[0].is_empty() {
                 continue; // a blank line
             }
-            last = Some((opening, self.row(&mut plan, &record, &mut at)));
+            let before = plan.as_ref().map_or(0, |plan: &Plan<T>| plan.rows);
+            let row = self.row(&mut plan, &record, &mut at);
+            if let Some(plan) = plan.as_mut().filter(|plan| plan.rows > before) {
+                each(plan, start, at.line);
+            }
+            last = Some((opening, row));
         }
         match plan {
-            Some(plan) if plan.rows > 0 => plan.finish(),
+            Some(plan) if plan.rows > 0 => Ok(plan),
             Some(_) => Err(at.error(None, "there are no rows below the names", "add rows, or set .header(false)")),
             None => {
                 at.line = 0;
                 Err(at.error(None, "the table is empty", "check the path and .skip_lines(...)"))
             }
         }
+    }
+
+    /// A reader of rows with these settings.
+    fn reader<R: Read>(&self, source: R) -> csv::Reader<R> {
+        ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.delimiter)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(source)
     }
 
     /// One more row; the first one decides on the header.
@@ -288,242 +310,10 @@ fn line_feeds(cell: &str) -> usize {
     cell.bytes().filter(|&c| c == b'\n').count()
 }
 
-/// Where the reader is, for errors.
-struct Place<'a> {
-    file: &'a Path,
-    names: Vec<String>,
-    line: u64,
-}
-
-impl Place<'_> {
-    fn name(&self, column: usize) -> Cow<'_, str> {
-        match self.names.get(column) {
-            Some(name) => Cow::Borrowed(name),
-            None => Cow::Owned((column + 1).to_string()),
-        }
-    }
-
-    /// An error in this line (0 for none) and column.
-    fn error(&self, column: Option<usize>, problem: impl ToString, hint: impl ToString) -> Error {
-        Error::Data {
-            file: self.file.to_owned(),
-            line: (self.line > 0).then_some(self.line),
-            column: column.map(|c| self.name(c).into_owned()),
-            problem: problem.to_string(),
-            hint: hint.to_string(),
-        }
-    }
-
-    fn unreadable(&mut self, error: csv::Error, skipped: u64) -> Error {
-        let line = error.position().map(|p| p.line());
-        match error.into_kind() {
-            ErrorKind::Io(source) => Error::Io { file: self.file.to_owned(), source },
-            ErrorKind::Utf8 { err, .. } => {
-                self.line = line.map_or(self.line + 1, |l| l + skipped);
-                self.error(Some(err.field()), "the text is not UTF-8", "save the file as UTF-8")
-            }
-            other => {
-                let problem = format!("the text cannot be read as CSV ({other:?})");
-                self.error(None, problem, "check the file")
-            }
-        }
-    }
-
-    /// The position of a column among `width`.
-    fn find(&self, column: &Column, width: usize) -> Result<usize> {
-        match column {
-            Column::Index(i) => {
-                let position = if *i < 0 { width as i64 + i64::from(*i) } else { i64::from(*i) };
-                usize::try_from(position).ok().filter(|&p| p < width).ok_or_else(|| {
-                    let hint = format!("columns are 0 to {}, or from -1 backwards", width.saturating_sub(1));
-                    self.error(None, format!("there is no column {i} among {width}"), hint)
-                })
-            }
-            Column::Name(name) if self.names.is_empty() => {
-                let problem = format!("there is no column {name:?}: the table has no line of names");
-                Err(self.error(None, problem, "name the column by its position from 0, or set .header(true)"))
-            }
-            Column::Name(name) => {
-                let mut found = (0..width).filter(|&c| self.names[c] == *name);
-                match (found.next(), found.next()) {
-                    (Some(column), None) => Ok(column),
-                    (Some(_), Some(_)) => {
-                        let problem = format!("there are several columns {name:?}");
-                        Err(self.error(None, problem, "name the column by its position from 0"))
-                    }
-                    (None, _) => {
-                        let hint = format!("the columns are {}", self.names.join(", "));
-                        Err(self.error(None, format!("there is no column {name:?}"), hint))
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Which columns go where, and what has been read so far.
-struct Plan<T> {
-    width: usize,
-    features: Vec<usize>,
-    label: Vec<usize>,
-    labels: Labels,
-    feature_names: Vec<String>,
-    /// Class names with their numbers in order of appearance.
-    seen: BTreeMap<String, usize>,
-    x: Vec<T>,
-    y: Vec<T>,
-    rows: usize,
-}
-
-impl<T: Float> Plan<T> {
-    fn new(how: &Csv, width: usize, at: &Place<'_>) -> Result<Self> {
-        let all = |columns: &[Column]| columns.iter().map(|c| at.find(c, width)).collect::<Result<Vec<_>>>();
-        let (label, ignored) = (all(&how.label)?, all(&how.ignore)?);
-        for &column in &label {
-            let (place, hint) = match &how.features {
-                Some(columns) if all(columns)?.contains(&column) => (
-                    "features, so that the model would be given its target",
-                    "take it out of .features(...), choose another .label(...), or set .no_label()",
-                ),
-                _ if ignored.contains(&column) => (
-                    "columns to ignore",
-                    "take it out of .ignore(...), choose another .label(...) (by default the last column), or set .no_label()",
-                ),
-                _ => continue,
-            };
-            return Err(at.error(Some(column), format!("the label is among the {place}"), hint));
-        }
-        let features = match &how.features {
-            Some(columns) => all(columns)?,
-            None => (0..width).filter(|c| !label.contains(c) && !ignored.contains(c)).collect(),
-        };
-        if features.is_empty() {
-            let problem = format!("no features are left of {width} columns");
-            let hint =
-                "check .delimiter(...), set .skip_lines(1) if this line is a title, or .no_label() for features only";
-            return Err(at.error(None, problem, hint));
-        }
-        let mut seen = BTreeMap::new();
-        if let Labels::Given(names) = &how.labels {
-            seen.extend(names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)));
-        }
-        Ok(Plan {
-            feature_names: features.iter().filter_map(|&c| at.names.get(c).cloned()).collect(),
-            labels: how.labels.clone(),
-            width,
-            features,
-            label,
-            seen,
-            x: Vec::new(),
-            y: Vec::new(),
-            rows: 0,
-        })
-    }
-
-    fn row(&mut self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
-        if record.len() != self.width {
-            let problem = format!("expected {} cells as in the first row, got {}", self.width, record.len());
-            let hint = match self.rows == 0 && !at.names.is_empty() {
-                true => {
-                    "correct the row, or set .skip_lines(1) if the line above is a title rather than the columns' names"
-                }
-                false => "add or remove cells, or quote cells that hold the delimiter",
-            };
-            return Err(at.error(None, problem, hint));
-        }
-        for &column in &self.features {
-            let hint = match self.rows == 0 && at.names.is_empty() {
-                true => "correct the cell, or set .header(true) or .skip_lines(1) if this line is not a row",
-                false => "correct the cell or leave the column out with .ignore(...)",
-            };
-            self.x.push(number(record, column, at, hint)?);
-        }
-        if let (Labels::Auto, Some(&column)) = (&self.labels, self.label.first()) {
-            let is_number = record[column].parse::<f64>().is_ok();
-            self.labels = if is_number { Labels::Numbers } else { Labels::Classes };
-        }
-        for &column in &self.label {
-            let label = match &self.labels {
-                Labels::Numbers => {
-                    number(record, column, at, "correct the cell, or set .classes() if labels are names")?
-                }
-                labels => {
-                    let name = &record[column];
-                    if name.is_empty() {
-                        return Err(at.error(Some(column), "the label is missing", "give it, or remove the row"));
-                    }
-                    let number = match (self.seen.get(name), labels) {
-                        (Some(&number), _) => number,
-                        (None, Labels::Given(names)) => {
-                            let hint = format!("the classes are {}", names.join(", "));
-                            return Err(at.error(Some(column), format!("unknown class {name:?}"), hint));
-                        }
-                        (None, _) => {
-                            let number = self.seen.len();
-                            if T::of(number as f64).as_f64() != number as f64 {
-                                let problem = format!("more classes than {} can number exactly", T::NAME);
-                                return Err(at.error(Some(column), problem, "read the table as f64"));
-                            }
-                            self.seen.insert(name.to_owned(), number);
-                            number
-                        }
-                    };
-                    T::of(number as f64)
-                }
-            };
-            self.y.push(label);
-        }
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Table<T>> {
-        let class_names = match self.labels {
-            Labels::Given(names) => names,
-            Labels::Classes => {
-                let mut sorted: Vec<(String, usize)> = self.seen.into_iter().collect();
-                let value = |name: &str| name.parse::<f64>().unwrap_or(f64::NAN);
-                if sorted.iter().all(|(name, _)| value(name).is_finite()) {
-                    sorted.sort_by(|(a, _), (b, _)| value(a).total_cmp(&value(b)));
-                }
-                // From the order of appearance to the sorted one.
-                let mut number = vec![T::zero(); sorted.len()];
-                sorted.iter().enumerate().for_each(|(i, (_, appeared))| number[*appeared] = T::of(i as f64));
-                self.y.iter_mut().for_each(|y| *y = number[y.as_f64() as usize]);
-                sorted.into_iter().map(|(name, _)| name).collect()
-            }
-            Labels::Auto | Labels::Numbers => Vec::new(),
-        };
-        let x = Tensor::new([self.rows, self.features.len()], self.x)?;
-        let shape = match self.label.len() {
-            1 => Shape::from([self.rows]),
-            n => Shape::from([self.rows, n]),
-        };
-        Ok(Table { x, y: Tensor::new(shape, self.y)?, feature_names: self.feature_names, class_names })
-    }
-}
-
-/// The number in a cell.
-fn number<T: Float>(record: &StringRecord, column: usize, at: &Place<'_>, hint: &str) -> Result<T> {
-    let cell = &record[column];
-    let missing = ["", "na", "n/a", "nan", "null", "none", "?"].iter().any(|m| cell.eq_ignore_ascii_case(m));
-    if missing {
-        let problem = match cell {
-            "" => "the value is missing".to_owned(),
-            _ => format!("the value is missing ({cell})"),
-        };
-        return Err(at.error(Some(column), problem, "fill it in, or remove the row"));
-    }
-    match cell.parse::<f64>().map(T::of) {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(at.error(Some(column), format!("{cell} is not finite as {}", T::NAME), "correct the cell")),
-        Err(_) => Err(at.error(Some(column), format!("expected a number, got {cell:?}"), hint)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Tensor;
 
     fn parse(how: Csv, text: &str) -> Table<f64> {
         how.parse(text).unwrap()

@@ -1,0 +1,143 @@
+//! Samples straight from a CSV file.
+
+use std::fmt;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use csv::StringRecord;
+
+use super::Csv;
+use super::plan::{Place, Plan};
+use crate::data::files::Files;
+use crate::data::samples::check_range;
+use crate::data::source::{Source, each, widths};
+use crate::error::Result;
+use crate::tensor::{Float, Shape};
+
+/// Rows between two whose place in the file is known.
+const EVERY: usize = 16;
+
+/// The rows of a CSV file, read when they are asked for; see [`Csv::stream`].
+///
+/// Opening reads the file once, checks every cell, numbers the classes and notes where every 16th row begins: half a byte of
+/// memory a row. Targets are `[]` for one label column, else `[labels]`.
+pub struct CsvSource<T = f32> {
+    how: Csv,
+    files: Files,
+    plan: Plan<T>,
+    /// Byte and line of every 16th row.
+    index: Vec<(u64, u64)>,
+    /// What readers need, kept for the next.
+    idle: Mutex<Vec<(Plan<T>, StringRecord)>>,
+}
+
+impl<T> fmt::Debug for CsvSource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CsvSource({})", self.files.path().display())
+    }
+}
+
+impl Csv {
+    /// Opens a file as a source of samples, so that it need not fit in memory; the settings are those of [`read`](Self::read).
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let path = std::env::temp_dir().join(format!("gradus_doc_stream_{}.csv", std::process::id()));
+    /// std::fs::write(&path, "a,b,kind\n1,2,new\n3,4,old\n5,6,new\n").unwrap();
+    /// let source = Csv::default().stream::<f32>(&path)?;
+    /// assert_eq!(source.class_names(), ["new", "old"]);
+    /// let data = source.shuffle(1).batch(2);
+    /// assert_eq!(data.batches(), Some(2));
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::File`](crate::Error::File) for what is no file on a disk. A file that changes later is an error of the batch
+    /// that meets the change.
+    pub fn stream<T: Float>(&self, path: impl AsRef<Path>) -> Result<CsvSource<T>> {
+        let path = path.as_ref();
+        let (files, _) = Files::open(path)?;
+        let mut index = Vec::new();
+        let plan = files.with(|file| {
+            self.scan::<T>(path, file, |plan, start, line| {
+                if (plan.rows - 1).is_multiple_of(EVERY) {
+                    index.push((start, line));
+                }
+                plan.forget_rows();
+            })
+        })?;
+        Ok(CsvSource { how: self.clone(), files, plan: plan.settled(), index, idle: Mutex::new(Vec::new()) })
+    }
+}
+
+impl<T: Float> CsvSource<T> {
+    /// The names of the features; empty without a line of names.
+    pub fn feature_names(&self) -> &[String] {
+        self.plan.names().0
+    }
+
+    /// The names of the classes, if labels are names.
+    pub fn class_names(&self) -> &[String] {
+        self.plan.names().1
+    }
+
+    fn rows(
+        &self,
+        plan: &mut Plan<T>,
+        record: &mut StringRecord,
+        first: usize,
+        x: &mut [T],
+        y: &mut [T],
+    ) -> Result<()> {
+        let (start, line) = self.index[first / EVERY];
+        let mut at = Place { file: self.files.path(), names: self.plan.column_names.clone(), line };
+        let changed = |at: &Place<'_>| at.error(None, "the file has changed since it was opened", "open it again");
+        self.files.with(|file| {
+            file.seek(SeekFrom::Start(start)).map_err(|source| self.files.failed(source))?;
+            let mut rows = self.how.reader(BufReader::with_capacity(1 << 13, file));
+            let mut skip = first % EVERY;
+            for (_, x, y) in each(widths(self.shapes()), x, y) {
+                loop {
+                    at.line = line + rows.position().line() - 1;
+                    if !rows.read_record(record).map_err(|error| at.unreadable(error, line - 1))? {
+                        return Err(changed(&at));
+                    }
+                    record.trim();
+                    let blank = record.len() == 1 && record[0].is_empty();
+                    if !blank && skip == 0 {
+                        break;
+                    }
+                    skip -= usize::from(!blank);
+                }
+                plan.values(record, &at, x, y)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<T: Float> Source<T> for CsvSource<T> {
+    fn shapes(&self) -> (Shape, Shape) {
+        let (features, labels) = self.plan.sizes();
+        (Shape::from([features]), if labels == 1 { Shape::SCALAR } else { Shape::from([labels]) })
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.plan.rows)
+    }
+
+    fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        check_range("CsvSource", first, x.len() / widths(self.shapes()).0, Some(self.plan.rows))?;
+        if x.is_empty() {
+            return Ok(());
+        }
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let (mut plan, mut record) = kept.unwrap_or_else(|| (self.plan.clone(), StringRecord::new()));
+        let result = self.rows(&mut plan, &mut record, first, x, y);
+        idle().push((plan, record));
+        result
+    }
+}

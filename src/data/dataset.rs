@@ -1,0 +1,84 @@
+//! Data that comes in batches, and need not fit in memory.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// One batch: inputs `[n, …]`, targets `[n, …]`, and a weight for the loss of each sample.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch<T = f32> {
+    /// The inputs.
+    pub x: Tensor<T>,
+    /// The targets.
+    pub y: Tensor<T>,
+    /// The weights; empty where all are 1.
+    pub weights: Vec<T>,
+}
+
+/// Batches by number: what [`fit_dataset`](crate::Sequential::fit_dataset) trains on.
+///
+/// A batch depends on its epoch and its number alone, so that a run can be resumed anywhere and any number of threads may load
+/// ahead. Most datasets are made from a [`Source`](super::Source) of single samples: `source.shuffle(7).batch(32).prefetch(2)`.
+///
+/// PyTorch `DataLoader`, Keras `PyDataset`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::Shape;
+///
+/// /// Endless batches of points and their squares.
+/// #[derive(Debug)]
+/// struct Squares;
+/// impl Dataset for Squares {
+///     fn shapes(&self) -> (Shape, Shape) {
+///         ([1].into(), [1].into())
+///     }
+///     fn batches(&self) -> Option<usize> {
+///         None
+///     }
+///     fn load(&self, epoch: usize, index: usize, batch: &mut Batch) -> Result<(), Error> {
+///         batch.x = Tensor::from_fn([8, 1], |i| (epoch * 1000 + index * 8 + i) as f32 % 10.0 / 10.0);
+///         batch.y = Tensor::from_fn([8, 1], |i| batch.x.as_slice()[i].powi(2));
+///         Ok(())
+///     }
+/// }
+/// let mut model = Sequential::new([1]).add(Dense::new(1)).build(0)?;
+/// model.compile(Adam::default(), MeanSquaredError::default(), ())?;
+/// model.fit_dataset(&Squares, &Fit::default().steps_per_epoch(10).verbose(Verbose::Silent), &mut [])?;
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
+    /// The shapes of one input sample and of one target; no axes for a target that is a class number.
+    fn shapes(&self) -> (Shape, Shape);
+
+    /// The batches of an epoch; none for an endless stream.
+    fn batches(&self) -> Option<usize>;
+
+    /// Fills `batch` with number `index` of an epoch. What it held before is to be overwritten, its memory may be reused.
+    ///
+    /// # Errors
+    /// Whatever goes wrong; it ends training.
+    fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()>;
+}
+
+macro_rules! through {
+    ($($pointer:ty),+) => {$(
+        impl<T: Float, D: Dataset<T> + ?Sized> Dataset<T> for $pointer {
+            fn shapes(&self) -> (Shape, Shape) {
+                (**self).shapes()
+            }
+
+            fn batches(&self) -> Option<usize> {
+                (**self).batches()
+            }
+
+            fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+                (**self).load(epoch, index, batch)
+            }
+        }
+    )+};
+}
+
+through!(&D, Box<D>, Arc<D>);

@@ -1,0 +1,49 @@
+//! A file that several threads read from.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+
+/// Opens a file as often as it is read from at the same time, and keeps what was opened.
+#[derive(Debug)]
+pub(super) struct Files {
+    path: PathBuf,
+    idle: Mutex<Vec<File>>,
+}
+
+impl Files {
+    /// Opens a regular file (a pipe would wait for someone to write into it); also gives its length.
+    pub fn open(path: &Path) -> Result<(Self, u64)> {
+        let failed = |source| Error::Io { file: path.to_owned(), source };
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            let hint = "samples are read at any position, so pass the path of a file on a disk";
+            return Err(Error::File { file: path.to_owned(), problem: "no regular file".into(), hint: hint.into() });
+        }
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        Ok((Files { path: path.to_owned(), idle: Mutex::new(vec![file]) }, len))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `f` with the file, which stands anywhere.
+    pub fn with<R>(&self, f: impl FnOnce(&mut File) -> Result<R>) -> Result<R> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let mut file = match kept {
+            Some(file) => file,
+            None => File::open(&self.path).map_err(|source| self.failed(source))?,
+        };
+        let result = f(&mut file);
+        idle().push(file);
+        result
+    }
+
+    pub fn failed(&self, source: std::io::Error) -> Error {
+        Error::Io { file: self.path.clone(), source }
+    }
+}

@@ -1,0 +1,77 @@
+//! Batches of consecutive samples.
+
+use super::Prefetch;
+use crate::data::source::{Source, widths};
+use crate::data::{Batch, Dataset};
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape};
+
+/// A source in batches; see [`Source::batch`].
+#[derive(Clone, Debug)]
+pub struct Batched<S> {
+    source: S,
+    size: usize,
+    drop_last: bool,
+}
+
+impl<S> Batched<S> {
+    pub(crate) fn new(source: S, size: usize) -> Self {
+        Batched { source, size, drop_last: false }
+    }
+
+    /// Whether a last batch that would be smaller is left out; no by default.
+    pub fn drop_last(mut self, drop: bool) -> Self {
+        self.drop_last = drop;
+        self
+    }
+
+    /// Batches loaded ahead by worker threads; see [`Prefetch`].
+    ///
+    /// # Errors
+    /// As [`Prefetch::new`].
+    pub fn prefetch<T: Float>(self, workers: usize) -> Result<Prefetch<T>>
+    where
+        S: Source<T> + 'static,
+    {
+        Prefetch::new(self, workers)
+    }
+}
+
+impl<T: Float, S: Source<T>> Dataset<T> for Batched<S> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.source.shapes()
+    }
+
+    fn batches(&self) -> Option<usize> {
+        let (n, size) = (self.source.samples()?, self.size.max(1));
+        Some(if self.drop_last { n / size } else { n.div_ceil(size) })
+    }
+
+    fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+        if self.size == 0 {
+            return Err(Error::argument("batch", "n", "at least 1", 0, "32 is usual"));
+        }
+        let past = || {
+            let expected = format!("a batch below {}", Dataset::<T>::batches(self).unwrap_or(usize::MAX));
+            Error::shape("batch", expected, index, "ask for batches that there are")
+        };
+        let first = index.checked_mul(self.size).ok_or_else(past)?;
+        let n = self.source.samples().map_or(self.size, |n| n.saturating_sub(first).min(self.size));
+        if n == 0 || (self.drop_last && n < self.size) {
+            return Err(past());
+        }
+        let (x, y) = self.source.shapes();
+        let (width, _) = widths((x, y));
+        if width == 0 || x.rank() >= crate::MAX_RANK || y.rank() >= crate::MAX_RANK {
+            let hint = "give every size at least 1, and at most five axes a sample";
+            return Err(Error::shape("batch", "inputs with values", x, hint));
+        }
+        for (shape, tensor) in [(x, &mut batch.x), (y, &mut batch.y)] {
+            let shape = shape.with_batch(n);
+            shape.checked_len("batch")?;
+            tensor.resize(shape);
+        }
+        batch.weights.clear();
+        self.source.read(epoch, first, batch.x.as_mut_slice(), batch.y.as_mut_slice())
+    }
+}

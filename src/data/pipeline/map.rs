@@ -1,0 +1,121 @@
+//! Samples through a function.
+
+use std::fmt;
+
+use crate::data::source::{Source, each, widths};
+use crate::error::Result;
+use crate::random::{Key, Purpose};
+use crate::tensor::{Float, Shape};
+
+/// Samples changed in place; see [`Source::map`].
+#[derive(Clone)]
+pub struct Map<S, F> {
+    source: S,
+    f: F,
+}
+
+impl<S, F> Map<S, F> {
+    pub(crate) fn new(source: S, f: F) -> Self {
+        Map { source, f }
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.map", self.source)
+    }
+}
+
+impl<T: Float, S: Source<T>, F: Fn(&mut [T], &mut [T]) + Send + Sync> Source<T> for Map<S, F> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.source.shapes()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        self.source.samples()
+    }
+
+    fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        self.source.read(epoch, first, x, y)?;
+        each(widths(self.shapes()), x, y).for_each(|(_, x, y)| (self.f)(x, y));
+        Ok(())
+    }
+}
+
+/// Samples changed in place with random numbers; see [`Source::map_keyed`].
+#[derive(Clone)]
+pub struct MapKeyed<S, F> {
+    source: S,
+    seed: u64,
+    f: F,
+}
+
+impl<S, F> MapKeyed<S, F> {
+    pub(crate) fn new(source: S, seed: u64, f: F) -> Self {
+        MapKeyed { source, seed, f }
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for MapKeyed<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.map_keyed({})", self.source, self.seed)
+    }
+}
+
+impl<T: Float, S: Source<T>, F: Fn(Key, &mut [T], &mut [T]) + Send + Sync> Source<T> for MapKeyed<S, F> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.source.shapes()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        self.source.samples()
+    }
+
+    fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        self.source.read(epoch, first, x, y)?;
+        let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
+        each(widths(self.shapes()), x, y).for_each(|(i, x, y)| (self.f)(key.with((first + i) as u64), x, y));
+        Ok(())
+    }
+}
+
+/// Samples of other shapes; see [`Source::map_to`].
+#[derive(Clone)]
+pub struct MapTo<S, F> {
+    source: S,
+    shapes: (Shape, Shape),
+    f: F,
+}
+
+impl<S, F> MapTo<S, F> {
+    pub(crate) fn new(source: S, x: Shape, y: Shape, f: F) -> Self {
+        MapTo { source, shapes: (x, y), f }
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for MapTo<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.map_to({}, {})", self.source, self.shapes.0, self.shapes.1)
+    }
+}
+
+impl<T: Float, S: Source<T>, F: Fn(&[T], &[T], &mut [T], &mut [T]) + Send + Sync> Source<T> for MapTo<S, F> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.shapes
+    }
+
+    fn samples(&self) -> Option<usize> {
+        self.source.samples()
+    }
+
+    fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        let (width, target) = widths(self.source.shapes());
+        // One sample at a time, whatever the stretch: a batch of the old shape is not kept.
+        let (mut old_x, mut old_y) = (vec![T::zero(); width], vec![T::zero(); target]);
+        each(widths(self.shapes), x, y).try_for_each(|(i, x, y)| {
+            self.source.read(epoch, first + i, &mut old_x, &mut old_y)?;
+            (self.f)(&old_x, &old_y, x, y);
+            Ok(())
+        })
+    }
+}

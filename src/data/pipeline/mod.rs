@@ -1,0 +1,15 @@
+//! What a [`Source`](super::Source) can be put through on its way to the model.
+
+mod batched;
+mod map;
+mod part;
+mod prefetch;
+mod repeat;
+mod shuffle;
+
+pub use batched::Batched;
+pub use map::{Map, MapKeyed, MapTo};
+pub use part::Part;
+pub use prefetch::Prefetch;
+pub use repeat::Repeat;
+pub use shuffle::Shuffle;

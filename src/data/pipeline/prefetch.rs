@@ -1,0 +1,180 @@
+//! Batches loaded ahead.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::data::{Batch, Dataset};
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape};
+
+/// Batches that worker threads load while the model trains on those before, two for each worker.
+///
+/// What is in a batch and the order in which batches come do not depend on the number of workers. An error is handed out with
+/// the batch in which it happened; so is a panic of a function that samples are mapped with.
+///
+/// PyTorch `DataLoader(num_workers=…)`, TensorFlow `prefetch`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let source = FromFn::new([2], [1], Some(1000), |_, i, x: &mut [f32], _: &mut [f32]| Ok(x.fill(i as f32)))?;
+/// let data = Prefetch::new(source.shuffle(1).batch(32), 2)?;
+/// let mut batch = Batch::default();
+/// for index in 0..data.batches().unwrap_or(0) {
+///     data.load(0, index, &mut batch)?;
+/// }
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Prefetch<T: Float = f32> {
+    shared: Arc<Shared<T>>,
+    workers: Vec<JoinHandle<()>>,
+    /// One caller at a time: others would move the place that is loaded from.
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Shared<T: Float> {
+    data: Box<dyn Dataset<T>>,
+    queue: Mutex<Queue<T>>,
+    /// Something has changed.
+    changed: Condvar,
+    depth: usize,
+}
+
+/// The batches that are loaded or being loaded, in the order in which they will be asked for.
+#[derive(Debug)]
+struct Queue<T> {
+    slots: VecDeque<Slot<T>>,
+    /// Epoch and number of the batch to load next; none before the first is asked for.
+    next: Option<(usize, usize)>,
+    /// Grows with every leap, so that batches of before can be told.
+    round: u64,
+    /// Memory to be used again.
+    spare: Vec<Batch<T>>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    place: (usize, usize),
+    round: u64,
+    loaded: Option<(Batch<T>, Result<()>)>,
+}
+
+impl<T: Float> Prefetch<T> {
+    /// Loads the batches of `data` ahead with so many threads.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no workers or more than 1024; [`Error::Custom`] if a thread cannot be started.
+    pub fn new(data: impl Dataset<T> + 'static, workers: usize) -> Result<Self> {
+        if !(1..=1024).contains(&workers) {
+            let hint = "1 or 2 is usual; leave prefetch out to load on the training thread";
+            return Err(Error::argument("prefetch", "workers", "from 1 to 1024", workers, hint));
+        }
+        let queue = Queue { slots: VecDeque::new(), next: None, round: 0, spare: Vec::new(), closed: false };
+        let shared = Arc::new(Shared {
+            data: Box::new(data),
+            queue: Mutex::new(queue),
+            changed: Condvar::new(),
+            depth: 2 * workers,
+        });
+        let mut prefetch = Prefetch { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        for i in 0..workers {
+            let shared = Arc::clone(&prefetch.shared);
+            let thread = std::thread::Builder::new().name(format!("gradus loader {i}"));
+            prefetch.workers.push(thread.spawn(move || shared.work()).map_err(Error::custom)?);
+        }
+        Ok(prefetch)
+    }
+}
+
+impl<T: Float> Shared<T> {
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, queue: MutexGuard<'a, Queue<T>>) -> MutexGuard<'a, Queue<T>> {
+        self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The batch after this one: the next of the epoch, or the first of the next epoch.
+    fn after(&self, (epoch, index): (usize, usize)) -> (usize, usize) {
+        match self.data.batches() {
+            Some(n) if index + 1 >= n => (epoch + 1, 0),
+            _ => (epoch, index + 1),
+        }
+    }
+
+    /// A worker's life.
+    fn work(&self) {
+        let mut queue = self.queue();
+        while !queue.closed {
+            let Some(place) = queue.next.filter(|_| queue.slots.len() < self.depth) else {
+                queue = self.wait(queue);
+                continue;
+            };
+            let round = queue.round;
+            queue.slots.push_back(Slot { place, round, loaded: None });
+            queue.next = Some(self.after(place));
+            let mut batch = queue.spare.pop().unwrap_or_default();
+            drop(queue);
+            let load = AssertUnwindSafe(|| self.data.load(place.0, place.1, &mut batch));
+            let result = catch_unwind(load).unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+                Err(Error::custom(format!("loading batch {} panicked: {}", place.1, text.unwrap_or("no message"))))
+            });
+            queue = self.queue();
+            match queue.slots.iter_mut().find(|s| s.round == round && s.place == place) {
+                Some(slot) => slot.loaded = Some((batch, result)),
+                None => queue.spare.push(batch),
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl<T: Float> Dataset<T> for Prefetch<T> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.shared.data.shapes()
+    }
+
+    fn batches(&self) -> Option<usize> {
+        self.shared.data.batches()
+    }
+
+    fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = &*self.shared;
+        let mut queue = shared.queue();
+        if queue.slots.front().map(|s| s.place) != Some((epoch, index)) {
+            // A leap: what was loaded ahead is of no use.
+            queue.round += 1;
+            let loaded: Vec<_> = queue.slots.drain(..).filter_map(|s| Some(s.loaded?.0)).collect();
+            queue.spare.extend(loaded);
+            queue.next = Some((epoch, index));
+            shared.changed.notify_all();
+        }
+        loop {
+            if let Some((mut loaded, result)) = queue.slots.front_mut().and_then(|s| s.loaded.take()) {
+                queue.slots.pop_front();
+                std::mem::swap(batch, &mut loaded);
+                queue.spare.push(loaded);
+                shared.changed.notify_all();
+                return result;
+            }
+            queue = shared.wait(queue);
+        }
+    }
+}
+
+impl<T: Float> Drop for Prefetch<T> {
+    fn drop(&mut self) {
+        self.shared.queue().closed = true;
+        self.shared.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A source without end.
+
+use crate::data::source::{Source, widths};
+use crate::error::Result;
+use crate::tensor::{Float, Shape};
+
+/// A source that begins again when it ends; see [`Source::repeat`].
+#[derive(Clone, Debug)]
+pub struct Repeat<S> {
+    source: S,
+}
+
+impl<S> Repeat<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Repeat { source }
+    }
+}
+
+impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.source.shapes()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        // Without samples there is nothing to repeat.
+        self.source.samples().filter(|&n| n == 0)
+    }
+
+    fn read(&self, epoch: usize, mut first: usize, mut x: &mut [T], mut y: &mut [T]) -> Result<()> {
+        let Some(len) = self.source.samples().filter(|&n| n > 0) else {
+            return self.source.read(epoch, first, x, y);
+        };
+        let (width, target) = widths(self.shapes());
+        while !x.is_empty() {
+            let (round, at) = (first / len, first % len);
+            let n = (len - at).min(x.len() / width);
+            let (head, tail) = std::mem::take(&mut x).split_at_mut(n * width);
+            let (target_head, target_tail) = std::mem::take(&mut y).split_at_mut(n * target);
+            self.source.read(epoch.wrapping_add(round), at, head, target_head)?;
+            (x, y, first) = (tail, target_tail, first + n);
+        }
+        Ok(())
+    }
+}

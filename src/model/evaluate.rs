@@ -1,0 +1,138 @@
+//! `evaluate`, and the checks that data passes before it is used.
+
+use super::feed::all_batches;
+use super::history::Scores;
+use super::sequential::{ROWS_TOGETHER, Sequential};
+use crate::data::{Batch, Dataset};
+use crate::error::{Error, Result};
+use crate::layer::Slot;
+use crate::metrics::Metric;
+use crate::tensor::{Float, Tensor};
+
+/// What is measured after each epoch.
+#[derive(Clone)]
+pub(crate) enum HeldOut<'a, T: Float> {
+    /// Some rows of tensors, and the weights of all.
+    Rows(&'a Tensor<T>, &'a Tensor<T>, std::ops::Range<usize>, Option<&'a [T]>),
+    /// The batches of a dataset.
+    Batches(&'a dyn Dataset<T>),
+}
+
+/// Loss and metrics, gathered batch by batch.
+struct Measuring<T: Float> {
+    metrics: Vec<Box<dyn Metric<T>>>,
+    slot: Slot<T>,
+    batch: Tensor<T>,
+    out: Tensor<T>,
+    sum: f64,
+    seen: usize,
+}
+
+impl<T: Float> Sequential<T> {
+    /// Loss and metrics on samples and targets, averaged over samples.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
+        self.check_data("evaluate", x, y)?;
+        self.measure(&HeldOut::Rows(x, y, 0..x.samples(), None))
+    }
+
+    /// Loss and metrics on all batches of a dataset, in its epoch 0.
+    ///
+    /// # Errors
+    /// As [`fit_dataset`](Self::fit_dataset).
+    pub fn evaluate_dataset(&self, data: &dyn Dataset<T>) -> Result<Scores> {
+        self.check_dataset("evaluate", data)?;
+        self.measure(&HeldOut::Batches(data))
+    }
+
+    pub(super) fn measure(&self, held_out: &HeldOut<'_, T>) -> Result<Scores> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
+        let mut m = Measuring {
+            metrics: training.metrics.iter().map(|m| m.fresh()).collect(),
+            slot: Slot::new(),
+            batch: Tensor::default(),
+            out: Tensor::default(),
+            sum: 0.0,
+            seen: 0,
+        };
+        match held_out {
+            HeldOut::Rows(x, y, rows, weights) => {
+                self.measure_rows(&mut m, x, y, rows.clone(), *weights)?;
+            }
+            HeldOut::Batches(data) => {
+                let mut batch = Batch::default();
+                for index in 0..all_batches(*data, "evaluate")? {
+                    batch.weights.clear();
+                    data.load(0, index, &mut batch)?;
+                    self.check_batch("evaluate", &batch)?;
+                    let weights = (!batch.weights.is_empty()).then_some(&batch.weights[..]);
+                    self.measure_rows(&mut m, &batch.x, &batch.y, 0..batch.x.samples(), weights)?;
+                }
+            }
+        }
+        let metrics = training.figures(&m.metrics).collect();
+        Ok(Scores { loss: m.sum / m.seen as f64 + self.params.penalty(), metrics })
+    }
+
+    fn measure_rows(
+        &self,
+        m: &mut Measuring<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        rows: std::ops::Range<usize>,
+        weights: Option<&[T]>,
+    ) -> Result<()> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
+        let mut start = rows.start;
+        while start < rows.end {
+            let end = (start + ROWS_TOGETHER).min(rows.end);
+            let penalty =
+                self.forward_rows(&mut m.slot, x, start..end, &mut m.batch, &mut m.out, training.takes_logits());
+            let t = y.rows(start..end)?;
+            let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
+            m.sum += loss * (end - start) as f64;
+            m.metrics.iter_mut().for_each(|metric| metric.update(&t, &m.out, None));
+            start = end;
+        }
+        m.seen += rows.len();
+        Ok(())
+    }
+
+    pub(super) fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        self.check_built(op)?;
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        if x.samples() == 0 || x.is_empty() {
+            return Err(Error::Empty { op, what: "x" });
+        }
+        self.check_input(op, x)?;
+        if y.samples() != x.samples() || y.shape().rank() == 0 {
+            let expected = format!("{} targets, one for each sample of x", x.samples());
+            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
+            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
+        }
+        training.check_targets(y, self.output.with_batch(x.samples()))
+    }
+
+    /// What can be known of a dataset before its batches are loaded.
+    pub(super) fn check_dataset(&self, op: &'static str, data: &dyn Dataset<T>) -> Result<()> {
+        self.check_built(op)?;
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        let (x, y) = data.shapes();
+        if x != self.input {
+            let hint = "reshape or map the dataset's samples, or change the shape given to Sequential::new";
+            return Err(Error::shape(op, format!("samples of shape {}", self.input), x, hint));
+        }
+        training.check_shapes(y.batched(1)?, self.output.with_batch(1))
+    }
+
+    fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {
+        self.check_data(op, &batch.x, &batch.y)?;
+        if batch.weights.is_empty() {
+            Ok(())
+        } else {
+            super::feed::check_weights(op, batch.x.samples(), &batch.weights)
+        }
+    }
+}

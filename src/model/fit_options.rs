@@ -1,0 +1,152 @@
+//! How `fit` trains.
+
+#[cfg(feature = "files")]
+use super::checkpoint::Checkpoint;
+use crate::data::Dataset;
+use crate::tensor::{Float, Tensor};
+
+/// What `fit` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbose {
+    /// A progress bar on a terminal, a line an epoch where output is piped.
+    #[default]
+    Auto,
+    /// Nothing.
+    Silent,
+    /// A line an epoch.
+    Lines,
+    /// A progress bar (feature `progress`); a line an epoch without it, or where output is no terminal.
+    Bar,
+}
+
+/// How `fit` trains.
+///
+/// Defaults are Keras's: 1 epoch, batches of 32, shuffled, no validation.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let how: Fit = Fit::default().epochs(10).batch_size(64).validation_split(0.2).verbose(Verbose::Silent);
+/// # let _ = how;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Fit<'a, T: Float = f32> {
+    pub(super) epochs: usize,
+    pub(super) initial_epoch: usize,
+    pub(super) batch_size: usize,
+    pub(super) shuffle: bool,
+    pub(super) validation_split: f64,
+    pub(super) validation_data: Option<(&'a Tensor<T>, &'a Tensor<T>)>,
+    pub(super) sample_weight: Option<&'a [T]>,
+    pub(super) class_weight: Option<&'a [f64]>,
+    pub(super) verbose: Verbose,
+    pub(super) check_finite: bool,
+    pub(super) steps_per_epoch: Option<usize>,
+    pub(super) validation_dataset: Option<&'a dyn Dataset<T>>,
+    #[cfg(feature = "files")]
+    pub(super) checkpoint: Option<&'a Checkpoint>,
+}
+
+impl<T: Float> Default for Fit<'_, T> {
+    fn default() -> Self {
+        Fit {
+            epochs: 1,
+            initial_epoch: 0,
+            batch_size: 32,
+            shuffle: true,
+            validation_split: 0.0,
+            validation_data: None,
+            sample_weight: None,
+            class_weight: None,
+            verbose: Verbose::Auto,
+            check_finite: false,
+            steps_per_epoch: None,
+            validation_dataset: None,
+            #[cfg(feature = "files")]
+            checkpoint: None,
+        }
+    }
+}
+
+impl<'a, T: Float> Fit<'a, T> {
+    /// The epoch to train up to; 1 by default.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// The epoch to begin with, counted from 0, to continue an earlier run; 0 by default.
+    pub fn initial_epoch(mut self, epoch: usize) -> Self {
+        self.initial_epoch = epoch;
+        self
+    }
+
+    /// Samples a step; 32 by default. The last batch of an epoch may be smaller.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = samples;
+        self
+    }
+
+    /// Whether samples are taken in a new order each epoch, which follows from the model's seed and the epoch; yes by
+    /// default.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// The last part of the samples, from 0 (the default) to below 1, is kept from training and measured after each epoch.
+    pub fn validation_split(mut self, part: f64) -> Self {
+        self.validation_split = part;
+        self
+    }
+
+    /// Inputs and targets measured after each epoch; takes precedence over `validation_split`.
+    pub fn validation_data(mut self, x: &'a Tensor<T>, y: &'a Tensor<T>) -> Self {
+        self.validation_data = Some((x, y));
+        self
+    }
+
+    /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
+    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted.
+    pub fn sample_weight(mut self, weights: &'a [T]) -> Self {
+        self.sample_weight = Some(weights);
+        self
+    }
+
+    /// A weight for the loss of each class, by its number; none by default. Multiplied by the sample's weight; validation is not
+    /// weighted by class. Targets are class numbers or one-hot rows.
+    pub fn class_weight(mut self, weights: &'a [f64]) -> Self {
+        self.class_weight = Some(weights);
+        self
+    }
+
+    /// What is printed.
+    pub fn verbose(mut self, verbose: Verbose) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Whether inputs and targets are searched for NaN and infinities before training; no by default.
+    pub fn check_finite(mut self, check: bool) -> Self {
+        self.check_finite = check;
+        self
+    }
+
+    /// How many batches of a [`Dataset`] make an epoch; all by default. An endless one needs it.
+    pub fn steps_per_epoch(mut self, steps: usize) -> Self {
+        self.steps_per_epoch = Some(steps);
+        self
+    }
+
+    /// Batches measured after each epoch: those of the dataset's epoch 0; takes precedence over the other kinds of validation.
+    pub fn validation_dataset(mut self, data: &'a dyn Dataset<T>) -> Self {
+        self.validation_dataset = Some(data);
+        self
+    }
+
+    /// Writes the state of the run to a file again and again, and continues from that file where it exists; see [`Checkpoint`].
+    #[cfg(feature = "files")]
+    pub fn checkpoint(mut self, checkpoint: &'a Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+}

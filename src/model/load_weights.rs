@@ -1,0 +1,108 @@
+//! Weights from a file into a model that is built: all of them, or a part under other names.
+
+use std::path::Path;
+
+use super::sequential::Sequential;
+use crate::error::{Error, Result};
+use crate::io::model::APART;
+use crate::io::{Archive, Stored};
+use crate::params::{Mismatch, ParamId, Params};
+use crate::tensor::Float;
+
+/// How weights are taken from a file.
+///
+/// Defaults: strict, that is every weight of the model is in the file and every array of the file is one of its weights; no
+/// renaming. What a checkpoint holds beside weights is passed over.
+///
+/// Keras `load_weights(skip_mismatch=…)`, PyTorch `load_state_dict(strict=…)`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// // The file's "encoder/…" fills the model's "body/…"; the new head keeps its fresh weights.
+/// let how = LoadWeights::default().partial(true).rename("encoder/", "body/");
+/// # let _ = how;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadWeights {
+    partial: bool,
+    renames: Vec<(String, String)>,
+}
+
+impl LoadWeights {
+    /// Whether what does not fit is left as it is instead of being an error; no by default. One array at least must fit.
+    pub fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
+        self
+    }
+
+    /// Arrays of the file whose names begin with `from` are taken for weights that begin with `to` instead. May be called again;
+    /// the first that matches counts.
+    pub fn rename(mut self, from: &str, to: &str) -> Self {
+        self.renames.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    fn name(&self, stored: &str) -> String {
+        let renamed = |(from, to): &(String, String)| Some(format!("{to}{}", stored.strip_prefix(from.as_str())?));
+        self.renames.iter().find_map(renamed).unwrap_or_else(|| stored.to_owned())
+    }
+
+    /// Overwrites the weights; before that, everything but the disk has been found good.
+    pub(crate) fn read<T: Float>(&self, archive: &mut Archive<'_>, params: &mut Params<T>) -> Result<Mismatch> {
+        let mut mismatch = Mismatch::default();
+        let mut fitting: Vec<Option<Stored>> = vec![None; params.specs().len()];
+        for stored in archive.arrays().iter().filter(|s| !s.name.starts_with(APART)) {
+            let name = self.name(&stored.name);
+            match params.find(&name) {
+                None => mismatch.unexpected.push(stored.name.clone()),
+                Some(id) if fitting[id.0 as usize].is_some() => {
+                    let problem = format!("{} and another array both stand for {name}", stored.name);
+                    return Err(Error::file(archive.path(), problem, "rename only one of them so"));
+                }
+                Some(id) => {
+                    let spec = params.spec(id);
+                    if stored.shape == spec.shape.dims() {
+                        archive.check_floats(stored)?;
+                        fitting[id.0 as usize] = Some(stored.clone());
+                    } else {
+                        mismatch.shapes.push((name, stored.shape.clone(), spec.shape));
+                    }
+                }
+            }
+        }
+        let misshapen = |name: &String| mismatch.shapes.iter().any(|(n, ..)| n == name);
+        let missing = params.specs().iter().zip(&fitting).filter(|(s, f)| f.is_none() && !misshapen(&s.name));
+        mismatch.missing = missing.map(|(spec, _)| spec.name.clone()).collect();
+        let nothing = fitting.iter().all(Option::is_none) && !fitting.is_empty();
+        if (!self.partial && !mismatch.is_empty()) || nothing {
+            return Err(Error::Weights { file: archive.path().to_owned(), mismatch });
+        }
+        for (i, stored) in fitting.iter().enumerate() {
+            if let Some(stored) = stored {
+                archive.read(stored, params.get_mut(ParamId(i as u32)))?;
+            }
+        }
+        Ok(mismatch)
+    }
+}
+
+impl<T: Float> Sequential<T> {
+    /// Overwrites all weights with those of a safetensors file, by name; the file need not be this library's.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::Io`] or [`Error::File`] for a file that cannot be read or is damaged;
+    /// [`Error::Weights`] with every missing, unexpected and misshapen name. The model is unchanged then.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.load_weights_with(path, &LoadWeights::default()).map(|_| ())
+    }
+
+    /// Overwrites weights with those of a safetensors file, as `how` says; returns what did not fit and was left, which can be
+    /// anything in [partial](LoadWeights::partial) mode only.
+    ///
+    /// # Errors
+    /// As [`load_weights`](Self::load_weights).
+    pub fn load_weights_with(&mut self, path: impl AsRef<Path>, how: &LoadWeights) -> Result<Mismatch> {
+        self.check_built("load_weights")?;
+        how.read(&mut Archive::open(path)?, &mut self.params)
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a run stands, as named values and back.
+
+use super::history::History;
+use super::train::Training;
+use crate::callbacks::Callback;
+use crate::error::{Error, Result};
+use crate::state::State;
+use crate::tensor::Float;
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Position {
+    /// The epoch that comes next or goes on, from 0.
+    pub epoch: usize,
+    /// Its batches that are done.
+    pub batch: usize,
+    /// Σ loss · samples over them, and Σ samples.
+    pub sum: f64,
+    pub seen: usize,
+    /// Whether a callback asked to end.
+    pub stop: bool,
+    pub history: History,
+}
+
+/// The part of a state that says where the run stands.
+const FIT: &str = "fit";
+
+impl Position {
+    fn save(&self, kind: [u64; 4], state: &mut State) {
+        let counts = [self.epoch, self.batch, self.seen].map(|n| n as u64);
+        state.put("position", &[counts[0], counts[1], counts[2], u64::from(self.stop)]);
+        state.put("loss", &[self.sum]);
+        state.put("data", &kind);
+        self.history.save(state);
+    }
+
+    fn restore(state: &State) -> Result<Self> {
+        let [epoch, batch, seen, stop] = state.counts("position")?;
+        let history = History::restore(state)?;
+        Ok(Position { epoch, batch, sum: state.one("loss")?, seen, stop: stop != 0, history })
+    }
+}
+
+impl<T: Float> Training<T> {
+    /// Writes the position, the metrics of the epoch and the callbacks.
+    pub fn save_run(&self, at: &Position, kind: [u64; 4], callbacks: &[&mut dyn Callback<T>], state: &mut State) {
+        state.within(FIT, |state| at.save(kind, state));
+        for (i, metric) in self.metrics.iter().enumerate() {
+            state.put(&format!("metric_{i}"), &metric.totals());
+        }
+        for (i, callback) in callbacks.iter().enumerate() {
+            state.within(&format!("callback_{i}"), |state| callback.save(state));
+        }
+    }
+
+    /// Takes position and metrics back; `kind` is that of the data that the run goes on with.
+    pub fn restore_run(&mut self, state: &State, kind: [u64; 4]) -> Result<Position> {
+        let failed = |problem: String, hint: &str| Err(Error::Config { op: "resume", problem, hint: hint.into() });
+        let fit = state.part(FIT);
+        let at = Position::restore(&fit)?;
+        if at.batch > 0 && fit.get::<u64>("data")? != kind {
+            let problem = format!(
+                "the checkpoint is from within an epoch over other data: samples, batch size, batches and shuffling were {:?}, \
+                 now {kind:?}",
+                fit.get::<u64>("data")?
+            );
+            return failed(problem, "pass the same data and options as the run began with");
+        }
+        if at.batch as u64 > kind[2] {
+            return failed(format!("{} batches of {} are done", at.batch, kind[2]), "write the checkpoint again");
+        }
+        for (i, metric) in self.metrics.iter_mut().enumerate() {
+            if !metric.set_totals(state.get(&format!("metric_{i}"))?) {
+                return failed(format!("the totals of {} do not fit", metric.name()), "compile with the same metrics");
+            }
+        }
+        Ok(at)
+    }
+
+    /// Hands each callback what it saved.
+    pub fn restore_callbacks(state: &State, callbacks: &mut [&mut dyn Callback<T>]) -> Result<()> {
+        let mut parts = callbacks.iter_mut().enumerate();
+        parts.try_for_each(|(i, callback)| callback.restore(&state.part(&format!("callback_{i}"))))
+    }
+
+    /// Writes what the optimizer remembers.
+    #[cfg(feature = "files")]
+    pub fn save_optimizer(&self, state: &mut State) {
+        let s = &self.state;
+        state.put_text("name", self.optimizer.name());
+        state.put("step", &[s.step]);
+        state.put("learning_rate", s.learning_rate.as_slice());
+        for (i, moment) in s.moments.iter().enumerate() {
+            state.put(&format!("moment_{i}"), moment);
+        }
+        state.put("scalars", &s.scalars);
+        state.put("average", &s.average);
+    }
+
+    /// Takes it back; nothing is changed in case of an error.
+    #[cfg(feature = "files")]
+    pub fn restore_optimizer(&mut self, state: &State) -> Result<()> {
+        let misfit = |what: &str| {
+            let problem =
+                format!("the checkpoint's {what} is not that of this model's optimizer, {}", self.optimizer.name());
+            let hint = "compile with the optimizer and settings that the run began with, and the same element type";
+            Error::Config { op: "resume", problem, hint: hint.into() }
+        };
+        if state.text("name")? != self.optimizer.name() {
+            return Err(misfit(&format!("optimizer {}", state.text("name")?)));
+        }
+        let mut new = self.state.clone();
+        new.step = state.one("step")?;
+        new.learning_rate = state.get("learning_rate")?.first().copied();
+        for (i, moment) in new.moments.iter_mut().enumerate() {
+            copy(state, &format!("moment_{i}"), moment).map_err(misfit)?;
+        }
+        copy(state, "scalars", &mut new.scalars).map_err(misfit)?;
+        copy(state, "average", &mut new.average).map_err(misfit)?;
+        self.state = new;
+        Ok(())
+    }
+}
+
+/// The values under a name into `out`, or the name where they are missing, of another kind or number.
+#[cfg(feature = "files")]
+fn copy<'n, E: crate::state::Element>(state: &State, name: &'n str, out: &mut [E]) -> Result<(), &'n str> {
+    match state.get(name) {
+        Ok(values) if values.len() == out.len() => out.copy_from_slice(values),
+        _ => return Err(name),
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A run that is killed again and again, in the middle of steps and of writes, ends with the same bits as one that never was.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gradus::prelude::*;
+
+/// Times that the run is killed.
+const KILLS: usize = 50;
+
+/// Set where this program is to be the run.
+const CHILD: &str = "GRADUS_KILL_TEST";
+
+/// What the run leaves behind.
+const FILES: [&str; 4] = ["run.safetensors", "final.safetensors", "best.safetensors", "training.csv"];
+
+fn main() {
+    match std::env::var_os(CHILD) {
+        Some(_) => train().unwrap(),
+        None => test(),
+    }
+}
+
+/// All that can be on at once: shuffling, dropout and noise, Adam with a schedule, a moving average, accumulation, metrics with
+/// totals, and callbacks with a memory.
+fn train() -> Result<(), Error> {
+    let digits = digits();
+    let scaler = StandardScaler::fit(&digits.x)?;
+    let x = scaler.transform(&digits.x)?;
+    let mut model = Sequential::new([64])
+        .add(Dense::new(128).activation(Activation::Relu))
+        .add(Dropout::new(0.3))
+        .add(GaussianNoise::new(0.1))
+        .add(Dense::new(64).activation(Activation::Gelu))
+        .add(Dense::new(10).activation(Activation::Softmax))
+        .build(3)?;
+    let optimizer = Adam::default()
+        .learning_rate(CosineDecay::new(2e-3, 600).warmup(2e-3, 50))
+        .ema(0.99)
+        .ema_overwrite_frequency(70)
+        .global_clipnorm(1.0);
+    model.compile(optimizer, SparseCategoricalCrossentropy::default(), (Accuracy::default(), F1Score::default()))?;
+    let mut stopping = EarlyStopping::default().patience(12).restore_best_weights(true);
+    let mut slower = ReduceLrOnPlateau::default().monitor("loss").patience(6).factor(0.7);
+    let mut logger = CsvLogger::new("training.csv");
+    let mut best = ModelCheckpoint::new("best.safetensors").save_best_only(true);
+    let checkpoint = Checkpoint::new("run.safetensors").every_steps(3);
+    let how = Fit::default()
+        .epochs(48)
+        .batch_size(64)
+        .validation_split(0.2)
+        .class_weight(&[1.0, 1.5, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 2.0])
+        .checkpoint(&checkpoint)
+        .verbose(Verbose::Silent);
+    let mut callbacks: [&mut dyn gradus::Callback; 4] = [&mut stopping, &mut slower, &mut logger, &mut best];
+    let history = model.fit_with(&x, &digits.y, &how, &mut callbacks)?;
+    assert_eq!(history.epochs, (0..history.epochs.len()).collect::<Vec<_>>());
+    // History, moments and callbacks are in the checkpoint; the weights as training left them are here.
+    model.save("final.safetensors")
+}
+
+fn start(folder: &Path, threads: usize) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let threads = threads.to_string();
+    Command::new(program)
+        .current_dir(folder)
+        .env(CHILD, "")
+        .env("GRADUS_THREADS", threads)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("gradus_kill_{name}_{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn test() {
+    let began = Instant::now();
+    let (whole, killed) = (folder("whole"), folder("killed"));
+    assert!(start(&whole, 1).wait().unwrap().success());
+    let took = began.elapsed();
+    // Instants from before the first checkpoint to a good part of the run, by a generator of their own.
+    let mut random = 0x2545_F491_4F6C_DD1Du64;
+    let (mut kills, mut in_writes, mut lives) = (0, 0, 0);
+    loop {
+        let mut child = start(&killed, 1 + lives % 2);
+        lives += 1;
+        if kills < KILLS {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let part = (random >> 33) as f64 / f64::from(1u32 << 31);
+            std::thread::sleep(Duration::from_millis(1) + took.mul_f64(part * 0.12));
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                kills += 1;
+                in_writes += usize::from(killed.join("run.safetensors.tmp").exists());
+            }
+        }
+        let status = child.wait().unwrap();
+        assert!(status.code().is_none_or(|code| code == 0), "the run failed by itself: {status}");
+        if status.success() {
+            compare(&whole, &killed);
+            if kills == KILLS {
+                break;
+            }
+            // The run ended before it was killed often enough; another one takes the rest.
+            std::fs::remove_dir_all(&killed).unwrap();
+            std::fs::create_dir_all(&killed).unwrap();
+        }
+    }
+    let run = Sequential::load(whole.join("run.safetensors")).unwrap();
+    assert_eq!(run.output_shape(), gradus::Shape::from([10]));
+    println!(
+        "kill: {kills} kills, {in_writes} of them in a write; {lives} lives on one and two threads; files of {} bytes agree; {:.1} s",
+        FILES.iter().map(|f| std::fs::metadata(whole.join(f)).unwrap().len()).sum::<u64>(),
+        began.elapsed().as_secs_f64()
+    );
+    std::fs::remove_dir_all(whole).unwrap();
+    std::fs::remove_dir_all(killed).unwrap();
+}
+
+fn compare(whole: &Path, killed: &Path) {
+    for file in FILES {
+        let [whole, killed] = [whole, killed].map(|folder| std::fs::read(folder.join(file)).unwrap());
+        assert!(whole == killed, "{file} differs");
+    }
+}
