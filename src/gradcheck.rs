@@ -69,19 +69,21 @@ struct Built<'a> {
 }
 
 impl Built<'_> {
-    /// The output for `x`, and what backward needs.
-    fn forward(&self, params: &Params<f64>, training: bool, x: &Tensor<f64>) -> (Tensor<f64>, Slot<f64>) {
+    /// The output for `x`, what backward needs, and what the layer adds to the loss.
+    fn forward(&self, params: &Params<f64>, training: bool, x: &Tensor<f64>) -> (Tensor<f64>, Slot<f64>, f64) {
         let mut slot = Slot::new();
         let mut y = Tensor::full(self.output.with_batch(x.samples()), f64::NAN);
         let mut gradients = vec![0.0; params.len().max(1)];
         let mut pass = if training { Pass::training(params, &mut gradients, 3, 0, 0) } else { Pass::inference(params) };
         self.layer.forward(&mut pass, &mut slot, x, &mut y);
-        (y, slot)
+        let penalty = pass.penalty();
+        (y, slot, penalty)
     }
 
-    /// Σ g·forward(x)
+    /// Σ g·forward(x) + penalty
     fn scalar(&self, params: &Params<f64>, x: &Tensor<f64>, g: &Tensor<f64>) -> f64 {
-        self.forward(params, true, x).0.iter().zip(g).map(|(y, g)| y * g).sum()
+        let (y, _, penalty) = self.forward(params, true, x);
+        y.iter().zip(g).map(|(y, g)| y * g).sum::<f64>() + penalty
     }
 }
 
@@ -158,7 +160,7 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
 fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()> {
     let x = noise(shape, 2);
     let g = noise(built.output.with_batch(shape.first()), 3);
-    let (mut y, mut slot) = built.forward(&built.params, true, &x);
+    let (mut y, mut slot, _) = built.forward(&built.params, true, &x);
     if y.iter().any(|v| v.is_nan()) {
         let problem = format!("{}: forward leaves an output unwritten, or NaN", built.layer.class());
         return Err(Error::Config { op: "check_layer", problem, hint: "write every element of y".into() });
@@ -240,9 +242,9 @@ fn addresses(slot: &Slot<f64>, out: &mut Vec<usize>) {
 
 fn alone_as_in_batch(built: &Built<'_>, input: Shape) -> Result<()> {
     let x = noise(input.with_batch(7), 4);
-    let (all, _) = built.forward(&built.params, false, &x);
+    let (all, ..) = built.forward(&built.params, false, &x);
     for i in 0..7 {
-        let (one, _) = built.forward(&built.params, false, &x.rows(i..i + 1)?);
+        let (one, ..) = built.forward(&built.params, false, &x.rows(i..i + 1)?);
         if one.as_slice() != all.row(i) {
             let problem = format!("{}: row {i} alone differs from that row in a batch of 7", built.layer.class());
             let hint =

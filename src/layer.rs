@@ -3,11 +3,13 @@
 use std::fmt::Debug;
 
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::random::{Key, Purpose};
 use crate::layers::LayerConfig;
-use crate::params::{ParamId, Params};
+use crate::params::{ParamId, ParamSpec, Params};
+use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// A step of computation with a gradient written by hand.
@@ -52,7 +54,8 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     }
 
     /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
-    /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known.
+    /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known, or that
+    /// the layer needs its activated output.
     fn output_activation(&self) -> Option<Activation> {
         None
     }
@@ -131,6 +134,52 @@ impl<T: Float> Builder<T> {
     /// As [`weight`](Self::weight).
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
         self.param(name, shape.into(), init, false, false)
+    }
+
+    /// Adds a penalty on a parameter to the loss, in the place of one registered before; none changes nothing.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut b = Builder::<f32>::new(0);
+    /// let kernel = b.weight("kernel", [3, 2], &Init::GlorotUniform)?;
+    /// b.regularize(kernel, Regularizer::L2(1e-4))?;
+    /// b.constrain(kernel, Constraint::max_norm(3.0))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`Regularizer::check`] returns; [`Error::Argument`] for an id that is not of this model.
+    pub fn regularize(&mut self, id: ParamId, regularizer: impl Into<Option<Regularizer>>) -> Result<()> {
+        if let Some(regularizer) = regularizer.into() {
+            let spec = self.spec_mut("regularize", id)?;
+            regularizer.check(spec.shape)?;
+            spec.regularizer = Some(regularizer);
+        }
+        Ok(())
+    }
+
+    /// Brings a parameter into bounds after each update, in the place of bounds registered before; none changes nothing.
+    ///
+    /// # Errors
+    /// What [`Constraint::check`] returns; [`Error::Argument`] for an id that is not of this model.
+    pub fn constrain(&mut self, id: ParamId, constraint: impl Into<Option<Constraint>>) -> Result<()> {
+        if let Some(constraint) = constraint.into() {
+            let spec = self.spec_mut("constrain", id)?;
+            constraint.check(spec.shape)?;
+            spec.constraint = Some(constraint);
+        }
+        Ok(())
+    }
+
+    fn spec_mut(&mut self, op: &'static str, id: ParamId) -> Result<&mut ParamSpec> {
+        self.params.specs_mut().get_mut(id.0 as usize).ok_or_else(|| {
+            Error::argument(op, "id", "of a parameter of this model", "another", "register the parameter first")
+        })
+    }
+
+    /// All that is known of the parameters registered so far, to be changed.
+    pub(crate) fn specs_mut(&mut self) -> &mut [ParamSpec] {
+        self.params.specs_mut()
     }
 
     fn param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
@@ -213,6 +262,8 @@ pub struct Pass<'a, T: Float = f32> {
     pub logits: bool,
     /// Whether backward may follow although this is inference.
     differentiable: bool,
+    /// What layers have added to the loss.
+    penalty: f64,
     seed: u64,
     step: u64,
     first_row: u64,
@@ -228,6 +279,7 @@ impl<'a, T: Float> Pass<'a, T> {
             training: false,
             logits: false,
             differentiable: false,
+            penalty: 0.0,
             seed: 0,
             step: 0,
             first_row: 0,
@@ -246,8 +298,8 @@ impl<'a, T: Float> Pass<'a, T> {
         self.training || self.differentiable
     }
 
-    /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step and
-    /// the row's number in the batch, which starts at `first_row`.
+    /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step (the
+    /// number of batches before) and the row's number in the batch, which starts at `first_row`.
     pub fn training(params: &'a Params<T>, gradients: &'a mut [T], seed: u64, step: u64, first_row: u64) -> Self {
         Pass { gradients, training: true, seed, step, first_row, ..Pass::inference(params) }
     }
@@ -255,6 +307,17 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
     pub(crate) fn replacing(self, written: &'a mut [bool]) -> Self {
         Pass { written, ..self }
+    }
+
+    /// Adds to the loss of the batch; `backward` adds the gradient of it to dy. A sum over samples is to be divided by their
+    /// number.
+    pub fn add_penalty(&mut self, penalty: f64) {
+        self.penalty += penalty;
+    }
+
+    /// What layers have added to the loss so far.
+    pub fn penalty(&self) -> f64 {
+        self.penalty
     }
 
     /// The values of a parameter.
@@ -291,6 +354,17 @@ impl<'a, T: Float> Pass<'a, T> {
         }
         let add = self.written.get_mut(id.0 as usize).is_none_or(|written| std::mem::replace(written, true));
         (&mut self.gradients[self.params.spec(id).range.clone()], add)
+    }
+
+    /// Adds the gradients of the penalties on weights.
+    pub(crate) fn regularize(&mut self) {
+        let params = self.params;
+        for (i, spec) in params.specs().iter().enumerate() {
+            if let (Some(regularizer), true) = (spec.regularizer, spec.trainable) {
+                let id = ParamId(i as u32);
+                regularizer.add_gradient(spec.shape, params.get(id), 1.0, self.gradient(id));
+            }
+        }
     }
 
     /// The key of a layer's random draws in this pass for one row of the batch.

@@ -36,6 +36,7 @@
 
 pub mod activations;
 pub mod callbacks;
+pub mod constraints;
 pub mod data;
 mod error;
 pub mod explain;
@@ -52,6 +53,7 @@ pub mod model;
 pub mod optimizers;
 mod params;
 pub mod prelude;
+pub mod regularizers;
 pub mod schedules;
 pub mod selection;
 mod state;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
+use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape};
 
 /// Which parameter of a [`Params`]: a position in its list, handed out by [`Builder`](crate::Builder).
@@ -26,10 +28,25 @@ pub struct ParamSpec {
     pub shape: Shape,
     /// Where it stands in the flat buffers of values, gradients and moments.
     pub range: Range<usize>,
-    /// Whether an optimizer changes it.
+    /// Whether an optimizer changes it: it is neither state nor frozen.
     pub trainable: bool,
+    /// Whether it holds values that training does not learn (statistics); these can not be made trainable.
+    pub state: bool,
     /// Whether weight decay applies: yes for kernels, no for biases and normalisation scales.
     pub decays: bool,
+    /// What the learning rate is multiplied by for it; 1 unless set.
+    pub learning_rate_factor: f64,
+    /// The penalty that it adds to the loss while it is trained.
+    pub regularizer: Option<Regularizer>,
+    /// The bounds that it is brought back into after each update.
+    pub constraint: Option<Constraint>,
+}
+
+impl ParamSpec {
+    /// Whether it could be trained, and is kept from it.
+    pub fn frozen(&self) -> bool {
+        !self.trainable && !self.state
+    }
 }
 
 /// All weights of a model, one after the other in one buffer; gradients and optimizer moments have the same layout.
@@ -45,7 +62,7 @@ impl<T: Float> Params<T> {
         Params { values: Vec::new(), specs: Vec::new() }
     }
 
-    /// Adds a parameter with these values and returns its id.
+    /// Adds a parameter with these values and returns its id; one that is not trainable is state.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of values is not the shape's, [`Error::Argument`] if the name is taken.
@@ -73,7 +90,17 @@ impl<T: Float> Params<T> {
             self.values.truncate(range.start);
             return Err(Error::argument("Params::push", "name", "unique", name, "give the layer another name"));
         }
-        self.specs.push(ParamSpec { name: name.to_owned(), shape, range, trainable, decays });
+        self.specs.push(ParamSpec {
+            name: name.to_owned(),
+            shape,
+            range,
+            trainable,
+            state: !trainable,
+            decays,
+            learning_rate_factor: 1.0,
+            regularizer: None,
+            constraint: None,
+        });
         Ok(ParamId((self.specs.len() - 1) as u32))
     }
 
@@ -90,6 +117,26 @@ impl<T: Float> Params<T> {
     /// All parameters in the order of their layers.
     pub fn specs(&self) -> &[ParamSpec] {
         &self.specs
+    }
+
+    /// All that is known of the parameters, to be changed.
+    pub(crate) fn specs_mut(&mut self) -> &mut [ParamSpec] {
+        &mut self.specs
+    }
+
+    /// The penalties of all weights that are trained.
+    pub(crate) fn penalty(&self) -> f64 {
+        let each = self.specs.iter().filter(|s| s.trainable);
+        each.filter_map(|s| Some(s.regularizer?.penalty(s.shape, &self.values[s.range.clone()]))).sum()
+    }
+
+    /// Brings all weights that are trained into their bounds.
+    pub(crate) fn constrain(&mut self) {
+        for spec in self.specs.iter().filter(|s| s.trainable) {
+            if let Some(constraint) = &spec.constraint {
+                constraint.apply(spec.shape, &mut self.values[spec.range.clone()]);
+            }
+        }
     }
 
     /// The values of one parameter, row-major.
@@ -192,5 +239,8 @@ mod tests {
         assert_eq!(p.values()[4..], [5.0, 6.0, 7.0]);
         assert!(p.set(a, &[0.0]).is_err());
         assert!(p.push("a", Shape::from([1]), &[0.0], true, true).is_err());
+        assert!(p.spec(b).state && !p.spec(b).frozen());
+        p.specs_mut()[0].trainable = false;
+        assert!(p.spec(a).frozen());
     }
 }

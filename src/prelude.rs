@@ -2,6 +2,7 @@
 
 pub use crate::activations::Activation;
 pub use crate::callbacks::*;
+pub use crate::constraints::Constraint;
 pub use crate::data::*;
 pub use crate::error::Error;
 pub use crate::explain::{IntegratedGradients, PermutationImportance, Target, saliency};
@@ -15,6 +16,7 @@ pub use crate::model::{Checkpoint, LoadWeights};
 pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;
+pub use crate::regularizers::Regularizer;
 pub use crate::schedules::*;
 pub use crate::selection::{Grid, KFold, LearningRateFinder, RandomSearch, cross_validate};
 pub use crate::tensor::{Float, Shape, Tensor};

@@ -150,6 +150,37 @@ fn steps_in_f64() {
     });
 }
 
+/// Three batches an update, so that the first update is in the third step; layers with rates of their own, penalties, bounds.
+#[test]
+fn steps_with_training_options() {
+    fn check<O: Optimizer<f64> + OptimizerOptions + 'static>(optimizer: O) {
+        let hidden = Dense::new(6)
+            .kernel_regularizer(Regularizer::OrthogonalColumns(0.1))
+            .bias_regularizer(Regularizer::L1(0.1))
+            .activity_regularizer(Regularizer::L2(0.1))
+            .kernel_constraint(Constraint::min_max_norm(0.5, 1.0))
+            .bias_constraint(Constraint::NonNeg);
+        let mut model = Sequential::of([4])
+            .add(hidden)
+            .learning_rate_factor(0.1)
+            .add(ActivityRegularization::new().l1(0.1))
+            .add(PRelu::new().alpha_regularizer(Regularizer::L2(0.1)).alpha_constraint(Constraint::unit_norm()))
+            .trainable(false)
+            .add(Dropout::new(0.3))
+            .add(Dense::new(3))
+            .learning_rate_factor(0.5)
+            .build(0)
+            .unwrap();
+        model.compile(optimizer.gradient_accumulation_steps(3), MeanSquaredError::default(), ()).unwrap();
+        let x = Tensor::from_fn([17, 4], |i| (i as f64 * 0.7).sin());
+        steps(model, &x, &Tensor::from_fn([17, 3], |i| (i as f64 * 0.3).cos()));
+    }
+    counted(|| {
+        check(Adam::default().weight_decay(0.1));
+        check(Nadam::default().ema(0.9));
+    });
+}
+
 /// Large enough for the work to be given to all threads of a pool, whose allocations count as well.
 #[cfg(feature = "parallel")]
 #[test]

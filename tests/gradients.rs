@@ -204,8 +204,9 @@ impl Targets {
 }
 
 /// The layers of this crate, those with an activation inside with that under test.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "Activation",
+    "ActivityRegularization",
     "AlphaDropout",
     "Block",
     "Dense",
@@ -265,6 +266,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
     let before = || probe.cloned();
     match class {
         "Activation" => probed(f, before()),
+        "ActivityRegularization" => probed(ActivityRegularization::new().l1(0.3).l2(0.2), before()),
         "AlphaDropout" => Box::new(AlphaDropout::new(0.3)),
         "Block" => Box::new(Block::new().add_boxed(dense(3, f, probe)).add_boxed(dense(2, f, probe))),
         "Dense" => dense(3, f, probe),

@@ -36,18 +36,19 @@ fn train() -> Result<(), Error> {
         .add(Dense::new(10).activation(Activation::Softmax))
         .build(3)?;
     let optimizer = Adam::default()
-        .learning_rate(CosineDecay::new(2e-3, 600).warmup(2e-3, 50))
+        .learning_rate(CosineDecay::new(2e-3, 300).warmup(2e-3, 50))
         .ema(0.99)
         .ema_overwrite_frequency(70)
-        .global_clipnorm(1.0);
+        .global_clipnorm(1.0)
+        .gradient_accumulation_steps(3);
     model.compile(optimizer, SparseCategoricalCrossentropy::default(), (Accuracy::default(), F1Score::default()))?;
     let mut stopping = EarlyStopping::default().patience(12).restore_best_weights(true);
     let mut slower = ReduceLrOnPlateau::default().monitor("loss").patience(6).factor(0.7);
     let mut logger = CsvLogger::new("training.csv");
     let mut best = ModelCheckpoint::new("best.safetensors").save_best_only(true);
-    let checkpoint = Checkpoint::new("run.safetensors").every_steps(3);
+    let checkpoint = Checkpoint::new("run.safetensors").every_steps(2);
     let how = Fit::default()
-        .epochs(48)
+        .epochs(60)
         .batch_size(64)
         .validation_split(0.2)
         .class_weight(&[1.0, 1.5, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 2.0])

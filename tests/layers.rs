@@ -12,6 +12,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
     let layer = |l: Box<dyn Layer<T>>, dims: &[usize]| (l, s(dims));
     vec![
         layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
+        layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
         layer(Box::new(Block::new().add(inner()).add_named("last", Dense::new(2))), &[3]),
         layer(Box::new(Dense::new(7).activation(Activation::Silu).use_bias(false)), &[3, 5]),
@@ -43,7 +44,7 @@ fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
 fn the_list_holds_every_class_once() {
     let mut classes: Vec<_> = every_layer::<f32>().iter().map(|(l, _)| l.class()).collect();
     classes.dedup();
-    assert_eq!(classes.len(), 20);
+    assert_eq!(classes.len(), 21);
 }
 
 #[cfg(feature = "serde")]

@@ -1,8 +1,9 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity, LeakyRelu,
-    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax, UnitNormalization,
+    ActivityRegularization, AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise,
+    Identity, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax,
+    UnitNormalization,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ use crate::tensor::Float;
 #[allow(missing_docs)]
 pub enum LayerConfig {
     Activation(Activation),
+    ActivityRegularization(ActivityRegularization),
     AlphaDropout(AlphaDropout),
     Block {
         layers: Vec<NamedConfig>,
@@ -63,9 +65,35 @@ pub struct NamedConfig {
     /// The name given with `add_named`.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub name: Option<String>,
+    /// Whether its weights are trained.
+    #[cfg_attr(feature = "serde", serde(default = "yes", skip_serializing_if = "is_yes"))]
+    pub trainable: bool,
+    /// What the learning rate of its weights is multiplied by.
+    #[cfg_attr(feature = "serde", serde(default = "one", skip_serializing_if = "is_one"))]
+    pub learning_rate_factor: f64,
     /// The layer.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub layer: LayerConfig,
+}
+
+#[cfg(feature = "serde")]
+fn yes() -> bool {
+    true
+}
+
+#[cfg(feature = "serde")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[cfg(feature = "serde")]
+fn one() -> f64 {
+    1.0
+}
+
+#[cfg(feature = "serde")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 impl LayerConfig {
@@ -76,6 +104,7 @@ impl LayerConfig {
     pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
         Ok(match self {
             LayerConfig::Activation(layer) => Box::new(layer),
+            LayerConfig::ActivityRegularization(layer) => Box::new(layer),
             LayerConfig::AlphaDropout(layer) => Box::new(layer),
             LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
             LayerConfig::Dense(layer) => Box::new(layer),
@@ -104,5 +133,46 @@ impl LayerConfig {
                 });
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraints::Constraint;
+    use crate::regularizers::Regularizer;
+
+    fn block() -> LayerConfig {
+        let dense = Dense::new(3)
+            .kernel_regularizer(Regularizer::L1L2 { l1: 0.1, l2: 0.2 })
+            .bias_regularizer(Regularizer::L1(0.3))
+            .activity_regularizer(Regularizer::L2(0.4))
+            .kernel_constraint(Constraint::min_max_norm(0.5, 1.5).rate(0.25).axis([0, 1]))
+            .bias_constraint(Constraint::NonNeg);
+        let slopes = PRelu::new().alpha_regularizer(Regularizer::L2(0.5)).alpha_constraint(Constraint::max_norm(3.0));
+        let block = Block::<f32>::new().add(dense).trainable(false).add(slopes).learning_rate_factor(0.1);
+        Layer::config(&block.add(ActivityRegularization::new().l1(0.6)).add(Identity::new()))
+    }
+
+    #[test]
+    fn training_settings_are_kept() {
+        let config = block();
+        assert_eq!(config.clone().into_layer::<f64>().unwrap().config(), config);
+        let LayerConfig::Block { layers } = config else { panic!("no block") };
+        assert_eq!(layers.iter().map(|l| l.trainable).collect::<Vec<_>>(), [false, true, true, true]);
+        assert_eq!(layers.iter().map(|l| l.learning_rate_factor).collect::<Vec<_>>(), [1.0, 0.1, 1.0, 1.0]);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn written_and_read() {
+        let config = block();
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), config, "{text}");
+        // Nothing is written of settings at their defaults, and files without them can be read.
+        let plain = Layer::config(&Block::<f32>::new().add(Dense::new(3)));
+        let text = serde_json::to_string(&plain).unwrap();
+        assert!(!["trainable", "factor", "regularizer", "constraint"].iter().any(|word| text.contains(word)), "{text}");
+        assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), plain);
     }
 }

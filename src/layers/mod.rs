@@ -15,5 +15,5 @@ pub use config::LayerConfig;
 pub use core::{Dense, Identity};
 pub use normalization::UnitNormalization;
 pub use preprocessing::{Normalization, Rescaling};
-pub use regularization::{AlphaDropout, Dropout, GaussianDropout, GaussianNoise};
+pub use regularization::{ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise};
 pub use reshaping::{Flatten, Permute, RepeatVector, Reshape};

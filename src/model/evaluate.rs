@@ -73,7 +73,7 @@ impl<T: Float> Sequential<T> {
             }
         }
         let metrics = training.figures(&m.metrics).collect();
-        Ok(Scores { loss: m.sum / m.seen as f64, metrics })
+        Ok(Scores { loss: m.sum / m.seen as f64 + self.params.penalty(), metrics })
     }
 
     fn measure_rows(
@@ -88,9 +88,11 @@ impl<T: Float> Sequential<T> {
         let mut start = rows.start;
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);
-            self.forward_rows(&mut m.slot, x, start..end, &mut m.batch, &mut m.out, training.takes_logits());
+            let penalty =
+                self.forward_rows(&mut m.slot, x, start..end, &mut m.batch, &mut m.out, training.takes_logits());
             let t = y.rows(start..end)?;
-            m.sum += training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) * (end - start) as f64;
+            let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
+            m.sum += loss * (end - start) as f64;
             m.metrics.iter_mut().for_each(|metric| metric.update(&t, &m.out, None));
             start = end;
         }

@@ -117,10 +117,14 @@ impl<T: Float> Sequential<T> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
         let (params, state) = (self.params.clone(), training.state.clone());
         let metrics = std::mem::take(&mut training.metrics);
+        // What has been added up for the next update.
+        let open = (training.accumulated, training.gradients.clone(), training.written.clone());
+        training.accumulated = 0;
         let found = self.rising_rates(x, y, how);
         self.params = params;
         if let Some(training) = &mut self.training {
             (training.state, training.metrics) = (state, metrics);
+            (training.accumulated, training.gradients, training.written) = open;
         }
         found
     }

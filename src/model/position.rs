@@ -95,6 +95,12 @@ impl<T: Float> Training<T> {
         }
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
+        state.put("accumulated", &[self.accumulated]);
+        // Between two updates nothing of the gradients is needed.
+        let open = self.accumulated > 0;
+        state.put("gradients", if open { &self.gradients[..] } else { &[] });
+        let written: Vec<u8> = self.written.iter().map(|&w| u8::from(w)).collect();
+        state.put("written", if open { &written[..] } else { &[] });
     }
 
     /// Takes it back; nothing is changed in case of an error.
@@ -121,6 +127,18 @@ impl<T: Float> Training<T> {
         }
         copy(state, "scalars", &mut new.scalars).map_err(misfit)?;
         copy(state, "average", &mut new.average).map_err(misfit)?;
+        let [accumulated] = state.counts("accumulated")?;
+        if accumulated as u64 >= self.optimizer.options().gradient_accumulation_steps.max(1) {
+            return Err(misfit("number of batches since the last update"));
+        }
+        let (mut gradients, mut written) = (self.gradients.clone(), vec![0u8; self.written.len()]);
+        if accumulated > 0 {
+            copy(state, "gradients", &mut gradients).map_err(misfit)?;
+            copy(state, "written", &mut written).map_err(misfit)?;
+        }
+        self.gradients = gradients;
+        self.written = written.into_iter().map(|w| w != 0).collect();
+        self.accumulated = accumulated as u64;
         self.state = new;
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::losses::Loss;
 use crate::metrics::MetricSet;
 use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
+use crate::schedules::check_not_negative;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Rows that `predict` and `evaluate` compute together; enough to fill the machine, few enough to stay small in memory.
@@ -81,6 +82,34 @@ impl<T: Float> Sequential<T> {
 
     fn push(mut self, name: Option<String>, layer: Box<dyn Layer<T>>) -> Self {
         self.layers.push(name, layer);
+        self.built = false;
+        self
+    }
+
+    /// Whether the weights of the layer added last are trained; yes by default. Frozen weights take part in the computation and
+    /// stay as they are: no gradient, no decay, no averaging. After `build` see [`set_trainable`](Self::set_trainable).
+    ///
+    /// Keras `layer.trainable`, PyTorch `requires_grad_`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let model = Sequential::new([4]).add(Dense::new(8)).trainable(false).add(Dense::new(1)).build(0)?;
+    /// assert_eq!(model.summary().trainable, 9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.layers.trainable(trainable);
+        self.built = false;
+        self
+    }
+
+    /// What the learning rate is multiplied by for the weights of the layer added last, finite and not negative; 1 by default.
+    /// Factors of a container and of a layer inside multiply. After `build` see
+    /// [`set_learning_rate_factor`](Self::set_learning_rate_factor).
+    ///
+    /// PyTorch: parameter groups.
+    pub fn learning_rate_factor(mut self, factor: f64) -> Self {
+        self.layers.learning_rate_factor(factor);
         self.built = false;
         self
     }
@@ -197,7 +226,8 @@ impl<T: Float> Sequential<T> {
         }
     }
 
-    /// The inference pass over some rows of `x`, into `y`; without the last activation where `logits` are asked for.
+    /// The inference pass over some rows of `x`, into `y`; without the last activation where `logits` are asked for. Gives what
+    /// layers add to the loss.
     pub(crate) fn forward_rows(
         &self,
         slot: &mut Slot<T>,
@@ -206,7 +236,7 @@ impl<T: Float> Sequential<T> {
         batch: &mut Tensor<T>,
         y: &mut Tensor<T>,
         logits: bool,
-    ) {
+    ) -> f64 {
         let width = self.input.len();
         batch.resize(self.input.with_batch(rows.len()));
         batch.as_mut_slice().copy_from_slice(&x.as_slice()[rows.start * width..rows.end * width]);
@@ -214,6 +244,7 @@ impl<T: Float> Sequential<T> {
         let mut pass = Pass::inference(&self.params);
         pass.logits = logits;
         self.layers.forward(&mut pass, slot, batch, y);
+        pass.penalty()
     }
 
     /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.
@@ -265,6 +296,98 @@ impl<T: Float> Sequential<T> {
     pub fn set_weight(&mut self, name: &str, values: &[T]) -> Result<()> {
         let id = self.find(name)?;
         self.params.set(id, values)
+    }
+
+    /// Freezes or thaws weights by the path of a layer (`"dense_1"`, `"block/dense"`) or of one weight (`"dense_1/bias"`). Takes
+    /// effect at once and leaves moments as they are; nothing is compiled anew. Values that training does not learn
+    /// (statistics) stay so.
+    ///
+    /// Asked for a layer of the model itself, it is remembered with the layer when the model is built again; else it is lost then.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([4]).add(Dense::new(8)).add(Dense::new(1)).build(0)?;
+    /// model.set_trainable("dense", false)?;
+    /// assert_eq!(model.summary().trainable, 9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::Argument`] if nothing has this path, with all layers, or if it is asked to
+    /// thaw a single weight that is no weight but statistics.
+    pub fn set_trainable(&mut self, path: &str, trainable: bool) -> Result<()> {
+        const OP: &str = "set_trainable";
+        let found = self.below(OP, path)?;
+        if trainable && self.params.specs().iter().any(|s| s.name == path && s.state) {
+            let hint = "name a weight that training learns";
+            return Err(Error::argument(OP, "path", "a weight, not statistics", path, hint));
+        }
+        for spec in &mut self.params.specs_mut()[found] {
+            spec.trainable = trainable && !spec.state;
+        }
+        if let Some(entry) = self.layers.entry_mut(path) {
+            entry.trainable = trainable;
+        }
+        self.regroup();
+        Ok(())
+    }
+
+    /// Multiplies the learning rate of weights by `factor`, by the path of a layer or of one weight, in the place of a factor set
+    /// before; decoupled weight decay goes by the same rate. Takes effect as [`set_trainable`](Self::set_trainable) does.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([4]).add(Dense::new(8)).add(Dense::new(1)).build(0)?;
+    /// model.set_learning_rate_factor("dense", 0.1)?;
+    /// assert_eq!(model.params().specs()[0].learning_rate_factor, 0.1);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::Argument`] if nothing has this path, with all layers, or for a factor that is
+    /// negative or not finite.
+    pub fn set_learning_rate_factor(&mut self, path: &str, factor: f64) -> Result<()> {
+        const OP: &str = "set_learning_rate_factor";
+        let found = self.below(OP, path)?;
+        check_not_negative(OP, "factor", factor)?;
+        for spec in &mut self.params.specs_mut()[found] {
+            spec.learning_rate_factor = factor;
+        }
+        if let Some(entry) = self.layers.entry_mut(path) {
+            entry.learning_rate_factor = factor;
+        }
+        self.regroup();
+        Ok(())
+    }
+
+    /// The positions of the parameters of a layer, or of one parameter.
+    fn below(&self, op: &'static str, path: &str) -> Result<std::ops::Range<usize>> {
+        self.check_built(op)?;
+        if let Some(entry) = self.layers.entries().iter().find(|e| e.name == path) {
+            return Ok(entry.params.clone());
+        }
+        let specs = self.params.specs();
+        let under = |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        // The parameters of a layer stand next to each other.
+        let mut found = specs.iter().enumerate().filter(|(_, s)| under(&s.name)).map(|(i, _)| i);
+        if let (false, Some(first)) = (path.is_empty(), found.next()) {
+            return Ok(first..found.next_back().unwrap_or(first) + 1);
+        }
+        let mut names: Vec<&str> = self.layers.entries().iter().map(|e| e.name.as_str()).collect();
+        for layer in specs.iter().filter_map(|s| s.name.rsplit_once('/')).map(|(layer, _)| layer) {
+            if !names.contains(&layer) {
+                names.push(layer);
+            }
+        }
+        let expected = format!("the path of a layer ({}) or of one of their weights", names.join(", "));
+        Err(Error::argument(op, "path", expected, path, "see model.summary()"))
+    }
+
+    /// Hands what was frozen, thawed or given another learning rate to training.
+    fn regroup(&mut self) {
+        if let Some(training) = &mut self.training {
+            training.regroup(&self.params);
+        }
     }
 
     /// The shape of one input sample.

@@ -13,6 +13,8 @@ pub struct Summary {
     pub parameters: usize,
     /// Parameters that training changes.
     pub trainable: usize,
+    /// Parameters that training would change, were they not frozen.
+    pub frozen: usize,
     /// Bytes of the parameters.
     pub bytes: usize,
 }
@@ -28,7 +30,8 @@ impl Summary {
         }
         let parameters = model.params.len();
         let bytes = parameters * size_of::<T>();
-        Summary { rows, parameters, trainable: model.params.trainable_len(), bytes }
+        let frozen = specs.iter().filter(|s| s.frozen()).map(|s| s.range.len()).sum();
+        Summary { rows, parameters, trainable: model.params.trainable_len(), frozen, bytes }
     }
 }
 
@@ -73,9 +76,10 @@ impl fmt::Display for Summary {
             writeln!(f, "{name:a$}  {shape:b$}  {count:>c$}")?;
         }
         writeln!(f, "{rule}")?;
-        let frozen = self.parameters - self.trainable;
+        let fixed = self.parameters - self.trainable;
         write!(f, "parameters: {} ({})", thousands(self.parameters), memory(self.bytes))?;
-        write!(f, ", trainable: {}, not trainable: {}", thousands(self.trainable), thousands(frozen))
+        write!(f, ", trainable: {}, not trainable: {}", thousands(self.trainable), thousands(fixed))?;
+        if self.frozen > 0 { write!(f, " (frozen: {})", thousands(self.frozen)) } else { Ok(()) }
     }
 }
 
@@ -98,6 +102,27 @@ dense (Dense)  [n, 128]       8,320
 head (Dense)   [n, 10]        1,290
 ───────────────────────────────────
 parameters: 9,610 (37.54 KiB), trainable: 9,610, not trainable: 0";
+        assert_eq!(model.summary().to_string(), expected);
+    }
+
+    #[test]
+    fn frozen_and_statistics() {
+        let model = Sequential::new([3])
+            .add(Normalization::from_stats([0.0; 3], [1.0; 3]))
+            .add(Dense::new(4))
+            .trainable(false)
+            .add(Dense::new(2))
+            .build(0)
+            .unwrap();
+        let expected = "\
+layer                          output  parameters
+─────────────────────────────────────────────────
+input                          [n, 3]           0
+normalization (Normalization)  [n, 3]           6
+dense (Dense)                  [n, 4]          16
+dense_1 (Dense)                [n, 2]          10
+─────────────────────────────────────────────────
+parameters: 32 (128 B), trainable: 10, not trainable: 22 (frozen: 16)";
         assert_eq!(model.summary().to_string(), expected);
     }
 }

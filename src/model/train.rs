@@ -26,9 +26,15 @@ pub(crate) struct Training<T: Float> {
     names: Vec<String>,
     /// The loss from logits and the activation that it stands for, where both meet at the end of the model.
     fused: Option<Fused<T>>,
-    gradients: Vec<T>,
-    /// For each parameter whether this step has written its gradient.
-    written: Vec<bool>,
+    /// Batches whose gradients have been added up since the last update.
+    pub accumulated: u64,
+    /// The sum of the gradients of these batches, laid out as the weights.
+    pub gradients: Vec<T>,
+    /// For each parameter whether one of these batches has written its gradient; what stands there else is left over.
+    pub written: Vec<bool>,
+    /// Whether any weight has a penalty, and whether any has bounds.
+    penalised: bool,
+    bounded: bool,
     buffers: Buffers<T>,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
     pub last: Option<State>,
@@ -97,6 +103,9 @@ impl<T: Float> Training<T> {
             names: unique(metrics.iter().map(|m| m.name())),
             metrics,
             fused,
+            penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
+            bounded: params.specs().iter().any(|s| s.constraint.is_some()),
+            accumulated: 0,
             gradients: vec![T::zero(); params.len()],
             written: vec![false; params.specs().len()],
             buffers: Buffers::default(),
@@ -165,10 +174,14 @@ impl<T: Float> Training<T> {
     }
 
     fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
+        if self.accumulated == 0 {
+            self.written.fill(false);
+        }
         let value = self.differentiate(layers, params, seed);
         if !value.is_finite() {
             return Outcome::Loss(value);
         }
+        self.accumulated += 1;
         if !self.metrics.is_empty() {
             activate(&self.fused, &mut self.buffers.y);
         }
@@ -176,31 +189,48 @@ impl<T: Float> Training<T> {
         for metric in &mut self.metrics {
             metric.update(t, y, None);
         }
-        if self.state.step(&*self.optimizer, params, &mut self.gradients) {
-            Outcome::Done(value)
-        } else {
-            Outcome::Update
+        if self.accumulated < self.optimizer.options().gradient_accumulation_steps {
+            return Outcome::Done(value);
         }
+        if self.update(params) { Outcome::Done(value) } else { Outcome::Update }
     }
 
-    /// Forward, loss and backward on the batch in the buffers: the loss; its gradient replaces the gradients where the loss is
-    /// finite.
+    /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
+    fn update(&mut self, params: &mut Params<T>) -> bool {
+        clear_unwritten(params, &self.written, &mut self.gradients);
+        if self.accumulated > 1 {
+            let part = T::one() / T::of(self.accumulated as f64);
+            parallel::rows(&mut self.gradients, 1, 1, |_, g| g.iter_mut().for_each(|g| *g *= part));
+        }
+        self.accumulated = 0;
+        let before = self.state.step;
+        let finite = self.state.step(&*self.optimizer, params, &mut self.gradients);
+        if self.bounded && self.state.step != before {
+            params.constrain();
+        }
+        finite
+    }
+
+    /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
+    /// added to what `written` marks, else nothing is changed.
     fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
         let Buffers { slot, batch: Batch { x, y: t, weights: w }, y, dy } = &mut self.buffers;
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
         let loss = objective(&self.fused, &*self.loss);
-        self.written.fill(false);
-        let mut pass =
-            Pass::training(params, &mut self.gradients, seed, self.state.step, 0).replacing(&mut self.written);
+        // Random draws are keyed by the number of batches before this one.
+        let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
+        let batches = batches.wrapping_add(self.accumulated);
+        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0).replacing(&mut self.written);
         pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
+        let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
         if value.is_finite() {
             layers.backward(&mut pass, slot, x, y, dy, None);
-            for (spec, _) in params.specs().iter().zip(&self.written).filter(|(_, written)| !**written) {
-                self.gradients[spec.range.clone()].fill(T::zero());
+            if self.penalised {
+                pass.regularize();
             }
         }
         value
@@ -235,12 +265,25 @@ impl<T: Float> Training<T> {
         value
     }
 
-    /// The loss of the batch in the buffers and the gradient of every weight, without an update.
+    /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
+    /// the next one stays.
     pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> (f64, Vec<T>) {
+        let kept = std::mem::replace(&mut self.gradients, vec![T::zero(); params.len()]);
+        let written = std::mem::replace(&mut self.written, vec![false; params.specs().len()]);
         let value = self.differentiate(layers, params, seed);
-        if !value.is_finite() {
-            self.gradients.fill(T::zero());
-        }
-        (value, self.gradients.clone())
+        self.written = written;
+        (value, std::mem::replace(&mut self.gradients, kept))
+    }
+
+    /// Takes notice that weights were frozen, thawed or given another learning-rate factor.
+    pub fn regroup(&mut self, params: &Params<T>) {
+        self.state.regroup(&*self.optimizer, params);
+    }
+}
+
+/// Zeroes the gradients that no batch has written.
+fn clear_unwritten<T: Float>(params: &Params<T>, written: &[bool], gradients: &mut [T]) {
+    for (spec, _) in params.specs().iter().zip(written).filter(|(_, written)| !**written) {
+        gradients[spec.range.clone()].fill(T::zero());
     }
 }

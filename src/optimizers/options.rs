@@ -20,7 +20,7 @@ pub enum Clip {
     GlobalNorm(f64),
 }
 
-/// Learning rate, clipping, weight decay and averaging of an optimizer; set through [`OptimizerOptions`].
+/// Learning rate, clipping, weight decay, averaging and accumulation of an optimizer; set through [`OptimizerOptions`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The learning rate at each step; 0.001 by default.
@@ -35,6 +35,8 @@ pub struct Options {
     pub ema_momentum: Option<f64>,
     /// Steps after which the average replaces the weights during training; never by default.
     pub ema_overwrite_frequency: Option<u64>,
+    /// Batches whose gradients are averaged for one update; 1 by default.
+    pub gradient_accumulation_steps: u64,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             decay_all: false,
             ema_momentum: None,
             ema_overwrite_frequency: None,
+            gradient_accumulation_steps: 1,
         }
     }
 }
@@ -73,6 +76,10 @@ impl Options {
         }
         if self.ema_overwrite_frequency == Some(0) {
             return Err(Error::argument(op, "ema_overwrite_frequency", "at least 1", 0, "leave it out for never"));
+        }
+        if self.gradient_accumulation_steps == 0 {
+            let hint = "1 updates after every batch";
+            return Err(Error::argument(op, "gradient_accumulation_steps", "at least 1", 0, hint));
         }
         match self.ema_momentum {
             Some(m) if !(0.0..=1.0).contains(&m) => {
@@ -139,6 +146,15 @@ pub trait OptimizerOptions: Sized {
     /// Replaces the weights by their average every `steps` steps as well.
     fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
         self.options_mut().ema_overwrite_frequency = Some(steps);
+        self
+    }
+
+    /// Averages the gradients of this many batches before each update, as one batch of all their samples would give; 1 by
+    /// default. The count goes on over the ends of epochs. Schedules and averages go by updates.
+    ///
+    /// Keras `gradient_accumulation_steps` (where schedules go by batches); PyTorch: `backward` several times before `step`.
+    fn gradient_accumulation_steps(mut self, batches: u64) -> Self {
+        self.options_mut().gradient_accumulation_steps = batches;
         self
     }
 }

@@ -26,6 +26,8 @@ pub struct OptimizerState<T = f32> {
     /// The moving average of the weights; empty unless asked for.
     pub average: Vec<T>,
     segments: Vec<Segment>,
+    /// Scratch where runs have learning-rate factors: the scalars before the step, and a copy to be advanced.
+    scratch: [Vec<f64>; 2],
 }
 
 /// A run of weights that are treated alike.
@@ -36,6 +38,8 @@ struct Segment {
     moments: [Range<usize>; 3],
     shape: Shape,
     decays: bool,
+    /// What the learning rate is multiplied by.
+    factor: f64,
 }
 
 /// What one step does to every run.
@@ -53,32 +57,8 @@ impl<T: Float> OptimizerState<T> {
     /// The state before the first step.
     pub fn new(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> Self {
         let options = optimizer.options();
-        let whole = optimizer.whole_parameters();
-        let by_parameter = whole || matches!(options.clip, Clip::Norm(_));
         let starts = optimizer.moments();
-        let mut lens = [if whole { 0 } else { params.len() }; 3];
-        let mut segments: Vec<Segment> = Vec::new();
-        for spec in params.specs().iter().filter(|s| s.trainable) {
-            let decays = options.weight_decay != 0.0 && (spec.decays || options.decay_all);
-            match segments.last_mut() {
-                Some(last) if !by_parameter && last.decays == decays && last.range.end == spec.range.start => {
-                    last.range.end = spec.range.end;
-                    last.moments = [0; 3].map(|_| last.range.clone());
-                }
-                _ => {
-                    let mut moments = [0; 3].map(|_| spec.range.clone());
-                    let mut shape = spec.shape;
-                    if whole {
-                        shape = optimizer.seen_as(&spec.name, shape);
-                        for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
-                            *range = *len..*len + optimizer.moment_len(i, shape);
-                            *len = range.end;
-                        }
-                    }
-                    segments.push(Segment { range: spec.range.clone(), moments, shape, decays });
-                }
-            }
-        }
+        let (segments, lens) = segments(optimizer, params);
         OptimizerState {
             step: 0,
             learning_rate: None,
@@ -86,7 +66,13 @@ impl<T: Float> OptimizerState<T> {
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
+            scratch: [optimizer.scalars(), optimizer.scalars()],
         }
+    }
+
+    /// Takes notice that weights were frozen, thawed or given another learning-rate factor. Moments stay.
+    pub(crate) fn regroup(&mut self, optimizer: &dyn Optimizer<T>, params: &Params<T>) {
+        self.segments = segments(optimizer, params).0;
     }
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
@@ -100,7 +86,12 @@ impl<T: Float> OptimizerState<T> {
         if !(T::of(rate).is_finite() && decay.is_finite() && self.all_finite(gradients)) {
             return false;
         }
-        let coefficients = optimizer.coefficients(self.step + 1, rate, &mut self.scalars);
+        // A learning-rate factor asks for coefficients of its own, from the same scalars, which advance once.
+        if self.segments.iter().any(|s| s.factor != 1.0) {
+            self.scratch[0].clone_from(&self.scalars);
+        }
+        let base = (optimizer.coefficients(self.step + 1, rate, &mut self.scalars), decay);
+        let mut scaled = (1.0, base);
         let global = match options.clip {
             Clip::GlobalNorm(limit) => {
                 shrink(self.segments.iter().map(|s| norm2(&gradients[s.range.clone()])).sum(), limit)
@@ -117,6 +108,17 @@ impl<T: Float> OptimizerState<T> {
                 Clip::Norm(limit) => shrink(norm2(g), limit),
                 _ => global,
             };
+            if segment.factor != scaled.0 {
+                let mut own = || {
+                    let rate = rate * segment.factor;
+                    let [before, scalars] = &mut self.scratch;
+                    scalars.clone_from(before);
+                    let decay = T::of(1.0 - options.weight_decay * rate);
+                    (optimizer.coefficients(self.step + 1, rate, scalars), decay)
+                };
+                scaled = (segment.factor, if segment.factor == 1.0 { base } else { own() });
+            }
+            let (coefficients, decay) = scaled.1;
             let step = Step {
                 optimizer,
                 coefficients,
@@ -166,6 +168,41 @@ impl<T: Float> OptimizerState<T> {
             params.values_mut()[segment.range.clone()].copy_from_slice(&self.average[segment.range.clone()]);
         }
     }
+}
+
+/// The runs of weights that are trained, and the lengths of the moments. Where the rule takes whole parameters, frozen ones
+/// have their place too, so that nothing moves when they are thawed.
+fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<Segment>, [usize; 3]) {
+    let options = optimizer.options();
+    let whole = optimizer.whole_parameters();
+    let by_parameter = whole || matches!(options.clip, Clip::Norm(_));
+    let mut lens = [if whole { 0 } else { params.len() }; 3];
+    let mut segments: Vec<Segment> = Vec::new();
+    for spec in params.specs().iter().filter(|s| !s.state) {
+        let mut moments = [0; 3].map(|_| spec.range.clone());
+        let mut shape = spec.shape;
+        if whole {
+            shape = optimizer.seen_as(&spec.name, shape);
+            for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
+                *range = *len..*len + optimizer.moment_len(i, shape);
+                *len = range.end;
+            }
+        }
+        if !spec.trainable {
+            continue;
+        }
+        let decays = options.weight_decay != 0.0 && (spec.decays || options.decay_all);
+        let factor = spec.learning_rate_factor;
+        let alike = |s: &Segment| s.decays == decays && s.factor == factor && s.range.end == spec.range.start;
+        match segments.last_mut() {
+            Some(last) if !by_parameter && alike(last) => {
+                last.range.end = spec.range.end;
+                last.moments = [0; 3].map(|_| last.range.clone());
+            }
+            _ => segments.push(Segment { range: spec.range.clone(), moments, shape, decays, factor }),
+        }
+    }
+    (segments, lens)
 }
 
 /// Equal stretches of all buffers.

@@ -1,18 +1,20 @@
 //! Rectifier with learnt slopes.
 
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
+use crate::regularizers::Regularizer;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// y = x for x > 0, else α·x, with an α learnt for each position of a sample.
 ///
 /// - Input and output of one shape, at least one axis.
 /// - Parameter: `alpha` α (zeros) of the sample's shape, with size 1 along shared axes.
-/// - Default: no shared axes.
+/// - Defaults: no shared axes, no penalty, no bounds.
 /// - Gradient: dx = dy for x > 0, α·dy for x < 0, 0 at 0; dα = Σ dy·x over x < 0 of the batch and the shared axes.
 ///
 /// Keras `PReLU`, PyTorch `PReLU` (one α, or one a channel, 0.25 at first). He et al.: "Delving Deep into Rectifiers", 2015.
@@ -29,6 +31,10 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 pub struct PRelu {
     shared_axes: Vec<usize>,
     alpha_initializer: Init,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    alpha_regularizer: Option<Regularizer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    alpha_constraint: Option<Constraint>,
     #[cfg_attr(feature = "serde", serde(skip))]
     alpha: ParamId,
     /// How far apart in α two neighbours along each axis of a sample are: 0 along shared ones.
@@ -41,6 +47,8 @@ impl Default for PRelu {
         PRelu {
             shared_axes: Vec::new(),
             alpha_initializer: Init::Zeros,
+            alpha_regularizer: None,
+            alpha_constraint: None,
             alpha: ParamId::default(),
             strides: [0; MAX_RANK],
         }
@@ -62,6 +70,18 @@ impl PRelu {
     /// How α is filled; zeros by default.
     pub fn alpha_initializer(mut self, init: impl Into<Init>) -> Self {
         self.alpha_initializer = init.into();
+        self
+    }
+
+    /// A penalty on α, added to the loss; none by default.
+    pub fn alpha_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.alpha_regularizer = Some(regularizer);
+        self
+    }
+
+    /// Bounds that α is brought into after each update; none by default.
+    pub fn alpha_constraint(mut self, constraint: Constraint) -> Self {
+        self.alpha_constraint = Some(constraint);
         self
     }
 
@@ -124,6 +144,8 @@ impl<T: Float> Layer<T> for PRelu {
             stride *= sizes[axis];
         }
         self.alpha = b.bias("alpha", Shape::try_from(&sizes[..rank])?, &self.alpha_initializer)?;
+        b.regularize(self.alpha, self.alpha_regularizer)?;
+        b.constrain(self.alpha, self.alpha_constraint.clone())?;
         Ok(input)
     }
 
@@ -205,6 +227,8 @@ mod tests {
         }
         gradcheck::check_layer(&PRelu::new().alpha_initializer(Init::Constant(0.25)), [7]).unwrap();
         gradcheck::check_layer(&PRelu::new(), [3, 1]).unwrap();
+        let bounded = PRelu::new().alpha_regularizer(Regularizer::L2(0.1)).alpha_constraint(Constraint::NonNeg);
+        gradcheck::check_layer(&bounded, [3]).unwrap();
     }
 
     #[test]

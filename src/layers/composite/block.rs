@@ -52,6 +52,18 @@ impl<T: Float> Block<T> {
         self
     }
 
+    /// Whether the weights of the layer added last are trained; yes by default.
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.chain.trainable(trainable);
+        self
+    }
+
+    /// What the learning rate is multiplied by for the weights of the layer added last; 1 by default.
+    pub fn learning_rate_factor(mut self, factor: f64) -> Self {
+        self.chain.learning_rate_factor(factor);
+        self
+    }
+
     pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
         Ok(Block { chain: Chain::from_config(layers)? })
     }
@@ -102,5 +114,7 @@ mod tests {
         let inner = Block::new().add(Dense::new(3).activation(Activation::Tanh)).add(Activation::Sigmoid);
         gradcheck::check_layer(&Block::new().add(Dense::new(4)).add(inner).add(Dense::new(2)), [5]).unwrap();
         gradcheck::check_layer(&Block::new(), [5]).unwrap();
+        let settings = Block::new().add(Dense::new(4)).trainable(false).add(Dense::new(2)).learning_rate_factor(0.1);
+        gradcheck::check_layer(&settings, [5]).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::config::NamedConfig;
+use crate::schedules::check_not_negative;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.
@@ -13,6 +14,8 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 #[derive(Debug)]
 pub(crate) struct Chain<T: Float> {
     entries: Vec<Entry<T>>,
+    /// A setting of the layer added last that came before the first one; an error of `build`.
+    misplaced: Option<&'static str>,
 }
 
 /// A layer of a chain and what `build` found out about it.
@@ -21,6 +24,10 @@ pub(crate) struct Entry<T: Float> {
     pub layer: Box<dyn Layer<T>>,
     /// As given by the user.
     given: Option<String>,
+    /// Whether its weights are trained, if the layer itself and those inside it have nothing against it.
+    pub trainable: bool,
+    /// What the learning rate of its weights is multiplied by.
+    pub learning_rate_factor: f64,
     /// As used for parameters and messages; set by build.
     pub name: String,
     pub output: Shape,
@@ -30,13 +37,42 @@ pub(crate) struct Entry<T: Float> {
 
 impl<T: Float> Default for Chain<T> {
     fn default() -> Self {
-        Chain { entries: Vec::new() }
+        Chain { entries: Vec::new(), misplaced: None }
     }
 }
 
 impl<T: Float> Chain<T> {
     pub fn push(&mut self, name: Option<String>, layer: Box<dyn Layer<T>>) {
-        self.entries.push(Entry { layer, given: name, name: String::new(), output: Shape::SCALAR, params: 0..0 });
+        self.entries.push(Entry {
+            layer,
+            given: name,
+            trainable: true,
+            learning_rate_factor: 1.0,
+            name: String::new(),
+            output: Shape::SCALAR,
+            params: 0..0,
+        });
+    }
+
+    /// Whether the weights of the layer added last are trained.
+    pub fn trainable(&mut self, trainable: bool) {
+        match self.entries.last_mut() {
+            Some(last) => last.trainable = trainable,
+            None => self.misplaced = Some("trainable"),
+        }
+    }
+
+    /// What the learning rate of the layer added last is multiplied by.
+    pub fn learning_rate_factor(&mut self, factor: f64) {
+        match self.entries.last_mut() {
+            Some(last) => last.learning_rate_factor = factor,
+            None => self.misplaced = Some("learning_rate_factor"),
+        }
+    }
+
+    /// The entry of the layer of this name, after build.
+    pub fn entry_mut(&mut self, name: &str) -> Option<&mut Entry<T>> {
+        self.entries.iter_mut().find(|e| e.name == name)
     }
 
     pub fn entries(&self) -> &[Entry<T>] {
@@ -44,27 +80,48 @@ impl<T: Float> Chain<T> {
     }
 
     pub fn config(&self) -> Vec<NamedConfig> {
-        self.entries.iter().map(|e| NamedConfig { name: e.given.clone(), layer: e.layer.config() }).collect()
+        let each = self.entries.iter().map(|e| NamedConfig {
+            name: e.given.clone(),
+            trainable: e.trainable,
+            learning_rate_factor: e.learning_rate_factor,
+            layer: e.layer.config(),
+        });
+        each.collect()
     }
 
     pub fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
         let mut chain = Chain::default();
-        for NamedConfig { name, layer } in layers {
+        for NamedConfig { name, trainable, learning_rate_factor, layer } in layers {
             chain.push(name, layer.into_layer()?);
+            chain.trainable(trainable);
+            chain.learning_rate_factor(learning_rate_factor);
         }
         Ok(chain)
     }
 
     pub fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        if let Some(setting) = self.misplaced {
+            let problem = format!("{setting}(...) stands before the first layer");
+            return Err(Error::Config { op: "build", problem, hint: "it speaks of the layer added last".into() });
+        }
         let mut shape = input;
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let first = b.params().specs().len();
             let (class, given) = (entry.layer.class(), entry.given.as_deref());
-            let (name, built) = b.scoped(class, given, |b| entry.layer.build(shape, b).and_then(check_output));
+            let factor = entry.learning_rate_factor;
+            let (name, built) = b.scoped(class, given, |b| {
+                check_not_negative("build", "learning_rate_factor", factor)?;
+                entry.layer.build(shape, b).and_then(check_output)
+            });
             shape = built.map_err(|source| Error::Layer { index, name: name.clone(), source: Box::new(source) })?;
             entry.name = name;
             entry.output = shape;
             entry.params = first..b.params().specs().len();
+            for spec in b.specs_mut().iter_mut().skip(first) {
+                spec.trainable &= entry.trainable;
+                // Factors of layers inside one another multiply.
+                spec.learning_rate_factor *= factor;
+            }
         }
         Ok(shape)
     }

@@ -52,6 +52,18 @@ impl<T: Float> Residual<T> {
         self
     }
 
+    /// Whether the weights of the layer added last are trained; yes by default.
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.chain.trainable(trainable);
+        self
+    }
+
+    /// What the learning rate is multiplied by for the weights of the layer added last; 1 by default.
+    pub fn learning_rate_factor(mut self, factor: f64) -> Self {
+        self.chain.learning_rate_factor(factor);
+        self
+    }
+
     pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
         Ok(Residual { chain: Chain::from_config(layers)? })
     }

@@ -1,6 +1,7 @@
 //! Fully connected layer.
 
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
@@ -8,13 +9,14 @@ use crate::kernels::{parallel, rows};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
+use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(x·W + b) along the last axis: every output from every input.
 ///
 /// - Input `[…, n]`, output `[…, units]`, any number of axes.
 /// - Parameters: `kernel` W `[n, units]` (Glorot uniform), `bias` b `[units]` (zeros).
-/// - Defaults: no activation, with bias.
+/// - Defaults: no activation, with bias, no penalties, no bounds.
 /// - Gradient, with dz = dy·f'(z): dW = xᵀ·dz, db = Σ rows of dz, dx = dz·Wᵀ.
 ///
 /// Keras `Dense`, PyTorch `Linear` (whose weight is Wᵀ).
@@ -33,6 +35,16 @@ pub struct Dense {
     use_bias: bool,
     kernel_initializer: Init,
     bias_initializer: Init,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    kernel_regularizer: Option<Regularizer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    bias_regularizer: Option<Regularizer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    activity_regularizer: Option<Regularizer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    kernel_constraint: Option<Constraint>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    bias_constraint: Option<Constraint>,
     #[cfg_attr(feature = "serde", serde(skip))]
     kernel: ParamId,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -51,6 +63,11 @@ impl Dense {
             use_bias: true,
             kernel_initializer: Init::GlorotUniform,
             bias_initializer: Init::Zeros,
+            kernel_regularizer: None,
+            bias_regularizer: None,
+            activity_regularizer: None,
+            kernel_constraint: None,
+            bias_constraint: None,
             kernel: ParamId::default(),
             bias: ParamId::default(),
         }
@@ -80,6 +97,36 @@ impl Dense {
         self
     }
 
+    /// A penalty on W, added to the loss; none by default.
+    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel_regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on b, added to the loss; none by default.
+    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on y (L1, L2 or both), divided by the number of samples and added to the loss; none by default.
+    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.activity_regularizer = Some(regularizer);
+        self
+    }
+
+    /// Bounds that W is brought into after each update; none by default.
+    pub fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.kernel_constraint = Some(constraint);
+        self
+    }
+
+    /// Bounds that b is brought into after each update; none by default.
+    pub fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.bias_constraint = Some(constraint);
+        self
+    }
+
     /// What is applied in this pass: nothing where the loss works from logits.
     fn applied<T: Float>(&self, pass: &Pass<'_, T>) -> Activation {
         if pass.logits { Activation::Linear } else { self.activation }
@@ -99,9 +146,16 @@ impl<T: Float> Layer<T> for Dense {
             return Err(Error::shape("Dense", "at least one axis a sample", input, "add a Reshape([1]) before it"));
         }
         self.activation.check()?;
+        if let Some(regularizer) = self.activity_regularizer {
+            regularizer.check_activity()?;
+        }
         self.kernel = b.weight("kernel", [input.last(), self.units], &self.kernel_initializer)?;
+        b.regularize(self.kernel, self.kernel_regularizer)?;
+        b.constrain(self.kernel, self.kernel_constraint.clone())?;
         if self.use_bias {
             self.bias = b.bias("bias", [self.units], &self.bias_initializer)?;
+            b.regularize(self.bias, self.bias_regularizer)?;
+            b.constrain(self.bias, self.bias_constraint.clone())?;
         }
         Ok(input.with_last(self.units))
     }
@@ -131,6 +185,9 @@ impl<T: Float> Layer<T> for Dense {
                 }
             });
         }
+        if let Some(regularizer) = &self.activity_regularizer {
+            pass.add_penalty(regularizer.activity(y));
+        }
     }
 
     fn backward(
@@ -143,6 +200,9 @@ impl<T: Float> Layer<T> for Dense {
         dx: Option<&mut Tensor<T>>,
     ) {
         let (rows, n, units) = (x.shape().rows(), x.shape().last(), self.units);
+        if let Some(regularizer) = &self.activity_regularizer {
+            regularizer.add_activity_gradient(y, dy);
+        }
         // dz = dy · f'(z), in place of dy
         let activation = self.applied(pass);
         let z: &[T] = if activation.needs_input() { slot.tensors[0].as_slice() } else { &[] };
@@ -180,7 +240,8 @@ impl<T: Float> Layer<T> for Dense {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        Some(self.activation)
+        // A penalty on outputs needs them activated.
+        self.activity_regularizer.is_none().then_some(self.activation)
     }
 }
 
@@ -207,6 +268,20 @@ mod tests {
     }
 
     #[test]
+    fn penalties_and_bounds() {
+        let penalised = Dense::new(3).activation(Activation::Tanh).kernel_regularizer(Regularizer::L1(0.2));
+        let penalised = penalised.bias_regularizer(Regularizer::L2(0.3)).kernel_constraint(Constraint::max_norm(1.0));
+        for activity in [Regularizer::L1(0.4), Regularizer::L2(0.5), Regularizer::L1L2 { l1: 0.1, l2: 0.2 }] {
+            gradcheck::check_layer(&penalised.clone().activity_regularizer(activity), [5]).unwrap();
+            gradcheck::check_layer(&penalised.clone().activity_regularizer(activity), [2, 4]).unwrap();
+        }
+        let fused = Layer::<f32>::output_activation(&penalised.clone().bias_constraint(Constraint::NonNeg));
+        assert_eq!(fused, Some(Activation::Tanh));
+        let activity = penalised.activity_regularizer(Regularizer::L1(0.1));
+        assert_eq!(Layer::<f32>::output_activation(&activity), None);
+    }
+
+    #[test]
     fn impossible_settings() {
         let build = |d: Dense, shape: Shape| crate::Sequential::new(shape).add(d).build(0).unwrap_err().to_string();
         assert_eq!(
@@ -215,5 +290,10 @@ mod tests {
         );
         assert!(build(Dense::new(usize::MAX), Shape::from([3])).contains("a shape that fits in memory"));
         assert!(build(Dense::new(1), Shape::SCALAR).contains("Reshape([1])"));
+        let error = |d: Dense| build(d, Shape::from([3]));
+        assert!(error(Dense::new(1).kernel_regularizer(Regularizer::L1(-1.0))).contains("l1 must be finite"));
+        assert!(error(Dense::new(1).bias_regularizer(Regularizer::OrthogonalRows(1.0))).contains("a matrix"));
+        assert!(error(Dense::new(1).activity_regularizer(Regularizer::OrthogonalRows(1.0))).contains("L1, L2 or L1L2"));
+        assert!(error(Dense::new(1).bias_constraint(Constraint::unit_norm().axis([1]))).contains("from 0 to 0"));
     }
 }

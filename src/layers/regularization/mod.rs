@@ -1,13 +1,15 @@
-//! Noise in training that is not there in inference.
+//! Noise in training that is not there in inference, and penalties on outputs.
 //!
 //! Draws are keyed by seed, layer, step and row, and made again in backward instead of kept; neither threads nor the other
 //! rows of a batch change them.
 
+mod activity_regularization;
 mod alpha_dropout;
 mod dropout;
 mod gaussian_dropout;
 mod gaussian_noise;
 
+pub use activity_regularization::ActivityRegularization;
 pub use alpha_dropout::AlphaDropout;
 pub use dropout::Dropout;
 pub use gaussian_dropout::GaussianDropout;
