@@ -200,7 +200,7 @@ impl<T: Float> Layer<T> for Dense {
         dx: Option<&mut Tensor<T>>,
     ) {
         let (rows, n, units) = (x.shape().rows(), x.shape().last(), self.units);
-        if let Some(regularizer) = &self.activity_regularizer {
+        if let Some(regularizer) = self.activity_regularizer.filter(|_| pass.training) {
             regularizer.add_activity_gradient(y, dy);
         }
         // dz = dy · f'(z), in place of dy

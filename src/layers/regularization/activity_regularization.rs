@@ -70,7 +70,7 @@ impl<T: Float> Layer<T> for ActivityRegularization {
 
     fn backward(
         &self,
-        _: &mut Pass<'_, T>,
+        pass: &mut Pass<'_, T>,
         _: &mut Slot<T>,
         x: &Tensor<T>,
         _: &Tensor<T>,
@@ -80,7 +80,10 @@ impl<T: Float> Layer<T> for ActivityRegularization {
         let Some(dx) = dx else { return };
         // dx = dy + (l1·sign(x) + 2·l2·x) / n
         dx.as_mut_slice().copy_from_slice(dy.as_slice());
-        self.regularizer().add_activity_gradient(x, dx);
+        // The penalty is a part of the loss in training; the gradient of an output alone knows none.
+        if pass.training {
+            self.regularizer().add_activity_gradient(x, dx);
+        }
     }
 
     fn config(&self) -> LayerConfig {
