@@ -356,6 +356,111 @@ fn signed(about: &str, arrays: &str, data: usize) -> Vec<u8> {
     bytes
 }
 
+/// The file with other words in one of its arrays, signed again.
+fn tampered(bytes: &[u8], array: &str, words: &[u64]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let start = {
+        let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let data = view.tensor(array).unwrap().data();
+        assert_eq!(data.len(), words.len() * 8, "{array}");
+        data.as_ptr() as usize - bytes.as_ptr() as usize
+    };
+    for (i, word) in words.iter().enumerate() {
+        bytes[start + 8 * i..][..8].copy_from_slice(&word.to_le_bytes());
+    }
+    let at = bytes.windows(10).position(|w| w == b"\"crc32\":\"").unwrap() + 9;
+    bytes[at + 1..at + 9].copy_from_slice(b"00000000");
+    let sum = crc32fast::hash(&bytes);
+    bytes[at + 1..at + 9].copy_from_slice(format!("{sum:08x}").as_bytes());
+    bytes
+}
+
+/// Found by fuzzing: counts at the end of their range, on which training would have counted on.
+#[test]
+fn absurd_counts_in_a_checkpoint() {
+    let _alone = alone();
+    let folder = Folder::new("counts");
+    let [_, good] = victims(&folder);
+    let resume = |bytes: &[u8], epochs: usize| {
+        std::fs::write(folder.path("run"), bytes).unwrap();
+        let table = iris();
+        let mut stopping = EarlyStopping::default().monitor("loss").patience(3).restore_best_weights(true);
+        let checkpoint = Checkpoint::new(folder.path("run"));
+        let how = silent().epochs(epochs).checkpoint(&checkpoint);
+        compiled(3).fit_with(&table.x, &table.y, &how, &mut [&mut stopping]).map_err(|e| e.to_string())
+    };
+    let max = u64::MAX;
+    for (array, words) in [
+        ("@optimizer/step", &[max][..]),
+        ("@optimizer/accumulated", &[max]),
+        ("@optimizer/accumulated", &[1]),
+        ("@fit/position", &[max, 0, 0, 0]),
+        ("@fit/position", &[1, max, 0, 0]),
+        ("@fit/position", &[1, 900, 0, 0]),
+        ("@fit/position", &[1, 1, max, 0]),
+        ("@callback_0/epochs", &[max, 0]),
+        ("@callback_0/epochs", &[0, max]),
+    ] {
+        let error = resume(&tampered(&good, array, words), 3);
+        assert!(error.is_err_and(|e| e.starts_with("resume: ")), "{array} {words:?}");
+    }
+    // Another epoch than it was is a place like any other.
+    assert_eq!(resume(&tampered(&good, "@fit/position", &[7, 0, 0, 0]), 8).unwrap().epochs, [0, 1, 7]);
+    assert_eq!(resume(&good, 3).unwrap().epochs, [0, 1, 2]);
+}
+
+/// Files of every version that was released, and of this one, stay loadable.
+#[test]
+fn files_of_older_versions() {
+    let _alone = alone();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files");
+    let folder = Folder::new("golden");
+    for version in ["v1"] {
+        let golden = |name: &str| fixtures.join(version).join(name);
+        let model = Sequential::load(golden("model.safetensors")).unwrap();
+        let y = model.predict(&golden_input()).unwrap();
+        for (y, expected) in y.iter().zip(GOLDEN_OUTPUT) {
+            assert!((y - expected).abs() < 1e-6, "{version}: {y} instead of {expected}");
+        }
+        // From the middle of an epoch to the end of the run that went on.
+        std::fs::copy(golden("checkpoint.safetensors"), folder.path("run")).unwrap();
+        let checkpoint = Checkpoint::new(folder.path("run"));
+        let (rest, history) = golden_run(&silent().epochs(3).checkpoint(&checkpoint), None).unwrap();
+        assert_eq!(history.epochs, [0, 1, 2]);
+        let end = Sequential::load(golden("end.safetensors")).unwrap();
+        for (a, b) in rest.params().values().iter().zip(end.params().values()) {
+            assert!((a - b).abs() < 1e-5, "{version}: {a} instead of {b}");
+        }
+    }
+}
+
+/// The run whose files are kept; `stop_at` ends it after that batch of epoch 1.
+fn golden_run(how: &Fit<'_>, stop_at: Option<usize>) -> Result<(Sequential, History), Error> {
+    let table = iris();
+    let mut model = model::<f32>(21);
+    let optimizer = Adam::default().learning_rate(CosineDecay::new(0.01, 30)).ema(0.9).gradient_accumulation_steps(2);
+    let metrics = (Accuracy::default(), F1Score::default(), Auc::default());
+    model.compile(optimizer, CategoricalCrossentropy::default(), metrics)?;
+    let y = one_hot(&table.y, 3)?;
+    let mut stopping = EarlyStopping::default().monitor("loss").patience(3).restore_best_weights(true);
+    let mut slower = ReduceLrOnPlateau::default().monitor("loss");
+    let mut epoch = 0;
+    let mut stop = LambdaCallback::default().on_batch_end(|batch, _, _| {
+        epoch += usize::from(batch == 0);
+        if epoch == 2 && Some(batch) == stop_at { Err(Error::custom("stop")) } else { Ok(()) }
+    });
+    let history = model.fit_with(&table.x, &y, how, &mut [&mut stopping, &mut slower, &mut stop])?;
+    drop(stop);
+    Ok((model, history))
+}
+
+fn golden_input() -> Tensor {
+    Tensor::from([[0.5, 0.25, 0.125, 0.0], [0.5, -0.25, 0.5, 0.25]])
+}
+
+/// What the kept model makes of it.
+const GOLDEN_OUTPUT: [f32; 6] = [0.2339811, 0.5073025, 0.2587164, 0.16966043, 0.65634245, 0.1739971];
+
 #[test]
 fn files_meant_to_do_harm() {
     let _alone = alone();
