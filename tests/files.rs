@@ -368,10 +368,10 @@ fn tampered(bytes: &[u8], array: &str, words: &[u64]) -> Vec<u8> {
     for (i, word) in words.iter().enumerate() {
         bytes[start + 8 * i..][..8].copy_from_slice(&word.to_le_bytes());
     }
-    let at = bytes.windows(10).position(|w| w == b"\"crc32\":\"").unwrap() + 9;
-    bytes[at + 1..at + 9].copy_from_slice(b"00000000");
+    let at = bytes.windows(9).position(|w| w == b"\"crc32\":\"").unwrap() + 9;
+    bytes[at..at + 8].copy_from_slice(b"00000000");
     let sum = crc32fast::hash(&bytes);
-    bytes[at + 1..at + 9].copy_from_slice(format!("{sum:08x}").as_bytes());
+    bytes[at..at + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
     bytes
 }
 
