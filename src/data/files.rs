@@ -34,13 +34,15 @@ impl Files {
     pub fn with<R>(&self, f: impl FnOnce(&mut File) -> Result<R>) -> Result<R> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
-        let mut file = match kept {
-            Some(file) => file,
-            None => File::open(&self.path).map_err(|source| self.failed(source))?,
-        };
+        let mut file = kept.map_or_else(|| self.another(), Ok)?;
         let result = f(&mut file);
         idle().push(file);
         result
+    }
+
+    /// The file once more, for a reader of its own.
+    pub fn another(&self) -> Result<File> {
+        File::open(&self.path).map_err(|source| self.failed(source))
     }
 
     pub fn failed(&self, source: std::io::Error) -> Error {

@@ -67,7 +67,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
 
     /// A new order in each epoch, which follows from seed and epoch; that of [`fit`](crate::Sequential::fit) where the seed is the
     /// model's.
-    fn shuffle(self, seed: u64) -> Shuffle<Self>
+    fn shuffle(self, seed: u64) -> Shuffle<Self, T>
     where
         Self: Sized,
     {
@@ -75,8 +75,8 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
     }
 
     /// A new order in each epoch for files that are slow to read in leaps: blocks of `block` consecutive samples change places, and
-    /// so do the samples within each block.
-    fn shuffle_blocks(self, seed: u64, block: usize) -> Shuffle<Self>
+    /// so do the samples within each block. Four blocks are kept in memory.
+    fn shuffle_blocks(self, seed: u64, block: usize) -> Shuffle<Self, T>
     where
         Self: Sized,
     {

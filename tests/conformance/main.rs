@@ -40,8 +40,8 @@ const KINDS: [(&str, Run); 6] = [
 /// Whole models as users save them: a folder with a `reference.safetensors`.
 const MODELS: &str = "models";
 
-/// What other tests read: tests/training_options.rs.
-const OTHERS: [&str; 1] = ["options"];
+/// What other tests read.
+const OTHERS: [&str; 4] = ["callbacks", "files", "keras_files", "options"];
 
 #[derive(Default)]
 struct Tally {

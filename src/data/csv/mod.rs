@@ -3,6 +3,7 @@
 mod plan;
 mod stream;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -229,7 +230,7 @@ impl Csv {
         // row just read; a carriage return is trimmed as space. The pair of quotes at the end reads as one more blank row, unless
         // a quote is still open: then it belongs to the open cell, and the last row is not blank.
         let mut rows = self.reader(source.chain(&b"\n\"\"\n"[..]));
-        let mut at = Place { file, names: Vec::new(), line: self.skip_lines as u64 };
+        let mut at = Place { file, names: Cow::Borrowed(&[]), line: self.skip_lines as u64 };
         let (mut record, mut plan) = (StringRecord::new(), None);
         // Where the last row's last cell begins, and what came of the row; None for a blank row.
         let mut last: Option<(u64, Result<()>)> = None;

@@ -14,7 +14,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// Where the reader is, for errors.
 pub(super) struct Place<'a> {
     pub file: &'a Path,
-    pub names: Vec<String>,
+    pub names: Cow<'a, [String]>,
     pub line: u64,
 }
 
@@ -134,7 +134,7 @@ impl<T: Float> Plan<T> {
             seen.extend(names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)));
         }
         Ok(Plan {
-            column_names: at.names.clone(),
+            column_names: at.names.to_vec(),
             feature_names: features.iter().filter_map(|&c| at.names.get(c).cloned()).collect(),
             labels: how.labels.clone(),
             width,

@@ -1,11 +1,12 @@
 //! Samples straight from a CSV file.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use csv::StringRecord;
+use csv::{Position, StringRecord};
 
 use super::Csv;
 use super::plan::{Place, Plan};
@@ -28,8 +29,14 @@ pub struct CsvSource<T = f32> {
     plan: Plan<T>,
     /// Byte and line of every 16th row.
     index: Vec<(u64, u64)>,
-    /// What readers need, kept for the next.
-    idle: Mutex<Vec<(Plan<T>, StringRecord)>>,
+    /// What one thread needs to read, kept for the next.
+    idle: Mutex<Vec<Reading<T>>>,
+}
+
+struct Reading<T> {
+    rows: csv::Reader<File>,
+    plan: Plan<T>,
+    record: StringRecord,
 }
 
 impl<T> fmt::Debug for CsvSource<T> {
@@ -83,37 +90,33 @@ impl<T: Float> CsvSource<T> {
         self.plan.names().1
     }
 
-    fn rows(
-        &self,
-        plan: &mut Plan<T>,
-        record: &mut StringRecord,
-        first: usize,
-        x: &mut [T],
-        y: &mut [T],
-    ) -> Result<()> {
+    fn reading(&self) -> Result<Reading<T>> {
+        let rows = self.how.reader(self.files.another()?);
+        Ok(Reading { rows, plan: self.plan.clone(), record: StringRecord::new() })
+    }
+
+    fn rows(&self, reading: &mut Reading<T>, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        let Reading { rows, plan, record } = reading;
         let (start, line) = self.index[first / EVERY];
-        let mut at = Place { file: self.files.path(), names: self.plan.column_names.clone(), line };
-        let changed = |at: &Place<'_>| at.error(None, "the file has changed since it was opened", "open it again");
-        self.files.with(|file| {
-            file.seek(SeekFrom::Start(start)).map_err(|source| self.files.failed(source))?;
-            let mut rows = self.how.reader(BufReader::with_capacity(1 << 13, file));
-            let mut skip = first % EVERY;
-            for (_, x, y) in each(widths(self.shapes()), x, y) {
-                loop {
-                    at.line = line + rows.position().line() - 1;
-                    if !rows.read_record(record).map_err(|error| at.unreadable(error, line - 1))? {
-                        return Err(changed(&at));
-                    }
-                    record.trim();
-                    let blank = record.len() == 1 && record[0].is_empty();
-                    if !blank && skip == 0 {
-                        break;
-                    }
-                    skip -= usize::from(!blank);
+        let mut at = Place { file: self.files.path(), names: Cow::Borrowed(&self.plan.column_names), line };
+        let mut position = Position::new();
+        position.set_byte(start).set_line(line);
+        rows.seek(position).map_err(|error| at.unreadable(error, 0))?;
+        let mut skip = first % EVERY;
+        each(widths(self.shapes()), x, y).try_for_each(|(_, x, y)| {
+            loop {
+                at.line = rows.position().line();
+                if !rows.read_record(record).map_err(|error| at.unreadable(error, 0))? {
+                    return Err(at.error(None, "the file has changed since it was opened", "open it again"));
                 }
-                plan.values(record, &at, x, y)?;
+                record.trim();
+                let blank = record.len() == 1 && record[0].is_empty();
+                if !blank && skip == 0 {
+                    break;
+                }
+                skip -= usize::from(!blank);
             }
-            Ok(())
+            plan.values(record, &at, x, y)
         })
     }
 }
@@ -135,9 +138,9 @@ impl<T: Float> Source<T> for CsvSource<T> {
         }
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
-        let (mut plan, mut record) = kept.unwrap_or_else(|| (self.plan.clone(), StringRecord::new()));
-        let result = self.rows(&mut plan, &mut record, first, x, y);
-        idle().push((plan, record));
+        let mut reading = kept.map_or_else(|| self.reading(), Ok)?;
+        let result = self.rows(&mut reading, first, x, y);
+        idle().push(reading);
         result
     }
 }

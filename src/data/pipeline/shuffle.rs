@@ -1,5 +1,6 @@
 //! Samples in a new order each epoch.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::samples::check_range;
@@ -10,19 +11,34 @@ use crate::tensor::{Float, Shape};
 
 /// A source in another order; see [`Source::shuffle`] and [`Source::shuffle_blocks`].
 ///
-/// The order of an epoch is made once and kept, one number for each block.
+/// The order of an epoch is made once and kept, one number for each block; in larger blocks than one, so are the last four.
 #[derive(Debug)]
-pub struct Shuffle<S> {
+pub struct Shuffle<S, T = f32> {
     source: S,
     seed: u64,
     block: usize,
     /// An epoch and the order of its blocks.
     order: Mutex<Option<(usize, Arc<Vec<usize>>)>>,
+    /// The blocks that were read last.
+    blocks: Mutex<VecDeque<Arc<Block<T>>>>,
 }
 
-impl<S> Shuffle<S> {
+/// Consecutive samples of the source, and the order in which they are handed out.
+#[derive(Debug)]
+struct Block<T> {
+    epoch: usize,
+    number: usize,
+    x: Vec<T>,
+    y: Vec<T>,
+    order: Vec<usize>,
+}
+
+/// Blocks that are kept: two neighbours for each of a few readers.
+const KEPT: usize = 4;
+
+impl<T: Float, S: Source<T>> Shuffle<S, T> {
     pub(crate) fn new(source: S, seed: u64, block: usize) -> Self {
-        Shuffle { source, seed, block, order: Mutex::new(None) }
+        Shuffle { source, seed, block, order: Mutex::new(None), blocks: Mutex::default() }
     }
 
     /// The order of `n` blocks.
@@ -40,12 +56,30 @@ impl<S> Shuffle<S> {
         }
     }
 
+    /// A block of `n` samples, read as a whole unless it is at hand.
+    fn block(&self, epoch: usize, number: usize, n: usize) -> Result<Arc<Block<T>>> {
+        let kept = || self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = kept().iter().find(|b| b.epoch == epoch && b.number == number) {
+            return Ok(Arc::clone(block));
+        }
+        let (width, target) = widths(self.source.shapes());
+        let mut block =
+            Block { epoch, number, x: vec![T::zero(); n * width], y: vec![T::zero(); n * target], order: Vec::new() };
+        self.source.read(epoch, number * self.block, &mut block.x, &mut block.y)?;
+        self.key(epoch).with(number as u64).permutation(n, &mut block.order);
+        let block = Arc::new(block);
+        let mut kept = kept();
+        kept.truncate(KEPT - 1);
+        kept.push_front(Arc::clone(&block));
+        Ok(block)
+    }
+
     fn key(&self, epoch: usize) -> Key {
         Key::new(self.seed, Purpose::Shuffle).with(epoch as u64)
     }
 }
 
-impl<T: Float, S: Source<T>> Source<T> for Shuffle<S> {
+impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
     fn shapes(&self) -> (Shape, Shape) {
         self.source.shapes()
     }
@@ -71,20 +105,24 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S> {
         // The last block of the source may be shorter; it stands where the order puts it, and those behind move up.
         let short = order.iter().position(|&b| b == order.len() - 1).unwrap_or(order.len());
         let missing = order.len() * self.block - len;
-        let (mut within, mut current) = (Vec::new(), usize::MAX);
+        let mut current: Option<Arc<Block<T>>> = None;
         each(width, x, y).try_for_each(|(i, x, y)| {
             let mut at = first + i;
             if at >= (short + 1) * self.block - missing {
                 at += missing;
             }
             let place = at / self.block;
-            let block = order[place];
-            if block != current {
-                let n = if place == short { self.block - missing } else { self.block };
-                self.key(epoch).with(block as u64).permutation(n, &mut within);
-                current = block;
-            }
-            self.source.read(epoch, block * self.block + within[at % self.block], x, y)
+            let block = match &current {
+                Some(block) if block.number == order[place] => block,
+                _ => {
+                    let n = if place == short { self.block - missing } else { self.block };
+                    current.insert(self.block(epoch, order[place], n)?)
+                }
+            };
+            let from = block.order[at % self.block];
+            x.copy_from_slice(&block.x[from * width.0..][..width.0]);
+            y.copy_from_slice(&block.y[from * width.1..][..width.1]);
+            Ok(())
         })
     }
 }
