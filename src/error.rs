@@ -234,7 +234,6 @@ impl Error {
     }
 
     /// An error about a file's contents.
-    #[cfg(feature = "files")]
     pub(crate) fn file(file: &std::path::Path, problem: impl ToString, hint: impl ToString) -> Self {
         Error::File { file: file.to_owned(), problem: problem.to_string(), hint: hint.to_string() }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::io::open_file;
 
 /// Opens a file as often as it is read from at the same time, and keeps what was opened.
 #[derive(Debug)]
@@ -14,15 +15,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens a regular file (a pipe would wait for someone to write into it); also gives its length.
+    /// Opens a regular file; also gives its length.
     pub fn open(path: &Path) -> Result<(Self, u64)> {
-        let failed = |source| Error::Io { file: path.to_owned(), source };
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            let hint = "samples are read at any position, so pass the path of a file on a disk";
-            return Err(Error::File { file: path.to_owned(), problem: "no regular file".into(), hint: hint.into() });
-        }
-        let file = File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
+        let (file, len) = open_file(path)?;
         Ok((Files { path: path.to_owned(), idle: Mutex::new(vec![file]) }, len))
     }
 

@@ -1,14 +1,86 @@
-//! Files: containers of named arrays, and how they are written without ever leaving half of one.
+//! Files: models and checkpoints (safetensors), NumPy's arrays, Keras's models; and how a file is written without ever leaving
+//! half of one.
 
-#[cfg(feature = "files")]
 mod atomic;
+mod npy;
+
 #[cfg(feature = "files")]
 pub(crate) mod model;
 #[cfg(feature = "files")]
 mod safetensors;
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+pub use self::npy::{parse_npy, read_npy, write_npy};
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
-
 #[cfg(feature = "files")]
 pub(crate) use self::safetensors::{Array, write};
+
+use crate::error::{Error, Result};
+use crate::state::Values;
+
+/// Values that are turned into bytes together.
+const CHUNK: usize = 1 << 14;
+
+/// Opens a regular file for reading; also gives its length. Opening a pipe would wait for someone to write into it.
+pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let failed = |source| Error::Io { file: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::file(path, "no regular file", "pass the path of a file on a disk"));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    Ok((file, len))
+}
+
+/// The values in little-endian order.
+fn bytes(values: Values<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    fn words<E: Copy, const N: usize>(
+        values: &[E],
+        to: impl Fn(E) -> [u8; N],
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let mut buffer = Vec::with_capacity(N * CHUNK.min(values.len()));
+        values.chunks(CHUNK).try_for_each(|part| {
+            buffer.clear();
+            buffer.extend(part.iter().flat_map(|&v| to(v)));
+            out.write_all(&buffer)
+        })
+    }
+    match values {
+        Values::F32(v) => words(v, f32::to_le_bytes, out),
+        Values::F64(v) => words(v, f64::to_le_bytes, out),
+        Values::U64(v) => words(v, u64::to_le_bytes, out),
+        Values::U8(v) => out.write_all(v),
+    }
+}
+
+/// A number in half precision.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        e => (1.0 + fraction / 1024.0) * 2f64.powi(e - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision() {
+        let pairs =
+            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2f64.powi(-24)), (0x7BFF, 65504.0), (0x3555, 0.333251953125)];
+        for (bits, value) in pairs {
+            assert_eq!(half(bits), value);
+        }
+        assert!(half(0x7C00).is_infinite() && half(0x7E00).is_nan());
+    }
+}

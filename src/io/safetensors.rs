@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::atomic;
+use super::{CHUNK, atomic, bytes, half, open_file};
 use crate::error::{Error, Result};
 use crate::state::{Value, Values};
 use crate::tensor::Float;
@@ -25,9 +25,6 @@ const START: &[u8] = br#"{"__metadata__":{"crc32":""#;
 
 /// Where the checksum's eight hexadecimal digits stand.
 const DIGITS: Range<usize> = 8 + START.len()..8 + START.len() + 8;
-
-/// Values that are turned into bytes together.
-const CHUNK: usize = 1 << 14;
 
 /// The key of the metadata that says what the arrays are.
 const ABOUT: &str = "gradus";
@@ -81,24 +78,6 @@ fn header(about: &str, arrays: &[Array<'_>]) -> String {
     header.push('}');
     header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
     header
-}
-
-/// The values in little-endian order.
-fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> {
-    fn words<E: Copy, const N: usize>(values: &[E], to: impl Fn(E) -> [u8; N], out: &mut impl Write) -> io::Result<()> {
-        let mut buffer = Vec::with_capacity(N * CHUNK.min(values.len()));
-        values.chunks(CHUNK).try_for_each(|part| {
-            buffer.clear();
-            buffer.extend(part.iter().flat_map(|&v| to(v)));
-            out.write_all(&buffer)
-        })
-    }
-    match values {
-        Values::F32(v) => words(v, f32::to_le_bytes, out),
-        Values::F64(v) => words(v, f64::to_le_bytes, out),
-        Values::U64(v) => words(v, u64::to_le_bytes, out),
-        Values::U8(v) => out.write_all(v),
-    }
 }
 
 /// A file and the checksum of what went into it.
@@ -180,14 +159,7 @@ impl Archive<'static> {
     /// [`Error::Io`] if it cannot be read, [`Error::File`] if it is no safetensors file or damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let failed = |source| Error::Io { file: path.to_owned(), source };
-        // Opening a pipe would wait for someone to write into it.
-        let about = std::fs::metadata(path).map_err(failed)?;
-        if !about.is_file() {
-            return Err(Error::file(path, "no regular file", "pass the path of a safetensors file"));
-        }
-        let file = File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
+        let (file, len) = open_file(path)?;
         Archive::parse(path, Box::new(file), len)
     }
 }
@@ -342,18 +314,6 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// A number in half precision.
-fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        e => (1.0 + fraction / 1024.0) * 2f64.powi(e - 15),
-    }
-}
-
 /// Compares the checksum with all bytes; `source` stands behind the header.
 fn check_sum(path: &Path, word: [u8; 8], header: &[u8], source: &mut dyn Source) -> Result<()> {
     let (digits, rest) = (&header[START.len()..DIGITS.end - 8], &header[DIGITS.end - 8..]);
@@ -373,19 +333,4 @@ fn check_sum(path: &Path, word: [u8; 8], header: &[u8], source: &mut dyn Source)
     }
     let problem = "the checksum does not match, so some bytes have changed since it was written";
     Err(Error::file(path, problem, "take an older copy, or write it again"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision() {
-        for (bits, value) in
-            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2f64.powi(-24)), (0x7BFF, 65504.0), (0x3555, 0.333251953125)]
-        {
-            assert_eq!(half(bits), value);
-        }
-        assert!(half(0x7C00).is_infinite() && half(0x7E00).is_nan());
-    }
 }
