@@ -3,6 +3,13 @@
 
 mod atomic;
 mod npy;
+#[cfg(feature = "npz")]
+mod npz;
+#[cfg(any(feature = "npz", feature = "keras"))]
+mod zipped;
+
+#[cfg(feature = "keras")]
+pub(crate) mod keras;
 
 #[cfg(feature = "files")]
 pub(crate) mod model;
@@ -14,6 +21,8 @@ use std::io::Write;
 use std::path::Path;
 
 pub use self::npy::{parse_npy, read_npy, write_npy};
+#[cfg(feature = "npz")]
+pub use self::npz::{read_npz, read_npz_up_to, write_npz};
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
 #[cfg(feature = "files")]

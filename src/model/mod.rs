@@ -9,6 +9,8 @@ mod fit_options;
 mod history;
 mod input_gradient;
 mod learning_rate_finder;
+#[cfg(feature = "keras")]
+mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
 // Without files nothing is saved.

@@ -274,7 +274,7 @@ impl<T: Float> Sequential<T> {
         self.params.values_mut()
     }
 
-    fn find(&self, name: &str) -> Result<ParamId> {
+    pub(super) fn find(&self, name: &str) -> Result<ParamId> {
         self.params.find(name).ok_or_else(|| {
             let names: Vec<_> = self.params.specs().iter().map(|s| s.name.as_str()).collect();
             Error::argument("weight", "name", format!("one of {}", names.join(", ")), name, "see model.summary()")
