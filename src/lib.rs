@@ -50,6 +50,7 @@ pub mod metrics;
 pub mod model;
 pub mod optimizers;
 mod params;
+pub mod plot;
 pub mod prelude;
 pub mod schedules;
 mod state;

@@ -14,5 +14,7 @@ pub use crate::model::{Checkpoint, LoadWeights};
 pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;
+#[cfg(feature = "plot")]
+pub use crate::plot::*;
 pub use crate::schedules::*;
 pub use crate::tensor::{Float, Shape, Tensor};
