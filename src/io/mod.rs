@@ -1,7 +1,7 @@
 //! Files: containers of named arrays, and how they are written without ever leaving half of one.
 
-#[cfg(feature = "files")]
-mod atomic;
+#[cfg(any(feature = "files", feature = "plot"))]
+pub(crate) mod atomic;
 #[cfg(feature = "files")]
 pub(crate) mod model;
 #[cfg(feature = "files")]
