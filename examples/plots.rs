@@ -23,8 +23,20 @@ fn main() -> Result<(), Error> {
     println!("{}", history.plot());
     println!("{}", history.plot().figures(&["accuracy", "val_accuracy"])?.size(60, 12).ascii(true));
     let curves = Curves::of(&history).title("Handwritten digits");
+    let predicted = model.predict_classes(&x)?;
+    let matrix = ConfusionMatrix::new(&digits.y.to_labels(), &predicted, 10)?;
+    let matrix =
+        matrix.class_names(&["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])?;
+    let confusion = ConfusionPlot::of(&matrix).title("Which digits are taken for which");
+    let means: Vec<f64> = (0..10).map(|c| matrix[[c, c]] as f64 / 180.0 - 0.9).collect();
+    let bars = Bars::new(matrix.names(), &means)?.title("Digits found, per 180, above 0.9").axis("share");
+    let kernel = Tensor::new([64, 64], model.weight("hidden/kernel")?.to_vec())?;
+    let map = HeatMap::new(&kernel)?.title("hidden/kernel");
     for extension in ["svg", "png"] {
         let file = |name: &str| folder.join(name).with_extension(extension);
+        confusion.save(file("confusion"))?;
+        bars.save(file("bars"))?;
+        map.save(file("heat_map"))?;
         curves.save(file("curves"))?;
         curves.clone().log_scale(true).save(file("curves_log"))?;
     }

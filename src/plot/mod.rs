@@ -4,13 +4,12 @@
 //! |---|---|
 //! | curves in the terminal | [`history.plot()`](crate::model::History::plot), printed |
 
-mod number;
-mod terminal;
-
-pub use terminal::TerminalPlot;
-
 #[cfg(feature = "plot")]
 mod axis;
+#[cfg(feature = "plot")]
+mod bars;
+#[cfg(feature = "plot")]
+mod confusion_plot;
 #[cfg(feature = "plot")]
 mod curves;
 #[cfg(feature = "plot")]
@@ -18,6 +17,16 @@ mod drawing;
 #[cfg(feature = "plot")]
 mod font;
 #[cfg(feature = "plot")]
-pub use curves::Curves;
+mod heat_map;
+mod number;
+mod terminal;
+
 #[cfg(feature = "plot")]
-pub use drawing::{Drawing, Picture};
+pub use self::{
+    bars::Bars,
+    confusion_plot::ConfusionPlot,
+    curves::Curves,
+    drawing::{Drawing, Picture},
+    heat_map::HeatMap,
+};
+pub use terminal::TerminalPlot;
