@@ -32,11 +32,17 @@ fn main() -> Result<(), Error> {
     let bars = Bars::new(matrix.names(), &means)?.title("Digits found, per 180, above 0.9").axis("share");
     let kernel = Tensor::new([64, 64], model.weight("hidden/kernel")?.to_vec())?;
     let map = HeatMap::new(&kernel)?.title("hidden/kernel");
+    let weights = Histograms::of_weights(&model)?.title("Weights");
+    let outputs = Histograms::of_activations(&model, &x)?.title("Outputs of the layers");
+    let drawing = ModelPlot::of(&model)?.title("The model");
     for extension in ["svg", "png"] {
         let file = |name: &str| folder.join(name).with_extension(extension);
         confusion.save(file("confusion"))?;
         bars.save(file("bars"))?;
         map.save(file("heat_map"))?;
+        weights.save(file("weights"))?;
+        outputs.save(file("outputs"))?;
+        drawing.save(file("model"))?;
         curves.save(file("curves"))?;
         curves.clone().log_scale(true).save(file("curves_log"))?;
     }

@@ -65,7 +65,7 @@ pub use activations::Activation;
 pub use callbacks::Callback;
 pub use error::{Error, Result};
 pub use kernels::parallel::set_threads;
-pub use layer::{Builder, Layer, Pass, Slot};
+pub use layer::{Builder, Layer, LayerPart, Pass, Slot};
 pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::Sequential;

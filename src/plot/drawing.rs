@@ -54,6 +54,8 @@ enum Shape {
 pub struct Drawing {
     pub(super) width: f64,
     pub(super) height: f64,
+    /// Pixels for a unit of the shapes.
+    zoom: f64,
     shapes: Vec<Shape>,
 }
 
@@ -64,7 +66,13 @@ impl Drawing {
     /// An empty one; sizes are brought into [`SIZES`].
     pub(super) fn new(width: f64, height: f64) -> Self {
         let within = |v: f64| v.round().max(SIZES.0.into()).min(SIZES.1.into());
-        Drawing { width: within(width), height: within(height), shapes: Vec::new() }
+        Drawing { width: within(width), height: within(height), zoom: 1.0, shapes: Vec::new() }
+    }
+
+    /// Makes everything smaller or larger, to fit a picture of another size.
+    pub(super) fn zoom(self, width: f64, height: f64, of: (f64, f64)) -> Self {
+        let size = Drawing::new(width, height);
+        Drawing { zoom: (size.width / of.0).min(size.height / of.1), shapes: self.shapes, ..size }
     }
 
     pub(super) fn fill(&mut self, from: Point, to: Point, color: Color) {
@@ -101,9 +109,11 @@ impl Drawing {
 
     /// All shapes, `scale` times as large, as a backend counts in whole units.
     fn draw<B: DrawingBackend>(&self, to: &mut B, scale: f64) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+        let all = ((self.width * scale) as i32, (self.height * scale) as i32);
+        to.draw_rect((0, 0), all, &Stroke(WHITE, 1), true)?;
+        let scale = scale * self.zoom;
         let unit = |v: f64| (v * scale).round() as i32;
         let place = |&(x, y): &Point| (unit(x), unit(y));
-        to.draw_rect((0, 0), place(&(self.width, self.height)), &Stroke(WHITE, 1), true)?;
         for shape in &self.shapes {
             match shape {
                 Shape::Box { from, to: corner, color, filled } => {
