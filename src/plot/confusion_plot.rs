@@ -76,7 +76,7 @@ impl Picture for ConfusionPlot<'_> {
         let names = self.matrix.names().get(..n).unwrap_or(&[]);
         let cell = match n {
             0..=10 => 56.0,
-            ..=WITH_TEXT => 36.0,
+            11..=WITH_TEXT => 36.0,
             _ => (1080.0 / n as f64).max(1.0),
         };
         let left = room(names) + 42.0;

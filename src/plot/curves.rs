@@ -104,7 +104,7 @@ impl<'a> Curves<'a> {
             }
         }
         if curves.len() > 1 {
-            legend(d, &frame, &curves);
+            legend(d, &frame, &curves, epoch);
         }
     }
 }
@@ -167,7 +167,7 @@ fn mark(d: &mut Drawing, (x, y): Point, color: Color, curve: usize) {
 }
 
 /// Names and colours, in the upper corner that fewer points come near.
-fn legend(d: &mut Drawing, frame: &Frame, curves: &[(&str, &[f64])]) {
+fn legend(d: &mut Drawing, frame: &Frame, curves: &[(&str, &[f64])], epoch: impl Fn(usize) -> f64) {
     let room = (frame.to.0 - frame.from.0 - 60.0).max(20.0);
     let names: Vec<_> = curves.iter().map(|(name, _)| fit(name, LABEL_EM, room)).collect();
     let width = names.iter().map(|n| font::width(n, LABEL_EM)).fold(0.0, f64::max) + 44.0;
@@ -177,7 +177,7 @@ fn legend(d: &mut Drawing, frame: &Frame, curves: &[(&str, &[f64])]) {
     let corners = [(right, top), (left, top), (right, bottom), (left, bottom)];
     let near = |&(x, y): &Point| {
         let all = curves.iter().flat_map(|(_, v)| v.iter().enumerate());
-        let places = all.map(|(i, &v)| frame.place(i as f64 + 1.0, v));
+        let places = all.map(|(i, &v)| frame.place(epoch(i), v));
         let inside =
             |p: &Point| (x - 6.0..x + width + 6.0).contains(&p.0) && (y - 6.0..y + height + 6.0).contains(&p.1);
         places.filter(inside).count()
