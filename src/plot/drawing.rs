@@ -108,7 +108,12 @@ impl Drawing {
     }
 
     /// All shapes, `scale` times as large, as a backend counts in whole units.
-    fn draw<B: DrawingBackend>(&self, to: &mut B, scale: f64) -> Result<(), DrawingErrorKind<B::ErrorType>> {
+    fn draw<B: DrawingBackend>(
+        &self,
+        to: &mut B,
+        scale: f64,
+        bitmap: bool,
+    ) -> Result<(), DrawingErrorKind<B::ErrorType>> {
         let all = ((self.width * scale) as i32, (self.height * scale) as i32);
         to.draw_rect((0, 0), all, &Stroke(WHITE, 1), true)?;
         let scale = scale * self.zoom;
@@ -123,6 +128,20 @@ impl Drawing {
                         let (a, b) = (place(from), place(corner));
                         let round = [a, (b.0, a.1), b, (a.0, b.1), a];
                         to.draw_path(round, &Stroke(*color, unit(1.0).max(1) as u32))?;
+                    }
+                }
+                // A bitmap's strokes shoot past sharp corners, so each piece is a polygon of its own, with round joints.
+                Shape::Path { points, color, width } if bitmap => {
+                    let (stroke, half) = (Stroke(*color, 1), width / 2.0);
+                    for pair in points.windows(2) {
+                        let [(x0, y0), (x1, y1)] = *pair else { continue };
+                        let length = (x1 - x0).hypot(y1 - y0).max(1e-9);
+                        let (dx, dy) = ((y0 - y1) / length * half, (x1 - x0) / length * half);
+                        let corners = [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)];
+                        to.fill_polygon(corners.iter().map(place), &stroke)?;
+                    }
+                    for joint in points.iter().skip(1).take(points.len().saturating_sub(2)) {
+                        to.draw_circle(place(joint), unit(half).max(1) as u32, &stroke, true)?;
                     }
                 }
                 Shape::Path { points, color, width } => {
@@ -153,7 +172,7 @@ impl Drawing {
         let mut out = String::new();
         let mut backend = SVGBackend::with_string(&mut out, (w * TENTHS, h * TENTHS));
         // Writing to a string does not fail.
-        let _ = self.draw(&mut backend, TENTHS.into());
+        let _ = self.draw(&mut backend, TENTHS.into(), false);
         drop(backend);
         let (large, size) = ((w * TENTHS, h * TENTHS), (w, h));
         let attributes = |(w, h): (u32, u32)| format!("width=\"{w}\" height=\"{h}\"");
@@ -170,7 +189,7 @@ impl Drawing {
         };
         let mut large = vec![255; w * times * h * times * 3];
         let mut backend = BitMapBackend::with_buffer(&mut large, ((w * times) as u32, (h * times) as u32));
-        self.draw(&mut backend, times as f64).map_err(|e| Error::custom(e.to_string()))?;
+        self.draw(&mut backend, times as f64, true).map_err(|e| Error::custom(e.to_string()))?;
         drop(backend);
         if times == 1 {
             return Ok(large);
