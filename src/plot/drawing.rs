@@ -327,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn strokes_do_not_shoot_past_sharp_corners() {
+        let mut d = Drawing::new(100.0, 100.0);
+        d.path((0..40).map(|i| (50.0 + f64::from(i) * 0.1, if i % 2 == 0 { 30.0 } else { 70.0 })).collect(), BLUE, 2.0);
+        let pixels = d.pixels().unwrap();
+        let inked: Vec<usize> = (0..100).filter(|y| pixels[y * 300..][..300].iter().any(|&c| c < 250)).collect();
+        assert!(inked.first() >= Some(&28) && inked.last() <= Some(&71), "{inked:?}");
+    }
+
+    #[test]
     fn what_does_not_fit_ends_in_an_ellipsis() {
         assert_eq!(fit("short", 10.0, 100.0), "short");
         let cut = fit(&"long ".repeat(100_000), 10.0, 100.0);
