@@ -53,12 +53,32 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
     }
 
+    /// The layers inside, after build; for a layer without any, nothing.
+    fn parts(&self) -> Vec<LayerPart> {
+        Vec::new()
+    }
+
     /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
     /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known, or that
     /// the layer needs its activated output.
     fn output_activation(&self) -> Option<Activation> {
         None
     }
+}
+
+/// What a model or a container knows of one of its layers once it is built: what a drawing of the model shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerPart {
+    /// The layer's name within its container.
+    pub name: String,
+    /// The type's name.
+    pub class: &'static str,
+    /// The shape of one output sample.
+    pub output: Shape,
+    /// Positions of its parameters in the model's list.
+    pub params: std::ops::Range<usize>,
+    /// The layers inside.
+    pub parts: Vec<LayerPart>,
 }
 
 /// Collects the parameters of a model while it is built.

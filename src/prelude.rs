@@ -16,6 +16,8 @@ pub use crate::model::{Checkpoint, LoadWeights};
 pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;
+#[cfg(feature = "plot")]
+pub use crate::plot::*;
 pub use crate::regularizers::Regularizer;
 pub use crate::schedules::*;
 pub use crate::selection::{Grid, KFold, LearningRateFinder, RandomSearch, cross_validate};

@@ -1,7 +1,7 @@
 //! Files: models and checkpoints (safetensors), NumPy's arrays, Keras's models; and how a file is written without ever leaving
 //! half of one.
 
-mod atomic;
+pub(crate) mod atomic;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;

@@ -1,5 +1,6 @@
 //! `Sequential`: layers composed into a model that is built, compiled, trained and used as in Keras.
 
+mod activations;
 #[cfg(feature = "files")]
 mod checkpoint;
 mod evaluate;
@@ -36,3 +37,5 @@ pub use load_weights::LoadWeights;
 pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;
+#[cfg(feature = "plot")]
+pub(crate) use summary::{batched, thousands};

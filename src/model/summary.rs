@@ -36,13 +36,13 @@ impl Summary {
 }
 
 /// `[n, 28, 28]` for samples of `[28, 28]`.
-pub(super) fn batched(shape: &crate::Shape) -> String {
+pub(crate) fn batched(shape: &crate::Shape) -> String {
     let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(shape.dims().iter().map(usize::to_string)).collect();
     format!("[{}]", sizes.join(", "))
 }
 
 /// 1234567 as "1,234,567".
-fn thousands(n: usize) -> String {
+pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {

@@ -3,7 +3,7 @@
 use super::Chain;
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::NamedConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -92,6 +92,10 @@ impl<T: Float> Layer<T> for Block<T> {
         dx: Option<&mut Tensor<T>>,
     ) {
         self.chain.backward(pass, slot, x, y, dy, dx);
+    }
+
+    fn parts(&self) -> Vec<LayerPart> {
+        self.chain.parts()
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::config::NamedConfig;
 use crate::schedules::check_not_negative;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
@@ -87,6 +87,18 @@ impl<T: Float> Chain<T> {
             layer: e.layer.config(),
         });
         each.collect()
+    }
+
+    /// What is known of the layers after build.
+    pub fn parts(&self) -> Vec<LayerPart> {
+        let part = |e: &Entry<T>| LayerPart {
+            name: e.name.clone(),
+            class: e.layer.class(),
+            output: e.output,
+            params: e.params.clone(),
+            parts: e.layer.parts(),
+        };
+        self.entries.iter().map(part).collect()
     }
 
     pub fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {

@@ -2,7 +2,7 @@
 
 use super::Chain;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::NamedConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -119,6 +119,10 @@ impl<T: Float> Layer<T> for Residual<T> {
         for (d, g) in dx.as_mut_slice().iter_mut().zip(&*inner) {
             *d += *g;
         }
+    }
+
+    fn parts(&self) -> Vec<LayerPart> {
+        self.chain.parts()
     }
 
     fn config(&self) -> LayerConfig {
