@@ -1,6 +1,6 @@
 //! Asks two models why they answer as they do: which pixels make a digit, which measurements make a flower.
 //!
-//! `cargo run --release --example explain`
+//! `cargo run --release --example explain`; with `--features plot` it leaves pictures in the temporary folder too.
 
 use gradus::prelude::*;
 
@@ -51,6 +51,17 @@ fn digits_by_pixels() -> Result<(), Error> {
             whole - empty,
         );
     }
+    #[cfg(feature = "plot")]
+    for i in 0..x.samples() {
+        let picture = |values: &[f32], what: &str| {
+            let digit = Tensor::new([8, 8], values.to_vec())?;
+            let title = format!("{what} of a {}", [0, 3, 4][i]);
+            HeatMap::new(&digit)?.title(&title).save(folder()?.join(format!("{what}_{i}.png")))
+        };
+        picture(x.row(i), "image")?;
+        picture(map.row(i), "saliency")?;
+        picture(parts.values.row(i), "attributions")?;
+    }
     Ok(())
 }
 
@@ -70,9 +81,23 @@ fn flowers_by_measurements() -> Result<(), Error> {
     let how = PermutationImportance::default().repeats(20);
     let each = how.clone().names(iris.feature_names).of_model(&model, &parts.x_test, &parts.y_test, "accuracy")?;
     println!("\n{each}");
+    #[cfg(feature = "plot")]
+    {
+        let means: Vec<f64> = (0..each.names.len()).map(|i| each.mean(i)).collect();
+        Bars::new(&each.names, &means)?.title("What the accuracy loses").save(folder()?.join("importance.svg"))?;
+        println!("\nthe pictures are in {}", folder()?.display());
+    }
     let leaves = how.groups([[0, 1], [2, 3]]).names(["sepal", "petal"]);
     println!("\n{}", leaves.of_model(&model, &parts.x_test, &parts.y_test, "accuracy")?);
     Ok(())
+}
+
+/// Where the pictures go.
+#[cfg(feature = "plot")]
+fn folder() -> Result<std::path::PathBuf, Error> {
+    let folder = std::env::temp_dir().join("gradus_explain");
+    std::fs::create_dir_all(&folder).map_err(Error::custom)?;
+    Ok(folder)
 }
 
 fn largest(values: &[f32]) -> f32 {

@@ -79,7 +79,7 @@ pub use schedules::Schedule;
 pub use state::{Element, State, Value};
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};
 
-/// The README's program is compiled and run with the documentation's examples.
-#[cfg(doctest)]
+/// The README's programs are compiled, and the first is run, with the documentation's examples.
+#[cfg(all(doctest, feature = "csv", feature = "files"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
