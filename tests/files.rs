@@ -1,37 +1,13 @@
 //! Models and checkpoints in files: round trips, weights by name, and files that are damaged or meant to do harm.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/memory.rs"]
+mod memory;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus::io::Archive;
 use gradus::prelude::*;
-
-/// Counts the bytes that are allocated and the most there were.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -275,8 +251,7 @@ fn folders_that_cannot_be_written() {
 
 /// Whatever there is to try on bytes: none may succeed, panic, or take more memory than the bytes and 16 MB.
 fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
-    let before = NOW.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
+    let before = memory::begin();
     let outcome = std::panic::catch_unwind(|| {
         assert!(Sequential::load_bytes(bytes).is_err(), "{what}: loaded");
         std::fs::write(path, bytes).unwrap();
@@ -286,7 +261,7 @@ fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
         assert!(target.resume(path).is_err(), "{what}: resumed");
     });
     assert!(outcome.is_ok(), "{what}");
-    let most = MOST.load(Ordering::Relaxed) - before;
+    let most = memory::most_since(before);
     assert!(most <= bytes.len() + (16 << 20), "{what}: {most} bytes of memory for {}", bytes.len());
 }
 

@@ -1,38 +1,14 @@
 //! Keras's and NumPy's own files: `tests/interop/keras_models.py` made them.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/memory.rs"]
+mod memory;
+
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus::io::{read_npy, read_npz, read_npz_up_to, write_npy, write_npz};
 use gradus::prelude::*;
-
-/// Counts the bytes that are allocated and the most there were.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -128,10 +104,9 @@ fn numpys_archives() {
 /// Whatever it does, it neither panics nor takes more memory than the file and 16 MB; says whether it was an error.
 fn bounded(path: &Path, what: &str) -> [bool; 2] {
     let len = std::fs::metadata(path).unwrap().len() as usize;
-    let before = NOW.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
+    let before = memory::begin();
     let outcome = std::panic::catch_unwind(|| [Sequential::load_keras(path).is_err(), read_npz::<f32>(path).is_err()]);
-    let most = MOST.load(Ordering::Relaxed).saturating_sub(before);
+    let most = memory::most_since(before);
     assert!(most <= len + (16 << 20), "{what}: {most} bytes of memory for {len}");
     outcome.unwrap_or_else(|_| panic!("{what}: panicked"))
 }
