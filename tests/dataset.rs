@@ -151,6 +151,60 @@ fn endless_and_partial() {
     assert_eq!(fails(&mut model, &strange.unwrap().batch(1), &plain), "row 2 is missing");
 }
 
+/// A stream goes on from epoch to epoch.
+#[test]
+fn an_epoch_of_a_stream_is_a_stretch() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let numbers = {
+        let seen = seen.clone();
+        FromFn::new([1], [1], None, move |epoch, i, _: &mut [f32], _: &mut [f32]| {
+            seen.lock().unwrap().push((epoch, i));
+            Ok(())
+        })
+    };
+    let mut model = Sequential::new([1]).add(Dense::new(1)).build(0).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let how = Fit::default().epochs(2).steps_per_epoch(3).verbose(Verbose::Silent);
+    model.fit_dataset(&numbers.unwrap().batch(2), &how, &mut []).unwrap();
+    assert_eq!(*seen.lock().unwrap(), (0..12).map(|i| (0, i)).collect::<Vec<_>>());
+}
+
+/// Stopped in the middle of an epoch and gone on, with another number of workers.
+#[cfg(feature = "files")]
+#[test]
+fn a_run_over_a_dataset_is_resumed() {
+    let file = Temporary::new("resumed", "");
+    std::fs::remove_file(&file.0).unwrap();
+    let train = |checkpoint: Option<&Checkpoint>, workers: usize, stop: Option<usize>| {
+        let mut model = Sequential::new([64])
+            .add(Rescaling::new(1.0 / 16.0))
+            .add(Dense::new(16).activation(Activation::Relu))
+            .add(Dropout::new(0.3))
+            .add(Dense::new(10).activation(Activation::Softmax))
+            .build(2)
+            .unwrap();
+        let optimizer = Muon::default().gradient_accumulation_steps(2);
+        model.compile(optimizer, SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        let data = digits_source().map_keyed(5, noisy).shuffle_blocks(3, 100).batch(64).prefetch(workers).unwrap();
+        let mut batches = 0;
+        let mut plug = LambdaCallback::default().on_batch_end(|_, _, _| {
+            batches += 1;
+            if Some(batches) == stop { Err(Error::custom("stop")) } else { Ok(()) }
+        });
+        let mut how = Fit::default().epochs(3).verbose(Verbose::Silent);
+        if let Some(checkpoint) = checkpoint {
+            how = how.checkpoint(checkpoint);
+        }
+        let history = model.fit_dataset(&data, &how, &mut [&mut plug]);
+        drop(plug);
+        history.map(|history| (history, model.params().clone()))
+    };
+    let checkpoint = Checkpoint::new(&file.0).every_steps(1);
+    assert!(train(Some(&checkpoint), 1, Some(40)).is_err());
+    assert!(train(Some(&checkpoint), 3, Some(10)).is_err());
+    assert_eq!(train(Some(&checkpoint), 2, None).unwrap(), train(None, 1, None).unwrap());
+}
+
 #[derive(Debug)]
 struct Wrong(Tensor, Tensor, Vec<f32>);
 

@@ -38,8 +38,8 @@ pub struct Batch<T = f32> {
 ///     fn batches(&self) -> Option<usize> {
 ///         None
 ///     }
-///     fn load(&self, epoch: usize, index: usize, batch: &mut Batch) -> Result<(), Error> {
-///         batch.x = Tensor::from_fn([8, 1], |i| (epoch * 1000 + index * 8 + i) as f32 % 10.0 / 10.0);
+///     fn load(&self, _epoch: usize, index: usize, batch: &mut Batch) -> Result<(), Error> {
+///         batch.x = Tensor::from_fn([8, 1], |i| (index * 8 + i) as f32 % 10.0 / 10.0);
 ///         batch.y = Tensor::from_fn([8, 1], |i| batch.x.as_slice()[i].powi(2));
 ///         Ok(())
 ///     }
@@ -53,7 +53,8 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     /// The shapes of one input sample and of one target; no axes for a target that is a class number.
     fn shapes(&self) -> (Shape, Shape);
 
-    /// The batches of an epoch; none for an endless stream.
+    /// The batches of an epoch; none for an endless stream. Of a stream, `fit` loads epoch 0 alone, whose numbers run on from one
+    /// epoch of training to the next.
     fn batches(&self) -> Option<usize>;
 
     /// Fills `batch` with number `index` of an epoch. What it held before is to be overwritten, its memory may be reused.

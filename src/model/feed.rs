@@ -125,7 +125,11 @@ impl<T: Float> Feed<T> for Batches<'_, T> {
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
         batch.weights.clear();
-        self.data.load(epoch, index, batch)?;
+        match self.data.batches() {
+            Some(_) => self.data.load(epoch, index, batch)?,
+            // A stream has one epoch, of which those of training are stretches.
+            None => self.data.load(0, epoch.saturating_mul(self.batches).saturating_add(index), batch)?,
+        }
         if let Some(classes) = self.classes {
             weigh(&batch.y, classes, &mut batch.weights)?;
         }

@@ -131,7 +131,8 @@ impl<'a, T: Float> Fit<'a, T> {
         self
     }
 
-    /// How many batches of a [`Dataset`] make an epoch; all by default. An endless one needs it.
+    /// How many batches of a [`Dataset`] make an epoch, the first ones; all by default. An endless one needs it, and goes on where the
+    /// epoch before ended.
     pub fn steps_per_epoch(mut self, steps: usize) -> Self {
         self.steps_per_epoch = Some(steps);
         self
