@@ -39,6 +39,7 @@ pub mod callbacks;
 pub mod constraints;
 pub mod data;
 mod error;
+#[cfg(feature = "tools")]
 pub mod explain;
 pub mod gradcheck;
 pub mod initializers;
@@ -52,10 +53,12 @@ pub mod metrics;
 pub mod model;
 pub mod optimizers;
 mod params;
+#[cfg(feature = "tools")]
 pub mod plot;
 pub mod prelude;
 pub mod regularizers;
 pub mod schedules;
+#[cfg(feature = "tools")]
 pub mod selection;
 mod state;
 mod tensor;
@@ -80,6 +83,6 @@ pub use state::{Element, State, Value};
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// The README's programs are compiled, and the first is run, with the documentation's examples.
-#[cfg(all(doctest, feature = "csv", feature = "files"))]
+#[cfg(all(doctest, feature = "csv", feature = "files", feature = "tools"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

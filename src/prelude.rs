@@ -5,6 +5,7 @@ pub use crate::callbacks::*;
 pub use crate::constraints::Constraint;
 pub use crate::data::*;
 pub use crate::error::Error;
+#[cfg(feature = "tools")]
 pub use crate::explain::{IntegratedGradients, PermutationImportance, Target, saliency};
 pub use crate::initializers::Init;
 pub use crate::layer::{Builder, Layer, Pass, Slot};
@@ -20,5 +21,6 @@ pub use crate::params::ParamId;
 pub use crate::plot::*;
 pub use crate::regularizers::Regularizer;
 pub use crate::schedules::*;
+#[cfg(feature = "tools")]
 pub use crate::selection::{Grid, KFold, LearningRateFinder, RandomSearch, cross_validate};
 pub use crate::tensor::{Float, Shape, Tensor};

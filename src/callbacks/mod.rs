@@ -14,6 +14,7 @@
 
 mod csv_logger;
 mod early_stopping;
+#[cfg(feature = "tools")]
 mod event_file;
 mod lambda_callback;
 mod learning_rate_scheduler;
@@ -21,6 +22,7 @@ mod learning_rate_scheduler;
 mod model_checkpoint;
 mod monitor;
 mod reduce_lr_on_plateau;
+#[cfg(feature = "tools")]
 mod tensor_board;
 mod terminate_on_nan;
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub use learning_rate_scheduler::LearningRateScheduler;
 pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+#[cfg(feature = "tools")]
 pub use tensor_board::TensorBoard;
 pub use terminate_on_nan::TerminateOnNan;
 

@@ -39,6 +39,7 @@ pub use one_hot::one_hot;
 pub use pipeline::{Batched, Map, MapKeyed, MapTo, Part, Prefetch, Repeat, Shuffle};
 pub use samples::{FromFn, Samples};
 pub use source::Source;
+#[cfg(feature = "tools")]
 pub(crate) use split::number_classes;
 pub use split::{Parts, Split, train_test_split};
 pub use standard_scaler::StandardScaler;

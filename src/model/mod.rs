@@ -1,5 +1,6 @@
 //! `Sequential`: layers composed into a model that is built, compiled, trained and used as in Keras.
 
+#[cfg(feature = "tools")]
 mod activations;
 #[cfg(feature = "files")]
 mod checkpoint;
@@ -8,7 +9,9 @@ mod feed;
 mod fit;
 mod fit_options;
 mod history;
+#[cfg(feature = "tools")]
 mod input_gradient;
+#[cfg(feature = "tools")]
 mod learning_rate_finder;
 #[cfg(feature = "keras")]
 mod load_keras;
@@ -29,8 +32,11 @@ mod train;
 pub use checkpoint::Checkpoint;
 pub use fit_options::{Fit, Verbose};
 pub use history::{History, Scores};
+#[cfg(feature = "tools")]
 pub(crate) use input_gradient::Differentiator;
+#[cfg(feature = "tools")]
 pub use input_gradient::Target;
+#[cfg(feature = "tools")]
 pub use learning_rate_finder::{LearningRateFinder, LearningRates};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
