@@ -52,11 +52,11 @@ fn bytes(values: Values<'_>, out: &mut impl Write) -> std::io::Result<()> {
         to: impl Fn(E) -> [u8; N],
         out: &mut impl Write,
     ) -> std::io::Result<()> {
-        let mut buffer = Vec::with_capacity(N * CHUNK.min(values.len()));
+        let mut buffer = vec![[0; N]; CHUNK.min(values.len())];
         values.chunks(CHUNK).try_for_each(|part| {
-            buffer.clear();
-            buffer.extend(part.iter().flat_map(|&v| to(v)));
-            out.write_all(&buffer)
+            let words = &mut buffer[..part.len()];
+            words.iter_mut().zip(part).for_each(|(word, &v)| *word = to(v));
+            out.write_all(words.as_flattened())
         })
     }
     match values {
