@@ -15,6 +15,7 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> R
         file.flush()?;
         file.sync_all()
     });
+    let old = open_large(path);
     let renamed = written.and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = renamed {
         // The first reason is the one to report.
@@ -22,7 +23,18 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> R
         return Err(Error::Write { file: path.to_owned(), source });
     }
     sync_folder(path);
+    if let Some(old) = old {
+        // Whoever closes the last handle waits until the system has freed the file; a thread that cannot start does not.
+        let _ = std::thread::Builder::new().name("gradus free".into()).spawn(move || drop(old));
+    }
     Ok(())
+}
+
+/// The file that is to be replaced, if it is so large that freeing it takes time.
+fn open_large(path: &Path) -> Option<File> {
+    const LARGE: u64 = 1 << 24;
+    let large = |old: &fs::Metadata| cfg!(unix) && old.is_file() && old.len() >= LARGE;
+    fs::metadata(path).ok().filter(large).and_then(|_| File::open(path).ok())
 }
 
 /// `name.tmp` in the same folder, so that renaming stays on one file system.

@@ -123,9 +123,9 @@ struct Target {
 }
 
 impl Target {
-    fn write<T: Float>(&self, snapshot: &Snapshot<T>) -> Result<()> {
-        let mut arrays = weights(&self.specs, &snapshot.weights);
-        let mut state: Vec<_> = snapshot.state.entries().collect();
+    fn write<T: Float>(&self, values: &[T], state: &State) -> Result<()> {
+        let mut arrays = weights(&self.specs, values);
+        let mut state: Vec<_> = state.entries().collect();
         // The same state, the same bytes, in whatever order it came together.
         state.sort_by_key(|(name, _)| *name);
         arrays.extend(state.into_iter().map(|(name, value)| {
@@ -163,7 +163,7 @@ impl<T: Float> Writer<T> {
         let file = target.path.clone();
         let work = move || {
             while let Ok(snapshot) = snapshots.recv() {
-                let result = target.write(&snapshot);
+                let result = target.write(&snapshot.weights, &snapshot.state);
                 if done.send((snapshot, result)).is_err() {
                     break;
                 }
@@ -261,7 +261,7 @@ impl<T: Float> Saver<T> {
         snapshot.take(params, training, run);
         (self.steps, self.epochs, self.due) = (0, 0, false);
         let Some(writer) = &mut self.writer else {
-            let result = self.target.write(&snapshot);
+            let result = self.target.write(&snapshot.weights, &snapshot.state);
             self.spare = Some(snapshot);
             return result;
         };
@@ -292,17 +292,16 @@ impl<T: Float> Sequential<T> {
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("save_checkpoint")?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
-        let mut snapshot = Snapshot::default();
-        snapshot.take(&self.params, training, |state| {
-            let last = training.last.iter().flat_map(State::entries);
-            last.for_each(|(name, value)| state.push(name, value.clone()));
-        });
+        let mut state = State::default();
+        state.within("optimizer", |state| training.save_optimizer(state));
+        let last = training.last.iter().flat_map(State::entries);
+        last.for_each(|(name, value)| state.push(name, value.clone()));
         let target = Target {
             path: path.as_ref().to_owned(),
             about: about(self.input, self.seed, &self.layers, &self.params)?,
             specs: self.params.specs().to_vec(),
         };
-        target.write(&snapshot)
+        target.write(self.params.values(), &state)
     }
 
     /// Takes weights, optimizer, seed and place from a checkpoint; the next `fit` goes on there, whatever its
