@@ -424,6 +424,14 @@ impl<T: Float> Slot<T> {
         tensor
     }
 
+    /// At least `len` values of tensor number `i`, which grows and never shrinks; contents are unspecified.
+    pub fn scratch(&mut self, i: usize, len: usize) -> &mut [T] {
+        if self.tensors.get(i).is_none_or(|t| t.len() < len) {
+            self.tensor(i, Shape::from([len]));
+        }
+        &mut self.tensors[i].as_mut_slice()[..len]
+    }
+
     /// The slot of inner layer `i`.
     pub fn child(&mut self, i: usize) -> &mut Slot<T> {
         if self.children.len() <= i {

@@ -84,6 +84,19 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
     }
 }
 
+/// [`gemm`] on the calling thread, for C whose rows begin `stride` elements apart.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn product<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T, c: &mut [T], stride: usize) {
+    let fits = m == 0 || n == 0 || (m - 1) * stride + n <= c.len();
+    assert!(a.contains(m, k) && b.contains(k, n) && fits && n <= stride, "gemm: slices too short for {m}x{k}x{n}");
+    let (a, a_strides) = (a.data.as_ptr(), a.strides());
+    let (b, b_strides) = (b.data.as_ptr(), b.strides());
+    // SAFETY: the assertion above bounds every address; C is borrowed exclusively and so overlaps neither A nor B.
+    unsafe { T::gemm(m, k, n, a, a_strides, b, b_strides, beta, c.as_mut_ptr(), [stride as isize, 1]) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +126,13 @@ mod tests {
                 let mut c = c0.clone();
                 gemm([m, k, n], x, y, 1.0, &mut c);
                 assert!(c.iter().zip(&expected).all(|(p, q)| (p - q).abs() < 1e-12), "{m}x{k}x{n}");
+                // Rows further apart, and nothing written between them.
+                let mut apart = vec![0.25; m * (n + 3)];
+                product([m, k, n], x, y, 0.0, &mut apart, n + 3);
+                gemm([m, k, n], x, y, 0.0, &mut c);
+                for (row, c) in apart.chunks_exact(n + 3).zip(c.chunks_exact(n)) {
+                    assert!(row[..n] == *c && row[n..] == [0.25; 3]);
+                }
             }
         }
     }

@@ -128,39 +128,79 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
 /// Calls `f(first row, rows)` for contiguous parts of `data`, rows of `width` elements that cost `work` each.
 pub fn rows<T: Send>(data: &mut [T], width: usize, work: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let n = data.len() / width.max(1);
-    split_rows(data, 0, n, width, parts(n, work), &f);
-}
-
-fn split_rows<T: Send>(
-    data: &mut [T],
-    first: usize,
-    n: usize,
-    width: usize,
-    parts: usize,
-    f: &(impl Fn(usize, &mut [T]) + Sync),
-) {
-    if parts <= 1 {
-        return f(first, data);
-    }
-    let left = n * (parts / 2) / parts;
-    let (a, b) = data.split_at_mut(left * width);
-    join(
-        || split_rows(a, first, left, width, parts / 2, f),
-        || split_rows(b, first + left, n - left, width, parts - parts / 2, f),
-    );
+    each_part(0..n, parts(n, work), Items(data, width), &|range, rows| f(range.start, rows.0));
 }
 
 /// Calls `f(range)` for contiguous parts of `0..n`, units that cost `work` each.
 pub fn ranges(n: usize, work: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
-    split_ranges(0..n, parts(n, work), &f);
+    each_part(0..n, parts(n, work), (), &|range, ()| f(range));
 }
 
-fn split_ranges(range: std::ops::Range<usize>, parts: usize, f: &(impl Fn(std::ops::Range<usize>) + Sync)) {
-    if parts <= 1 {
-        return f(range);
+/// What is cut when items are divided among threads.
+pub trait Split: Sized + Send {
+    /// What belongs to the first `items` items, which make up the first `parts` parts, and the rest.
+    fn split(self, items: usize, parts: usize) -> (Self, Self);
+}
+
+impl Split for () {
+    fn split(self, _: usize, _: usize) -> (Self, Self) {
+        ((), ())
     }
-    let middle = range.start + range.len() * (parts / 2) / parts;
-    join(|| split_ranges(range.start..middle, parts / 2, f), || split_ranges(middle..range.end, parts - parts / 2, f));
+}
+
+/// Values that belong to the items, so many each; the last item may have fewer, and there may be none for any.
+#[derive(Debug)]
+pub struct Items<'a, T>(pub &'a mut [T], pub usize);
+
+impl<T: Send> Split for Items<'_, T> {
+    fn split(self, items: usize, _: usize) -> (Self, Self) {
+        let (a, b) = self.0.split_at_mut((items * self.1).min(self.0.len()));
+        (Items(a, self.1), Items(b, self.1))
+    }
+}
+
+/// Working space, so many values for each part.
+#[derive(Debug)]
+pub struct Scratch<'a, T>(pub &'a mut [T], pub usize);
+
+impl<T: Send> Split for Scratch<'_, T> {
+    fn split(self, _: usize, parts: usize) -> (Self, Self) {
+        let (a, b) = self.0.split_at_mut(parts * self.1);
+        (Scratch(a, self.1), Scratch(b, self.1))
+    }
+}
+
+macro_rules! split_tuple {
+    ($($name:ident)+) => {
+        impl<$($name: Split),+> Split for ($($name,)+) {
+            #[allow(non_snake_case)]
+            fn split(self, items: usize, parts: usize) -> (Self, Self) {
+                let ($($name,)+) = self;
+                $(let $name = $name.split(items, parts);)+
+                (($($name.0,)+), ($($name.1,)+))
+            }
+        }
+    };
+}
+
+split_tuple!(A B);
+split_tuple!(A B C);
+split_tuple!(A B C D);
+
+/// Calls `f(range, cut)` for `parts` contiguous parts of some items, with what belongs to each part.
+pub fn each_part<S: Split>(
+    items: std::ops::Range<usize>,
+    parts: usize,
+    cut: S,
+    f: &(impl Fn(std::ops::Range<usize>, S) + Sync),
+) {
+    if parts <= 1 {
+        return f(items, cut);
+    }
+    let left = items.len() * (parts / 2) / parts;
+    let (a, b) = cut.split(left, parts / 2);
+    let middle = items.start + left;
+    join(|| each_part(items.start..middle, parts / 2, a, f), || each_part(middle..items.end, parts - parts / 2, b, f));
 }
 
 #[cfg(test)]
@@ -176,6 +216,26 @@ mod tests {
             }
         });
         assert!(data.iter().enumerate().all(|(i, &v)| v == i / 3 + 1));
+    }
+
+    #[test]
+    fn every_part_has_its_items_and_space() {
+        // Seven items of three values, the last of two, and space of five values a part.
+        let (mut data, mut space) = (vec![0usize; 20], vec![0usize; 20]);
+        for parts in 1..=4 {
+            data.fill(0);
+            space.fill(0);
+            let cut = (Items(&mut data, 3), Scratch(&mut space[..5 * parts], 5));
+            each_part(0..7, parts, cut, &|range, (items, space)| {
+                assert_eq!(space.0.len(), 5);
+                space.0.fill(1 + range.start);
+                for (i, item) in range.clone().zip(items.0.chunks_mut(3)) {
+                    item.fill(i + 1);
+                }
+            });
+            assert!(data.iter().enumerate().all(|(i, &v)| v == i / 3 + 1));
+            assert!(space[..5 * parts].iter().all(|&v| v > 0));
+        }
     }
 
     #[test]

@@ -37,6 +37,16 @@ pub fn sum_rows<T: Float>(x: &[T], sums: &mut [T]) {
     });
 }
 
+/// [`sum_rows`] on the calling thread.
+pub fn sum_rows_here<T: Float>(x: &[T], sums: &mut [T]) {
+    let width = sums.len().max(1);
+    simd::vectorised(|| {
+        for row in x.chunks_exact(width) {
+            sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v);
+        }
+    });
+}
+
 /// Σ aᵢ·bᵢ in eight chains of every eighth element: an order that depends on the length only.
 pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::zero(); 8];
