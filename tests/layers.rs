@@ -15,7 +15,13 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
         layer(Box::new(Block::new().add(inner()).add_named("last", Dense::new(2))), &[3]),
+        layer(Box::new(Conv1d::new(4, 2).padding(Padding::Causal).dilation_rate(2)), &[3, 5]),
+        layer(Box::new(Conv1dTranspose::new(4, 3).strides(2).output_padding(0)), &[3, 5]),
+        layer(Box::new(Conv2d::new(4, [2, 3]).strides([1, 2]).padding(Padding::Same).groups(2)), &[3, 4, 2]),
+        layer(Box::new(Conv2dTranspose::new(2, 3).padding(Padding::Same).use_bias(false)), &[3, 2, 2]),
         layer(Box::new(Dense::new(7).activation(Activation::Silu).use_bias(false)), &[3, 5]),
+        layer(Box::new(DepthwiseConv1d::new(2).depth_multiplier(2).activation(Activation::Silu)), &[3, 5]),
+        layer(Box::new(DepthwiseConv2d::new(2).kernel_initializer(Init::HeNormal)), &[3, 4, 2]),
         layer(Box::new(Dropout::new(0.4)), &[3, 5]),
         layer(Box::new(Elu::new().alpha(0.7)), &[5]),
         layer(Box::new(Flatten::new()), &[3, 5]),
@@ -30,6 +36,8 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Rescaling::new(0.5).offset(-1.0)), &[3, 5]),
         layer(Box::new(Reshape::new([-1, 3])), &[3, 5]),
         layer(Box::new(Residual::new().add(inner())), &[5]),
+        layer(Box::new(SeparableConv1d::new(3, 2).depthwise_regularizer(Regularizer::L2(0.1))), &[3, 5]),
+        layer(Box::new(SeparableConv2d::new(3, [2, 1]).depth_multiplier(2)), &[3, 4, 2]),
         layer(Box::new(Softmax::new()), &[3, 5]),
         layer(Box::new(UnitNormalization::new()), &[3, 5]),
     ]
@@ -44,7 +52,7 @@ fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
 fn the_list_holds_every_class_once() {
     let mut classes: Vec<_> = every_layer::<f32>().iter().map(|(l, _)| l.class()).collect();
     classes.dedup();
-    assert_eq!(classes.len(), 21);
+    assert_eq!(classes.len(), 29);
 }
 
 #[cfg(feature = "serde")]

@@ -1,9 +1,9 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    ActivityRegularization, AlphaDropout, Block, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise,
-    Identity, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, Softmax,
-    UnitNormalization,
+    ActivityRegularization, AlphaDropout, Block, Conv, ConvTranspose, Dense, DepthwiseConv, Dropout, Elu, Flatten,
+    GaussianDropout, GaussianNoise, Identity, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling,
+    Reshape, Residual, SeparableConv, Softmax, UnitNormalization,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -32,7 +32,13 @@ pub enum LayerConfig {
     Block {
         layers: Vec<NamedConfig>,
     },
+    Conv1d(Conv<1>),
+    Conv1dTranspose(ConvTranspose<1>),
+    Conv2d(Conv<2>),
+    Conv2dTranspose(ConvTranspose<2>),
     Dense(Dense),
+    DepthwiseConv1d(DepthwiseConv<1>),
+    DepthwiseConv2d(DepthwiseConv<2>),
     Dropout(Dropout),
     Elu(Elu),
     Flatten(Flatten),
@@ -49,6 +55,8 @@ pub enum LayerConfig {
     Residual {
         layers: Vec<NamedConfig>,
     },
+    SeparableConv1d(SeparableConv<1>),
+    SeparableConv2d(SeparableConv<2>),
     Softmax(Softmax),
     UnitNormalization(UnitNormalization),
     /// A layer from outside this crate: its class, and its settings in a form of its own.
@@ -96,6 +104,28 @@ fn is_one(value: &f64) -> bool {
     *value == 1.0
 }
 
+/// Layers that exist for one and for two axes make their configuration by these.
+macro_rules! of_axes {
+    ($($name:ident($layer:ty))+) => {
+        $(impl From<$layer> for LayerConfig {
+            fn from(layer: $layer) -> Self {
+                LayerConfig::$name(layer)
+            }
+        })+
+    };
+}
+
+of_axes! {
+    Conv1d(Conv<1>)
+    Conv1dTranspose(ConvTranspose<1>)
+    Conv2d(Conv<2>)
+    Conv2dTranspose(ConvTranspose<2>)
+    DepthwiseConv1d(DepthwiseConv<1>)
+    DepthwiseConv2d(DepthwiseConv<2>)
+    SeparableConv1d(SeparableConv<1>)
+    SeparableConv2d(SeparableConv<2>)
+}
+
 impl LayerConfig {
     /// Makes the layer; it is not built yet.
     ///
@@ -108,6 +138,14 @@ impl LayerConfig {
             LayerConfig::AlphaDropout(layer) => Box::new(layer),
             LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
             LayerConfig::Dense(layer) => Box::new(layer),
+            LayerConfig::Conv1d(layer) => Box::new(layer),
+            LayerConfig::Conv1dTranspose(layer) => Box::new(layer),
+            LayerConfig::Conv2d(layer) => Box::new(layer),
+            LayerConfig::Conv2dTranspose(layer) => Box::new(layer),
+            LayerConfig::DepthwiseConv1d(layer) => Box::new(layer),
+            LayerConfig::DepthwiseConv2d(layer) => Box::new(layer),
+            LayerConfig::SeparableConv1d(layer) => Box::new(layer),
+            LayerConfig::SeparableConv2d(layer) => Box::new(layer),
             LayerConfig::Dropout(layer) => Box::new(layer),
             LayerConfig::Elu(layer) => Box::new(layer),
             LayerConfig::Flatten(layer) => Box::new(layer),

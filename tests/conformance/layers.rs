@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use gradus::layers::LayerConfig;
+use gradus::layers::{Conv, ConvTranspose, DepthwiseConv, LayerConfig, SeparableConv, Size};
 use gradus::prelude::*;
 use gradus::{Builder, Params, Pass, Slot};
 
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Classes that are built.
-const BUILT: [&str; 17] = [
+const BUILT: [&str; 25] = [
     "activation",
+    "conv1d",
+    "conv1d_transpose",
+    "conv2d",
+    "conv2d_transpose",
     "dense",
+    "depthwise_conv1d",
+    "depthwise_conv2d",
     "einsum_like_time_distributed_dense",
     "elu",
     "flatten",
@@ -24,25 +30,21 @@ const BUILT: [&str; 17] = [
     "repeat_vector",
     "rescaling",
     "reshape",
+    "separable_conv1d",
+    "separable_conv2d",
     "softmax",
     "time_distributed_dense",
     "unit_normalization",
 ];
 
 /// Classes of Keras that this crate does not have yet.
-const NOT_BUILT: [&str; 32] = [
+const NOT_BUILT: [&str; 24] = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "bidirectional",
-    "conv1d",
-    "conv1d_transpose",
-    "conv2d",
-    "conv2d_transpose",
     "cropping1d",
     "cropping2d",
-    "depthwise_conv1d",
-    "depthwise_conv2d",
     "embedding",
     "global_avg_pool1d",
     "global_avg_pool2d",
@@ -57,8 +59,6 @@ const NOT_BUILT: [&str; 32] = [
     "max_pool2d",
     "multi_head_attention",
     "rms_norm",
-    "separable_conv1d",
-    "separable_conv2d",
     "simple_rnn",
     "up_sampling1d",
     "up_sampling2d",
@@ -86,6 +86,14 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
             let name = c.text("activation")?.ok_or("no activation")?;
             config(activation(&name, c)?)
         }
+        "conv1d" => config(conv::<1>(c)?),
+        "conv2d" => config(conv::<2>(c)?),
+        "conv1d_transpose" => config(conv_transpose::<1>(c)?),
+        "conv2d_transpose" => config(conv_transpose::<2>(c)?),
+        "depthwise_conv1d" => config(depthwise_conv::<1>(c)?),
+        "depthwise_conv2d" => config(depthwise_conv::<2>(c)?),
+        "separable_conv1d" => config(separable_conv::<1>(c)?),
+        "separable_conv2d" => config(separable_conv::<2>(c)?),
         "elu" => config(set(Elu::new(), c.number("alpha")?, Elu::alpha)),
         "flatten" => config(Flatten::new()),
         "identity" => config(Identity::new()),
@@ -120,6 +128,70 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
             let f = c.text("activation")?.map(|name| activation(&name, c)).transpose()?;
             config(set(dense, f, Dense::activation))
         }
+    })
+}
+
+/// Calls the builder methods of the settings that all convolutions have, on a layer without the rest of them.
+macro_rules! convolution {
+    ($layer:expr, $type:ident, $c:expr) => {{
+        let c = $c;
+        let layer = set($layer, size(c, "strides")?, $type::<D>::strides);
+        let layer = set(layer, size(c, "dilation_rate")?, $type::<D>::dilation_rate);
+        let layer = set(layer, padding(c)?, $type::<D>::padding);
+        let layer = set(layer, c.flag("use_bias")?, $type::<D>::use_bias);
+        let f = c.text("activation")?.map(|name| activation(&name, c)).transpose()?;
+        c.only("data_format", "channels_last".into())?;
+        set(layer, f, $type::<D>::activation)
+    }};
+}
+
+fn conv<const D: usize>(c: &mut Config) -> Result<Conv<D>, String> {
+    let layer = Conv::<D>::new(filters(c)?, size(c, "kernel_size")?.ok_or("no kernel_size")?);
+    let layer = set(layer, c.size("groups")?, |layer, n| layer.groups(n as usize));
+    Ok(convolution!(layer, Conv, c))
+}
+
+fn conv_transpose<const D: usize>(c: &mut Config) -> Result<ConvTranspose<D>, String> {
+    let layer = ConvTranspose::<D>::new(filters(c)?, size(c, "kernel_size")?.ok_or("no kernel_size")?);
+    let layer = set(layer, size(c, "output_padding")?, ConvTranspose::<D>::output_padding);
+    Ok(convolution!(layer, ConvTranspose, c))
+}
+
+fn depthwise_conv<const D: usize>(c: &mut Config) -> Result<DepthwiseConv<D>, String> {
+    let layer = DepthwiseConv::<D>::new(size(c, "kernel_size")?.ok_or("no kernel_size")?);
+    let layer = set(layer, c.size("depth_multiplier")?, |layer, n| layer.depth_multiplier(n as usize));
+    Ok(convolution!(layer, DepthwiseConv, c))
+}
+
+fn separable_conv<const D: usize>(c: &mut Config) -> Result<SeparableConv<D>, String> {
+    let layer = SeparableConv::<D>::new(filters(c)?, size(c, "kernel_size")?.ok_or("no kernel_size")?);
+    let layer = set(layer, c.size("depth_multiplier")?, |layer, n| layer.depth_multiplier(n as usize));
+    Ok(convolution!(layer, SeparableConv, c))
+}
+
+fn filters(c: &mut Config) -> Result<usize, String> {
+    Ok(c.size("filters")?.ok_or("no filters")? as usize)
+}
+
+/// One number for all axes, or one for each.
+fn size<const D: usize>(c: &mut Config, name: &str) -> Result<Option<Size<D>>, String> {
+    let Some(value) = c.value(name) else { return Ok(None) };
+    let wrong = || format!("{name} is {value}, expected {D} sizes");
+    if let Some(size) = value.as_u64() {
+        return Ok(Some(Size::from(size as usize)));
+    }
+    let sizes: Vec<usize> =
+        value.as_array().ok_or_else(wrong)?.iter().filter_map(|v| Some(v.as_u64()? as usize)).collect();
+    Ok(Some(Size::from(<[usize; D]>::try_from(sizes).map_err(|_| wrong())?)))
+}
+
+fn padding(c: &mut Config) -> Result<Option<Padding>, String> {
+    Ok(match c.text("padding")?.as_deref() {
+        None => None,
+        Some("valid") => Some(Padding::Valid),
+        Some("same") => Some(Padding::Same),
+        Some("causal") => Some(Padding::Causal),
+        Some(other) => return Err(format!("padding {other} is not known")),
     })
 }
 

@@ -1,15 +1,14 @@
 //! Fully connected layer.
 
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
-use crate::initializers::Init;
 use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
-use crate::kernels::{parallel, rows};
+use crate::kernels::parallel::{self, Items};
+use crate::kernels::rows;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
 use crate::params::ParamId;
-use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(x·W + b) along the last axis: every output from every input.
@@ -31,106 +30,22 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dense {
     units: usize,
-    activation: Activation,
-    use_bias: bool,
-    kernel_initializer: Init,
-    bias_initializer: Init,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    kernel_regularizer: Option<Regularizer>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    bias_regularizer: Option<Regularizer>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    activity_regularizer: Option<Regularizer>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    kernel_constraint: Option<Constraint>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    bias_constraint: Option<Constraint>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    kernel: Kernel,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    finish: Finish,
     #[cfg_attr(feature = "serde", serde(skip))]
-    kernel: ParamId,
-    #[cfg_attr(feature = "serde", serde(skip))]
-    bias: ParamId,
+    w: ParamId,
 }
-
-/// Values that get bias and activation in one go.
-const TOGETHER: usize = 2048;
 
 impl Dense {
     /// A layer with this many outputs.
     pub fn new(units: usize) -> Self {
-        Dense {
-            units,
-            activation: Activation::Linear,
-            use_bias: true,
-            kernel_initializer: Init::GlorotUniform,
-            bias_initializer: Init::Zeros,
-            kernel_regularizer: None,
-            bias_regularizer: None,
-            activity_regularizer: None,
-            kernel_constraint: None,
-            bias_constraint: None,
-            kernel: ParamId::default(),
-            bias: ParamId::default(),
-        }
+        Dense { units, kernel: Kernel::default(), finish: Finish::default(), w: ParamId::default() }
     }
 
-    /// The function applied to x·W + b; none by default.
-    pub fn activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
-        self
-    }
-
-    /// Whether b is added; yes by default.
-    pub fn use_bias(mut self, use_bias: bool) -> Self {
-        self.use_bias = use_bias;
-        self
-    }
-
-    /// How W is filled; Glorot uniform by default.
-    pub fn kernel_initializer(mut self, init: impl Into<Init>) -> Self {
-        self.kernel_initializer = init.into();
-        self
-    }
-
-    /// How b is filled; zeros by default.
-    pub fn bias_initializer(mut self, init: impl Into<Init>) -> Self {
-        self.bias_initializer = init.into();
-        self
-    }
-
-    /// A penalty on W, added to the loss; none by default.
-    pub fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
-        self.kernel_regularizer = Some(regularizer);
-        self
-    }
-
-    /// A penalty on b, added to the loss; none by default.
-    pub fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
-        self.bias_regularizer = Some(regularizer);
-        self
-    }
-
-    /// A penalty on y (L1, L2 or both), divided by the number of samples and added to the loss; none by default.
-    pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
-        self.activity_regularizer = Some(regularizer);
-        self
-    }
-
-    /// Bounds that W is brought into after each update; none by default.
-    pub fn kernel_constraint(mut self, constraint: Constraint) -> Self {
-        self.kernel_constraint = Some(constraint);
-        self
-    }
-
-    /// Bounds that b is brought into after each update; none by default.
-    pub fn bias_constraint(mut self, constraint: Constraint) -> Self {
-        self.bias_constraint = Some(constraint);
-        self
-    }
-
-    /// What is applied in this pass: nothing where the loss works from logits.
-    fn applied<T: Float>(&self, pass: &Pass<'_, T>) -> Activation {
-        if pass.logits { Activation::Linear } else { self.activation }
-    }
+    kernel_builders!();
+    finish_builders!();
 }
 
 impl<T: Float> Layer<T> for Dense {
@@ -145,49 +60,24 @@ impl<T: Float> Layer<T> for Dense {
         if input.rank() == 0 {
             return Err(Error::shape("Dense", "at least one axis a sample", input, "add a Reshape([1]) before it"));
         }
-        self.activation.check()?;
-        if let Some(regularizer) = self.activity_regularizer {
-            regularizer.check_activity()?;
-        }
-        self.kernel = b.weight("kernel", [input.last(), self.units], &self.kernel_initializer)?;
-        b.regularize(self.kernel, self.kernel_regularizer)?;
-        b.constrain(self.kernel, self.kernel_constraint.clone())?;
-        if self.use_bias {
-            self.bias = b.bias("bias", [self.units], &self.bias_initializer)?;
-            b.regularize(self.bias, self.bias_regularizer)?;
-            b.constrain(self.bias, self.bias_constraint.clone())?;
-        }
+        self.finish.check()?;
+        self.w = self.kernel.build("kernel", Shape::from([input.last(), self.units]), b)?;
+        self.finish.build(self.units, b)?;
         Ok(input.with_last(self.units))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let (n, units) = (x.shape().last(), self.units);
-        let activation = self.applied(pass);
-        let a = Matrix::rows(x.as_slice(), n);
-        gemm(
-            [x.shape().rows(), n, units],
-            a,
-            Matrix::rows(pass.weight(self.kernel), units),
-            T::zero(),
-            y.as_mut_slice(),
-        );
-        let bias = if self.use_bias { pass.weight(self.bias) } else { &[] };
-        if pass.needs_backward() && activation.needs_input() {
-            rows::add_bias(y.as_mut_slice(), bias);
-            slot.tensor(0, y.shape()).copy_from(y);
-            parallel::rows(y.as_mut_slice(), units, units * activation.work(), |_, y| activation.forward(y, units));
-        } else {
-            parallel::rows(y.as_mut_slice(), units, units * (1 + activation.work()), |_, y| {
-                // A few rows at a time, so that the activation finds them in the first-level cache.
-                for y in y.chunks_mut(units * (TOGETHER / units).max(1)) {
-                    rows::add_bias(y, bias);
-                    activation.forward(y, units);
-                }
-            });
-        }
-        if let Some(regularizer) = &self.activity_regularizer {
-            pass.add_penalty(regularizer.activity(y));
-        }
+        let (a, w) = (Matrix::rows(x.as_slice(), n), Matrix::rows(pass.weight(self.w), units));
+        gemm([x.shape().rows(), n, units], a, w, T::zero(), y.as_mut_slice());
+        let finish = self.finish.of(pass, units);
+        let (z, z_row) = match self.finish.keeps_z(pass) {
+            true => (slot.tensor(0, y.shape()).as_mut_slice(), units),
+            false => (&mut [] as &mut [T], 0),
+        };
+        let (n, cut) = (y.shape().rows(), (Items(y.as_mut_slice(), units), Items(z, z_row)));
+        parallel::each_part(0..n, parallel::parts(n, finish.work()), cut, &|_, (y, z)| finish.finish(y.0, z.0));
+        self.finish.penalise(pass, y);
     }
 
     fn backward(
@@ -200,24 +90,18 @@ impl<T: Float> Layer<T> for Dense {
         dx: Option<&mut Tensor<T>>,
     ) {
         let (rows, n, units) = (x.shape().rows(), x.shape().last(), self.units);
-        if let Some(regularizer) = self.activity_regularizer.filter(|_| pass.training) {
-            regularizer.add_activity_gradient(y, dy);
-        }
+        self.finish.penalise_backward(pass, y, dy);
         // dz = dy · f'(z), in place of dy
-        let activation = self.applied(pass);
-        let z: &[T] = if activation.needs_input() { slot.tensors[0].as_slice() } else { &[] };
-        parallel::rows(dy.as_mut_slice(), units, units * activation.work(), |first, dz| {
-            let part = first * units..first * units + dz.len();
-            activation.backward(z.get(part.clone()).unwrap_or(&[]), &y.as_slice()[part], dz, units);
-        });
+        let z = if self.finish.keeps_z(pass) { slot.tensors[0].as_slice() } else { &[] };
+        self.finish.dz(pass, z, y, dy);
         let dz = dy.as_slice();
-        let w = Matrix::transposed(pass.weight(self.kernel), units);
-        let trained = pass.wants(self.kernel);
+        let w = Matrix::transposed(pass.weight(self.w), units);
+        let trained = pass.wants(self.w);
         // db += Σ rows of dz
-        if self.use_bias && pass.wants(self.bias) {
-            rows::sum_rows(dz, pass.gradient(self.bias));
+        if self.finish.use_bias && pass.wants(self.finish.bias) {
+            rows::sum_rows(dz, pass.gradient(self.finish.bias));
         }
-        let (dw, add) = pass.gradient_or_first(self.kernel);
+        let (dw, add) = pass.gradient_or_first(self.w);
         // dW += xᵀ · dz, which no element of dx waits for
         let mut weights = || {
             let beta = if add { T::one() } else { T::zero() };
@@ -240,15 +124,16 @@ impl<T: Float> Layer<T> for Dense {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        // A penalty on outputs needs them activated.
-        self.activity_regularizer.is_none().then_some(self.activation)
+        self.finish.output_activation()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::constraints::Constraint;
     use crate::gradcheck;
+    use crate::regularizers::Regularizer;
 
     #[test]
     fn hand_computed() {

@@ -1,0 +1,275 @@
+//! Convolution of each channel on its own.
+
+use super::conv::kernel_shape;
+use super::{Padding, Size, output, window};
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::kernels::patches::Window;
+use crate::kernels::{depthwise, parallel, rows};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
+use crate::params::ParamId;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y[p, c·m + j] = act(Σ taps t: x[p·stride + t·dilation − before, c]·W[t, c, j] + b[c·m + j]): each channel has filters of its
+/// own, m of them.
+///
+/// Used as [`DepthwiseConv1d`] and [`DepthwiseConv2d`].
+///
+/// - Input `[length, channels]` or `[height, width, channels]`, output with channels·m channels; [`Padding`] says how large.
+/// - Parameters: `kernel` W `[kernel size…, channels, m]` (Glorot uniform), `bias` b `[channels·m]` (zeros).
+/// - Defaults: strides 1, `Padding::Valid`, dilation 1, depth multiplier m = 1, no activation, with bias.
+/// - Gradient, with dz = dy·act'(z): dW[t, c, j] = Σ p: x[p + t, c]·dz[p, c·m + j], db = Σ rows of dz, dx the transposed
+///   convolution of dz.
+///
+/// Keras `DepthwiseConv1D`, `DepthwiseConv2D` (`depthwise_initializer` is `kernel_initializer` here); PyTorch `Conv2d` with as
+/// many groups as channels. Howard et al.: "MobileNets", 2017.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([9, 9, 4]).add(DepthwiseConv2d::new(3).strides(2)).build(0)?;
+/// assert_eq!(model.predict(&Tensor::zeros([2, 9, 9, 4]))?.dims(), &[2, 4, 4, 4]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DepthwiseConv<const D: usize> {
+    kernel_size: Size<D>,
+    strides: Size<D>,
+    padding: Padding,
+    dilation_rate: Size<D>,
+    depth_multiplier: usize,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    kernel: Kernel,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    finish: Finish,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    w: ParamId,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    depthwise: Depthwise,
+}
+
+/// A [`DepthwiseConv`] over sequences `[length, channels]`.
+pub type DepthwiseConv1d = DepthwiseConv<1>;
+
+/// A [`DepthwiseConv`] over images `[height, width, channels]`.
+pub type DepthwiseConv2d = DepthwiseConv<2>;
+
+/// A window with m filters a channel: the products of [`DepthwiseConv`] and `SeparableConv`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Depthwise {
+    /// Its channels are those of the output.
+    pub window: Window,
+    pub multiplier: usize,
+}
+
+impl Depthwise {
+    pub fn new(op: &'static str, mut window: Window, multiplier: usize) -> Result<Self> {
+        if multiplier == 0 {
+            return Err(Error::argument(op, "depth_multiplier", "at least 1", 0, "1 gives every channel one filter"));
+        }
+        window.channels = window.channels.checked_mul(multiplier).ok_or_else(|| {
+            let hint = "make it smaller";
+            Error::argument(op, "depth_multiplier", "one that fits in memory", multiplier, hint)
+        })?;
+        Ok(Depthwise { window, multiplier })
+    }
+
+    /// x with every channel m times, which is what the window slides over.
+    fn repeated<'a, T: Float>(&self, x: &'a Tensor<T>, wide: &'a mut Tensor<T>) -> &'a [T] {
+        if self.multiplier == 1 {
+            return x.as_slice();
+        }
+        wide.resize(x.shape().with_last(self.window.channels));
+        let m = self.multiplier;
+        parallel::rows(wide.as_mut_slice(), m, m, |first, wide| {
+            for (wide, x) in wide.chunks_exact_mut(m).zip(&x.as_slice()[first..]) {
+                wide.fill(*x);
+            }
+        });
+        wide.as_slice()
+    }
+
+    /// y = the convolution, then `finish(y, z)`; `wide` keeps what backward needs.
+    pub fn forward<T: Float>(
+        &self,
+        x: &Tensor<T>,
+        w: &[T],
+        wide: &mut Tensor<T>,
+        y: &mut [T],
+        z: &mut [T],
+        finish: impl Fn(&mut [T], &mut [T]) + Sync,
+    ) {
+        depthwise::forward(&self.window, self.repeated(x, wide), w, y, z, finish);
+    }
+
+    /// dw += and dx =, each where it is wanted; `wide` is that of forward and ends as scratch.
+    pub fn backward<T: Float>(
+        &self,
+        (x, w): (&Tensor<T>, &[T]),
+        wide: &mut Tensor<T>,
+        dz: &[T],
+        dw: &mut [T],
+        sums: &mut [T],
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let m = self.multiplier;
+        if !dw.is_empty() {
+            let x = if m == 1 { x.as_slice() } else { wide.as_slice() };
+            depthwise::weight_gradient(&self.window, x, dz, dw, sums);
+        }
+        let Some(dx) = dx else { return };
+        if m == 1 {
+            return depthwise::input_gradient(&self.window, w, dz, dx.as_mut_slice());
+        }
+        wide.resize(x.shape().with_last(self.window.channels));
+        depthwise::input_gradient(&self.window, w, dz, wide.as_mut_slice());
+        let wide = wide.as_slice();
+        parallel::rows(dx.as_mut_slice(), 1, m, |first, dx| {
+            let each = wide[first * m..].chunks_exact(m);
+            dx.iter_mut().zip(each).for_each(|(dx, wide)| *dx = wide.iter().fold(T::zero(), |s, &v| s + v));
+        });
+    }
+}
+
+/// What a slot's tensors are.
+const Z: usize = 0;
+const WIDE: usize = 1;
+const SUMS: usize = 2;
+
+impl<const D: usize> DepthwiseConv<D> {
+    const NAME: &'static str = if D == 1 { "DepthwiseConv1d" } else { "DepthwiseConv2d" };
+
+    /// A layer with a kernel of this size for each channel.
+    pub fn new(kernel_size: impl Into<Size<D>>) -> Self {
+        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
+        DepthwiseConv {
+            kernel_size: kernel_size.into(),
+            strides: Size([1; D]),
+            padding: Padding::Valid,
+            dilation_rate: Size([1; D]),
+            depth_multiplier: 1,
+            kernel: Kernel::default(),
+            finish: Finish::default(),
+            w: ParamId::default(),
+            depthwise: Depthwise::default(),
+        }
+    }
+
+    /// Input positions between two output positions; 1 by default.
+    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
+        self.strides = strides.into();
+        self
+    }
+
+    /// What is added around the input; `Padding::Valid`, nothing, by default.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Input positions between two taps of the kernel; 1 by default.
+    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
+        self.dilation_rate = rate.into();
+        self
+    }
+
+    /// Filters of each channel; 1 by default.
+    pub fn depth_multiplier(mut self, multiplier: usize) -> Self {
+        self.depth_multiplier = multiplier;
+        self
+    }
+
+    kernel_builders!();
+    finish_builders!();
+}
+
+impl<T: Float, const D: usize> Layer<T> for DepthwiseConv<D>
+where
+    LayerConfig: From<DepthwiseConv<D>>,
+{
+    fn class(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        self.finish.check()?;
+        let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        self.depthwise = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
+        let shape = kernel_shape(self.kernel_size, [window.channels, self.depth_multiplier]);
+        self.w = self.kernel.build("kernel", shape, b)?;
+        let channels = self.depthwise.window.channels;
+        self.finish.build(channels, b)?;
+        Ok(output::<D>(&window, channels))
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let finish = self.finish.of(pass, self.depthwise.window.channels);
+        slot.scratch(WIDE, 0);
+        if self.finish.keeps_z(pass) {
+            slot.tensor(Z, y.shape());
+        }
+        let [z, wide, ..] = slot.tensors.as_mut_slice() else { return };
+        let z = if self.finish.keeps_z(pass) { z.as_mut_slice() } else { &mut [] };
+        self.depthwise.forward(x, pass.weight(self.w), wide, y.as_mut_slice(), z, |y, z| finish.finish(y, z));
+        self.finish.penalise(pass, y);
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        self.finish.penalise_backward(pass, y, dy);
+        slot.scratch(SUMS, depthwise::weight_space(&self.depthwise.window, x.samples()));
+        let [z, wide, sums, ..] = slot.tensors.as_mut_slice() else { return };
+        let z = if self.finish.keeps_z(pass) { z.as_slice() } else { &[] };
+        // dz = dy · f'(z), in place of dy
+        self.finish.dz(pass, z, y, dy);
+        let dz = dy.as_slice();
+        if self.finish.use_bias && pass.wants(self.finish.bias) {
+            rows::sum_rows(dz, pass.gradient(self.finish.bias));
+        }
+        let w = pass.weight(self.w);
+        let dw = pass.gradient(self.w);
+        self.depthwise.backward((x, w), wide, dz, dw, sums.as_mut_slice(), dx);
+    }
+
+    fn config(&self) -> LayerConfig {
+        self.clone().into()
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        self.finish.output_activation()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::model::Sequential;
+
+    #[test]
+    fn gradients() {
+        gradcheck::check_layer(&DepthwiseConv1d::new(3).strides(2).padding(Padding::Same), [6, 3]).unwrap();
+        gradcheck::check_layer(&DepthwiseConv1d::new(2).padding(Padding::Causal), [4, 1]).unwrap();
+        gradcheck::check_layer(&DepthwiseConv2d::new([2, 3]).activation(Activation::Silu), [4, 5, 3]).unwrap();
+        let several = DepthwiseConv2d::new(2).depth_multiplier(3).dilation_rate([1, 2]).use_bias(false);
+        gradcheck::check_layer(&several, [3, 4, 2]).unwrap();
+        gradcheck::check_layer(&DepthwiseConv2d::new(1).activation(Activation::Relu), [2, 2, 35]).unwrap();
+    }
+
+    #[test]
+    fn impossible_settings() {
+        let error = |layer: DepthwiseConv2d| Sequential::new([5, 5, 4]).add(layer).build(0).unwrap_err().to_string();
+        assert!(error(DepthwiseConv2d::new(3).depth_multiplier(0)).contains("depth_multiplier must be at least 1"));
+        assert!(error(DepthwiseConv2d::new(3).depth_multiplier(usize::MAX)).contains("fits in memory"));
+        assert!(error(DepthwiseConv2d::new(6)).contains("a height of at least 6"));
+    }
+}

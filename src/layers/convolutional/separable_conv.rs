@@ -1,0 +1,267 @@
+//! Depthwise convolution followed by one of a single tap.
+
+use super::conv::{check_filters, kernel_shape};
+use super::depthwise_conv::Depthwise;
+use super::{Padding, Size, output, window};
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::error::Result;
+use crate::initializers::Init;
+use crate::kernels::depthwise;
+use crate::kernels::gemm::{Matrix, gemm};
+use crate::kernels::parallel::{self, Items};
+use crate::kernels::rows;
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::layers::affine::{Finish, Kernel, finish_builders};
+use crate::params::ParamId;
+use crate::regularizers::Regularizer;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = act(D(x)·W + b), D a depthwise convolution with m filters a channel: the taps and the channels are mixed one after the
+/// other, with far fewer weights than a convolution.
+///
+/// Used as [`SeparableConv1d`] and [`SeparableConv2d`].
+///
+/// - Input `[length, channels]` or `[height, width, channels]`, output with `filters` channels; [`Padding`] says how large.
+/// - Parameters: `depthwise_kernel` `[kernel size…, channels, m]`, `pointwise_kernel` W `[1…, channels·m, filters]` (both Glorot
+///   uniform), `bias` b `[filters]` (zeros).
+/// - Defaults: strides 1, `Padding::Valid`, dilation 1, depth multiplier m = 1, no activation, with bias.
+/// - Gradient, with dz = dy·act'(z): dW = D(x)ᵀ·dz, db = Σ rows of dz, and dz·Wᵀ goes on to D as in
+///   [`DepthwiseConv`](super::DepthwiseConv).
+///
+/// Keras `SeparableConv1D`, `SeparableConv2D`. Chollet: "Xception: Deep Learning with Depthwise Separable Convolutions", 2017.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([9, 9, 4]).add(SeparableConv2d::new(8, 3).padding(Padding::Same)).build(0)?;
+/// assert_eq!(model.predict(&Tensor::zeros([2, 9, 9, 4]))?.dims(), &[2, 9, 9, 8]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SeparableConv<const D: usize> {
+    filters: usize,
+    kernel_size: Size<D>,
+    strides: Size<D>,
+    padding: Padding,
+    dilation_rate: Size<D>,
+    depth_multiplier: usize,
+    depthwise: Kernel,
+    pointwise: Kernel,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    finish: Finish,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    kernels: [ParamId; 2],
+    #[cfg_attr(feature = "serde", serde(skip))]
+    inner: Depthwise,
+}
+
+/// A [`SeparableConv`] over sequences `[length, channels]`.
+pub type SeparableConv1d = SeparableConv<1>;
+
+/// A [`SeparableConv`] over images `[height, width, channels]`.
+pub type SeparableConv2d = SeparableConv<2>;
+
+/// What a slot's tensors are: the activation's input, then (in second place) the repeated channels, sums over images, D(x) and
+/// its gradient.
+const Z: usize = 0;
+const SUMS: usize = 2;
+const MIDDLE: usize = 3;
+const GRADIENT: usize = 4;
+
+impl<const D: usize> SeparableConv<D> {
+    const NAME: &'static str = if D == 1 { "SeparableConv1d" } else { "SeparableConv2d" };
+
+    /// A layer with so many output channels and a depthwise kernel of this size.
+    pub fn new(filters: usize, kernel_size: impl Into<Size<D>>) -> Self {
+        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
+        SeparableConv {
+            filters,
+            kernel_size: kernel_size.into(),
+            strides: Size([1; D]),
+            padding: Padding::Valid,
+            dilation_rate: Size([1; D]),
+            depth_multiplier: 1,
+            depthwise: Kernel::default(),
+            pointwise: Kernel::default(),
+            finish: Finish::default(),
+            kernels: [ParamId::default(); 2],
+            inner: Depthwise::default(),
+        }
+    }
+
+    /// Input positions between two output positions; 1 by default.
+    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
+        self.strides = strides.into();
+        self
+    }
+
+    /// What is added around the input; `Padding::Valid`, nothing, by default.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Input positions between two taps of the depthwise kernel; 1 by default.
+    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
+        self.dilation_rate = rate.into();
+        self
+    }
+
+    /// Depthwise filters of each channel; 1 by default.
+    pub fn depth_multiplier(mut self, multiplier: usize) -> Self {
+        self.depth_multiplier = multiplier;
+        self
+    }
+
+    /// How the depthwise kernel is filled; Glorot uniform by default.
+    pub fn depthwise_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.depthwise.initializer = init.into();
+        self
+    }
+
+    /// How W is filled; Glorot uniform by default.
+    pub fn pointwise_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.pointwise.initializer = init.into();
+        self
+    }
+
+    /// A penalty on the depthwise kernel, added to the loss; none by default.
+    pub fn depthwise_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.depthwise.regularizer = Some(regularizer);
+        self
+    }
+
+    /// A penalty on W, added to the loss; none by default.
+    pub fn pointwise_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.pointwise.regularizer = Some(regularizer);
+        self
+    }
+
+    /// Bounds that the depthwise kernel is brought into after each update; none by default.
+    pub fn depthwise_constraint(mut self, constraint: Constraint) -> Self {
+        self.depthwise.constraint = Some(constraint);
+        self
+    }
+
+    /// Bounds that W is brought into after each update; none by default.
+    pub fn pointwise_constraint(mut self, constraint: Constraint) -> Self {
+        self.pointwise.constraint = Some(constraint);
+        self
+    }
+
+    finish_builders!();
+}
+
+impl<T: Float, const D: usize> Layer<T> for SeparableConv<D>
+where
+    LayerConfig: From<SeparableConv<D>>,
+{
+    fn class(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        check_filters(Self::NAME, self.filters)?;
+        self.finish.check()?;
+        let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        self.inner = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
+        let (channels, middle) = (window.channels, self.inner.window.channels);
+        let shape = kernel_shape(self.kernel_size, [channels, self.depth_multiplier]);
+        let depthwise = self.depthwise.build("depthwise_kernel", shape, b)?;
+        let shape = kernel_shape::<D>(Size([1; D]), [middle, self.filters]);
+        self.kernels = [depthwise, self.pointwise.build("pointwise_kernel", shape, b)?];
+        self.finish.build(self.filters, b)?;
+        Ok(output::<D>(&window, self.filters))
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let (n, middle, units) = (y.shape().rows(), self.inner.window.channels, self.filters);
+        slot.tensor(MIDDLE, y.shape().with_last(middle));
+        if self.finish.keeps_z(pass) {
+            slot.tensor(Z, y.shape());
+        }
+        let [z, wide, _, mixed, ..] = slot.tensors.as_mut_slice() else { return };
+        let [depthwise, pointwise] = self.kernels.map(|id| pass.weight(id));
+        self.inner.forward(x, depthwise, wide, mixed.as_mut_slice(), &mut [], |_, _| ());
+        let (a, w) = (Matrix::rows(mixed.as_slice(), middle), Matrix::rows(pointwise, units));
+        gemm([n, middle, units], a, w, T::zero(), y.as_mut_slice());
+        let finish = self.finish.of(pass, units);
+        let (z, z_row) = if self.finish.keeps_z(pass) { (z.as_mut_slice(), units) } else { (&mut [] as &mut [T], 0) };
+        let cut = (Items(y.as_mut_slice(), units), Items(z, z_row));
+        parallel::each_part(0..n, parallel::parts(n, finish.work()), cut, &|_, (y, z)| finish.finish(y.0, z.0));
+        self.finish.penalise(pass, y);
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        self.finish.penalise_backward(pass, y, dy);
+        let (n, middle, units) = (y.shape().rows(), self.inner.window.channels, self.filters);
+        slot.scratch(SUMS, depthwise::weight_space(&self.inner.window, x.samples()));
+        slot.tensor(GRADIENT, y.shape().with_last(middle));
+        let [z, wide, sums, mixed, gradient, ..] = slot.tensors.as_mut_slice() else { return };
+        let z = if self.finish.keeps_z(pass) { z.as_slice() } else { &[] };
+        // dz = dy · f'(z), in place of dy
+        self.finish.dz(pass, z, y, dy);
+        let dz = dy.as_slice();
+        if self.finish.use_bias && pass.wants(self.finish.bias) {
+            rows::sum_rows(dz, pass.gradient(self.finish.bias));
+        }
+        // dW += D(x)ᵀ · dz
+        let [depthwise, pointwise] = self.kernels;
+        if pass.wants(pointwise) {
+            let (dw, add) = pass.gradient_or_first(pointwise);
+            let beta = if add { T::one() } else { T::zero() };
+            let a = Matrix::transposed(mixed.as_slice(), middle);
+            gemm([middle, n, units], a, Matrix::rows(dz, units), beta, dw);
+        }
+        if dx.is_none() && !pass.wants(depthwise) {
+            return;
+        }
+        // dD = dz · Wᵀ
+        let w = Matrix::transposed(pass.weight(pointwise), units);
+        gemm([n, units, middle], Matrix::rows(dz, units), w, T::zero(), gradient.as_mut_slice());
+        let w = pass.weight(depthwise);
+        let dw = pass.gradient(depthwise);
+        self.inner.backward((x, w), wide, gradient.as_slice(), dw, sums.as_mut_slice(), dx);
+    }
+
+    fn config(&self) -> LayerConfig {
+        self.clone().into()
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        self.finish.output_activation()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::model::Sequential;
+
+    #[test]
+    fn gradients() {
+        gradcheck::check_layer(&SeparableConv1d::new(3, 3).padding(Padding::Causal), [5, 2]).unwrap();
+        gradcheck::check_layer(&SeparableConv2d::new(2, [2, 3]).activation(Activation::Gelu), [4, 4, 3]).unwrap();
+        let several = SeparableConv2d::new(3, 3).strides(2).padding(Padding::Same).depth_multiplier(2).use_bias(false);
+        gradcheck::check_layer(&several.pointwise_regularizer(Regularizer::L2(0.1)), [5, 4, 2]).unwrap();
+    }
+
+    #[test]
+    fn impossible_settings() {
+        let error = |layer: SeparableConv2d| Sequential::new([5, 5, 4]).add(layer).build(0).unwrap_err().to_string();
+        assert!(error(SeparableConv2d::new(0, 3)).contains("filters must be at least 1"));
+        assert!(error(SeparableConv2d::new(1, 3).depth_multiplier(0)).contains("depth_multiplier must be at least 1"));
+        assert!(error(SeparableConv2d::new(1, 3).strides(0)).contains("strides must be at least 1"));
+    }
+}
