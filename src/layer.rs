@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::random::{Key, Purpose};
 use crate::layers::LayerConfig;
-use crate::params::{ParamId, ParamSpec, Params};
+use crate::params::{ParamId, ParamSpec, Params, Statistics};
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -275,6 +275,8 @@ pub struct Pass<'a, T: Float = f32> {
     gradients: &'a mut [T],
     /// Which parameters' gradients hold something; empty where all do.
     written: &'a mut [bool],
+    /// Where new statistics are kept until the step is done.
+    statistics: Option<&'a mut Statistics<T>>,
     /// Whether this is training (dropout drops) or inference.
     pub training: bool,
     /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
@@ -296,6 +298,7 @@ impl<'a, T: Float> Pass<'a, T> {
             params,
             gradients: &mut [],
             written: &mut [],
+            statistics: None,
             training: false,
             logits: false,
             differentiable: false,
@@ -327,6 +330,22 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
     pub(crate) fn replacing(self, written: &'a mut [bool]) -> Self {
         Pass { written, ..self }
+    }
+
+    /// The same, with a place for new statistics; without one they are not kept.
+    pub fn with_statistics(self, statistics: &'a mut Statistics<T>) -> Self {
+        Pass { statistics: Some(statistics), ..self }
+    }
+
+    /// Where a layer writes the new values of statistics (all of them, for the parameters that [`Builder::state`] registered);
+    /// they take their place after the step. Empty where they are not wanted.
+    pub fn statistics(&mut self, id: ParamId) -> &mut [T] {
+        self.statistics.as_mut().map_or(&mut [], |s| s.get_mut(id))
+    }
+
+    /// Whether the layer of a parameter was frozen, so that its statistics stay too.
+    pub fn held(&self, id: ParamId) -> bool {
+        self.params.spec(id).held
     }
 
     /// Adds to the loss of the batch; `backward` adds the gradient of it to dy. A sum over samples is to be divided by their

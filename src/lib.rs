@@ -77,7 +77,7 @@ pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::Sequential;
 pub use optimizers::Optimizer;
-pub use params::{Mismatch, ParamId, ParamSpec, Params};
+pub use params::{Mismatch, ParamId, ParamSpec, Params, Statistics};
 pub use schedules::Schedule;
 pub use state::{Element, State, Value};
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};

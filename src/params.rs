@@ -32,6 +32,8 @@ pub struct ParamSpec {
     pub trainable: bool,
     /// Whether it holds values that training does not learn (statistics); these can not be made trainable.
     pub state: bool,
+    /// Whether its layer was frozen (`trainable(false)`), in which case statistics stay as they are too.
+    pub held: bool,
     /// Whether weight decay applies: yes for kernels, no for biases and normalisation scales.
     pub decays: bool,
     /// What the learning rate is multiplied by for it; 1 unless set.
@@ -96,6 +98,7 @@ impl<T: Float> Params<T> {
             range,
             trainable,
             state: !trainable,
+            held: false,
             decays,
             learning_rate_factor: 1.0,
             regularizer: None,
@@ -187,6 +190,55 @@ impl<T: Float> Params<T> {
     /// The number of values that training changes.
     pub fn trainable_len(&self) -> usize {
         self.specs.iter().filter(|s| s.trainable).map(|s| s.range.len()).sum()
+    }
+}
+
+/// New values of statistics: written by layers during a pass, put in their places after the step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics<T = f32> {
+    values: Vec<T>,
+    /// Where each parameter's values begin; empty ranges for those that are no statistics.
+    starts: Vec<usize>,
+    written: Vec<bool>,
+}
+
+impl<T: Float> Statistics<T> {
+    /// Room for the statistics among these parameters.
+    pub fn new(params: &Params<T>) -> Self {
+        let mut starts = vec![0];
+        for spec in params.specs() {
+            let len = if spec.state { spec.range.len() } else { 0 };
+            starts.push(starts.last().copied().unwrap_or(0) + len);
+        }
+        let values = vec![T::zero(); starts.last().copied().unwrap_or(0)];
+        Statistics { values, written: vec![false; params.specs().len()], starts }
+    }
+
+    /// Where the new values of a parameter go; empty if it is no statistic.
+    pub fn get_mut(&mut self, id: ParamId) -> &mut [T] {
+        let i = id.0 as usize;
+        if let Some(written) = self.written.get_mut(i) {
+            *written = true;
+        }
+        match self.starts.get(i..i + 2) {
+            Some(&[start, end]) => &mut self.values[start..end],
+            _ => &mut [],
+        }
+    }
+
+    /// Puts what was written in its place, and forgets it.
+    pub fn apply(&mut self, params: &mut Params<T>) {
+        for (i, written) in self.written.iter_mut().enumerate() {
+            let new = &self.values[self.starts[i]..self.starts[i + 1]];
+            if std::mem::take(written) && !new.is_empty() {
+                params.get_mut(ParamId(i as u32)).copy_from_slice(new);
+            }
+        }
+    }
+
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        self.written.fill(false);
     }
 }
 

@@ -13,12 +13,19 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
     vec![
         layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
         layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
+        layer(Box::new(Add::new().branch(inner()).branch_named("short", Identity::new())), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
+        layer(Box::new(AveragePooling1d::new(2).strides(1)), &[3, 5]),
+        layer(Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
+        layer(Box::new(BatchNorm::new().momentum(0.5).epsilon(0.25).scale(false)), &[3, 5]),
         layer(Box::new(Block::new().add(inner()).add_named("last", Dense::new(2))), &[3]),
+        layer(Box::new(Concatenate::new().branch(inner()).branch(Dense::new(3))), &[3, 5]),
         layer(Box::new(Conv1d::new(4, 2).padding(Padding::Causal).dilation_rate(2)), &[3, 5]),
         layer(Box::new(Conv1dTranspose::new(4, 3).strides(2).output_padding(0)), &[3, 5]),
         layer(Box::new(Conv2d::new(4, [2, 3]).strides([1, 2]).padding(Padding::Same).groups(2)), &[3, 4, 2]),
         layer(Box::new(Conv2dTranspose::new(2, 3).padding(Padding::Same).use_bias(false)), &[3, 2, 2]),
+        layer(Box::new(Cropping1d::new([[1, 0]])), &[3, 5]),
+        layer(Box::new(Cropping2d::new([1, 0])), &[3, 4, 2]),
         layer(Box::new(Dense::new(7).activation(Activation::Silu).use_bias(false)), &[3, 5]),
         layer(Box::new(DepthwiseConv1d::new(2).depth_multiplier(2).activation(Activation::Silu)), &[3, 5]),
         layer(Box::new(DepthwiseConv2d::new(2).kernel_initializer(Init::HeNormal)), &[3, 4, 2]),
@@ -27,8 +34,17 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Flatten::new()), &[3, 5]),
         layer(Box::new(GaussianDropout::new(0.3)), &[5]),
         layer(Box::new(GaussianNoise::new(0.25)), &[3, 5]),
+        layer(Box::new(GlobalAveragePooling1d::new()), &[3, 5]),
+        layer(Box::new(GlobalAveragePooling2d::new().keepdims(true)), &[3, 4, 2]),
+        layer(Box::new(GlobalMaxPooling1d::new().keepdims(true)), &[3, 5]),
+        layer(Box::new(GlobalMaxPooling2d::new()), &[3, 4, 2]),
+        layer(Box::new(GroupNorm::new(2).center(false).gamma_initializer(Init::Constant(0.5))), &[3, 4]),
         layer(Box::new(Identity::new()), &[3, 5]),
+        layer(Box::new(LayerNorm::new().epsilon(0.5).beta_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(LeakyRelu::new().negative_slope(0.125)), &[5]),
+        layer(Box::new(MaxPooling1d::new(2)), &[3, 5]),
+        layer(Box::new(MaxPooling2d::new(2).strides([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
+        layer(Box::new(Multiply::new().branch(inner()).branch(Dense::new(1))), &[3, 5]),
         layer(Box::new(Normalization::from_stats([0.5, -2.0], [4.0, 0.25])), &[3, 2]),
         layer(Box::new(PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.25))), &[3, 5]),
         layer(Box::new(Permute::new([3, 1, 2])), &[2, 3, 5]),
@@ -36,10 +52,17 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Rescaling::new(0.5).offset(-1.0)), &[3, 5]),
         layer(Box::new(Reshape::new([-1, 3])), &[3, 5]),
         layer(Box::new(Residual::new().add(inner())), &[5]),
+        layer(Box::new(RmsNorm::new().epsilon(0.125)), &[3, 5]),
         layer(Box::new(SeparableConv1d::new(3, 2).depthwise_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(SeparableConv2d::new(3, [2, 1]).depth_multiplier(2)), &[3, 4, 2]),
         layer(Box::new(Softmax::new()), &[3, 5]),
+        layer(Box::new(SpatialDropout1d::new(0.25)), &[3, 5]),
+        layer(Box::new(SpatialDropout2d::new(0.75)), &[3, 4, 2]),
         layer(Box::new(UnitNormalization::new()), &[3, 5]),
+        layer(Box::new(UpSampling1d::new(2)), &[3, 5]),
+        layer(Box::new(UpSampling2d::new([2, 1]).interpolation(Interpolation::Bilinear)), &[3, 4, 2]),
+        layer(Box::new(ZeroPadding1d::new([[0, 2]])), &[3, 5]),
+        layer(Box::new(ZeroPadding2d::new([1, 2])), &[3, 4, 2]),
     ]
 }
 
@@ -52,7 +75,7 @@ fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
 fn the_list_holds_every_class_once() {
     let mut classes: Vec<_> = every_layer::<f32>().iter().map(|(l, _)| l.class()).collect();
     classes.dedup();
-    assert_eq!(classes.len(), 29);
+    assert_eq!(classes.len(), 52);
 }
 
 #[cfg(feature = "serde")]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::parallel::{self, Items};
 use super::patches::Window;
+use super::pooling::each_tap;
 use super::simd::{self, Loop};
 use crate::tensor::Float;
 
@@ -42,20 +43,6 @@ struct Forward<'a, T> {
     y: &'a mut [T],
 }
 
-/// Calls `f(tap, first value of the input pixel)` for the taps of an output pixel that lie inside, in ascending order.
-#[inline(always)]
-fn each_tap(w: &Window, image: usize, (y, x): (usize, usize), mut f: impl FnMut(usize, usize)) {
-    let across = w.width.taps(x);
-    for down in w.height.taps(y) {
-        let row = y * w.height.stride + down * w.height.dilation - w.height.before;
-        let line = (image * w.height.input + row) * w.width.input;
-        for tap in across.clone() {
-            let column = x * w.width.stride + tap * w.width.dilation - w.width.before;
-            f(down * w.width.kernel + tap, (line + column) * w.channels);
-        }
-    }
-}
-
 impl<T: Float> Loop for Forward<'_, T> {
     type Output = ();
 
@@ -63,12 +50,13 @@ impl<T: Float> Loop for Forward<'_, T> {
     fn run(self) {
         let Forward { window, x, w, row, y } = self;
         let (channels, height) = (window.channels, window.height.output);
+        let x = &x[row / height * window.image()..];
         for (column, y) in y.chunks_exact_mut(channels).enumerate() {
             let place = (row % height, column);
             let mut first = 0;
             while first + LANES <= channels {
                 let mut sums = [T::zero(); LANES];
-                each_tap(window, row / height, place, |tap, at| {
+                each_tap(window, place, |tap, at| {
                     let (x, w) = (&x[at + first..][..LANES], &w[tap * channels + first..][..LANES]);
                     for l in 0..LANES {
                         sums[l] += x[l] * w[l];
@@ -79,7 +67,7 @@ impl<T: Float> Loop for Forward<'_, T> {
             }
             let y = &mut y[first..];
             y.fill(T::zero());
-            each_tap(window, row / height, place, |tap, at| {
+            each_tap(window, place, |tap, at| {
                 let (x, w) = (&x[at + first..], &w[tap * channels + first..]);
                 y.iter_mut().zip(x).zip(w).for_each(|((y, &x), &w)| *y += x * w);
             });
@@ -114,7 +102,7 @@ impl<T: Float> Loop for Input<'_, T> {
         dx.fill(T::zero());
         for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
             let place = (pixel / window.width.output, pixel % window.width.output);
-            each_tap(window, 0, place, |tap, at| {
+            each_tap(window, place, |tap, at| {
                 let (dx, w) = (&mut dx[at..at + channels], &w[tap * channels..][..channels]);
                 dx.iter_mut().zip(dy).zip(w).for_each(|((dx, &dy), &w)| *dx += dy * w);
             });
@@ -171,7 +159,8 @@ impl<T: Float> Loop for Weights<'_, T> {
             let (image, at) = (pixel / window.pixels(), pixel % window.pixels());
             let place = (at / window.width.output, at % window.width.output);
             let dy = &dy[pixel * channels..][..channels];
-            each_tap(window, image, place, |tap, at| {
+            let x = &x[image * window.image()..];
+            each_tap(window, place, |tap, at| {
                 let (x, dw) = (&x[at..at + channels], &mut dw[tap * channels..][..channels]);
                 dw.iter_mut().zip(x).zip(dy).for_each(|((w, &x), &dy)| *w += x * dy);
             });

@@ -4,12 +4,14 @@
 //! Every kernel computes each output element on one thread, with the reduction in an order that depends on sizes only, so
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
+pub mod channels;
 pub mod convolution;
 pub mod depthwise;
 pub mod gemm;
 pub mod math;
 pub mod parallel;
 pub mod patches;
+pub mod pooling;
 pub mod random;
 pub mod rows;
 pub mod simd;

@@ -37,6 +37,50 @@ pub fn sum_rows<T: Float>(x: &[T], sums: &mut [T]) {
     });
 }
 
+/// `sums[j] += Σᵢ a[i, j]·b[i, j]`, rows in ascending order.
+pub fn sum_row_products<T: Float>(a: &[T], b: &[T], sums: &mut [T]) {
+    let width = sums.len();
+    if width == 0 {
+        return;
+    }
+    parallel::rows(sums, 1, 2 * (a.len() / width), |first, sums| {
+        let n = sums.len();
+        simd::vectorised_rows(n, || {
+            for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+                let each = a[first..first + n].iter().zip(&b[first..first + n]);
+                sums.iter_mut().zip(each).for_each(|(s, (a, b))| *s += *a * *b);
+            }
+        });
+    });
+}
+
+/// Σ aᵢ in eight chains, as [`dot`] has them.
+pub fn sum<T: Float>(a: &[T]) -> T {
+    let mut lanes = [T::zero(); 8];
+    let chunks = a.chunks_exact(8);
+    let tail = chunks.remainder().iter().fold(T::zero(), |s, x| s + *x);
+    for x in chunks {
+        for l in 0..8 {
+            lanes[l] += x[l];
+        }
+    }
+    lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
+}
+
+/// Σ (aᵢ − shift)², likewise.
+pub fn sum_of_squares<T: Float>(a: &[T], shift: T) -> T {
+    let square = |x: T| (x - shift) * (x - shift);
+    let mut lanes = [T::zero(); 8];
+    let chunks = a.chunks_exact(8);
+    let tail = chunks.remainder().iter().fold(T::zero(), |s, x| s + square(*x));
+    for x in chunks {
+        for l in 0..8 {
+            lanes[l] += square(x[l]);
+        }
+    }
+    lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
+}
+
 /// [`sum_rows`] on the calling thread.
 pub fn sum_rows_here<T: Float>(x: &[T], sums: &mut [T]) {
     let width = sums.len().max(1);
@@ -181,6 +225,11 @@ mod tests {
         assert_eq!(sums, [24.0, 45.0, 67.0]);
         let x: Vec<f64> = (0..19).map(f64::from).collect();
         assert_eq!(dot(&x, &x), (0..19).map(|i| f64::from(i * i)).sum::<f64>());
+        assert_eq!(sum(&x), (0..19).map(f64::from).sum::<f64>());
+        assert_eq!(sum_of_squares(&x, 2.0), (0..19).map(|i| f64::from((i - 2) * (i - 2))).sum::<f64>());
+        let mut sums = [1.0, 2.0];
+        sum_row_products(&x[..6], &x[1..7], &mut sums);
+        assert_eq!(sums, [1.0 + 0.0 + 6.0 + 20.0, 2.0 + 2.0 + 12.0 + 30.0]);
     }
 
     /// Widths on both sides of the one from which loops are compiled for wider registers, against plain loops.

@@ -1,9 +1,11 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    ActivityRegularization, AlphaDropout, Block, Conv, ConvTranspose, Dense, DepthwiseConv, Dropout, Elu, Flatten,
-    GaussianDropout, GaussianNoise, Identity, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling,
-    Reshape, Residual, SeparableConv, Softmax, UnitNormalization,
+    ActivityRegularization, Add, AlphaDropout, AveragePooling, BatchNorm, Block, Concatenate, Conv, ConvTranspose,
+    Cropping, Dense, DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling,
+    GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Multiply, Normalization, PRelu, Permute,
+    RepeatVector, Rescaling, Reshape, Residual, RmsNorm, SeparableConv, Softmax, SpatialDropout, UnitNormalization,
+    UpSampling, ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -28,14 +30,25 @@ use crate::tensor::Float;
 pub enum LayerConfig {
     Activation(Activation),
     ActivityRegularization(ActivityRegularization),
+    Add {
+        layers: Vec<NamedConfig>,
+    },
     AlphaDropout(AlphaDropout),
+    AveragePooling1d(AveragePooling<1>),
+    AveragePooling2d(AveragePooling<2>),
+    BatchNorm(BatchNorm),
     Block {
+        layers: Vec<NamedConfig>,
+    },
+    Concatenate {
         layers: Vec<NamedConfig>,
     },
     Conv1d(Conv<1>),
     Conv1dTranspose(ConvTranspose<1>),
     Conv2d(Conv<2>),
     Conv2dTranspose(ConvTranspose<2>),
+    Cropping1d(Cropping<1>),
+    Cropping2d(Cropping<2>),
     Dense(Dense),
     DepthwiseConv1d(DepthwiseConv<1>),
     DepthwiseConv2d(DepthwiseConv<2>),
@@ -44,8 +57,19 @@ pub enum LayerConfig {
     Flatten(Flatten),
     GaussianDropout(GaussianDropout),
     GaussianNoise(GaussianNoise),
+    GlobalAveragePooling1d(GlobalAveragePooling<1>),
+    GlobalAveragePooling2d(GlobalAveragePooling<2>),
+    GlobalMaxPooling1d(GlobalMaxPooling<1>),
+    GlobalMaxPooling2d(GlobalMaxPooling<2>),
+    GroupNorm(GroupNorm),
     Identity(Identity),
+    LayerNorm(LayerNorm),
     LeakyRelu(LeakyRelu),
+    MaxPooling1d(MaxPooling<1>),
+    MaxPooling2d(MaxPooling<2>),
+    Multiply {
+        layers: Vec<NamedConfig>,
+    },
     Normalization(Normalization),
     PRelu(PRelu),
     Permute(Permute),
@@ -55,10 +79,17 @@ pub enum LayerConfig {
     Residual {
         layers: Vec<NamedConfig>,
     },
+    RmsNorm(RmsNorm),
     SeparableConv1d(SeparableConv<1>),
     SeparableConv2d(SeparableConv<2>),
     Softmax(Softmax),
+    SpatialDropout1d(SpatialDropout<1>),
+    SpatialDropout2d(SpatialDropout<2>),
     UnitNormalization(UnitNormalization),
+    UpSampling1d(UpSampling<1>),
+    UpSampling2d(UpSampling<2>),
+    ZeroPadding1d(ZeroPadding<1>),
+    ZeroPadding2d(ZeroPadding<2>),
     /// A layer from outside this crate: its class, and its settings in a form of its own.
     Custom {
         class: String,
@@ -116,14 +147,30 @@ macro_rules! of_axes {
 }
 
 of_axes! {
+    AveragePooling1d(AveragePooling<1>)
+    AveragePooling2d(AveragePooling<2>)
     Conv1d(Conv<1>)
     Conv1dTranspose(ConvTranspose<1>)
     Conv2d(Conv<2>)
     Conv2dTranspose(ConvTranspose<2>)
+    Cropping1d(Cropping<1>)
+    Cropping2d(Cropping<2>)
     DepthwiseConv1d(DepthwiseConv<1>)
     DepthwiseConv2d(DepthwiseConv<2>)
+    GlobalAveragePooling1d(GlobalAveragePooling<1>)
+    GlobalAveragePooling2d(GlobalAveragePooling<2>)
+    GlobalMaxPooling1d(GlobalMaxPooling<1>)
+    GlobalMaxPooling2d(GlobalMaxPooling<2>)
+    MaxPooling1d(MaxPooling<1>)
+    MaxPooling2d(MaxPooling<2>)
     SeparableConv1d(SeparableConv<1>)
     SeparableConv2d(SeparableConv<2>)
+    SpatialDropout1d(SpatialDropout<1>)
+    SpatialDropout2d(SpatialDropout<2>)
+    UpSampling1d(UpSampling<1>)
+    UpSampling2d(UpSampling<2>)
+    ZeroPadding1d(ZeroPadding<1>)
+    ZeroPadding2d(ZeroPadding<2>)
 }
 
 impl LayerConfig {
@@ -135,24 +182,38 @@ impl LayerConfig {
         Ok(match self {
             LayerConfig::Activation(layer) => Box::new(layer),
             LayerConfig::ActivityRegularization(layer) => Box::new(layer),
+            LayerConfig::Add { layers } => Box::new(Add::from_config(layers)?),
             LayerConfig::AlphaDropout(layer) => Box::new(layer),
+            LayerConfig::AveragePooling1d(layer) => Box::new(layer),
+            LayerConfig::AveragePooling2d(layer) => Box::new(layer),
+            LayerConfig::BatchNorm(layer) => Box::new(layer),
             LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
-            LayerConfig::Dense(layer) => Box::new(layer),
+            LayerConfig::Concatenate { layers } => Box::new(Concatenate::from_config(layers)?),
             LayerConfig::Conv1d(layer) => Box::new(layer),
             LayerConfig::Conv1dTranspose(layer) => Box::new(layer),
             LayerConfig::Conv2d(layer) => Box::new(layer),
             LayerConfig::Conv2dTranspose(layer) => Box::new(layer),
+            LayerConfig::Cropping1d(layer) => Box::new(layer),
+            LayerConfig::Cropping2d(layer) => Box::new(layer),
+            LayerConfig::Dense(layer) => Box::new(layer),
             LayerConfig::DepthwiseConv1d(layer) => Box::new(layer),
             LayerConfig::DepthwiseConv2d(layer) => Box::new(layer),
-            LayerConfig::SeparableConv1d(layer) => Box::new(layer),
-            LayerConfig::SeparableConv2d(layer) => Box::new(layer),
             LayerConfig::Dropout(layer) => Box::new(layer),
             LayerConfig::Elu(layer) => Box::new(layer),
             LayerConfig::Flatten(layer) => Box::new(layer),
             LayerConfig::GaussianDropout(layer) => Box::new(layer),
             LayerConfig::GaussianNoise(layer) => Box::new(layer),
+            LayerConfig::GlobalAveragePooling1d(layer) => Box::new(layer),
+            LayerConfig::GlobalAveragePooling2d(layer) => Box::new(layer),
+            LayerConfig::GlobalMaxPooling1d(layer) => Box::new(layer),
+            LayerConfig::GlobalMaxPooling2d(layer) => Box::new(layer),
+            LayerConfig::GroupNorm(layer) => Box::new(layer),
             LayerConfig::Identity(layer) => Box::new(layer),
+            LayerConfig::LayerNorm(layer) => Box::new(layer),
             LayerConfig::LeakyRelu(layer) => Box::new(layer),
+            LayerConfig::MaxPooling1d(layer) => Box::new(layer),
+            LayerConfig::MaxPooling2d(layer) => Box::new(layer),
+            LayerConfig::Multiply { layers } => Box::new(Multiply::from_config(layers)?),
             LayerConfig::Normalization(layer) => Box::new(layer),
             LayerConfig::PRelu(layer) => Box::new(layer),
             LayerConfig::Permute(layer) => Box::new(layer),
@@ -160,8 +221,17 @@ impl LayerConfig {
             LayerConfig::Rescaling(layer) => Box::new(layer),
             LayerConfig::Reshape(layer) => Box::new(layer),
             LayerConfig::Residual { layers } => Box::new(Residual::from_config(layers)?),
+            LayerConfig::RmsNorm(layer) => Box::new(layer),
+            LayerConfig::SeparableConv1d(layer) => Box::new(layer),
+            LayerConfig::SeparableConv2d(layer) => Box::new(layer),
             LayerConfig::Softmax(layer) => Box::new(layer),
+            LayerConfig::SpatialDropout1d(layer) => Box::new(layer),
+            LayerConfig::SpatialDropout2d(layer) => Box::new(layer),
             LayerConfig::UnitNormalization(layer) => Box::new(layer),
+            LayerConfig::UpSampling1d(layer) => Box::new(layer),
+            LayerConfig::UpSampling2d(layer) => Box::new(layer),
+            LayerConfig::ZeroPadding1d(layer) => Box::new(layer),
+            LayerConfig::ZeroPadding2d(layer) => Box::new(layer),
             LayerConfig::Custom { class, .. } => {
                 let problem = format!("{class} is not a layer of this crate");
                 return Err(Error::Config {

@@ -7,19 +7,31 @@ pub(crate) mod config;
 pub mod convolutional;
 pub mod core;
 pub mod normalization;
+pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
-pub use composite::{Block, Residual};
+pub use composite::{Add, Block, Concatenate, Multiply, Residual, squeeze_excite};
 pub use config::LayerConfig;
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,
     DepthwiseConv2d, Padding, SeparableConv, SeparableConv1d, SeparableConv2d, Size,
 };
 pub use core::{Dense, Identity};
-pub use normalization::UnitNormalization;
+pub use normalization::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, UnitNormalization};
+pub use pooling::{
+    AveragePooling, AveragePooling1d, AveragePooling2d, GlobalAveragePooling, GlobalAveragePooling1d,
+    GlobalAveragePooling2d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d, MaxPooling, MaxPooling1d,
+    MaxPooling2d,
+};
 pub use preprocessing::{Normalization, Rescaling};
-pub use regularization::{ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise};
-pub use reshaping::{Flatten, Permute, RepeatVector, Reshape};
+pub use regularization::{
+    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout, SpatialDropout1d,
+    SpatialDropout2d,
+};
+pub use reshaping::{
+    Cropping, Cropping1d, Cropping2d, Flatten, Interpolation, Margins, Permute, RepeatVector, Reshape, UpSampling,
+    UpSampling1d, UpSampling2d, ZeroPadding, ZeroPadding1d, ZeroPadding2d,
+};

@@ -324,6 +324,7 @@ impl<T: Float> Sequential<T> {
         }
         for spec in &mut self.params.specs_mut()[found] {
             spec.trainable = trainable && !spec.state;
+            spec.held = !trainable;
         }
         if let Some(entry) = self.layers.entry_mut(path) {
             entry.trainable = trainable;

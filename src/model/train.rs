@@ -11,7 +11,7 @@ use crate::layers::composite::Chain;
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optimizers::{Optimizer, OptimizerState};
-use crate::params::Params;
+use crate::params::{Params, Statistics};
 use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -32,6 +32,8 @@ pub(crate) struct Training<T: Float> {
     pub gradients: Vec<T>,
     /// For each parameter whether one of these batches has written its gradient; what stands there else is left over.
     pub written: Vec<bool>,
+    /// What layers have found out about the batch (moving averages), until the step is done.
+    statistics: Statistics<T>,
     /// Whether any weight has a penalty, and whether any has bounds.
     penalised: bool,
     bounded: bool,
@@ -108,6 +110,7 @@ impl<T: Float> Training<T> {
             accumulated: 0,
             gradients: vec![T::zero(); params.len()],
             written: vec![false; params.specs().len()],
+            statistics: Statistics::new(params),
             buffers: Buffers::default(),
             last: None,
             resumes: false,
@@ -179,6 +182,7 @@ impl<T: Float> Training<T> {
         }
         let value = self.differentiate(layers, params, seed);
         if !value.is_finite() {
+            self.statistics.clear();
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
@@ -189,10 +193,13 @@ impl<T: Float> Training<T> {
         for metric in &mut self.metrics {
             metric.update(t, y, None);
         }
-        if self.accumulated < self.optimizer.options().gradient_accumulation_steps {
-            return Outcome::Done(value);
+        let waits = self.accumulated < self.optimizer.options().gradient_accumulation_steps;
+        if !waits && !self.update(params) {
+            self.statistics.clear();
+            return Outcome::Update;
         }
-        if self.update(params) { Outcome::Done(value) } else { Outcome::Update }
+        self.statistics.apply(params);
+        Outcome::Done(value)
     }
 
     /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
@@ -222,7 +229,9 @@ impl<T: Float> Training<T> {
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let batches = batches.wrapping_add(self.accumulated);
-        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0).replacing(&mut self.written);
+        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
+            .replacing(&mut self.written)
+            .with_statistics(&mut self.statistics);
         pass.logits = self.fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
@@ -272,6 +281,7 @@ impl<T: Float> Training<T> {
         let written = std::mem::replace(&mut self.written, vec![false; params.specs().len()]);
         let value = self.differentiate(layers, params, seed);
         self.written = written;
+        self.statistics.clear();
         (value, std::mem::replace(&mut self.gradients, kept))
     }
 

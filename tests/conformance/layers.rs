@@ -4,25 +4,38 @@ use std::collections::BTreeSet;
 
 use gradus::layers::{Conv, ConvTranspose, DepthwiseConv, LayerConfig, SeparableConv, Size};
 use gradus::prelude::*;
-use gradus::{Builder, Params, Pass, Slot};
+use gradus::{Builder, Params, Pass, Slot, Statistics};
 
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Classes that are built.
-const BUILT: [&str; 25] = [
+const BUILT: [&str; 43] = [
     "activation",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
     "conv1d",
     "conv1d_transpose",
     "conv2d",
     "conv2d_transpose",
+    "cropping1d",
+    "cropping2d",
     "dense",
     "depthwise_conv1d",
     "depthwise_conv2d",
     "einsum_like_time_distributed_dense",
     "elu",
     "flatten",
+    "global_avg_pool1d",
+    "global_avg_pool2d",
+    "global_max_pool1d",
+    "global_max_pool2d",
+    "group_norm",
     "identity",
+    "layer_norm",
     "leaky_relu",
+    "max_pool1d",
+    "max_pool2d",
     "normalization",
     "permute",
     "prelu",
@@ -30,40 +43,21 @@ const BUILT: [&str; 25] = [
     "repeat_vector",
     "rescaling",
     "reshape",
+    "rms_norm",
     "separable_conv1d",
     "separable_conv2d",
     "softmax",
     "time_distributed_dense",
     "unit_normalization",
+    "up_sampling1d",
+    "up_sampling2d",
+    "zero_padding1d",
+    "zero_padding2d",
 ];
 
 /// Classes of Keras that this crate does not have yet.
-const NOT_BUILT: [&str; 24] = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "batch_norm",
-    "bidirectional",
-    "cropping1d",
-    "cropping2d",
-    "embedding",
-    "global_avg_pool1d",
-    "global_avg_pool2d",
-    "global_max_pool1d",
-    "global_max_pool2d",
-    "group_norm",
-    "group_query_attention",
-    "gru",
-    "layer_norm",
-    "lstm",
-    "max_pool1d",
-    "max_pool2d",
-    "multi_head_attention",
-    "rms_norm",
-    "simple_rnn",
-    "up_sampling1d",
-    "up_sampling2d",
-    "zero_padding2d",
-];
+const NOT_BUILT: [&str; 7] =
+    ["bidirectional", "embedding", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
 
 pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
     let class = case.class(BUILT.into_iter().chain(NOT_BUILT)).ok_or("not a known layer")?;
@@ -85,6 +79,51 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
         "activation" => {
             let name = c.text("activation")?.ok_or("no activation")?;
             config(activation(&name, c)?)
+        }
+        "avg_pool1d" => config(average_pool::<1>(c)?),
+        "avg_pool2d" => config(average_pool::<2>(c)?),
+        "max_pool1d" => config(max_pool::<1>(c)?),
+        "max_pool2d" => config(max_pool::<2>(c)?),
+        "global_avg_pool1d" => config(set(GlobalAveragePooling1d::new(), keepdims(c)?, GlobalAveragePooling::keepdims)),
+        "global_avg_pool2d" => config(set(GlobalAveragePooling2d::new(), keepdims(c)?, GlobalAveragePooling::keepdims)),
+        "global_max_pool1d" => config(set(GlobalMaxPooling1d::new(), keepdims(c)?, GlobalMaxPooling::keepdims)),
+        "global_max_pool2d" => config(set(GlobalMaxPooling2d::new(), keepdims(c)?, GlobalMaxPooling::keepdims)),
+        "cropping1d" => config(Cropping1d::new(margins::<1>(c, "cropping")?)),
+        "cropping2d" => config(Cropping2d::new(margins::<2>(c, "cropping")?)),
+        "zero_padding1d" => config(ZeroPadding1d::new(margins::<1>(c, "padding")?)),
+        "zero_padding2d" => config(ZeroPadding2d::new(margins::<2>(c, "padding")?)),
+        "up_sampling1d" => config(UpSampling1d::new(size(c, "size")?.unwrap_or(2.into()))),
+        "up_sampling2d" => {
+            let layer = UpSampling2d::new(size(c, "size")?.unwrap_or(2.into()));
+            config(match c.text("interpolation")?.as_deref() {
+                None | Some("nearest") => layer,
+                Some("bilinear") => layer.interpolation(Interpolation::Bilinear),
+                Some(other) => return Err(format!("interpolation {other} is not known")),
+            })
+        }
+        "batch_norm" => {
+            c.only("axis", (-1).into())?;
+            let layer = set(BatchNorm::new(), c.number("momentum")?, BatchNorm::momentum);
+            let layer = set(layer, c.number("epsilon")?, BatchNorm::epsilon);
+            let layer = set(layer, c.flag("center")?, BatchNorm::center);
+            config(set(layer, c.flag("scale")?, BatchNorm::scale))
+        }
+        "layer_norm" => {
+            c.only("axis", (-1).into())?;
+            let layer = set(LayerNorm::new(), c.number("epsilon")?, LayerNorm::epsilon);
+            let layer = set(layer, c.flag("center")?, LayerNorm::center);
+            config(set(layer, c.flag("scale")?, LayerNorm::scale))
+        }
+        "group_norm" => {
+            c.only("axis", (-1).into())?;
+            let layer = GroupNorm::new(c.size("groups")?.unwrap_or(32) as usize);
+            let layer = set(layer, c.number("epsilon")?, GroupNorm::epsilon);
+            let layer = set(layer, c.flag("center")?, GroupNorm::center);
+            config(set(layer, c.flag("scale")?, GroupNorm::scale))
+        }
+        "rms_norm" => {
+            c.only("axis", (-1).into())?;
+            config(set(RmsNorm::new(), c.number("epsilon")?, RmsNorm::epsilon))
         }
         "conv1d" => config(conv::<1>(c)?),
         "conv2d" => config(conv::<2>(c)?),
@@ -169,6 +208,41 @@ fn separable_conv<const D: usize>(c: &mut Config) -> Result<SeparableConv<D>, St
     Ok(convolution!(layer, SeparableConv, c))
 }
 
+fn average_pool<const D: usize>(c: &mut Config) -> Result<AveragePooling<D>, String> {
+    let layer = AveragePooling::<D>::new(size(c, "pool_size")?.unwrap_or(2.into()));
+    let layer = set(layer, size(c, "strides")?, AveragePooling::<D>::strides);
+    Ok(set(layer, padding(c)?, AveragePooling::<D>::padding))
+}
+
+fn max_pool<const D: usize>(c: &mut Config) -> Result<MaxPooling<D>, String> {
+    let layer = MaxPooling::<D>::new(size(c, "pool_size")?.unwrap_or(2.into()));
+    let layer = set(layer, size(c, "strides")?, MaxPooling::<D>::strides);
+    Ok(set(layer, padding(c)?, MaxPooling::<D>::padding))
+}
+
+fn keepdims(c: &mut Config) -> Result<Option<bool>, String> {
+    c.flag("keepdims")
+}
+
+/// One number for all sides, one for each axis, or a pair for each axis.
+fn margins<const D: usize>(c: &mut Config, name: &str) -> Result<Margins<D>, String> {
+    let value = c.value(name).unwrap_or(1.into());
+    let wrong = || format!("{name} is {value}, expected {D} sizes or pairs");
+    if let Some(size) = value.as_u64() {
+        return Ok(Margins::from(size as usize));
+    }
+    let number = |v: &serde_json::Value| v.as_u64().map(|n| n as usize);
+    let pair = |v: &serde_json::Value| match (number(v), v.as_array().map(Vec::as_slice)) {
+        (Some(size), _) => Some([size; 2]),
+        (None, Some([a, b])) => Some([number(a)?, number(b)?]),
+        _ => None,
+    };
+    // Of a sequence the pair itself may stand there.
+    let own = if D == 1 { pair(&value).map(|p| vec![p]) } else { None };
+    let pairs = own.or_else(|| value.as_array()?.iter().map(pair).collect()).ok_or_else(wrong)?;
+    Ok(Margins::from(<[[usize; 2]; D]>::try_from(pairs).map_err(|_| wrong())?))
+}
+
 fn filters(c: &mut Config) -> Result<usize, String> {
     Ok(c.size("filters")?.ok_or("no filters")? as usize)
 }
@@ -230,7 +304,8 @@ fn pass<T: Float>(case: &Case, layer: LayerConfig, training: bool, errors: &mut 
         return Err(format!("the output has shape {output}, expected {}", expected.shape()));
     }
     let mut gradients = vec![T::zero(); params.len().max(1)];
-    let mut pass = Pass::training(&params, &mut gradients, 0, 0, 0);
+    let mut statistics = Statistics::new(&params);
+    let mut pass = Pass::training(&params, &mut gradients, 0, 0, 0).with_statistics(&mut statistics);
     pass.training = training;
     let (mut slot, mut y) = (Slot::new(), Tensor::full(output, T::nan()));
     layer.forward(&mut pass, &mut slot, &x, &mut y);
@@ -241,6 +316,7 @@ fn pass<T: Float>(case: &Case, layer: LayerConfig, training: bool, errors: &mut 
     if let Some(expected) = case.find::<f64>("grad_input") {
         errors.check("grad_input", dx.as_slice(), expected.as_slice(), 1e-9)?;
     }
+    statistics.apply(&mut params);
     for (name, spec) in &names {
         let range = params.specs()[*spec].range.clone();
         if let Some(expected) = case.find::<f64>(&format!("grad.{name}")) {

@@ -1,6 +1,6 @@
 //! Layers one after the other as one layer.
 
-use super::Chain;
+use super::{Chain, chain_builders};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
@@ -33,40 +33,7 @@ impl<T: Float> Block<T> {
         Block { chain: Chain::default() }
     }
 
-    /// Appends a layer.
-    #[allow(clippy::should_implement_trait)]
-    pub fn add(mut self, layer: impl Layer<T> + 'static) -> Self {
-        self.chain.push(None, Box::new(layer));
-        self
-    }
-
-    /// Appends a layer under a name of your own.
-    pub fn add_named(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
-        self.chain.push(Some(name.to_owned()), Box::new(layer));
-        self
-    }
-
-    /// Appends a layer that is already boxed.
-    pub fn add_boxed(mut self, layer: Box<dyn Layer<T>>) -> Self {
-        self.chain.push(None, layer);
-        self
-    }
-
-    /// Whether the weights of the layer added last are trained; yes by default.
-    pub fn trainable(mut self, trainable: bool) -> Self {
-        self.chain.trainable(trainable);
-        self
-    }
-
-    /// What the learning rate is multiplied by for the weights of the layer added last; 1 by default.
-    pub fn learning_rate_factor(mut self, factor: f64) -> Self {
-        self.chain.learning_rate_factor(factor);
-        self
-    }
-
-    pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
-        Ok(Block { chain: Chain::from_config(layers)? })
-    }
+    chain_builders!(add, add_named, add_boxed, "a layer");
 }
 
 impl<T: Float> Layer<T> for Block<T> {

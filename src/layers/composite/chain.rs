@@ -2,6 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
+use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::config::NamedConfig;
 use crate::schedules::check_not_negative;
@@ -33,6 +34,29 @@ pub(crate) struct Entry<T: Float> {
     pub output: Shape,
     /// Positions of its parameters in the model's list.
     pub params: std::ops::Range<usize>,
+}
+
+impl<T: Float> Entry<T> {
+    /// Builds the layer within its scope; the shape of its output.
+    fn build(&mut self, index: usize, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        let first = b.params().specs().len();
+        let (class, given) = (self.layer.class(), self.given.as_deref());
+        let factor = self.learning_rate_factor;
+        let (name, built) = b.scoped(class, given, |b| {
+            check_not_negative("build", "learning_rate_factor", factor)?;
+            self.layer.build(input, b).and_then(check_output)
+        });
+        self.output = built.map_err(|source| Error::Layer { index, name: name.clone(), source: Box::new(source) })?;
+        self.name = name;
+        self.params = first..b.params().specs().len();
+        for spec in b.specs_mut().iter_mut().skip(first) {
+            spec.trainable &= self.trainable;
+            spec.held |= !self.trainable;
+            // Factors of layers inside one another multiply.
+            spec.learning_rate_factor *= factor;
+        }
+        Ok(self.output)
+    }
 }
 
 impl<T: Float> Default for Chain<T> {
@@ -111,31 +135,29 @@ impl<T: Float> Chain<T> {
         Ok(chain)
     }
 
+    fn check_settings(&self) -> Result<()> {
+        let Some(setting) = self.misplaced else { return Ok(()) };
+        let problem = format!("{setting}(...) stands before the first layer");
+        Err(Error::Config { op: "build", problem, hint: "it speaks of the layer added last".into() })
+    }
+
     pub fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if let Some(setting) = self.misplaced {
-            let problem = format!("{setting}(...) stands before the first layer");
-            return Err(Error::Config { op: "build", problem, hint: "it speaks of the layer added last".into() });
-        }
+        self.check_settings()?;
         let mut shape = input;
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            let first = b.params().specs().len();
-            let (class, given) = (entry.layer.class(), entry.given.as_deref());
-            let factor = entry.learning_rate_factor;
-            let (name, built) = b.scoped(class, given, |b| {
-                check_not_negative("build", "learning_rate_factor", factor)?;
-                entry.layer.build(shape, b).and_then(check_output)
-            });
-            shape = built.map_err(|source| Error::Layer { index, name: name.clone(), source: Box::new(source) })?;
-            entry.name = name;
-            entry.output = shape;
-            entry.params = first..b.params().specs().len();
-            for spec in b.specs_mut().iter_mut().skip(first) {
-                spec.trainable &= entry.trainable;
-                // Factors of layers inside one another multiply.
-                spec.learning_rate_factor *= factor;
-            }
+            shape = entry.build(index, shape, b)?;
         }
         Ok(shape)
+    }
+
+    /// [`build`](Self::build) where every layer is fed with the input: the shapes of their outputs.
+    pub fn build_each(&mut self, op: &'static str, input: Shape, b: &mut Builder<T>) -> Result<Vec<Shape>> {
+        if self.entries.is_empty() {
+            let hint = "add some with .branch(...)";
+            return Err(Error::argument(op, "branches", "at least 1", 0, hint));
+        }
+        self.check_settings()?;
+        self.entries.iter_mut().enumerate().map(|(index, entry)| entry.build(index, input, b)).collect()
     }
 
     /// The shape of one output sample, after build.
@@ -187,7 +209,7 @@ impl<T: Float> Chain<T> {
         let lowest = if dx.is_some() { 0 } else { self.lowest_trained(pass) };
         let Slot { tensors, children, .. } = slot;
         let (outputs, gradients) = tensors.split_at_mut(n - 1);
-        let [even, odd] = gradients else { return };
+        let [even, odd, ..] = gradients else { return };
         let mut dx = dx;
         for i in (lowest..n).rev() {
             let entry = &self.entries[i];
@@ -209,15 +231,63 @@ impl<T: Float> Chain<T> {
         }
     }
 
+    /// Every layer on x: the outputs become the slot's first tensors.
+    pub fn forward_each(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>) {
+        self.reserve(slot);
+        for (i, entry) in self.entries.iter().enumerate() {
+            let out = &mut slot.tensors[i];
+            out.resize_batch(&entry.output, x.samples());
+            entry.layer.forward(pass, &mut slot.children[i], x, out);
+        }
+    }
+
+    /// dx = the sum of what every layer gives back; `gradient(i, outputs, dy)` writes the gradient of output i.
+    pub fn backward_each(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        mut dx: Option<&mut Tensor<T>>,
+        mut gradient: impl FnMut(usize, &[Tensor<T>], &mut Tensor<T>),
+    ) {
+        let n = self.entries.len();
+        // Two more tensors take turns with one gradient and one input gradient.
+        if slot.tensors.len() < n + 2 {
+            slot.tensors.resize_with(n + 2, Tensor::default);
+        }
+        let Slot { tensors, children, .. } = slot;
+        let (outputs, rest) = tensors.split_at_mut(n);
+        let [dy, below] = rest else { return };
+        for (i, entry) in self.entries.iter().enumerate() {
+            if dx.is_none() && !pass.wants_any(entry.params.clone()) {
+                continue;
+            }
+            dy.resize(outputs[i].shape());
+            gradient(i, outputs, dy);
+            match &mut dx {
+                // The first writes, the others are added.
+                Some(dx) if i > 0 => {
+                    below.resize(x.shape());
+                    entry.layer.backward(pass, &mut children[i], x, &outputs[i], dy, Some(below));
+                    let (below, row) = (below.as_slice(), x.shape().last().max(1));
+                    parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
+                        dx.iter_mut().zip(&below[first * row..]).for_each(|(d, g)| *d += *g);
+                    });
+                }
+                dx => entry.layer.backward(pass, &mut children[i], x, &outputs[i], dy, dx.as_deref_mut()),
+            }
+        }
+    }
+
     fn lowest_trained(&self, pass: &Pass<'_, T>) -> usize {
         self.entries.iter().position(|e| pass.wants_any(e.params.clone())).unwrap_or(self.entries.len())
     }
 
     fn reserve(&self, slot: &mut Slot<T>) {
         let n = self.entries.len();
-        if slot.children.len() != n || slot.tensors.len() != n + 1 {
+        if slot.children.len() != n || slot.tensors.len() < n + 1 {
             slot.children.resize_with(n, Slot::new);
-            slot.tensors.resize_with(n + 1, Tensor::default);
+            slot.tensors.resize_with((n + 1).max(slot.tensors.len()), Tensor::default);
         }
     }
 }
@@ -239,3 +309,45 @@ fn check_output(shape: Shape) -> Result<Shape> {
     }
     Ok(shape)
 }
+
+/// The methods that add layers to a chain and set them.
+macro_rules! chain_builders {
+    ($add:ident, $named:ident, $boxed:ident, $what:literal) => {
+        #[doc = concat!("Appends ", $what, ".")]
+        #[allow(clippy::should_implement_trait)]
+        pub fn $add(mut self, layer: impl Layer<T> + 'static) -> Self {
+            self.chain.push(None, Box::new(layer));
+            self
+        }
+
+        #[doc = concat!("Appends ", $what, " under a name of your own.")]
+        pub fn $named(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
+            self.chain.push(Some(name.to_owned()), Box::new(layer));
+            self
+        }
+
+        #[doc = concat!("Appends ", $what, " that is already boxed.")]
+        pub fn $boxed(mut self, layer: Box<dyn Layer<T>>) -> Self {
+            self.chain.push(None, layer);
+            self
+        }
+
+        /// Whether the weights of the layer added last are trained; yes by default.
+        pub fn trainable(mut self, trainable: bool) -> Self {
+            self.chain.trainable(trainable);
+            self
+        }
+
+        /// What the learning rate is multiplied by for the weights of the layer added last; 1 by default.
+        pub fn learning_rate_factor(mut self, factor: f64) -> Self {
+            self.chain.learning_rate_factor(factor);
+            self
+        }
+
+        pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
+            Ok(Self { chain: Chain::from_config(layers)? })
+        }
+    };
+}
+
+pub(crate) use chain_builders;

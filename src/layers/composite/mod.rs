@@ -1,9 +1,17 @@
 //! Layers made of layers.
 
+mod add;
 mod block;
 mod chain;
+mod concatenate;
+mod multiply;
 mod residual;
+mod squeeze_excite;
 
+pub use add::Add;
 pub use block::Block;
-pub(crate) use chain::Chain;
+pub(crate) use chain::{Chain, chain_builders};
+pub use concatenate::Concatenate;
+pub use multiply::Multiply;
 pub use residual::Residual;
+pub use squeeze_excite::squeeze_excite;

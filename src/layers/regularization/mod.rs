@@ -8,12 +8,14 @@ mod alpha_dropout;
 mod dropout;
 mod gaussian_dropout;
 mod gaussian_noise;
+mod spatial_dropout;
 
 pub use activity_regularization::ActivityRegularization;
 pub use alpha_dropout::AlphaDropout;
 pub use dropout::Dropout;
 pub use gaussian_dropout::GaussianDropout;
 pub use gaussian_noise::GaussianNoise;
+pub use spatial_dropout::{SpatialDropout, SpatialDropout1d, SpatialDropout2d};
 
 use rand_distr::{Distribution, StandardNormal};
 

@@ -1,0 +1,126 @@
+//! The sum of branches.
+
+use super::{Chain, chain_builders};
+use crate::error::{Error, Result};
+use crate::kernels::parallel;
+use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::layers::config::NamedConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = f₁(x) + … + fₙ(x): branches that see the same input, their outputs of one shape added.
+///
+/// - Input: what every branch takes; output: what every branch gives. Parameters are those of the branches, under this layer's
+///   name. A branch is a layer, often a [`Block`](super::Block) of several; the identity is a shortcut, for which
+///   [`Residual`](super::Residual) is shorter.
+/// - Gradient: dx = Σ ∂fᵢ/∂x·dy.
+///
+/// Keras `Add` of several layers' outputs. He et al.: "Deep Residual Learning for Image Recognition", 2016.
+///
+/// ```
+/// use gradus::prelude::*;
+/// // A residual block that halves the image: the shortcut is a convolution of one tap.
+/// let f = Block::new()
+///     .add(Conv2d::new(8, 3).strides(2).padding(Padding::Same).activation(Activation::Relu))
+///     .add(Conv2d::new(8, 3).padding(Padding::Same));
+/// let layer = Add::new().branch(f).branch(Conv2d::new(8, 1).strides(2));
+/// let model = Sequential::new([6, 6, 4]).add(layer).build(0)?;
+/// assert_eq!(model.output_shape(), Shape::from([3, 3, 8]));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Add<T: Float = f32> {
+    chain: Chain<T>,
+}
+
+impl<T: Float> Add<T> {
+    /// Without branches yet.
+    pub fn new() -> Self {
+        Add { chain: Chain::default() }
+    }
+
+    chain_builders!(branch, branch_named, branch_boxed, "a branch");
+}
+
+impl<T: Float> Layer<T> for Add<T> {
+    fn class(&self) -> &'static str {
+        "Add"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        let outputs = self.chain.build_each("Add", input, b)?;
+        for (i, shape) in outputs.iter().enumerate() {
+            if *shape != outputs[0] {
+                let expected = format!("an output of {} from every branch, as from the first", outputs[0]);
+                let hint = "let a Conv2d or Dense bring the branches to one shape, or use Concatenate";
+                return Err(Error::shape("Add", expected, format!("{shape} from branch {i}"), hint));
+            }
+        }
+        Ok(outputs[0])
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        self.chain.forward_each(pass, slot, x);
+        let outputs = &slot.tensors[..self.chain.entries().len()];
+        let row = y.shape().last().max(1);
+        parallel::rows(y.as_mut_slice(), row, row * outputs.len(), |first, y| {
+            let part = first * row..first * row + y.len();
+            y.copy_from_slice(&outputs[0].as_slice()[part.clone()]);
+            for f in &outputs[1..] {
+                y.iter_mut().zip(&f.as_slice()[part.clone()]).for_each(|(y, f)| *y += *f);
+            }
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        self.chain.backward_each(pass, slot, x, dx, |_, _, dy_i| dy_i.copy_from(dy));
+    }
+
+    fn parts(&self) -> Vec<LayerPart> {
+        self.chain.parts()
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Add { layers: self.chain.config() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activations::Activation;
+    use crate::gradcheck;
+    use crate::layers::{Block, Dense, Identity};
+    use crate::model::Sequential;
+
+    #[test]
+    fn gradients() {
+        let one = Block::new().add(Dense::new(4).activation(Activation::Tanh)).add(Dense::new(3));
+        gradcheck::check_layer(&Add::new().branch(one).branch(Dense::new(3)), [5]).unwrap();
+        gradcheck::check_layer(&Add::new().branch(Identity::new()).branch(Dense::new(5)), [2, 5]).unwrap();
+        let three = Add::new().branch(Dense::new(2)).trainable(false).branch(Dense::new(2)).branch(Dense::new(2));
+        gradcheck::check_layer(&three, [3]).unwrap();
+    }
+
+    #[test]
+    fn shapes_must_agree() {
+        let layer = Add::new().branch(Dense::new(4)).branch(Dense::new(5));
+        let error = Sequential::new([3]).add(layer).build(0).unwrap_err().to_string();
+        assert!(
+            error.contains("an output of [4] from every branch, as from the first, got [5] from branch 1"),
+            "{error}"
+        );
+        let error = Sequential::new([3]).add(Add::new()).build(0).unwrap_err().to_string();
+        assert!(error.contains("branches must be at least 1"), "{error}");
+        let error = Sequential::new([3]).add(Add::new().branch(Dense::new(0))).build(0).unwrap_err().to_string();
+        assert!(error.contains("layer 0 (add): layer 0 (dense)"), "{error}");
+    }
+}

@@ -1,0 +1,278 @@
+//! Channels brought to mean 0 and variance 1 over the batch.
+
+use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::channels::{self, Terms};
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::params::ParamId;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = γ·(x − μ)/√(σ² + ε) + β for each channel (the last axis); in training μ and σ² are those of the batch over all other
+/// axes, in inference moving averages of them.
+///
+/// - Input and output of one shape, at least one axis.
+/// - Parameters: `gamma` γ (ones), `beta` β (zeros), and the statistics `moving_mean` (zeros) and `moving_variance` (ones), all
+///   `[channels]`. After each training batch moving = momentum·moving + (1 − momentum)·batch.
+/// - Defaults: momentum 0.99, ε = 0.001, with γ and β.
+/// - Frozen (`trainable(false)`), the layer works as in inference during training too, and its statistics stay.
+/// - Gradient in training, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
+///   dx = γ/√(σ² + ε)·(dy − mean(dy) − x̂·mean(dy·x̂)); in inference dx = γ/√(σ² + ε)·dy.
+///
+/// Keras `BatchNormalization`, PyTorch `BatchNorm1d` and `BatchNorm2d` (whose momentum is 1 − this one, whose ε is 10⁻⁵ and
+/// whose moving variance is that of a sample). Ioffe, Szegedy: "Batch Normalization", 2015.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([8, 8, 3]).add(Conv2d::new(4, 3)).add(BatchNorm::new()).build(0)?;
+/// assert_eq!(model.weight("batch_norm/moving_variance")?, &[1.0; 4]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BatchNorm {
+    momentum: f64,
+    epsilon: f64,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    affine: GammaBeta,
+    moving_mean_initializer: Init,
+    moving_variance_initializer: Init,
+    /// Moving mean and variance.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    moving: [ParamId; 2],
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        BatchNorm {
+            momentum: 0.99,
+            epsilon: 1e-3,
+            affine: GammaBeta::default(),
+            moving_mean_initializer: Init::Zeros,
+            moving_variance_initializer: Init::Ones,
+            moving: [ParamId::default(); 2],
+        }
+    }
+}
+
+/// What a slot's tensors are: working space, then for each channel the mean, the factor of x, 1/√(σ² + ε), and two sums.
+const SPACE: usize = 0;
+const MEAN: usize = 1;
+const INVERSE: usize = 3;
+const SECOND: usize = 5;
+
+impl BatchNorm {
+    /// With Keras's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The weight of what was before in the moving averages, from 0 to 1; 0.99 by default.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    gamma_beta_builders!();
+
+    /// What the moving mean begins at; zeros by default.
+    pub fn moving_mean_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.moving_mean_initializer = init.into();
+        self
+    }
+
+    /// What the moving variance begins at; ones by default.
+    pub fn moving_variance_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.moving_variance_initializer = init.into();
+        self
+    }
+
+    /// Whether this pass goes by the batch's own statistics.
+    fn by_batch<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
+        pass.training && !pass.held(self.moving[0])
+    }
+
+    /// Σ (x − shift) and Σ (x − shift)² into mean and variance of each channel, and those into the moving averages.
+    fn statistics<T: Float>(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>) {
+        let [space, mean, _, variance, first, ..] = slot.tensors.as_mut_slice() else { return };
+        let (mean, variance, first) = (mean.as_mut_slice(), variance.as_mut_slice(), first.as_mut_slice());
+        // Shifted by the first row, squares lose nothing to a mean far from 0.
+        let shift = &x.as_slice()[..mean.len()];
+        channels::sums(x.as_slice(), shift, Terms::Moments, space.as_mut_slice(), first, variance);
+        let share = T::one() / T::of(x.shape().rows() as f64);
+        for c in 0..mean.len() {
+            let d = first[c] * share;
+            mean[c] = shift[c] + d;
+            variance[c] = (variance[c] * share - d * d).max(T::zero());
+            // max passes a NaN over, which must show.
+            if d.is_nan() {
+                variance[c] = d;
+            }
+        }
+        let momentum = T::of(self.momentum);
+        for (id, batch) in self.moving.into_iter().zip([mean, variance]) {
+            let before = pass.weight(id);
+            let now = pass.statistics(id);
+            for ((now, &before), &batch) in now.iter_mut().zip(before).zip(&*batch) {
+                *now = before * momentum + batch * (T::one() - momentum);
+            }
+        }
+    }
+}
+
+impl<T: Float> Layer<T> for BatchNorm {
+    fn class(&self) -> &'static str {
+        "BatchNorm"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        if input.rank() == 0 {
+            return Err(Error::shape("BatchNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
+        }
+        if !(0.0..=1.0).contains(&self.momentum) {
+            let hint = "0.99 is the default; PyTorch's momentum is 1 minus this one";
+            return Err(Error::argument("BatchNorm", "momentum", "from 0 to 1", self.momentum, hint));
+        }
+        check_epsilon("BatchNorm", self.epsilon)?;
+        self.affine.build(input.last(), b)?;
+        let mean = b.state("moving_mean", [input.last()], &self.moving_mean_initializer)?;
+        self.moving = [mean, b.state("moving_variance", [input.last()], &self.moving_variance_initializer)?];
+        Ok(input)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let n = x.shape().last();
+        slot.scratch(SPACE, channels::space(x.shape().rows(), n));
+        (MEAN..=SECOND).for_each(|i| _ = slot.scratch(i, n));
+        if self.by_batch(pass) {
+            self.statistics(pass, slot, x);
+        } else {
+            let [mean, variance] = self.moving.map(|id| pass.weight(id));
+            slot.scratch(MEAN, n).copy_from_slice(mean);
+            slot.scratch(INVERSE, n).copy_from_slice(variance);
+        }
+        let [_, mean, scale, inverse, offset, ..] = slot.tensors.as_mut_slice() else { return };
+        let (gamma, beta, epsilon) = (self.affine.gamma(pass), self.affine.beta(pass), T::of(self.epsilon));
+        let (scale, inverse, offset) = (scale.as_mut_slice(), inverse.as_mut_slice(), offset.as_mut_slice());
+        for c in 0..n {
+            inverse[c] = T::one() / (inverse[c] + epsilon).sqrt();
+            scale[c] = gamma(c) * inverse[c];
+            offset[c] = beta(c);
+        }
+        channels::normalise(x.as_slice(), mean.as_slice(), scale, offset, y.as_mut_slice());
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let by_batch = self.by_batch(pass);
+        let [space, mean, scale, inverse, first, second, ..] = slot.tensors.as_mut_slice() else { return };
+        let (mean, inverse) = (mean.as_slice(), inverse.as_slice());
+        let (first, second) = (first.as_mut_slice(), second.as_mut_slice());
+        if by_batch || self.affine.wants(pass) {
+            let terms = Terms::Gradients(dy.as_slice());
+            channels::sums(x.as_slice(), mean, terms, space.as_mut_slice(), first, second);
+            // dβ += Σ dy, dγ += Σ dy·x̂
+            self.affine.beta_gradient(pass).iter_mut().zip(&*first).for_each(|(g, s)| *g += *s);
+            let each = second.iter().zip(inverse);
+            self.affine.gamma_gradient(pass).iter_mut().zip(each).for_each(|(g, (s, r))| *g += *s * *r);
+        }
+        let Some(dx) = dx else { return };
+        // mean(dy) and mean(dy·x̂)/√(σ² + ε); constant statistics have no part in the gradient.
+        let share = if by_batch { T::one() / T::of(x.shape().rows() as f64) } else { T::zero() };
+        for c in 0..mean.len() {
+            first[c] = if by_batch { first[c] * share } else { T::zero() };
+            second[c] = if by_batch { second[c] * share * inverse[c] * inverse[c] } else { T::zero() };
+        }
+        channels::normalise_backward(
+            x.as_slice(),
+            dy.as_slice(),
+            [mean, scale.as_slice(), first, second],
+            dx.as_mut_slice(),
+        );
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::BatchNorm(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::layers::Dense;
+    use crate::losses::MeanSquaredError;
+    use crate::model::Sequential;
+    use crate::optimizers::{OptimizerOptions, Sgd};
+
+    #[test]
+    fn gradients() {
+        gradcheck::check_layer(&BatchNorm::new(), [3]).unwrap();
+        gradcheck::check_layer(&BatchNorm::new().epsilon(1e-5).momentum(0.5), [3, 2, 5]).unwrap();
+        gradcheck::check_layer(&BatchNorm::new().scale(false), [4, 3]).unwrap();
+        gradcheck::check_layer(&BatchNorm::new().center(false), [4, 3]).unwrap();
+    }
+
+    fn model() -> Sequential<f64> {
+        let mut model = Sequential::of([2]).add(BatchNorm::new().momentum(0.75)).add(Dense::new(1)).build(1).unwrap();
+        model.compile(Sgd::default().learning_rate(0.0), MeanSquaredError::default(), ()).unwrap();
+        model
+    }
+
+    #[test]
+    fn statistics_follow_the_batches_and_predictions_go_by_them() {
+        let mut model = model();
+        let (x, t) = (Tensor::from([[1.0, -3.0], [3.0, -3.0]]), Tensor::from([[0.0], [1.0]]));
+        model.train_on_batch(&x, &t).unwrap();
+        assert_eq!(model.weight("batch_norm/moving_mean").unwrap(), &[0.5, -0.75]);
+        assert_eq!(model.weight("batch_norm/moving_variance").unwrap(), &[1.0, 0.75]);
+        let before = model.params().clone();
+        let y = model.predict(&x).unwrap();
+        assert_eq!(y.row(0), model.predict(&x.rows(0..1).unwrap()).unwrap().row(0));
+        model.evaluate(&x, &t).unwrap();
+        assert_eq!(&before, model.params());
+        // A frozen layer keeps its statistics and goes by them.
+        model.set_trainable("batch_norm", false).unwrap();
+        let loss = model.train_on_batch(&x, &t).unwrap();
+        assert_eq!(&before, model.params());
+        assert!((loss - model.evaluate(&x, &t).unwrap().loss).abs() < 1e-12);
+        model.set_trainable("batch_norm", true).unwrap();
+        model.train_on_batch(&x, &t).unwrap();
+        assert_eq!(model.weight("batch_norm/moving_mean").unwrap(), &[0.875, -1.3125]);
+    }
+
+    #[test]
+    fn a_batch_far_from_zero() {
+        let mut model = Sequential::of([1]).add(BatchNorm::new()).add(Dense::new(1)).build(1).unwrap();
+        model.compile(Sgd::default().learning_rate(0.0), MeanSquaredError::default(), ()).unwrap();
+        let x = Tensor::from_fn([256, 1], |i| 10_000.0f32 + (i % 4) as f32);
+        model.train_on_batch(&x, &Tensor::zeros([256, 1])).unwrap();
+        let variance = (f64::from(model.weight("batch_norm/moving_variance").unwrap()[0]) - 0.99) / 0.01;
+        assert!((variance - 1.25).abs() < 1e-3, "{variance}");
+    }
+
+    #[test]
+    fn a_batch_that_is_not_finite_leaves_the_statistics() {
+        let mut model = model();
+        let before = model.params().clone();
+        let error = model.train_on_batch(&Tensor::from([[f64::NAN, 1.0]]), &Tensor::from([[0.0]]));
+        assert!(error.is_err());
+        assert_eq!(&before, model.params());
+    }
+
+    #[test]
+    fn impossible_settings() {
+        let error = |layer: BatchNorm| Sequential::new([3]).add(layer).build(0).unwrap_err().to_string();
+        assert!(error(BatchNorm::new().momentum(1.5)).contains("momentum must be from 0 to 1"));
+        assert!(error(BatchNorm::new().epsilon(0.0)).contains("epsilon must be above 0"));
+        assert!(Sequential::new(Shape::SCALAR).add(BatchNorm::new()).build(0).is_err());
+    }
+}

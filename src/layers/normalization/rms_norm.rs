@@ -1,0 +1,160 @@
+//! Rows brought to a root mean square of 1.
+
+use super::gamma_beta::check_epsilon;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::parallel::{self, Items};
+use crate::kernels::rows;
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::params::ParamId;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = s·x/√(mean(x²) + ε) along the last axis.
+///
+/// - Input and output of one shape, at least one axis.
+/// - Parameter: `scale` s (ones), as long as the last axis.
+/// - Default: ε = 10⁻⁶.
+/// - Gradient, with r = 1/√(mean(x²) + ε), x̂ = x·r and g = s·dy: dx = r·(g − x̂·mean(g·x̂)), ds = Σ rows dy·x̂.
+///
+/// Keras `RMSNormalization`, PyTorch `RMSNorm`. Zhang, Sennrich: "Root Mean Square Layer Normalization", 2019.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([2]).add(RmsNorm::new()).build(0)?;
+/// let y = model.predict(&Tensor::from([[1.0, 7.0]]))?;
+/// assert!((y.as_slice()[1] - 1.4).abs() < 1e-6);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct RmsNorm {
+    epsilon: f64,
+    scale_initializer: Init,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    scale: ParamId,
+}
+
+impl Default for RmsNorm {
+    fn default() -> Self {
+        RmsNorm { epsilon: 1e-6, scale_initializer: Init::Ones, scale: ParamId::default() }
+    }
+}
+
+/// What a slot's tensors are: x̂, and 1/√(mean(x²) + ε) of each row.
+const NORMALISED: usize = 0;
+const INVERSE: usize = 1;
+
+impl RmsNorm {
+    /// With Keras's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is added to the mean square so that no division is by zero; above 0, 10⁻⁶ by default.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// How s is filled; ones by default.
+    pub fn scale_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.scale_initializer = init.into();
+        self
+    }
+}
+
+impl<T: Float> Layer<T> for RmsNorm {
+    fn class(&self) -> &'static str {
+        "RmsNorm"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        if input.rank() == 0 {
+            return Err(Error::shape("RmsNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
+        }
+        check_epsilon("RmsNorm", self.epsilon)?;
+        self.scale = b.bias("scale", [input.last()], &self.scale_initializer)?;
+        Ok(input)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let (n, width, keeps) = (x.shape().rows(), x.shape().last(), pass.needs_backward());
+        if keeps {
+            slot.tensor(NORMALISED, x.shape());
+            slot.tensor(INVERSE, Shape::from([n]));
+        }
+        let [normalised, inverse] = match slot.tensors.as_mut_slice() {
+            [normalised, inverse, ..] if keeps => [normalised.as_mut_slice(), inverse.as_mut_slice()],
+            _ => [&mut [] as &mut [T], &mut []],
+        };
+        let widths = if keeps { (width, 1) } else { (0, 0) };
+        let cut = (Items(y.as_mut_slice(), width), Items(normalised, widths.0), Items(inverse, widths.1));
+        let (scale, epsilon) = (pass.weight(self.scale), T::of(self.epsilon));
+        let share = T::one() / T::of(width as f64);
+        parallel::each_part(0..n, parallel::parts(n, 4 * width), cut, &|range, (y, normalised, inverse)| {
+            for (i, (y, at)) in y.0.chunks_exact_mut(width).zip(range).enumerate() {
+                let x = &x.as_slice()[at * width..][..width];
+                let r = T::one() / (rows::dot(x, x) * share + epsilon).sqrt();
+                if keeps {
+                    inverse.0[i] = r;
+                    let normalised = &mut normalised.0[i * width..(i + 1) * width];
+                    normalised.iter_mut().zip(x).for_each(|(n, &x)| *n = x * r);
+                }
+                y.iter_mut().zip(x).zip(scale).for_each(|((y, &x), &s)| *y = x * r * s);
+            }
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let [normalised, inverse, ..] = slot.tensors.as_slice() else { return };
+        let (normalised, inverse) = (normalised.as_slice(), inverse.as_slice());
+        // ds += Σ rows of dy·x̂
+        rows::sum_row_products(dy.as_slice(), normalised, pass.gradient(self.scale));
+        let Some(dx) = dx else { return };
+        let (n, width, scale) = (x.shape().rows(), x.shape().last(), pass.weight(self.scale));
+        let share = T::one() / T::of(width as f64);
+        let cut = (Items(dx.as_mut_slice(), width), Items(dy.as_mut_slice(), width));
+        parallel::each_part(0..n, parallel::parts(n, 6 * width), cut, &|range, (dx, dy)| {
+            for ((dx, g), at) in dx.0.chunks_exact_mut(width).zip(dy.0.chunks_exact_mut(width)).zip(range) {
+                let normalised = &normalised[at * width..][..width];
+                // g = s·dy, in place of dy
+                g.iter_mut().zip(scale).for_each(|(g, &s)| *g *= s);
+                let slope = rows::dot(g, normalised) * share;
+                // dx = r·(g − x̂·mean(g·x̂))
+                dx.iter_mut().zip(&*g).zip(normalised).for_each(|((dx, &g), &n)| *dx = inverse[at] * (g - n * slope));
+            }
+        });
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::RmsNorm(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::model::Sequential;
+
+    #[test]
+    fn gradients() {
+        gradcheck::check_layer(&RmsNorm::new(), [7]).unwrap();
+        gradcheck::check_layer(&RmsNorm::new().epsilon(1e-3), [3, 17]).unwrap();
+    }
+
+    #[test]
+    fn impossible_settings() {
+        assert!(Sequential::new([3]).add(RmsNorm::new().epsilon(0.0)).build(0).is_err());
+        assert!(Sequential::new(Shape::SCALAR).add(RmsNorm::new()).build(0).is_err());
+    }
+}

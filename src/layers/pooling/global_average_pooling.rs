@@ -1,0 +1,134 @@
+//! The mean of each channel.
+
+use super::global;
+use crate::error::Result;
+use crate::kernels::parallel;
+use crate::kernels::simd;
+use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layers::LayerConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y[c] = the mean of x[p, c] over all positions p of a sample.
+///
+/// Used as [`GlobalAveragePooling1d`] over sequences and [`GlobalAveragePooling2d`] over images.
+///
+/// - Input `[length, channels]` or `[height, width, channels]`, output `[channels]`, or `[1, channels]` and `[1, 1, channels]` with
+///   `keepdims`. No parameters.
+/// - Gradient: dx[p, c] = dy[c] / number of positions.
+///
+/// Keras `GlobalAveragePooling1D`, `GlobalAveragePooling2D`; PyTorch `AdaptiveAvgPool2d(1)`. Lin et al.: "Network In Network",
+/// 2014.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([2, 2, 1]).add(GlobalAveragePooling2d::new()).build(0)?;
+/// let x = Tensor::new([1, 2, 2, 1], vec![1.0, 2.0, 3.0, 6.0])?;
+/// assert_eq!(model.predict(&x)?.as_slice(), &[3.0]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct GlobalAveragePooling<const D: usize> {
+    keepdims: bool,
+    /// Positions and channels.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    sizes: [usize; 2],
+}
+
+/// A [`GlobalAveragePooling`] over sequences `[length, channels]`.
+pub type GlobalAveragePooling1d = GlobalAveragePooling<1>;
+
+/// A [`GlobalAveragePooling`] over images `[height, width, channels]`.
+pub type GlobalAveragePooling2d = GlobalAveragePooling<2>;
+
+impl<const D: usize> GlobalAveragePooling<D> {
+    const NAME: &'static str = if D == 1 { "GlobalAveragePooling1d" } else { "GlobalAveragePooling2d" };
+
+    /// One value a channel.
+    pub fn new() -> Self {
+        const { assert!(D == 1 || D == 2, "pools are over one or two axes") };
+        Self::default()
+    }
+
+    /// Whether the axes that are averaged over stay, of size 1; no by default.
+    pub fn keepdims(mut self, keepdims: bool) -> Self {
+        self.keepdims = keepdims;
+        self
+    }
+}
+
+impl<T: Float, const D: usize> Layer<T> for GlobalAveragePooling<D>
+where
+    LayerConfig: From<GlobalAveragePooling<D>>,
+{
+    fn class(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
+        let (sizes, output) = global::build::<D>(Self::NAME, input, self.keepdims)?;
+        self.sizes = sizes;
+        Ok(output)
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let [positions, channels] = self.sizes;
+        let sample = positions * channels;
+        let share = T::one() / T::of(positions as f64);
+        parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
+            simd::vectorised(|| {
+                for (y, x) in y.chunks_exact_mut(channels).zip(x.as_slice()[first * sample..].chunks_exact(sample)) {
+                    y.fill(T::zero());
+                    for x in x.chunks_exact(channels) {
+                        y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
+                    }
+                    y.iter_mut().for_each(|y| *y *= share);
+                }
+            });
+        });
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        _: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let Some(dx) = dx else { return };
+        let [positions, channels] = self.sizes;
+        let share = T::one() / T::of(positions as f64);
+        parallel::rows(dx.as_mut_slice(), positions * channels, positions * channels, |first, dx| {
+            let each = dy.as_slice()[first * channels..].chunks_exact(channels);
+            for (dx, dy) in dx.chunks_exact_mut(positions * channels).zip(each) {
+                for dx in dx.chunks_exact_mut(channels) {
+                    dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = dy * share);
+                }
+            }
+        });
+    }
+
+    fn config(&self) -> LayerConfig {
+        self.clone().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck;
+    use crate::model::Sequential;
+
+    #[test]
+    fn gradients_and_shapes() {
+        gradcheck::check_layer(&GlobalAveragePooling1d::new(), [7, 3]).unwrap();
+        gradcheck::check_layer(&GlobalAveragePooling2d::new().keepdims(true), [2, 3, 5]).unwrap();
+        let shape =
+            |layer: GlobalAveragePooling2d| Sequential::new([2, 3, 5]).add(layer).build(0).unwrap().output_shape();
+        assert_eq!(shape(GlobalAveragePooling::new()), Shape::from([5]));
+        assert_eq!(shape(GlobalAveragePooling::new().keepdims(true)), Shape::from([1, 1, 5]));
+        assert!(Sequential::new([2, 3]).add(GlobalAveragePooling2d::new()).build(0).is_err());
+    }
+}
