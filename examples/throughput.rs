@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example throughput -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release --example throughput -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
+//! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
 //! `checkpoint` (`--features files`) shows what writing checkpoints costs a model of ten million weights;
 //! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
@@ -73,6 +74,9 @@ fn main() -> Result<(), Failure> {
             "seed_mlp" => seed_mlp()?,
             "mlp_infer1" => mlp_infer1()?,
             "mnist_mlp" => mnist_mlp(directory.as_deref().ok_or("mnist_mlp needs --data DIR")?)?,
+            "mnist_cnn" => mnist_cnn(directory.as_deref())?,
+            "resnet20" => resnet20()?,
+            "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
             "scaling" => scaling()?,
             #[cfg(feature = "files")]
@@ -238,6 +242,101 @@ fn mnist_mlp(directory: &str) -> Result<(), Failure> {
         allocations_a_step(&SIZES, &x, &y, 128)?
     );
     report("mnist_mlp", "s_per_epoch", best, &more);
+    Ok(())
+}
+
+/// Milliseconds of each step of one epoch over the first batches, and what a step allocates once the buffers have grown.
+fn steps(model: &mut Sequential, x: &Tensor, y: &Tensor, batch: usize, n: usize) -> Result<(Vec<f64>, f64), Failure> {
+    let batches: Vec<(Tensor, Tensor)> = (0..n)
+        .map(|i| Ok((x.rows(i * batch..(i + 1) * batch)?, y.rows(i * batch..(i + 1) * batch)?)))
+        .collect::<gradus::Result<_>>()?;
+    let mut times = Vec::with_capacity(n);
+    let mut before = 0;
+    for (i, (x, y)) in batches.iter().enumerate() {
+        if i == n / 2 {
+            before = TAKEN.load(Ordering::Relaxed);
+        }
+        let start = Instant::now();
+        model.train_on_batch(x, y)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (n - n / 2) as f64;
+    Ok((times, taken))
+}
+
+/// The median of all but the first five, as the peers' scripts have it.
+fn median(times: &[f64]) -> f64 {
+    let mut rest = times[5.min(times.len() - 1)..].to_vec();
+    rest.sort_by(f64::total_cmp);
+    rest[rest.len() / 2]
+}
+
+fn noise(n: usize, shape: [usize; 3]) -> Tensor {
+    let key = Key::new(2, Purpose::Data);
+    Tensor::from_fn([n, shape[0], shape[1], shape[2]], |i| key.unit(i as u64) as f32)
+}
+
+/// The convolutional network of Keras's MNIST example, 65 steps of 128.
+fn mnist_cnn(directory: Option<&str>) -> Result<(), Failure> {
+    const N: usize = 65 * 128;
+    let (x, y) = match directory {
+        Some(directory) => {
+            let x =
+                idx(directory, "train-images-idx3-ubyte")?.rows(0..N)?.map(|v| v / 255.0).reshape([N, 28, 28, 1])?;
+            (x, idx(directory, "train-labels-idx1-ubyte")?.rows(0..N)?)
+        }
+        None => (noise(N, [28, 28, 1]), Tensor::from_fn([N], |i| (i % 10) as f32)),
+    };
+    let mut model = Sequential::new([28, 28, 1])
+        .add(Conv2d::new(32, 3).activation(Activation::Relu))
+        .add(MaxPooling2d::new(2))
+        .add(Conv2d::new(64, 3).activation(Activation::Relu))
+        .add(MaxPooling2d::new(2))
+        .add(Flatten::new())
+        .add(Dropout::new(0.5))
+        .add(Dense::new(10).activation(Activation::Softmax))
+        .build(SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
+    model.compile(Adam::default(), CategoricalCrossentropy::default(), ())?;
+    let first = model.train_on_batch(&x.rows(0..128)?, &y.rows(0..128)?)?;
+    let (times, taken) = steps(&mut model, &x, &y, 128, 65)?;
+    let last = model.evaluate(&x.rows(N - 128..N)?, &y.rows(N - 128..N)?)?.loss;
+    // Multiply-adds of both convolutions and the dense layer: forward, weights, and inputs but for the first.
+    let (one, two) = (26 * 26 * 9 * 32, 11 * 11 * 288 * 64);
+    let operations = 2.0 * 128.0 * (2 * one + 3 * (two + 16_000)) as f64;
+    let more = format!(
+        ", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"gflops\": {:.1}, \"allocations_a_step\": {taken:.2}",
+        operations / median(&times) * 1e-6
+    );
+    report("mnist_cnn", "ms_per_step", median(&times), &more);
+    Ok(())
+}
+
+/// ResNet-20 on noise of CIFAR's size, batches of 64, SGD with momentum.
+fn resnet20() -> Result<(), Failure> {
+    const STEPS: usize = 25;
+    let (x, y) = (noise(STEPS * 64, [32, 32, 3]), Tensor::from_fn([STEPS * 64], |i| (i % 10) as f32));
+    let model = Sequential::new([32, 32, 3]).add(gradus::models::resnet20(10));
+    let mut model = model.build(SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
+    model.compile(Sgd::default().learning_rate(0.1).momentum(0.9), CategoricalCrossentropy::default(), ())?;
+    let first = model.train_on_batch(&x.rows(0..64)?, &y.rows(0..64)?)?;
+    let (times, taken) = steps(&mut model, &x, &y, 64, STEPS)?;
+    let last = model.evaluate(&x.rows(0..64)?, &y.rows(0..64)?)?.loss;
+    let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"allocations_a_step\": {taken:.2}");
+    report("resnet20", "ms_per_step", median(&times), &more);
+    Ok(())
+}
+
+/// One image through LeNet-5.
+fn lenet_infer1() -> Result<(), Failure> {
+    let model = Sequential::new([28, 28, 1]).add(gradus::models::lenet5(10)).build(0)?;
+    let (x, mut y) = (noise(1, [28, 28, 1]), Tensor::default());
+    const CALLS: usize = 1000;
+    let mut predictor = model.predictor()?;
+    predictor.predict_into(&x, &mut y)?;
+    let before = TAKEN.load(Ordering::Relaxed);
+    let into = best_of(CALLS, || predictor.predict_into(black_box(&x), black_box(&mut y)))?;
+    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (20 * CALLS) as f64;
+    report("lenet_infer1", "us_per_call", into * 1e6, &format!(", \"allocations_a_step\": {taken:.2}"));
     Ok(())
 }
 

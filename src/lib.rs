@@ -51,6 +51,7 @@ pub mod layers;
 pub mod losses;
 pub mod metrics;
 pub mod model;
+pub mod models;
 pub mod optimizers;
 mod params;
 #[cfg(feature = "tools")]
