@@ -13,6 +13,7 @@ use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Items, Scratch};
 use super::patches::{Layout, Window};
 use super::rows;
+use super::winograd::add_blocks;
 use crate::tensor::Float;
 
 /// A window with filters.
@@ -202,24 +203,7 @@ impl Convolution {
                 dx = later;
             }
         });
-        let sums = &sums[..blocks * sum];
-        let adds = blocks;
-        if trained {
-            parallel::rows(weights, 1, adds, |first, dw| {
-                let n = dw.len();
-                for (i, sums) in sums.chunks_exact(sum).enumerate() {
-                    let sums = &sums[first..first + n];
-                    if i == 0 && !add {
-                        dw.copy_from_slice(sums);
-                    } else {
-                        dw.iter_mut().zip(sums).for_each(|(w, s)| *w += *s);
-                    }
-                }
-            });
-        }
-        for sums in sums.chunks_exact(sum) {
-            bias.iter_mut().zip(&sums[self.weights()..]).for_each(|(b, s)| *b += *s);
-        }
+        add_blocks(&sums[..blocks * sum], sum, weights, add, bias);
     }
 
     /// [`backward`](Self::backward) for a block of images, dw overwritten, db and dx added to.

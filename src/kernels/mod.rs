@@ -11,9 +11,11 @@ pub mod gemm;
 pub mod math;
 pub mod parallel;
 pub mod patches;
+pub mod plan;
 pub mod pooling;
 pub mod random;
 pub mod rows;
 pub mod simd;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tiles;
+pub mod winograd;
