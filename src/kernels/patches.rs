@@ -94,6 +94,12 @@ impl Window {
         self.height.kernel * self.width.kernel
     }
 
+    /// Whether every input position lies under one window and no more.
+    pub fn tiles(&self) -> bool {
+        let one = |a: &Axis| a.stride == a.kernel && a.dilation == 1 && a.before == 0 && a.output * a.stride == a.input;
+        one(&self.height) && one(&self.width)
+    }
+
     /// Output pixels of an image.
     pub fn pixels(&self) -> usize {
         self.height.output * self.width.output
@@ -305,6 +311,7 @@ pub(crate) mod tests {
             axis(9, 2, 3, 2, 1, 2),
             axis(5, 3, 1, 2, 4, 0),
             axis(6, 1, 1, 1, 0, 0),
+            axis(6, 3, 3, 1, 0, 0),
             axis(6, 1, 2, 1, 0, 0),
             axis(2, 2, 1, 5, 5, 3),
             axis(1, 1, 1, 1, 0, 0),

@@ -128,8 +128,20 @@ impl<T: Float> Loop for MaxBackward<'_, T> {
     #[inline(always)]
     fn run(self) {
         let MaxBackward { window: w, winners, dy, dx } = self;
-        dx.fill(T::zero());
         let channels = w.channels;
+        if w.tiles() {
+            // Every position is under one window, which writes it.
+            for (pixel, (dy, winners)) in dy.chunks_exact(channels).zip(winners.chunks_exact(channels)).enumerate() {
+                each_tap(w, (pixel / w.width.output, pixel % w.width.output), |tap, at| {
+                    let dx = &mut dx[at..at + channels];
+                    for ((dx, &dy), &winner) in dx.iter_mut().zip(dy).zip(winners) {
+                        *dx = if winner == tap as u32 { dy } else { T::zero() };
+                    }
+                });
+            }
+            return;
+        }
+        dx.fill(T::zero());
         for (pixel, (dy, winners)) in dy.chunks_exact(channels).zip(winners.chunks_exact(channels)).enumerate() {
             each_tap(w, (pixel / w.width.output, pixel % w.width.output), |tap, at| {
                 let dx = &mut dx[at..at + channels];

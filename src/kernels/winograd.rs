@@ -116,14 +116,17 @@ fn taps_back<T: Float>(p: [T; 6]) -> [T; 3] {
 
 type Lane<T> = [T; LANES];
 
-/// f along both axes of a square: N×N values to M×M, `LANES` squares at a time.
+/// f along both axes of `LANES` squares of N×N values: `from(i)` gives row i, `to(m, j, values)` takes each of M×M results, and
+/// `half` is what stands between.
 #[inline(always)]
-fn both_axes<T: Float, const N: usize, const M: usize>(
-    from: &[[Lane<T>; N]; N],
+fn both_axes<'a, T: Float, const N: usize, const M: usize>(
+    from: impl Fn(usize) -> [&'a Lane<T>; N],
+    half: &mut [[Lane<T>; M]; N],
     f: impl Fn([T; N]) -> [T; M],
-) -> [[Lane<T>; M]; M] {
-    let mut half = [[[T::zero(); LANES]; M]; N];
-    for (half, from) in half.iter_mut().zip(from) {
+    mut to: impl FnMut(usize, usize, &Lane<T>),
+) {
+    for (i, half) in half.iter_mut().enumerate() {
+        let from = from(i);
         for l in 0..LANES {
             let new = f(std::array::from_fn(|i| from[i][l]));
             for m in 0..M {
@@ -131,16 +134,29 @@ fn both_axes<T: Float, const N: usize, const M: usize>(
             }
         }
     }
-    let mut out = [[[T::zero(); LANES]; M]; M];
     for j in 0..M {
+        let mut lanes = [[T::zero(); LANES]; M];
         for l in 0..LANES {
             let new = f(std::array::from_fn(|i| half[i][j][l]));
             for m in 0..M {
-                out[m][j][l] = new[m];
+                lanes[m][l] = new[m];
             }
         }
+        for (m, lane) in lanes.iter().enumerate() {
+            to(m, j, lane);
+        }
     }
-    out
+}
+
+/// The lane at a place of a slice that is long enough.
+#[inline(always)]
+fn lane<T: Float>(from: &[T], at: usize) -> &Lane<T> {
+    from[at..at + LANES].first_chunk().unwrap_or_else(|| unreachable!())
+}
+
+#[inline(always)]
+fn put<T: Float>(lane: &Lane<T>, to: &mut [T], at: usize) {
+    to[at..at + LANES].copy_from_slice(lane);
 }
 
 /// A convolution of 3×3 taps with strides, dilation and groups of 1.
@@ -179,7 +195,7 @@ impl Winograd {
     /// From one point to the next in so many transformed tiles: an odd number of lines, so that points do not crowd each other
     /// out of the cache.
     fn point(tiles: usize, channels: usize) -> usize {
-        ((tiles * channels).div_ceil(LANES) | 1) * LANES
+        ((tiles * padded(channels) / LANES) | 1) * LANES
     }
 
     /// Values of the transformed inputs and outputs of the tiles that are worked on together.
@@ -249,8 +265,8 @@ impl Winograd {
                 let [from, to] = [c, f].map(|channels| Self::point(tiles, channels));
                 simd::run(Inputs { of: self, x, strips: these.clone(), points: inputs });
                 for p in 0..ALL {
-                    let (a, w) = (Matrix::rows(&inputs[p * from..], c), Matrix::rows(&points[p * c * f..], f));
-                    product([tiles, c, f], a, w, T::zero(), &mut outputs[p * to..], f);
+                    let (a, w) = (Matrix::rows(&inputs[p * from..], padded(c)), Matrix::rows(&points[p * c * f..], f));
+                    product([tiles, c, f], a, w, T::zero(), &mut outputs[p * to..], padded(f));
                 }
                 let (now, later) = y.split(these.len(), 0);
                 simd::run(Outputs { of: self, points: outputs, strips: these.clone(), y: &mut *now.data });
@@ -366,14 +382,15 @@ impl Winograd {
                 simd::run(Inputs { of: self, x, strips: these.clone(), points: inputs });
                 let beta = if strip == all.start { T::zero() } else { T::one() };
                 for p in 0..ALL {
-                    let (a, b) = (Matrix::transposed(&inputs[p * from..], c), Matrix::rows(&outputs[p * to..], f));
+                    let a = Matrix::transposed(&inputs[p * from..], padded(c));
+                    let b = Matrix::rows(&outputs[p * to..], padded(f));
                     product([c, tiles, f], a, b, beta, &mut products[p * c * f..], f);
                 }
             }
             if !dx.is_empty() {
                 for p in 0..ALL {
-                    let (a, w) = (Matrix::rows(&outputs[p * to..], f), Matrix::rows(&turned[p * c * f..], c));
-                    product([tiles, f, c], a, w, T::zero(), &mut inputs[p * from..], c);
+                    let (a, w) = (Matrix::rows(&outputs[p * to..], padded(f)), Matrix::rows(&turned[p * c * f..], c));
+                    product([tiles, f, c], a, w, T::zero(), &mut inputs[p * from..], padded(c));
                 }
                 simd::run(InputsBack { of: self, points: inputs, strips: these.clone(), first, dx });
             }
@@ -441,32 +458,30 @@ impl<T: Send> Split for Strips<'_, T> {
     }
 }
 
-/// Values from a slice, zeros for those that are missing.
-#[inline(always)]
-fn load<T: Float>(from: &[T]) -> Lane<T> {
-    if let Some(from) = from.first_chunk::<LANES>() {
-        return *from;
-    }
-    let mut lane = [T::zero(); LANES];
-    lane[..from.len()].copy_from_slice(from);
-    lane
+/// A few channels of an image's pixels, as lanes: those that are there are read where they stand.
+struct Pixels<T> {
+    zeros: Lane<T>,
+    /// The last channels, where they are fewer than a lane, of each pixel.
+    part: [[Lane<T>; POINTS]; POINTS],
 }
 
-/// As many values as there is room for.
-#[inline(always)]
-fn store<T: Float>(lane: &Lane<T>, to: &mut [T]) {
-    if let Some(to) = to.first_chunk_mut::<LANES>() {
-        *to = *lane;
-    } else {
-        let n = to.len();
-        to.copy_from_slice(&lane[..n]);
+impl<T: Float> Pixels<T> {
+    fn new() -> Self {
+        Pixels { zeros: [T::zero(); LANES], part: [[[T::zero(); LANES]; POINTS]; POINTS] }
     }
-}
 
-/// The end of the block of channels that begins at one.
-#[inline(always)]
-fn end(start: usize, channels: usize) -> usize {
-    (start + LANES).min(channels)
+    /// Copies the channels of pixels that fill no lane; `at` gives the place of a pixel.
+    #[inline(always)]
+    fn fill(&mut self, from: &[T], n: usize, size: usize, at: impl Fn(usize, usize) -> Option<usize>) {
+        for (i, row) in self.part.iter_mut().enumerate().take(size) {
+            for (j, part) in row.iter_mut().enumerate().take(size) {
+                match at(i, j) {
+                    Some(at) => part.iter_mut().zip(&from[at..at + n]).for_each(|(p, f)| *p = *f),
+                    None => *part = self.zeros,
+                }
+            }
+        }
+    }
 }
 
 struct Inputs<'a, T> {
@@ -482,25 +497,24 @@ impl<T: Float> Loop for Inputs<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Inputs { of, x, strips, points } = self;
-        let (w, c) = (&of.window, of.window.channels);
+        let (w, c, wide) = (&of.window, of.window.channels, padded(of.window.channels));
         let point = Winograd::point(strips.len() * of.tiles[1], c);
+        let (mut pixels, mut half) = (Pixels::new(), [[[T::zero(); LANES]; POINTS]; POINTS]);
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
             let x = &x[image * w.image()..][..w.image()];
+            let rows: [_; POINTS] = std::array::from_fn(|i| w.height.at(ty * OUT, i));
+            let columns: [_; POINTS] = std::array::from_fn(|j| w.width.at(tx * OUT, j));
             for first in (0..c).step_by(LANES) {
-                let mut d = [[[T::zero(); LANES]; POINTS]; POINTS];
-                for (i, d) in d.iter_mut().enumerate() {
-                    let Some(row) = w.height.at(ty * OUT, i) else { continue };
-                    for (j, d) in d.iter_mut().enumerate() {
-                        if let Some(column) = w.width.at(tx * OUT, j) {
-                            let at = (row * w.width.input + column) * c;
-                            *d = load(&x[at + first..at + end(first, c)]);
-                        }
-                    }
-                }
-                let out = both_axes(&d, input);
-                for (p, lane) in out.as_flattened().iter().enumerate() {
-                    let at = p * point + tile * c;
-                    store(lane, &mut points[at + first..at + end(first, c)]);
+                let place = |i: usize, j: usize| Some((rows[i]? * w.width.input + columns[j]?) * c + first);
+                let to = tile * wide + first;
+                let store = |m: usize, j: usize, values: &Lane<T>| put(values, points, (m * POINTS + j) * point + to);
+                if first + LANES <= c {
+                    let zeros = &pixels.zeros;
+                    let row = |i| std::array::from_fn(|j| place(i, j).map_or(zeros, |at| lane(x, at)));
+                    both_axes(row, &mut half, input, store);
+                } else {
+                    pixels.fill(x, c - first, POINTS, place);
+                    both_axes(|i| pixels.part[i].each_ref(), &mut half, input, store);
                 }
             }
         }
@@ -521,24 +535,27 @@ impl<T: Float> Loop for Outputs<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Outputs { of, points, strips, y } = self;
-        let (w, f) = (&of.window, of.filters);
+        let (w, f, broad) = (&of.window, of.filters, padded(of.filters));
         let point = Winograd::point(strips.len() * of.tiles[1], f);
         let origin = of.position(strips.start);
+        let mut half = [[[T::zero(); LANES]; OUT]; POINTS];
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
+            let (tall, wide) = (w.height.output - ty * OUT, w.width.output - tx * OUT);
+            let pixel = (image * w.height.output + ty * OUT) * w.width.output + tx * OUT;
             for first in (0..f).step_by(LANES) {
-                let mut p = [[[T::zero(); LANES]; POINTS]; POINTS];
-                for (i, p) in p.as_flattened_mut().iter_mut().enumerate() {
-                    let at = i * point + tile * f;
-                    *p = load(&points[at + first..at + end(first, f)]);
-                }
-                let out = both_axes(&p, output);
-                for (i, row) in out.iter().enumerate().take(w.height.output - ty * OUT) {
-                    for (j, lane) in row.iter().enumerate().take(w.width.output - tx * OUT) {
-                        let pixel = (image * w.height.output + ty * OUT + i) * w.width.output + tx * OUT + j;
-                        let at = pixel * f - origin;
-                        store(lane, &mut y[at + first..at + end(first, f)]);
+                let from = tile * broad + first;
+                let row = |i| std::array::from_fn(|j| lane(points, (i * POINTS + j) * point + from));
+                let n = LANES.min(f - first);
+                both_axes(row, &mut half, output, |m, j, values| {
+                    if m < tall && j < wide {
+                        let at = (pixel + m * w.width.output + j) * f - origin + first;
+                        if n == LANES {
+                            put(values, y, at);
+                        } else {
+                            y[at..at + n].iter_mut().zip(values).for_each(|(y, v)| *y = *v);
+                        }
                     }
-                }
+                });
             }
         }
     }
@@ -558,23 +575,26 @@ impl<T: Float> Loop for OutputsBack<'_, T> {
     #[inline(always)]
     fn run(self) {
         let OutputsBack { of, dz, strips, points } = self;
-        let (w, f) = (&of.window, of.filters);
+        let (w, f, broad) = (&of.window, of.filters, padded(of.filters));
         let point = Winograd::point(strips.len() * of.tiles[1], f);
         let origin = of.position(strips.start);
+        let (mut pixels, mut half) = (Pixels::new(), [[[T::zero(); LANES]; POINTS]; OUT]);
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
+            let (tall, wide) = (w.height.output - ty * OUT, w.width.output - tx * OUT);
+            let pixel = (image * w.height.output + ty * OUT) * w.width.output + tx * OUT;
             for first in (0..f).step_by(LANES) {
-                let mut d = [[[T::zero(); LANES]; OUT]; OUT];
-                for (i, row) in d.iter_mut().enumerate().take(w.height.output - ty * OUT) {
-                    for (j, lane) in row.iter_mut().enumerate().take(w.width.output - tx * OUT) {
-                        let pixel = (image * w.height.output + ty * OUT + i) * w.width.output + tx * OUT + j;
-                        let at = pixel * f - origin;
-                        *lane = load(&dz[at + first..at + end(first, f)]);
-                    }
-                }
-                let out = both_axes(&d, output_back);
-                for (p, lane) in out.as_flattened().iter().enumerate() {
-                    let at = p * point + tile * f;
-                    store(lane, &mut points[at + first..at + end(first, f)]);
+                let place = |i: usize, j: usize| {
+                    (i < tall && j < wide).then(|| (pixel + i * w.width.output + j) * f - origin + first)
+                };
+                let to = tile * broad + first;
+                let store = |m: usize, j: usize, values: &Lane<T>| put(values, points, (m * POINTS + j) * point + to);
+                if first + LANES <= f {
+                    let zeros = &pixels.zeros;
+                    let row = |i| std::array::from_fn(|j| place(i, j).map_or(zeros, |at| lane(dz, at)));
+                    both_axes(row, &mut half, output_back, store);
+                } else {
+                    pixels.fill(dz, f - first, OUT, place);
+                    both_axes(|i| std::array::from_fn(|j| &pixels.part[i][j]), &mut half, output_back, store);
                 }
             }
         }
@@ -596,32 +616,27 @@ impl<T: Float> Loop for InputsBack<'_, T> {
     #[inline(always)]
     fn run(self) {
         let InputsBack { of, points, strips, first: image_of_dx, dx } = self;
-        let (w, c) = (&of.window, of.window.channels);
+        let (w, c, wide) = (&of.window, of.window.channels, padded(of.window.channels));
         let point = Winograd::point(strips.len() * of.tiles[1], c);
+        let mut half = [[[T::zero(); LANES]; POINTS]; POINTS];
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
             let dx = &mut dx[(image - image_of_dx) * w.image()..][..w.image()];
+            let rows: [_; POINTS] = std::array::from_fn(|i| w.height.at(ty * OUT, i));
+            let columns: [_; POINTS] = std::array::from_fn(|j| w.width.at(tx * OUT, j));
             for first in (0..c).step_by(LANES) {
-                let mut p = [[[T::zero(); LANES]; POINTS]; POINTS];
-                for (i, p) in p.as_flattened_mut().iter_mut().enumerate() {
-                    let at = i * point + tile * c;
-                    *p = load(&points[at + first..at + end(first, c)]);
-                }
-                let out = both_axes(&p, input_back);
-                for (i, row) in out.iter().enumerate() {
-                    let Some(y) = w.height.at(ty * OUT, i) else { continue };
-                    for (j, lane) in row.iter().enumerate() {
-                        let Some(x) = w.width.at(tx * OUT, j) else { continue };
-                        let at = (y * w.width.input + x) * c;
-                        let dx = &mut dx[at + first..at + end(first, c)];
-                        if let Some(dx) = dx.first_chunk_mut::<LANES>() {
-                            for l in 0..LANES {
-                                dx[l] += lane[l];
-                            }
+                let from = tile * wide + first;
+                let row = |i| std::array::from_fn(|j| lane(points, (i * POINTS + j) * point + from));
+                let n = LANES.min(c - first);
+                both_axes(row, &mut half, input_back, |m, j, values| {
+                    if let Some((y, x)) = rows[m].zip(columns[j]) {
+                        let at = (y * w.width.input + x) * c + first;
+                        if n == LANES {
+                            dx[at..at + LANES].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
                         } else {
-                            dx.iter_mut().zip(lane).for_each(|(d, v)| *d += *v);
+                            dx[at..at + n].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
                         }
                     }
-                }
+                });
             }
         }
     }
@@ -640,14 +655,10 @@ impl<T: Float> Loop for Weights<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Weights { size, w, points } = self;
-        for first in (0..size).step_by(LANES) {
-            let mut g = [[[T::zero(); LANES]; 3]; 3];
-            for (tap, g) in g.as_flattened_mut().iter_mut().enumerate() {
-                *g = load(&w[tap * size + first..tap * size + end(first, size)]);
-            }
-            for (p, lane) in both_axes(&g, taps).as_flattened().iter().enumerate() {
-                store(lane, &mut points[p * size + first..p * size + end(first, size)]);
-            }
+        let mut half = [[[T::zero(); LANES]; POINTS]; 3];
+        for first in starts(size) {
+            let row = |i| std::array::from_fn(|j| lane(w, (i * 3 + j) * size + first));
+            both_axes(row, &mut half, taps, |m, j, values| put(values, points, (m * POINTS + j) * size + first));
         }
     }
 }
@@ -664,16 +675,22 @@ impl<T: Float> Loop for WeightsBack<'_, T> {
     #[inline(always)]
     fn run(self) {
         let WeightsBack { size, points, dw } = self;
-        for first in (0..size).step_by(LANES) {
-            let mut p = [[[T::zero(); LANES]; POINTS]; POINTS];
-            for (i, p) in p.as_flattened_mut().iter_mut().enumerate() {
-                *p = load(&points[i * size + first..i * size + end(first, size)]);
-            }
-            for (tap, lane) in both_axes(&p, taps_back).as_flattened().iter().enumerate() {
-                store(lane, &mut dw[tap * size + first..tap * size + end(first, size)]);
-            }
+        let mut half = [[[T::zero(); LANES]; 3]; POINTS];
+        for first in starts(size) {
+            let row = |i| std::array::from_fn(|j| lane(points, (i * POINTS + j) * size + first));
+            both_axes(row, &mut half, taps_back, |m, j, values| put(values, dw, (m * 3 + j) * size + first));
         }
     }
+}
+
+/// Where lanes begin that cover so many values, at least one lane's; the last may overlap the one before.
+fn starts(size: usize) -> impl Iterator<Item = usize> {
+    (0..size).step_by(LANES).map(move |first| first.min(size - LANES))
+}
+
+/// Channels of a tile in points, filled up to whole lanes so that points are always read and written by lanes.
+fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
 }
 
 #[cfg(test)]
