@@ -65,6 +65,10 @@ struct Block<'a, T> {
     space: &'a mut [T],
 }
 
+/// Channels whose sums stay in registers, and rows that are summed on their own so that additions need not wait for each other.
+const LANES: usize = 16;
+const PHASES: usize = 4;
+
 impl<T: Float> Loop for Block<'_, T> {
     type Output = ();
 
@@ -74,30 +78,43 @@ impl<T: Float> Loop for Block<'_, T> {
         let n = shift.len();
         space.fill(T::zero());
         let (sums, some) = space.split_at_mut(2 * n);
+        let (first, second) = some.split_at_mut(n);
         for (i, x) in x.chunks(TOGETHER * n).enumerate() {
-            some.fill(T::zero());
-            let (first, second) = some.split_at_mut(n);
-            match terms {
-                Terms::Moments => {
-                    for x in x.chunks_exact(n) {
-                        for c in 0..n {
-                            let d = x[c] - shift[c];
-                            first[c] += d;
-                            second[c] += d * d;
-                        }
+            let dy = match terms {
+                Terms::Moments => x,
+                Terms::Gradients(dy) => &dy[i * TOGETHER * n..][..x.len()],
+            };
+            let moments = matches!(terms, Terms::Moments);
+            let whole = n - n % LANES;
+            for c in (0..whole).step_by(LANES) {
+                let shift: [T; LANES] = std::array::from_fn(|l| shift[c + l]);
+                let (mut a, mut b) = ([[T::zero(); LANES]; PHASES], [[T::zero(); LANES]; PHASES]);
+                for (r, (x, dy)) in x.chunks_exact(n).zip(dy.chunks_exact(n)).enumerate() {
+                    let (x, dy) = (&x[c..c + LANES], &dy[c..c + LANES]);
+                    let (a, b) = (&mut a[r % PHASES], &mut b[r % PHASES]);
+                    for l in 0..LANES {
+                        let d = x[l] - shift[l];
+                        let g = if moments { d } else { dy[l] };
+                        a[l] += g;
+                        b[l] += g * d;
                     }
                 }
-                Terms::Gradients(dy) => {
-                    let dy = &dy[i * TOGETHER * n..][..x.len()];
-                    for (x, dy) in x.chunks_exact(n).zip(dy.chunks_exact(n)) {
-                        for c in 0..n {
-                            first[c] += dy[c];
-                            second[c] += dy[c] * (x[c] - shift[c]);
-                        }
-                    }
+                for l in 0..LANES {
+                    first[c + l] = (a[0][l] + a[1][l]) + (a[2][l] + a[3][l]);
+                    second[c + l] = (b[0][l] + b[1][l]) + (b[2][l] + b[3][l]);
                 }
             }
-            sums.iter_mut().zip(&*some).for_each(|(s, v)| *s += *v);
+            first[whole..].fill(T::zero());
+            second[whole..].fill(T::zero());
+            for (x, dy) in x.chunks_exact(n).zip(dy.chunks_exact(n)) {
+                for c in whole..n {
+                    let d = x[c] - shift[c];
+                    let g = if moments { d } else { dy[c] };
+                    first[c] += g;
+                    second[c] += g * d;
+                }
+            }
+            sums.iter_mut().zip(first.iter().chain(&*second)).for_each(|(s, v)| *s += *v);
         }
     }
 }
@@ -106,30 +123,65 @@ impl<T: Float> Loop for Block<'_, T> {
 pub fn normalise<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &mut [T]) {
     let n = mean.len();
     parallel::rows(y, n, 2 * n, |first, y| {
-        let x = &x[first * n..];
-        simd::vectorised(|| {
-            for (y, x) in y.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                for c in 0..n {
-                    y[c] = (x[c] - mean[c]) * scale[c] + offset[c];
-                }
-            }
-        });
+        let x = &x[first * n..][..y.len()];
+        simd::run(Columns::<T, false> { x, dy: x, factors: [mean, scale, offset, offset], y });
     });
 }
 
-/// dx = scale·(dy − mean of dy − (x − mean)·slope), each channel with its own.
-pub fn normalise_backward<T: Float>(x: &[T], dy: &[T], [mean, scale, level, slope]: [&[T]; 4], dx: &mut [T]) {
-    let n = mean.len();
+/// dx = scale·(dy − mean of dy − (x − mean)·slope), each channel with its own; the factors are mean, scale, mean of dy, slope.
+pub fn normalise_backward<T: Float>(x: &[T], dy: &[T], factors: [&[T]; 4], dx: &mut [T]) {
+    let n = factors[0].len();
     parallel::rows(dx, n, 4 * n, |first, dx| {
-        let each = x[first * n..].chunks_exact(n).zip(dy[first * n..].chunks_exact(n));
-        simd::vectorised(|| {
-            for (dx, (x, dy)) in dx.chunks_exact_mut(n).zip(each) {
-                for c in 0..n {
-                    dx[c] = scale[c] * (dy[c] - level[c] - (x[c] - mean[c]) * slope[c]);
+        let [x, dy] = [x, dy].map(|v| &v[first * n..][..dx.len()]);
+        simd::run(Columns::<T, true> { x, dy, factors, y: dx });
+    });
+}
+
+/// Either of the two.
+struct Columns<'a, T, const BACKWARD: bool> {
+    x: &'a [T],
+    dy: &'a [T],
+    factors: [&'a [T]; 4],
+    y: &'a mut [T],
+}
+
+impl<T: Float, const BACKWARD: bool> Columns<'_, T, BACKWARD> {
+    #[inline(always)]
+    fn value(x: T, dy: T, [mean, scale, level, slope]: [T; 4]) -> T {
+        if BACKWARD { scale * (dy - level - (x - mean) * slope) } else { (x - mean) * scale + level }
+    }
+}
+
+impl<T: Float, const BACKWARD: bool> Loop for Columns<'_, T, BACKWARD> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Columns { x, dy, factors, y } = self;
+        let n = factors[0].len();
+        let whole = n - n % LANES;
+        // A few rows at a time, which are then near for the next channels.
+        let each = x.chunks(TOGETHER * n).zip(dy.chunks(TOGETHER * n));
+        for (y, (x, dy)) in y.chunks_mut(TOGETHER * n).zip(each) {
+            for c in (0..whole).step_by(LANES) {
+                let mut own = [[T::zero(); LANES]; 4];
+                own.iter_mut().zip(factors).for_each(|(own, all)| own.copy_from_slice(&all[c..c + LANES]));
+                let each = x.chunks_exact(n).zip(dy.chunks_exact(n));
+                for (y, (x, dy)) in y.chunks_exact_mut(n).zip(each) {
+                    let (y, x, dy) = (&mut y[c..c + LANES], &x[c..c + LANES], &dy[c..c + LANES]);
+                    for l in 0..LANES {
+                        y[l] = Self::value(x[l], dy[l], [own[0][l], own[1][l], own[2][l], own[3][l]]);
+                    }
                 }
             }
-        });
-    });
+            let each = x.chunks_exact(n).zip(dy.chunks_exact(n));
+            for (y, (x, dy)) in y.chunks_exact_mut(n).zip(each) {
+                for c in whole..n {
+                    y[c] = Self::value(x[c], dy[c], [factors[0][c], factors[1][c], factors[2][c], factors[3][c]]);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

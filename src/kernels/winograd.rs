@@ -618,7 +618,7 @@ impl<T: Float> Loop for InputsBack<'_, T> {
         let InputsBack { of, points, strips, first: image_of_dx, dx } = self;
         let (w, c, wide) = (&of.window, of.window.channels, padded(of.window.channels));
         let point = Winograd::point(strips.len() * of.tiles[1], c);
-        let mut half = [[[T::zero(); LANES]; POINTS]; POINTS];
+        let (mut half, mut out) = ([[[T::zero(); LANES]; POINTS]; POINTS], [[[T::zero(); LANES]; POINTS]; POINTS]);
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
             let dx = &mut dx[(image - image_of_dx) * w.image()..][..w.image()];
             let rows: [_; POINTS] = std::array::from_fn(|i| w.height.at(ty * OUT, i));
@@ -626,9 +626,12 @@ impl<T: Float> Loop for InputsBack<'_, T> {
             for first in (0..c).step_by(LANES) {
                 let from = tile * wide + first;
                 let row = |i| std::array::from_fn(|j| lane(points, (i * POINTS + j) * point + from));
+                // A closure that does more would not become part of this loop.
+                both_axes(row, &mut half, input_back, |m, j, values| out[m][j] = *values);
                 let n = LANES.min(c - first);
-                both_axes(row, &mut half, input_back, |m, j, values| {
-                    if let Some((y, x)) = rows[m].zip(columns[j]) {
+                for (y, out) in rows.iter().zip(&out) {
+                    for (x, values) in columns.iter().zip(out) {
+                        let Some((y, x)) = y.zip(*x) else { continue };
                         let at = (y * w.width.input + x) * c + first;
                         if n == LANES {
                             dx[at..at + LANES].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
@@ -636,7 +639,7 @@ impl<T: Float> Loop for InputsBack<'_, T> {
                             dx[at..at + n].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
                         }
                     }
-                });
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::initializers::Init;
-use crate::layers::{Add, BatchNorm, Block, Conv2d, Dense, GlobalAveragePooling2d, Identity, Padding};
+use crate::layers::{Add, BatchNorm, Block, Conv2d, Dense, GlobalAveragePooling2d, Padding, Residual};
 use crate::tensor::Float;
 
 /// The residual network of 20 layers for CIFAR's images `[32, 32, 3]`, about 270,000 weights: [`resnet`] with 3 blocks a stage.
@@ -45,12 +45,12 @@ pub fn resnet<T: Float>(blocks: usize, classes: usize) -> Block<T> {
                 .add(Activation::Relu)
                 .add(conv(filters, 3, 1))
                 .add(BatchNorm::new());
-            let sum = Add::new().branch(f);
-            let sum = match halves {
-                true => sum.branch(Block::new().add(conv(filters, 1, stride)).add(BatchNorm::new())),
-                false => sum.branch(Identity::new()),
+            let shortcut = Block::new().add(conv(filters, 1, stride)).add(BatchNorm::new());
+            net = match halves {
+                true => net.add(Add::new().branch(f).branch(shortcut)),
+                false => net.add(Residual::new().add(f)),
             };
-            net = net.add(sum).add(Activation::Relu);
+            net = net.add(Activation::Relu);
         }
     }
     net.add(GlobalAveragePooling2d::new()).add(Dense::new(classes).activation(Activation::Softmax))

@@ -65,8 +65,13 @@ impl<T: Float> Layer<T> for Add<T> {
         let row = y.shape().last().max(1);
         parallel::rows(y.as_mut_slice(), row, row * outputs.len(), |first, y| {
             let part = first * row..first * row + y.len();
-            y.copy_from_slice(&outputs[0].as_slice()[part.clone()]);
-            for f in &outputs[1..] {
+            let [first, rest @ ..] = outputs else { return };
+            let Some((second, rest)) = rest.split_first() else {
+                return y.copy_from_slice(&first.as_slice()[part]);
+            };
+            let each = first.as_slice()[part.clone()].iter().zip(&second.as_slice()[part.clone()]);
+            y.iter_mut().zip(each).for_each(|(y, (a, b))| *y = *a + *b);
+            for f in rest {
                 y.iter_mut().zip(&f.as_slice()[part.clone()]).for_each(|(y, f)| *y += *f);
             }
         });
@@ -81,7 +86,14 @@ impl<T: Float> Layer<T> for Add<T> {
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        self.chain.backward_each(pass, slot, x, dx, |_, _, dy_i| dy_i.copy_from(dy));
+        let row = dy.shape().last().max(1);
+        let dy = dy.as_slice();
+        // Every branch has a copy of dy, as it may use it up.
+        self.chain.backward_each(pass, slot, x, dx, |_, _, dy_i| {
+            parallel::rows(dy_i.as_mut_slice(), row, row, |first, own| {
+                own.copy_from_slice(&dy[first * row..][..own.len()]);
+            });
+        });
     }
 
     fn parts(&self) -> Vec<LayerPart> {

@@ -2,6 +2,7 @@
 
 use super::{Chain, chain_builders};
 use crate::error::{Error, Result};
+use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::NamedConfig;
@@ -60,9 +61,11 @@ impl<T: Float> Layer<T> for Residual<T> {
         let f = &mut tensors[0];
         f.resize(x.shape());
         self.chain.forward(pass, &mut children[0], x, f);
-        for ((y, x), f) in y.as_mut_slice().iter_mut().zip(x).zip(&*f) {
-            *y = *x + *f;
-        }
+        let (row, x, f) = (x.shape().last().max(1), x.as_slice(), f.as_slice());
+        parallel::rows(y.as_mut_slice(), row, row, |first, y| {
+            let part = first * row..first * row + y.len();
+            y.iter_mut().zip(&x[part.clone()]).zip(&f[part]).for_each(|((y, x), f)| *y = *x + *f);
+        });
     }
 
     fn backward(
@@ -79,13 +82,17 @@ impl<T: Float> Layer<T> for Residual<T> {
         let Some(dx) = dx else {
             return self.chain.backward(pass, &mut children[0], x, f, dy, None);
         };
-        // dx = dy + ∂F/∂x·dy
-        dx.copy_from(dy);
+        // dx = dy + ∂F/∂x·dy, where dy is kept as F may use it up
+        let row = x.shape().last().max(1);
         inner.resize(x.shape());
-        self.chain.backward(pass, &mut children[0], x, f, dy, Some(inner));
-        for (d, g) in dx.as_mut_slice().iter_mut().zip(&*inner) {
-            *d += *g;
-        }
+        parallel::rows(inner.as_mut_slice(), row, row, |first, kept| {
+            kept.copy_from_slice(&dy.as_slice()[first * row..][..kept.len()]);
+        });
+        self.chain.backward(pass, &mut children[0], x, f, dy, Some(dx));
+        let kept = inner.as_slice();
+        parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
+            dx.iter_mut().zip(&kept[first * row..]).for_each(|(d, k)| *d += *k);
+        });
     }
 
     fn parts(&self) -> Vec<LayerPart> {

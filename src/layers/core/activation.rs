@@ -9,6 +9,11 @@ use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
+/// Values at a time, whole rows, so that the function finds what was copied in the first-level cache.
+fn near(width: usize) -> usize {
+    width * (2048 / width.max(1)).max(1)
+}
+
 impl<T: Float> Layer<T> for Activation {
     fn class(&self) -> &'static str {
         "Activation"
@@ -23,8 +28,11 @@ impl<T: Float> Layer<T> for Activation {
         let width = x.shape().last();
         let f = if pass.logits { Activation::Linear } else { *self };
         parallel::rows(y.as_mut_slice(), width, width * (1 + f.work()), |first, y| {
-            y.copy_from_slice(&x.as_slice()[first * width..first * width + y.len()]);
-            f.forward(y, width);
+            let x = &x.as_slice()[first * width..first * width + y.len()];
+            for (y, x) in y.chunks_mut(near(width)).zip(x.chunks(near(width))) {
+                y.copy_from_slice(x);
+                f.forward(y, width);
+            }
         });
     }
 
@@ -38,13 +46,16 @@ impl<T: Float> Layer<T> for Activation {
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        let width = x.shape().last();
+        let (width, dy) = (x.shape().last(), &*dy);
         let f = if pass.logits { Activation::Linear } else { *self };
         // dx = dy · f'(x)
         parallel::rows(dx.as_mut_slice(), width, width * (1 + f.work()), |first, dx| {
             let part = first * width..first * width + dx.len();
-            dx.copy_from_slice(&dy.as_slice()[part.clone()]);
-            f.backward(&x.as_slice()[part.clone()], &y.as_slice()[part], dx, width);
+            let [x, y, dy] = [x, y, dy].map(|t| t.as_slice()[part.clone()].chunks(near(width)));
+            for (dx, (dy, (x, y))) in dx.chunks_mut(near(width)).zip(dy.zip(x.zip(y))) {
+                dx.copy_from_slice(dy);
+                f.backward(x, y, dx, width);
+            }
         });
     }
 
