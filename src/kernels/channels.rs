@@ -42,11 +42,12 @@ pub fn sums<T: Float>(x: &[T], shift: &[T], terms: Terms<'_, T>, space: &mut [T]
     parallel::rows(space, 4 * channels, 2 * block * channels, |start, space| {
         for (i, space) in (start..).zip(space.chunks_exact_mut(4 * channels)) {
             let range = i * block * channels..((i + 1) * block).min(rows) * channels;
-            let terms = match terms {
-                Terms::Moments => Terms::Moments,
-                Terms::Gradients(dy) => Terms::Gradients(&dy[range.clone()]),
-            };
-            simd::run(Block { x: &x[range], shift, terms, space });
+            match terms {
+                Terms::Moments => simd::run(Block::<T, true> { x: &x[range], dy: &[], shift, space }),
+                Terms::Gradients(dy) => {
+                    simd::run(Block::<T, false> { x: &x[range.clone()], dy: &dy[range], shift, space });
+                }
+            }
         }
     });
     first.fill(T::zero());
@@ -58,10 +59,11 @@ pub fn sums<T: Float>(x: &[T], shift: &[T], terms: Terms<'_, T>, space: &mut [T]
     }
 }
 
-struct Block<'a, T> {
+/// The sums of a block of rows; `dy` is empty for moments.
+struct Block<'a, T, const MOMENTS: bool> {
     x: &'a [T],
+    dy: &'a [T],
     shift: &'a [T],
-    terms: Terms<'a, T>,
     space: &'a mut [T],
 }
 
@@ -69,34 +71,49 @@ struct Block<'a, T> {
 const LANES: usize = 16;
 const PHASES: usize = 4;
 
-impl<T: Float> Loop for Block<'_, T> {
+impl<T: Float, const MOMENTS: bool> Block<'_, T, MOMENTS> {
+    /// What the two sums are made of: x − shift or dy, and that times x − shift.
+    #[inline(always)]
+    fn terms(x: T, dy: T, shift: T) -> [T; 2] {
+        let d = x - shift;
+        if MOMENTS { [d, d * d] } else { [dy, dy * d] }
+    }
+}
+
+impl<T: Float, const MOMENTS: bool> Loop for Block<'_, T, MOMENTS> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Block { x, shift, terms, space } = self;
+        let Block { x, dy, shift, space } = self;
         let n = shift.len();
         space.fill(T::zero());
         let (sums, some) = space.split_at_mut(2 * n);
         let (first, second) = some.split_at_mut(n);
         for (i, x) in x.chunks(TOGETHER * n).enumerate() {
-            let dy = match terms {
-                Terms::Moments => x,
-                Terms::Gradients(dy) => &dy[i * TOGETHER * n..][..x.len()],
-            };
-            let moments = matches!(terms, Terms::Moments);
+            let dy = if MOMENTS { x } else { &dy[i * TOGETHER * n..][..x.len()] };
             let whole = n - n % LANES;
             for c in (0..whole).step_by(LANES) {
-                let shift: [T; LANES] = std::array::from_fn(|l| shift[c + l]);
+                let mut own = [T::zero(); LANES];
+                own.copy_from_slice(&shift[c..c + LANES]);
                 let (mut a, mut b) = ([[T::zero(); LANES]; PHASES], [[T::zero(); LANES]; PHASES]);
-                for (r, (x, dy)) in x.chunks_exact(n).zip(dy.chunks_exact(n)).enumerate() {
-                    let (x, dy) = (&x[c..c + LANES], &dy[c..c + LANES]);
-                    let (a, b) = (&mut a[r % PHASES], &mut b[r % PHASES]);
+                let each = x.chunks_exact(PHASES * n).zip(dy.chunks_exact(PHASES * n));
+                for (x, dy) in each {
+                    for p in 0..PHASES {
+                        let (x, dy) = (&x[p * n + c..][..LANES], &dy[p * n + c..][..LANES]);
+                        for l in 0..LANES {
+                            let [s, t] = Self::terms(x[l], dy[l], own[l]);
+                            a[p][l] += s;
+                            b[p][l] += t;
+                        }
+                    }
+                }
+                let done = x.len() / (PHASES * n) * PHASES * n;
+                for (x, dy) in x[done..].chunks_exact(n).zip(dy[done..].chunks_exact(n)) {
                     for l in 0..LANES {
-                        let d = x[l] - shift[l];
-                        let g = if moments { d } else { dy[l] };
-                        a[l] += g;
-                        b[l] += g * d;
+                        let [s, t] = Self::terms(x[c + l], dy[c + l], own[l]);
+                        a[0][l] += s;
+                        b[0][l] += t;
                     }
                 }
                 for l in 0..LANES {
@@ -108,10 +125,9 @@ impl<T: Float> Loop for Block<'_, T> {
             second[whole..].fill(T::zero());
             for (x, dy) in x.chunks_exact(n).zip(dy.chunks_exact(n)) {
                 for c in whole..n {
-                    let d = x[c] - shift[c];
-                    let g = if moments { d } else { dy[c] };
-                    first[c] += g;
-                    second[c] += g * d;
+                    let [s, t] = Self::terms(x[c], dy[c], shift[c]);
+                    first[c] += s;
+                    second[c] += t;
                 }
             }
             sums.iter_mut().zip(first.iter().chain(&*second)).for_each(|(s, v)| *s += *v);
