@@ -10,6 +10,7 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 
+mod augment;
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
@@ -17,6 +18,8 @@ mod digits;
 mod files;
 mod idx;
 mod idx_source;
+#[cfg(feature = "image")]
+mod images;
 mod iris;
 mod min_max_scaler;
 mod one_hot;
@@ -27,16 +30,19 @@ mod split;
 mod standard_scaler;
 mod table;
 
+pub use self::augment::{Augment, Augmented, Beyond};
 #[cfg(feature = "csv")]
 pub use self::csv::{Column, Csv, CsvSource};
 pub use dataset::{Batch, Dataset};
 pub use digits::digits;
 pub use idx::{parse_idx, read_idx};
 pub use idx_source::IdxSource;
+#[cfg(feature = "image")]
+pub use images::{ImageFolder, read_image, resize_image, save_image};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 pub use one_hot::one_hot;
-pub use pipeline::{Batched, Map, MapKeyed, MapTo, Part, Prefetch, Repeat, Shuffle};
+pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle};
 pub use samples::{FromFn, Samples};
 pub use source::Source;
 #[cfg(feature = "tools")]

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::pipeline::{Batched, Map, MapKeyed, MapTo, Part, Repeat, Shuffle};
+use super::augment::{Augment, Augmented};
+use super::pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Repeat, Shuffle};
 use crate::error::Result;
 use crate::random::Key;
 use crate::tensor::{Float, Shape};
@@ -63,6 +64,23 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
         Self: Sized,
     {
         MapTo::new(self, x.into(), y.into(), f)
+    }
+
+    /// Every image turned, shifted or coloured at random; what becomes of a sample follows from seed, epoch and position, as with
+    /// [`map_keyed`](Self::map_keyed).
+    fn augment(self, augment: Augment, seed: u64) -> Augmented<Self>
+    where
+        Self: Sized,
+    {
+        Augmented::new(self, augment, seed)
+    }
+
+    /// Every sample mixed with another, see [`Mixup`].
+    fn mixup(self, alpha: f64, seed: u64) -> Mixup<Self>
+    where
+        Self: Sized,
+    {
+        Mixup::new(self, alpha, seed)
     }
 
     /// A new order in each epoch, which follows from seed and epoch; that of [`fit`](crate::Sequential::fit) where the seed is the

@@ -134,6 +134,7 @@ fn both_axes<'a, T: Float, const N: usize, const M: usize>(
             }
         }
     }
+    #[allow(clippy::needless_range_loop)]
     for j in 0..M {
         let mut lanes = [[T::zero(); LANES]; M];
         for l in 0..LANES {

@@ -2,6 +2,7 @@
 
 mod batched;
 mod map;
+mod mixup;
 mod part;
 mod prefetch;
 mod repeat;
@@ -9,6 +10,7 @@ mod shuffle;
 
 pub use batched::Batched;
 pub use map::{Map, MapKeyed, MapTo};
+pub use mixup::Mixup;
 pub use part::Part;
 pub use prefetch::Prefetch;
 pub use repeat::Repeat;

@@ -1,0 +1,7 @@
+//! Pictures: PNG and JPEG files to tensors and back, and folders of them. Feature `image`.
+
+mod file;
+mod folder;
+
+pub use file::{read_image, resize_image, save_image};
+pub use folder::ImageFolder;
