@@ -133,6 +133,45 @@ fn every_layer<T: Float>(optimizer: impl Optimizer<T> + 'static, fused: bool) {
     }
 }
 
+/// Convolutions, pools, normalisations and branches, likewise.
+#[test]
+fn steps_of_convolutions() {
+    fn check<T: Float>() {
+        let branches = Add::new()
+            .branch(Conv2d::new(16, 3).padding(Padding::Same))
+            .branch(Multiply::new().branch(Identity::new()).branch(Dense::new(16)));
+        let model = Sequential::<T>::of([6, 5, 2])
+            .add(Conv2d::new(16, 3).padding(Padding::Same).activation(Activation::Gelu))
+            .add(BatchNorm::new())
+            .add(branches)
+            .add(MaxPooling2d::new(2).padding(Padding::Same))
+            .add(SpatialDropout2d::new(0.2))
+            .add(DepthwiseConv2d::new(2).depth_multiplier(2))
+            .add(GroupNorm::new(2))
+            .add(SeparableConv2d::new(6, 2).padding(Padding::Same))
+            .add(UpSampling2d::new(2))
+            .add(Conv2dTranspose::new(4, 2).strides(2).activation(Activation::Silu))
+            .add(LayerNorm::new())
+            .add(ZeroPadding2d::new(1))
+            .add(Cropping2d::new([1, 0]))
+            .add(AveragePooling2d::new(2))
+            .add(RmsNorm::new())
+            .add(Concatenate::new().branch(Identity::new()).branch(Conv2d::new(3, 1).strides(1)))
+            .add(GlobalMaxPooling2d::new().keepdims(true))
+            .add(GlobalAveragePooling2d::new())
+            .add(Dense::new(5).activation(Activation::Softmax));
+        let mut model = model.build(2).unwrap();
+        model.compile(Adam::default(), CategoricalCrossentropy::default(), ()).unwrap();
+        let x = Tensor::from_fn([17, 6, 5, 2], |i| T::of((i as f64 * 0.7).sin()));
+        steps(model, &x, &Tensor::from_labels(&(0..17).map(|i| i % 5).collect::<Vec<_>>()));
+    }
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        check::<f32>();
+        check::<f64>();
+    });
+}
+
 #[test]
 fn steps_in_f32() {
     counted(|| {

@@ -73,7 +73,7 @@ fn an_imported_model_is_one_of_ours() {
     model.fit(&x, &Tensor::from_labels(&[0, 1, 2, 0, 1]), &Fit::default().verbose(Verbose::Silent)).unwrap();
     let error = Sequential::load_keras(fixture("unsupported.keras")).unwrap_err().to_string();
     assert!(
-        error.contains("it has what this library has not: conv2d (Conv2D): no such layer; replace these layers"),
+        error.contains("it has what this library has not: conv3d (Conv3D): no such layer; replace these layers"),
         "{error}"
     );
     assert!(Sequential::load_keras(fixture("plain.npz")).is_err());

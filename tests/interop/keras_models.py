@@ -52,6 +52,23 @@ def models():
     yield "preprocessing", (4,), [normalization, L.Rescaling(0.5, offset=0.25), L.Dense(3, activation="sigmoid")]
     yield "given_statistics", (2,), [L.Normalization(mean=[1.0, -2.0], variance=[4.0, 0.25]), L.Dense(1)]
     yield "nested", (6,), [L.Dense(6), inner, L.Dense(2), L.Dense(2)]
+    yield "images", (9, 8, 3), [
+        L.Conv2D(6, (3, 2), strides=(2, 1), padding="same", activation="relu", bias_initializer="random_normal"),
+        L.BatchNormalization(momentum=0.9, epsilon=1e-4, gamma_initializer="random_normal", beta_initializer="random_normal",
+                             moving_mean_initializer="random_normal", moving_variance_initializer="ones"),
+        L.DepthwiseConv2D(3, depth_multiplier=2, padding="same", use_bias=False), L.GroupNormalization(4, epsilon=1e-5),
+        L.SeparableConv2D(8, 3, padding="same", activation="tanh"), L.LayerNormalization(scale=False), L.SpatialDropout2D(0.2),
+        L.Conv2D(8, 3, groups=2, dilation_rate=2, padding="same"), L.MaxPooling2D(2, strides=1, padding="same"),
+        L.Conv2DTranspose(4, 3, strides=2, padding="same"), L.RMSNormalization(), L.UpSampling2D((1, 2), interpolation="bilinear"),
+        L.ZeroPadding2D(((1, 2), (0, 3))), L.Cropping2D(((0, 1), (2, 1))), L.AveragePooling2D((3, 2)),
+        L.BatchNormalization(center=False, scale=False), L.GlobalAveragePooling2D(keepdims=True), L.GlobalMaxPooling2D(),
+        L.Dense(3, activation="softmax"),
+    ]
+    yield "sequences", (12, 4), [
+        L.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="gelu"), L.ZeroPadding1D(1), L.Cropping1D((1, 0)),
+        L.Conv1DTranspose(5, 3, strides=2), L.UpSampling1D(2), L.DepthwiseConv1D(3), L.SeparableConv1D(6, 2), L.SpatialDropout1D(0.3),
+        L.AveragePooling1D(2), L.MaxPooling1D(3), L.GlobalMaxPooling1D(), L.Dense(2),
+    ]
 
 
 def make(folder):
@@ -67,7 +84,7 @@ def make(folder):
         model.save(folder / f"{name}.keras")
         np.save(folder / f"{name}.x.npy", x)
         np.save(folder / f"{name}.y.npy", model.predict(x, verbose=0))
-    unsupported = keras.Sequential([L.Input((6, 6, 1)), L.Conv2D(2, 3), L.Flatten(), L.Dense(2)], name="unsupported")
+    unsupported = keras.Sequential([L.Input((4, 4, 4, 1)), L.Conv3D(2, 3), L.Flatten(), L.Dense(2)], name="unsupported")
     unsupported.save(folder / "unsupported.keras")
     arrays = {"a": draw.normal(size=(3, 4)), "b": np.asfortranarray(draw.normal(size=(2, 3, 2)).astype("float32")),
               "c": np.arange(5, dtype="int64")}

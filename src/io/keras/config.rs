@@ -108,7 +108,13 @@ impl Planner<'_> {
                     planned.given.push((format!("{path}/variance"), variance.clone()));
                     LayerConfig::Normalization(Normalization::from_stats(mean, variance))
                 }),
-                _ => simple(class, config),
+                _ => match super::vision::layer(class, config) {
+                    Some(made) => made.map(|(layer, leaves)| {
+                        leaves.into_iter().enumerate().for_each(|(i, leaf)| weight(i, leaf));
+                        layer
+                    }),
+                    None => simple(class, config),
+                },
             };
             match made {
                 Ok(layer) => {
@@ -217,7 +223,7 @@ fn numbers(mut value: &Value) -> Vec<f64> {
 }
 
 /// An activation by its name, or a layer in its place.
-fn activation(value: &Value) -> Result<Activation, String> {
+pub(super) fn activation(value: &Value) -> Result<Activation, String> {
     if let Some(class) = value["class_name"].as_str() {
         let config = &value["config"];
         let number = |name: &str, default: f64| config[name].as_f64().unwrap_or(default);
@@ -316,7 +322,8 @@ mod tests {
     #[test]
     fn all_that_is_missing_is_named() {
         let config = serde_json::json!({"class_name": "Sequential", "config": {"layers": [
-            {"class_name": "Conv2D", "config": {"name": "conv"}},
+            {"class_name": "Conv3D", "config": {"name": "conv"}},
+            {"class_name": "Conv2D", "config": {"name": "d", "filters": 2, "kernel_size": [3, 3, 3]}},
             {"class_name": "Dense", "config": {"name": "a", "units": 3, "activation": "sparsemax"}},
             {"class_name": "ReLU", "config": {"name": "b", "max_value": 3.0}},
             {"class_name": "Softmax", "config": {"name": "c", "axis": 1}},
@@ -324,7 +331,7 @@ mod tests {
         let error = planner().plan(Path::new("m.keras"), &config).unwrap_err().to_string();
         assert_eq!(
             error,
-            "m.keras: it has what this library has not: conv (Conv2D): no such layer; a (Dense): the activation \"sparsemax\"; \
+            "m.keras: it has what this library has not: conv (Conv3D): no such layer; d (Conv2D): kernel_size [3,3,3]; a (Dense): the activation \"sparsemax\"; \
              b (ReLU): max_value Some(3.0) with slope 0 and threshold 0; c (Softmax): a softmax along axis 1; only the last, -1, \
              can be had; replace these layers in Keras, or build the model in code"
         );
