@@ -21,8 +21,18 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras_files").join(name)
 }
 
-const MODELS: [&str; 8] =
-    ["dense", "activations", "layers_of_activations", "shapes", "noise", "preprocessing", "given_statistics", "nested"];
+const MODELS: [&str; 10] = [
+    "dense",
+    "activations",
+    "layers_of_activations",
+    "shapes",
+    "noise",
+    "preprocessing",
+    "given_statistics",
+    "nested",
+    "images",
+    "sequences",
+];
 
 /// A file of its own, removed at the end.
 struct Temporary(PathBuf);
