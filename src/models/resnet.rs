@@ -10,7 +10,7 @@ use crate::tensor::Float;
 /// ```
 /// use gradus::prelude::*;
 /// let model = Sequential::new([32, 32, 3]).add(gradus::models::resnet20(10)).build(0)?;
-/// assert_eq!(model.summary().trainable, 272_282);
+/// assert_eq!(model.summary().trainable, 272_474);
 /// # Ok::<(), gradus::Error>(())
 /// ```
 pub fn resnet20<T: Float>(classes: usize) -> Block<T> {
