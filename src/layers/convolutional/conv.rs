@@ -11,7 +11,7 @@ use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y[p, f] = act(Σ taps t, channels c: x[p·stride + t·dilation − before, c]·W[t, c, f] + b[f]): one filter slides over all
+/// y[p, f] = act(Σ taps t, channels c: x[p·stride + t·dilation − before, c]·W[t, c, f] + b\[f\]): one filter slides over all
 /// positions.
 ///
 /// Used as [`Conv1d`] over sequences and [`Conv2d`] over images.

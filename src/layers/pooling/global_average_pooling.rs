@@ -8,13 +8,13 @@ use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y[c] = the mean of x[p, c] over all positions p of a sample.
+/// y\[c\] = the mean of x[p, c] over all positions p of a sample.
 ///
 /// Used as [`GlobalAveragePooling1d`] over sequences and [`GlobalAveragePooling2d`] over images.
 ///
 /// - Input `[length, channels]` or `[height, width, channels]`, output `[channels]`, or `[1, channels]` and `[1, 1, channels]` with
 ///   `keepdims`. No parameters.
-/// - Gradient: dx[p, c] = dy[c] / number of positions.
+/// - Gradient: dx[p, c] = dy\[c\] / number of positions.
 ///
 /// Keras `GlobalAveragePooling1D`, `GlobalAveragePooling2D`; PyTorch `AdaptiveAvgPool2d(1)`. Lin et al.: "Network In Network",
 /// 2014.

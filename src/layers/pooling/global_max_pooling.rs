@@ -7,13 +7,13 @@ use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y[c] = the largest x[p, c] over all positions p of a sample.
+/// y\[c\] = the largest x[p, c] over all positions p of a sample.
 ///
 /// Used as [`GlobalMaxPooling1d`] over sequences and [`GlobalMaxPooling2d`] over images.
 ///
 /// - Input `[length, channels]` or `[height, width, channels]`, output `[channels]`, or `[1, channels]` and `[1, 1, channels]` with
 ///   `keepdims`. No parameters.
-/// - Gradient: dy[c] is shared out evenly to the positions where x[p, c] is largest.
+/// - Gradient: dy\[c\] is shared out evenly to the positions where x[p, c] is largest.
 ///
 /// Keras `GlobalMaxPooling1D`, `GlobalMaxPooling2D`; PyTorch `AdaptiveMaxPool2d(1)`, which gives all to one of equals.
 ///
