@@ -13,7 +13,6 @@ use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Items, Scratch};
 use super::patches::{Layout, Window};
 use super::rows;
-use super::winograd::add_blocks;
 use crate::tensor::Float;
 
 /// A window with filters.
@@ -76,7 +75,7 @@ impl Convolution {
 
     /// The work of an output row.
     fn work(&self) -> usize {
-        (self.window.width.output * self.weights()).div_ceil(CHEAPER * self.groups.max(1)) * self.groups.max(1)
+        (self.window.width.output * self.weights()).div_ceil(CHEAPER)
     }
 
     fn channels(&self, group: usize) -> Range<usize> {
@@ -311,6 +310,26 @@ impl Convolution {
                 to.zip(w[column..].iter().step_by(self.filters)).for_each(|(t, w)| *t = *w);
             }
         }
+    }
+}
+
+/// Adds blocks' sums, of `sum` values each, in order: the weights' stand first, and the first of them overwrites unless `add`; the
+/// bias's stand last.
+pub(super) fn add_blocks<T: Float>(sums: &[T], sum: usize, weights: &mut [T], add: bool, bias: &mut [T]) {
+    parallel::rows(weights, 1, sums.len() / sum.max(1), |first, dw| {
+        let n = dw.len();
+        for (i, sums) in sums.chunks_exact(sum).enumerate() {
+            let sums = &sums[first..first + n];
+            if i == 0 && !add {
+                dw.copy_from_slice(sums);
+            } else {
+                dw.iter_mut().zip(sums).for_each(|(w, s)| *w += *s);
+            }
+        }
+    });
+    let before = sum - bias.len();
+    for sums in sums.chunks_exact(sum) {
+        bias.iter_mut().zip(&sums[before..]).for_each(|(b, s)| *b += *s);
     }
 }
 

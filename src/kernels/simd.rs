@@ -74,24 +74,28 @@ pub fn run<L: Loop>(work: L) -> L::Output {
     work.run()
 }
 
+// SAFETY: the caller has found the features; nothing else is unsafe.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 unsafe fn run_avx512<L: Loop>(work: L) -> L::Output {
     work.run()
 }
 
+// SAFETY: the caller has found the features; nothing else is unsafe.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2<L: Loop>(work: L) -> L::Output {
     work.run()
 }
 
+// SAFETY: the caller has found the features; nothing else is unsafe.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+// SAFETY: the caller has found the features; nothing else is unsafe.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<R>(f: impl FnOnce() -> R) -> R {

@@ -10,8 +10,8 @@
 
 use std::ops::Range;
 
-use super::convolution::Gradients;
-use super::gemm::{Matrix, product};
+use super::convolution::{Gradients, add_blocks};
+use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Scratch, Split};
 use super::patches::Window;
 use super::rows;
@@ -31,9 +31,6 @@ const TOGETHER: usize = 1 << 17;
 
 /// Blocks of a batch at most, for the sums over images.
 const BLOCKS: usize = 8;
-
-/// How many multiply-adds take the time of one element-wise update.
-const CHEAPER: usize = 8;
 
 /// The points at which polynomials are multiplied are 0, ±a, ±b and ∞, with a² = ½ and b² = 2: a third of the rounding errors of the
 /// usual ±1 and ±2, as no factor grows large.
@@ -414,26 +411,6 @@ impl Winograd {
     fn each(&self, strips: Range<usize>) -> impl Iterator<Item = (usize, usize, usize)> {
         let [tall, wide] = self.tiles;
         strips.flat_map(move |strip| (0..wide).map(move |x| (strip / tall, strip % tall, x)))
-    }
-}
-
-/// Adds blocks' sums `[weights, bias]` in order; the first of the weights' overwrites unless `add`.
-pub(super) fn add_blocks<T: Float>(sums: &[T], sum: usize, weights: &mut [T], add: bool, bias: &mut [T]) {
-    let n = sum - bias.len();
-    let width = if bias.is_empty() { weights.len() } else { n };
-    parallel::rows(weights, 1, sums.len() / sum.max(1), |first, dw| {
-        let n = dw.len();
-        for (i, sums) in sums.chunks_exact(sum).enumerate() {
-            let sums = &sums[first..first + n];
-            if i == 0 && !add {
-                dw.copy_from_slice(sums);
-            } else {
-                dw.iter_mut().zip(sums).for_each(|(w, s)| *w += *s);
-            }
-        }
-    });
-    for sums in sums.chunks_exact(sum) {
-        bias.iter_mut().zip(&sums[width..]).for_each(|(b, s)| *b += *s);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Convolution.
 
-use super::{Padding, Size, output, window};
+use super::{Padding, Size, output, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::convolution::{Convolution, Gradients};
@@ -99,23 +99,7 @@ impl<const D: usize> Conv<D> {
         }
     }
 
-    /// Input positions between two output positions; 1 by default.
-    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
-        self.strides = strides.into();
-        self
-    }
-
-    /// What is added around the input; `Padding::Valid`, nothing, by default.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// Input positions between two taps of the kernel; 1 by default.
-    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
-        self.dilation_rate = rate.into();
-        self
-    }
+    window_builders!();
 
     /// Parts of channels and filters that have nothing to do with each other; 1 by default.
     pub fn groups(mut self, groups: usize) -> Self {

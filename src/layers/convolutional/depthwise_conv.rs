@@ -1,7 +1,7 @@
 //! Convolution of each channel on its own.
 
 use super::conv::kernel_shape;
-use super::{Padding, Size, output, window};
+use super::{Padding, Size, output, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::patches::Window;
@@ -157,23 +157,7 @@ impl<const D: usize> DepthwiseConv<D> {
         }
     }
 
-    /// Input positions between two output positions; 1 by default.
-    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
-        self.strides = strides.into();
-        self
-    }
-
-    /// What is added around the input; `Padding::Valid`, nothing, by default.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// Input positions between two taps of the kernel; 1 by default.
-    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
-        self.dilation_rate = rate.into();
-        self
-    }
+    window_builders!();
 
     /// Filters of each channel; 1 by default.
     pub fn depth_multiplier(mut self, multiplier: usize) -> Self {

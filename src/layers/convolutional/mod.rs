@@ -13,3 +13,28 @@ pub use separable_conv::{SeparableConv, SeparableConv1d, SeparableConv2d};
 pub use size::{Padding, Size};
 
 pub(crate) use size::{check_rank, check_sizes, output, window};
+
+/// The methods that set how a convolution's window slides.
+macro_rules! window_builders {
+    () => {
+        /// Input positions between two output positions; 1 by default.
+        pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
+            self.strides = strides.into();
+            self
+        }
+
+        /// What is added around the input; `Padding::Valid`, nothing, by default.
+        pub fn padding(mut self, padding: Padding) -> Self {
+            self.padding = padding;
+            self
+        }
+
+        /// Input positions between two taps of the kernel; 1 by default.
+        pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
+            self.dilation_rate = rate.into();
+            self
+        }
+    };
+}
+
+use window_builders;

@@ -2,7 +2,7 @@
 
 use super::conv::{check_filters, kernel_shape};
 use super::depthwise_conv::Depthwise;
-use super::{Padding, Size, output, window};
+use super::{Padding, Size, output, window, window_builders};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
@@ -91,23 +91,7 @@ impl<const D: usize> SeparableConv<D> {
         }
     }
 
-    /// Input positions between two output positions; 1 by default.
-    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
-        self.strides = strides.into();
-        self
-    }
-
-    /// What is added around the input; `Padding::Valid`, nothing, by default.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// Input positions between two taps of the depthwise kernel; 1 by default.
-    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
-        self.dilation_rate = rate.into();
-        self
-    }
+    window_builders!();
 
     /// Depthwise filters of each channel; 1 by default.
     pub fn depth_multiplier(mut self, multiplier: usize) -> Self {
