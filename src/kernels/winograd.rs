@@ -479,6 +479,12 @@ impl<T: Float> Loop for Inputs<'_, T> {
         let point = Winograd::point(strips.len() * of.tiles[1], c);
         let (mut pixels, mut half) = (Pixels::new(), [[[T::zero(); LANES]; POINTS]; POINTS]);
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
+            // The pixels that the next row of tiles reads first, which may be those of the next image.
+            let below = (ty + 1) * OUT + (POINTS - OUT) - w.height.before.min(POINTS - OUT);
+            for i in 0..OUT {
+                let at = image * w.image() + ((below + i) * w.width.input + tx * OUT) * c;
+                simd::fetch(x, at..at + OUT * c);
+            }
             let x = &x[image * w.image()..][..w.image()];
             let rows: [_; POINTS] = std::array::from_fn(|i| w.height.at(ty * OUT, i));
             let columns: [_; POINTS] = std::array::from_fn(|j| w.width.at(tx * OUT, j));
@@ -560,6 +566,11 @@ impl<T: Float> Loop for OutputsBack<'_, T> {
         for (tile, (image, ty, tx)) in of.each(strips).enumerate() {
             let (tall, wide) = (w.height.output - ty * OUT, w.width.output - tx * OUT);
             let pixel = (image * w.height.output + ty * OUT) * w.width.output + tx * OUT;
+            // The pixels of the next row of tiles.
+            for i in OUT..2 * OUT {
+                let at = (pixel + i * w.width.output) * f - origin;
+                simd::fetch(dz, at..at + OUT * f);
+            }
             for first in (0..f).step_by(LANES) {
                 let place = |i: usize, j: usize| {
                     (i < tall && j < wide).then(|| (pixel + i * w.width.output + j) * f - origin + first)
