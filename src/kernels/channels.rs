@@ -3,7 +3,9 @@
 //! The rows are cut into a number of blocks that depends on sizes only; a block is summed by one thread, a few rows at a time
 //! so that rounding errors stay small, and the blocks' sums are added in order.
 
-use super::parallel;
+use std::ops::Range;
+
+use super::parallel::{self, Items};
 use super::simd::{self, Loop};
 use crate::tensor::Float;
 
@@ -14,7 +16,7 @@ const TOGETHER: usize = 64;
 const BLOCKS: usize = 16;
 
 fn block(rows: usize) -> usize {
-    rows.div_ceil(BLOCKS).max(TOGETHER)
+    rows.div_ceil(BLOCKS).max(1).next_multiple_of(TOGETHER)
 }
 
 /// Values of working space for [`sums`] over so many rows.
@@ -23,30 +25,60 @@ pub fn space(rows: usize, channels: usize) -> usize {
     rows.div_ceil(block(rows)) * 4 * channels
 }
 
-/// What is summed for each channel.
-#[derive(Clone, Copy, Debug)]
-pub enum Terms<'a, T> {
-    /// Σ (x − shift) and Σ (x − shift)².
-    Moments,
-    /// Σ dy and Σ dy·(x − shift).
-    Gradients(&'a [T]),
+/// Σ (x − shift) and Σ (x − shift)² over the rows of x `[rows, channels]`, into `first` and `second`.
+pub fn moments<T: Float>(x: &[T], shift: &[T], space: &mut [T], first: &mut [T], second: &mut [T]) {
+    sums::<T, true>(x, shift, &mut [], 0, |_, _| {}, space, first, second);
 }
 
-/// Two sums over the rows of x `[rows, channels]`, into `first` and `second`.
-pub fn sums<T: Float>(x: &[T], shift: &[T], terms: Terms<'_, T>, space: &mut [T], first: &mut [T], second: &mut [T]) {
+/// Σ dz and Σ dz·(x − shift), likewise. `start(dy, range)`, which costs `work` a value, makes dz of a few rows of dy, which are the
+/// values in `range` of all.
+#[allow(clippy::too_many_arguments)]
+pub fn gradients<T: Float>(
+    x: &[T],
+    shift: &[T],
+    dy: &mut [T],
+    work: usize,
+    start: impl Fn(&mut [T], Range<usize>) + Sync,
+    space: &mut [T],
+    first: &mut [T],
+    second: &mut [T],
+) {
+    sums::<T, false>(x, shift, dy, work, start, space, first, second);
+}
+
+/// Either of the two.
+#[allow(clippy::too_many_arguments)]
+fn sums<T: Float, const MOMENTS: bool>(
+    x: &[T],
+    shift: &[T],
+    dy: &mut [T],
+    work: usize,
+    start: impl Fn(&mut [T], Range<usize>) + Sync,
+    space: &mut [T],
+    first: &mut [T],
+    second: &mut [T],
+) {
     let channels = shift.len();
     let rows = x.len() / channels.max(1);
     let block = block(rows);
     let blocks = rows.div_ceil(block);
     let space = &mut space[..blocks * 4 * channels];
-    parallel::rows(space, 4 * channels, 2 * block * channels, |start, space| {
-        for (i, space) in (start..).zip(space.chunks_exact_mut(4 * channels)) {
-            let range = i * block * channels..((i + 1) * block).min(rows) * channels;
-            match terms {
-                Terms::Moments => simd::run(Block::<T, true> { x: &x[range], dy: &[], shift, space }),
-                Terms::Gradients(dy) => {
-                    simd::run(Block::<T, false> { x: &x[range.clone()], dy: &dy[range], shift, space });
-                }
+    let parts = parallel::parts(blocks, (2 + work) * block * channels);
+    let cut = (Items(&mut *space, 4 * channels), Items(dy, block * channels));
+    parallel::each_part(0..blocks, parts, cut, &|range, (space, dy)| {
+        let mut at = range.start * block * channels;
+        let end = (range.end * block).min(rows) * channels;
+        let mut dy = dy.0.chunks_mut(TOGETHER * channels);
+        for space in space.0.chunks_exact_mut(4 * channels) {
+            space.fill(T::zero());
+            // Blocks are whole chunks, so that no chunk reaches into the next block.
+            let end = end.min(at + block * channels);
+            while at < end {
+                let these = at..end.min(at + TOGETHER * channels);
+                at = these.end;
+                let dy = dy.next().unwrap_or(&mut []);
+                start(dy, these.clone());
+                simd::run(Chunk::<T, MOMENTS> { x: &x[these], dy, shift, space });
             }
         }
     });
@@ -59,8 +91,8 @@ pub fn sums<T: Float>(x: &[T], shift: &[T], terms: Terms<'_, T>, space: &mut [T]
     }
 }
 
-/// The sums of a block of rows; `dy` is empty for moments.
-struct Block<'a, T, const MOMENTS: bool> {
+/// The sums of a few rows, added to those of their block; `dy` is empty for moments.
+struct Chunk<'a, T, const MOMENTS: bool> {
     x: &'a [T],
     dy: &'a [T],
     shift: &'a [T],
@@ -71,7 +103,7 @@ struct Block<'a, T, const MOMENTS: bool> {
 const LANES: usize = 16;
 const PHASES: usize = 4;
 
-impl<T: Float, const MOMENTS: bool> Block<'_, T, MOMENTS> {
+impl<T: Float, const MOMENTS: bool> Chunk<'_, T, MOMENTS> {
     /// What the two sums are made of: x − shift or dy, and that times x − shift.
     #[inline(always)]
     fn terms(x: T, dy: T, shift: T) -> [T; 2] {
@@ -80,67 +112,78 @@ impl<T: Float, const MOMENTS: bool> Block<'_, T, MOMENTS> {
     }
 }
 
-impl<T: Float, const MOMENTS: bool> Loop for Block<'_, T, MOMENTS> {
+impl<T: Float, const MOMENTS: bool> Loop for Chunk<'_, T, MOMENTS> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Block { x, dy, shift, space } = self;
+        let Chunk { x, dy, shift, space } = self;
         let n = shift.len();
-        space.fill(T::zero());
         let (sums, some) = space.split_at_mut(2 * n);
         let (first, second) = some.split_at_mut(n);
-        for (i, x) in x.chunks(TOGETHER * n).enumerate() {
-            let dy = if MOMENTS { x } else { &dy[i * TOGETHER * n..][..x.len()] };
-            let whole = n - n % LANES;
-            for c in (0..whole).step_by(LANES) {
-                let mut own = [T::zero(); LANES];
-                own.copy_from_slice(&shift[c..c + LANES]);
-                let (mut a, mut b) = ([[T::zero(); LANES]; PHASES], [[T::zero(); LANES]; PHASES]);
-                let each = x.chunks_exact(PHASES * n).zip(dy.chunks_exact(PHASES * n));
-                for (x, dy) in each {
-                    for p in 0..PHASES {
-                        let (x, dy) = (&x[p * n + c..][..LANES], &dy[p * n + c..][..LANES]);
-                        for l in 0..LANES {
-                            let [s, t] = Self::terms(x[l], dy[l], own[l]);
-                            a[p][l] += s;
-                            b[p][l] += t;
-                        }
-                    }
-                }
-                let done = x.len() / (PHASES * n) * PHASES * n;
-                for (x, dy) in x[done..].chunks_exact(n).zip(dy[done..].chunks_exact(n)) {
+        let dy = if MOMENTS { x } else { &dy[..x.len()] };
+        let whole = n - n % LANES;
+        for c in (0..whole).step_by(LANES) {
+            let mut own = [T::zero(); LANES];
+            own.copy_from_slice(&shift[c..c + LANES]);
+            let (mut a, mut b) = ([[T::zero(); LANES]; PHASES], [[T::zero(); LANES]; PHASES]);
+            let each = x.chunks_exact(PHASES * n).zip(dy.chunks_exact(PHASES * n));
+            for (x, dy) in each {
+                for p in 0..PHASES {
+                    let (x, dy) = (&x[p * n + c..][..LANES], &dy[p * n + c..][..LANES]);
                     for l in 0..LANES {
-                        let [s, t] = Self::terms(x[c + l], dy[c + l], own[l]);
-                        a[0][l] += s;
-                        b[0][l] += t;
+                        let [s, t] = Self::terms(x[l], dy[l], own[l]);
+                        a[p][l] += s;
+                        b[p][l] += t;
                     }
                 }
+            }
+            let done = x.len() / (PHASES * n) * PHASES * n;
+            for (x, dy) in x[done..].chunks_exact(n).zip(dy[done..].chunks_exact(n)) {
                 for l in 0..LANES {
-                    first[c + l] = (a[0][l] + a[1][l]) + (a[2][l] + a[3][l]);
-                    second[c + l] = (b[0][l] + b[1][l]) + (b[2][l] + b[3][l]);
+                    let [s, t] = Self::terms(x[c + l], dy[c + l], own[l]);
+                    a[0][l] += s;
+                    b[0][l] += t;
                 }
             }
-            first[whole..].fill(T::zero());
-            second[whole..].fill(T::zero());
-            for (x, dy) in x.chunks_exact(n).zip(dy.chunks_exact(n)) {
-                for c in whole..n {
-                    let [s, t] = Self::terms(x[c], dy[c], shift[c]);
-                    first[c] += s;
-                    second[c] += t;
-                }
+            for l in 0..LANES {
+                first[c + l] = (a[0][l] + a[1][l]) + (a[2][l] + a[3][l]);
+                second[c + l] = (b[0][l] + b[1][l]) + (b[2][l] + b[3][l]);
             }
-            sums.iter_mut().zip(first.iter().chain(&*second)).for_each(|(s, v)| *s += *v);
         }
+        first[whole..].fill(T::zero());
+        second[whole..].fill(T::zero());
+        for (x, dy) in x.chunks_exact(n).zip(dy.chunks_exact(n)) {
+            for c in whole..n {
+                let [s, t] = Self::terms(x[c], dy[c], shift[c]);
+                first[c] += s;
+                second[c] += t;
+            }
+        }
+        sums.iter_mut().zip(first.iter().chain(&*second)).for_each(|(s, v)| *s += *v);
     }
 }
 
-/// y = (x − mean)·scale + offset, each channel with its own.
-pub fn normalise<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &mut [T]) {
+/// y = (x − mean)·scale + offset, each channel with its own, and then `finish(y, z)`, which costs `work` a value, on a few rows at a
+/// time with the same rows of `z` unless that is empty; the factors are mean, scale, offset.
+pub fn normalise<T: Float>(
+    x: &[T],
+    [mean, scale, offset]: [&[T]; 3],
+    y: &mut [T],
+    z: &mut [T],
+    work: usize,
+    finish: impl Fn(&mut [T], &mut [T]) + Sync,
+) {
     let n = mean.len();
-    parallel::rows(y, n, 2 * n, |first, y| {
-        let x = &x[first * n..][..y.len()];
-        simd::run(Columns::<T, false> { x, dy: x, factors: [mean, scale, offset, offset], y });
+    let rows = y.len() / n.max(1);
+    let parts = parallel::parts(rows, (2 + work) * n);
+    parallel::each_part(0..rows, parts, (Items(y, n), Items(z, n)), &|range, (y, z)| {
+        let x = &x[range.start * n..range.end * n];
+        let mut z = z.0.chunks_mut(TOGETHER * n);
+        for (y, x) in y.0.chunks_mut(TOGETHER * n).zip(x.chunks(TOGETHER * n)) {
+            simd::run(Columns::<T, false> { x, dy: x, factors: [mean, scale, offset, offset], y });
+            finish(y, z.next().unwrap_or(&mut []));
+        }
     });
 }
 
@@ -148,12 +191,14 @@ pub fn normalise<T: Float>(x: &[T], mean: &[T], scale: &[T], offset: &[T], y: &m
 pub fn normalise_backward<T: Float>(x: &[T], dy: &[T], factors: [&[T]; 4], dx: &mut [T]) {
     let n = factors[0].len();
     parallel::rows(dx, n, 4 * n, |first, dx| {
-        let [x, dy] = [x, dy].map(|v| &v[first * n..][..dx.len()]);
-        simd::run(Columns::<T, true> { x, dy, factors, y: dx });
+        let [x, dy] = [x, dy].map(|v| v[first * n..][..dx.len()].chunks(TOGETHER * n));
+        for (y, (x, dy)) in dx.chunks_mut(TOGETHER * n).zip(x.zip(dy)) {
+            simd::run(Columns::<T, true> { x, dy, factors, y });
+        }
     });
 }
 
-/// Either of the two.
+/// Either of the two, for a few rows, which are then near for the next channels.
 struct Columns<'a, T, const BACKWARD: bool> {
     x: &'a [T],
     dy: &'a [T],
@@ -176,25 +221,21 @@ impl<T: Float, const BACKWARD: bool> Loop for Columns<'_, T, BACKWARD> {
         let Columns { x, dy, factors, y } = self;
         let n = factors[0].len();
         let whole = n - n % LANES;
-        // A few rows at a time, which are then near for the next channels.
-        let each = x.chunks(TOGETHER * n).zip(dy.chunks(TOGETHER * n));
-        for (y, (x, dy)) in y.chunks_mut(TOGETHER * n).zip(each) {
-            for c in (0..whole).step_by(LANES) {
-                let mut own = [[T::zero(); LANES]; 4];
-                own.iter_mut().zip(factors).for_each(|(own, all)| own.copy_from_slice(&all[c..c + LANES]));
-                let each = x.chunks_exact(n).zip(dy.chunks_exact(n));
-                for (y, (x, dy)) in y.chunks_exact_mut(n).zip(each) {
-                    let (y, x, dy) = (&mut y[c..c + LANES], &x[c..c + LANES], &dy[c..c + LANES]);
-                    for l in 0..LANES {
-                        y[l] = Self::value(x[l], dy[l], [own[0][l], own[1][l], own[2][l], own[3][l]]);
-                    }
-                }
-            }
+        for c in (0..whole).step_by(LANES) {
+            let mut own = [[T::zero(); LANES]; 4];
+            own.iter_mut().zip(factors).for_each(|(own, all)| own.copy_from_slice(&all[c..c + LANES]));
             let each = x.chunks_exact(n).zip(dy.chunks_exact(n));
             for (y, (x, dy)) in y.chunks_exact_mut(n).zip(each) {
-                for c in whole..n {
-                    y[c] = Self::value(x[c], dy[c], [factors[0][c], factors[1][c], factors[2][c], factors[3][c]]);
+                let (y, x, dy) = (&mut y[c..c + LANES], &x[c..c + LANES], &dy[c..c + LANES]);
+                for l in 0..LANES {
+                    y[l] = Self::value(x[l], dy[l], [own[0][l], own[1][l], own[2][l], own[3][l]]);
                 }
+            }
+        }
+        let each = x.chunks_exact(n).zip(dy.chunks_exact(n));
+        for (y, (x, dy)) in y.chunks_exact_mut(n).zip(each) {
+            for c in whole..n {
+                y[c] = Self::value(x[c], dy[c], [factors[0][c], factors[1][c], factors[2][c], factors[3][c]]);
             }
         }
     }
@@ -213,8 +254,18 @@ mod tests {
             let mut work = vec![f64::NAN; space(rows, channels)];
             let (mut a, mut b) = (vec![f64::NAN; channels], vec![f64::NAN; channels]);
             for gradients in [false, true] {
-                let terms = if gradients { Terms::Gradients(&dy) } else { Terms::Moments };
-                sums(&x, shift, terms, &mut work, &mut a, &mut b);
+                if gradients {
+                    // What is made of dy at the start is what is summed.
+                    let mut half: Vec<f64> = dy.iter().map(|g| g / 2.0).collect();
+                    let twice = |dz: &mut [f64], range: Range<usize>| {
+                        assert_eq!(dz.len(), range.len());
+                        dz.iter_mut().zip(&dy[range]).for_each(|(d, g)| *d = if *d == g / 2.0 { *g } else { f64::NAN });
+                    };
+                    super::gradients(&x, shift, &mut half, 1, twice, &mut work, &mut a, &mut b);
+                    assert_eq!(half, dy);
+                } else {
+                    moments(&x, shift, &mut work, &mut a, &mut b);
+                }
                 for c in 0..channels {
                     let of = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
                         (0..rows).map(|r| f(x[r * channels + c] - shift[c], dy[r * channels + c])).sum()

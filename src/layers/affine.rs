@@ -148,6 +148,11 @@ pub(crate) struct Finisher<'a, T> {
 }
 
 impl<T: Float> Finisher<'_, T> {
+    /// An activation alone.
+    pub fn activation(pass: &Pass<'_, T>, activation: Activation, units: usize) -> Self {
+        Finisher { activation: if pass.logits { Activation::Linear } else { activation }, bias: &[], units }
+    }
+
     /// y = f(y + b) on some rows, the activation's input into `z` unless that is empty.
     pub fn finish(&self, y: &mut [T], z: &mut [T]) {
         let together = self.units * (TOGETHER / self.units).max(1);

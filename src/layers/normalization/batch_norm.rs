@@ -1,23 +1,26 @@
 //! Channels brought to mean 0 and variance 1 over the batch.
 
 use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
-use crate::kernels::channels::{self, Terms};
+use crate::kernels::channels;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::affine::Finisher;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y = γ·(x − μ)/√(σ² + ε) + β for each channel (the last axis); in training μ and σ² are those of the batch over all other
+/// y = f(γ·(x − μ)/√(σ² + ε) + β) for each channel (the last axis); in training μ and σ² are those of the batch over all other
 /// axes, in inference moving averages of them.
 ///
 /// - Input and output of one shape, at least one axis.
 /// - Parameters: `gamma` γ (ones), `beta` β (zeros), and the statistics `moving_mean` (zeros) and `moving_variance` (ones), all
 ///   `[channels]`. After each training batch moving = momentum·moving + (1 − momentum)·batch.
-/// - Defaults: momentum 0.99, ε = 0.001, with γ and β.
+/// - Defaults: momentum 0.99, ε = 0.001, with γ and β, no activation f. An activation here is the same as one that follows, but for
+///   the memory and the time of another layer.
 /// - Frozen (`trainable(false)`), the layer works as in inference during training too, and its statistics stay.
-/// - Gradient in training, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
+/// - Gradient in training, dy that of f's input, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
 ///   dx = γ/√(σ² + ε)·(dy − mean(dy) − x̂·mean(dy·x̂)); in inference dx = γ/√(σ² + ε)·dy.
 ///
 /// Keras `BatchNormalization`, PyTorch `BatchNorm1d` and `BatchNorm2d` (whose momentum is 1 − this one, whose ε is 10⁻⁵ and
@@ -38,6 +41,8 @@ pub struct BatchNorm {
     affine: GammaBeta,
     moving_mean_initializer: Init,
     moving_variance_initializer: Init,
+    #[cfg_attr(feature = "serde", serde(default))]
+    activation: Activation,
     /// Moving mean and variance.
     #[cfg_attr(feature = "serde", serde(skip))]
     moving: [ParamId; 2],
@@ -51,16 +56,19 @@ impl Default for BatchNorm {
             affine: GammaBeta::default(),
             moving_mean_initializer: Init::Zeros,
             moving_variance_initializer: Init::Ones,
+            activation: Activation::Linear,
             moving: [ParamId::default(); 2],
         }
     }
 }
 
-/// What a slot's tensors are: working space, then for each channel the mean, the factor of x, 1/√(σ² + ε), and two sums.
+/// What a slot's tensors are: working space, then for each channel the mean, the factor of x, 1/√(σ² + ε), and two sums; last the
+/// activation's input, where its gradient needs that.
 const SPACE: usize = 0;
 const MEAN: usize = 1;
 const INVERSE: usize = 3;
 const SECOND: usize = 5;
+const Z: usize = 6;
 
 impl BatchNorm {
     /// With Keras's defaults.
@@ -88,6 +96,12 @@ impl BatchNorm {
         self
     }
 
+    /// The function applied after β; none by default.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
     /// Whether this pass goes by the batch's own statistics.
     fn by_batch<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
         pass.training && !pass.held(self.moving[0])
@@ -99,7 +113,7 @@ impl BatchNorm {
         let (mean, variance, first) = (mean.as_mut_slice(), variance.as_mut_slice(), first.as_mut_slice());
         // Shifted by the first row, squares lose nothing to a mean far from 0.
         let shift = &x.as_slice()[..mean.len()];
-        channels::sums(x.as_slice(), shift, Terms::Moments, space.as_mut_slice(), first, variance);
+        channels::moments(x.as_slice(), shift, space.as_mut_slice(), first, variance);
         let share = T::one() / T::of(x.shape().rows() as f64);
         for c in 0..mean.len() {
             let d = first[c] * share;
@@ -135,6 +149,7 @@ impl<T: Float> Layer<T> for BatchNorm {
             return Err(Error::argument("BatchNorm", "momentum", "from 0 to 1", self.momentum, hint));
         }
         check_epsilon("BatchNorm", self.epsilon)?;
+        self.activation.check()?;
         self.affine.build(input.last(), b)?;
         let mean = b.state("moving_mean", [input.last()], &self.moving_mean_initializer)?;
         self.moving = [mean, b.state("moving_variance", [input.last()], &self.moving_variance_initializer)?];
@@ -152,7 +167,13 @@ impl<T: Float> Layer<T> for BatchNorm {
             slot.scratch(MEAN, n).copy_from_slice(mean);
             slot.scratch(INVERSE, n).copy_from_slice(variance);
         }
-        let [_, mean, scale, inverse, offset, ..] = slot.tensors.as_mut_slice() else { return };
+        let finisher = Finisher::activation(pass, self.activation, n);
+        if pass.needs_backward() && finisher.activation.needs_input() {
+            slot.tensor(Z, x.shape());
+        } else {
+            slot.tensor(Z, Shape::from([0]));
+        }
+        let [_, mean, scale, inverse, offset, _, z] = slot.tensors.as_mut_slice() else { return };
         let (gamma, beta, epsilon) = (self.affine.gamma(pass), self.affine.beta(pass), T::of(self.epsilon));
         let (scale, inverse, offset) = (scale.as_mut_slice(), inverse.as_mut_slice(), offset.as_mut_slice());
         for c in 0..n {
@@ -160,7 +181,10 @@ impl<T: Float> Layer<T> for BatchNorm {
             scale[c] = gamma(c) * inverse[c];
             offset[c] = beta(c);
         }
-        channels::normalise(x.as_slice(), mean.as_slice(), scale, offset, y.as_mut_slice());
+        let (factors, work) = ([mean.as_slice(), scale, offset], finisher.activation.work());
+        channels::normalise(x.as_slice(), factors, y.as_mut_slice(), z.as_mut_slice(), work, |y, z| {
+            finisher.finish(y, z)
+        });
     }
 
     fn backward(
@@ -168,17 +192,21 @@ impl<T: Float> Layer<T> for BatchNorm {
         pass: &mut Pass<'_, T>,
         slot: &mut Slot<T>,
         x: &Tensor<T>,
-        _: &Tensor<T>,
+        y: &Tensor<T>,
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
         let by_batch = self.by_batch(pass);
-        let [space, mean, scale, inverse, first, second, ..] = slot.tensors.as_mut_slice() else { return };
+        let [space, mean, scale, inverse, first, second, z] = slot.tensors.as_mut_slice() else { return };
         let (mean, inverse) = (mean.as_slice(), inverse.as_slice());
         let (first, second) = (first.as_mut_slice(), second.as_mut_slice());
-        if by_batch || self.affine.wants(pass) {
-            let terms = Terms::Gradients(dy.as_slice());
-            channels::sums(x.as_slice(), mean, terms, space.as_mut_slice(), first, second);
+        let finisher = Finisher::activation(pass, self.activation, mean.len());
+        let activated = finisher.activation != Activation::Linear;
+        if by_batch || activated || self.affine.wants(pass) {
+            let (z, y) = (z.as_slice(), y.as_slice());
+            let start = |dz: &mut [T], range| finisher.dz(z, y, dz, range);
+            let (x, dy, work) = (x.as_slice(), dy.as_mut_slice(), finisher.activation.work());
+            channels::gradients(x, mean, dy, work, start, space.as_mut_slice(), first, second);
             // dβ += Σ dy, dγ += Σ dy·x̂
             self.affine.beta_gradient(pass).iter_mut().zip(&*first).for_each(|(g, s)| *g += *s);
             let each = second.iter().zip(inverse);
@@ -202,13 +230,17 @@ impl<T: Float> Layer<T> for BatchNorm {
     fn config(&self) -> LayerConfig {
         LayerConfig::BatchNorm(self.clone())
     }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gradcheck;
-    use crate::layers::Dense;
+    use crate::layers::{Block, Dense};
     use crate::losses::MeanSquaredError;
     use crate::model::Sequential;
     use crate::optimizers::{OptimizerOptions, Sgd};
@@ -219,6 +251,9 @@ mod tests {
         gradcheck::check_layer(&BatchNorm::new().epsilon(1e-5).momentum(0.5), [3, 2, 5]).unwrap();
         gradcheck::check_layer(&BatchNorm::new().scale(false), [4, 3]).unwrap();
         gradcheck::check_layer(&BatchNorm::new().center(false), [4, 3]).unwrap();
+        for activation in Activation::ALL {
+            gradcheck::check_layer(&BatchNorm::new().activation(activation), [5, 3]).unwrap();
+        }
     }
 
     fn model() -> Sequential<f64> {
@@ -250,6 +285,24 @@ mod tests {
     }
 
     #[test]
+    fn an_activation_is_that_of_a_layer_behind() {
+        let x = Tensor::from_fn([70, 17], |i| ((i * 7) % 23) as f64 * 0.1 - 1.0);
+        let t = Tensor::from_fn([70, 1], |i| (i % 5) as f64 * 0.2);
+        let train = |activation: Activation, held: bool, norm: Block<f64>| {
+            let mut model = Sequential::of([17]).add(Dense::new(17)).add(norm).add(Dense::new(1)).build(3).unwrap();
+            model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+            model.set_trainable("block", !held).unwrap();
+            let losses = [0; 3].map(|_| model.train_on_batch(&x, &t).unwrap());
+            assert!(losses[2] < losses[0], "{activation}");
+            (losses, model.predict(&x).unwrap(), model.params().values().to_vec())
+        };
+        for (activation, held) in [(Activation::Relu, false), (Activation::Gelu, false), (Activation::Relu, true)] {
+            let inside = train(activation, held, Block::new().add(BatchNorm::new().activation(activation)));
+            assert_eq!(inside, train(activation, held, Block::new().add(BatchNorm::new()).add(activation)));
+        }
+    }
+
+    #[test]
     fn a_batch_far_from_zero() {
         let mut model = Sequential::of([1]).add(BatchNorm::new()).add(Dense::new(1)).build(1).unwrap();
         model.compile(Sgd::default().learning_rate(0.0), MeanSquaredError::default(), ()).unwrap();
@@ -272,6 +325,7 @@ mod tests {
     fn impossible_settings() {
         let error = |layer: BatchNorm| Sequential::new([3]).add(layer).build(0).unwrap_err().to_string();
         assert!(error(BatchNorm::new().momentum(1.5)).contains("momentum must be from 0 to 1"));
+        assert!(error(BatchNorm::new().activation(Activation::Elu(f64::NAN))).contains("must be finite"));
         assert!(error(BatchNorm::new().epsilon(0.0)).contains("epsilon must be above 0"));
         assert!(Sequential::new(Shape::SCALAR).add(BatchNorm::new()).build(0).is_err());
     }
