@@ -75,7 +75,7 @@ fn simple(shape: Shape) -> Sequential {
 fn deeper(shape: Shape) -> Sequential {
     let conv = |filters: usize| {
         let conv = Conv2d::new(filters, 3).padding(Padding::Same).use_bias(false).kernel_initializer(Init::HeNormal);
-        Block::new().add(conv).add(BatchNorm::new().momentum(0.9)).add(Activation::Relu)
+        Block::new().add(conv).add(BatchNorm::new().momentum(0.9).activation(Activation::Relu))
     };
     Sequential::new(shape)
         .add(conv(32))

@@ -78,8 +78,10 @@ impl Default for Finish {
     }
 }
 
-/// Values that get bias and activation in one go, so that the activation finds them in the first-level cache.
-const TOGETHER: usize = 2048;
+/// Values of whole rows that get what follows in one go, so that it finds them in the first-level cache.
+pub(crate) fn near(width: usize) -> usize {
+    width * (2048 / width.max(1)).max(1)
+}
 
 impl Finish {
     /// Checks the settings that need no parameter; to be called before any is registered.
@@ -153,9 +155,14 @@ impl<T: Float> Finisher<'_, T> {
         Finisher { activation: if pass.logits { Activation::Linear } else { activation }, bias: &[], units }
     }
 
+    /// Gives `z` the shape of y where backward needs the activation's input after this pass, else none.
+    pub fn keep_z(&self, pass: &Pass<'_, T>, y: Shape, z: &mut Tensor<T>) {
+        z.resize(if pass.needs_backward() && self.activation.needs_input() { y } else { Shape::from([0]) });
+    }
+
     /// y = f(y + b) on some rows, the activation's input into `z` unless that is empty.
     pub fn finish(&self, y: &mut [T], z: &mut [T]) {
-        let together = self.units * (TOGETHER / self.units).max(1);
+        let together = near(self.units);
         let mut z = z.chunks_mut(together);
         for y in y.chunks_mut(together) {
             rows::add_bias(y, self.bias);

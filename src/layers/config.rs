@@ -32,6 +32,9 @@ pub enum LayerConfig {
     ActivityRegularization(ActivityRegularization),
     Add {
         layers: Vec<NamedConfig>,
+        /// What is applied to the sum.
+        #[cfg_attr(feature = "serde", serde(default))]
+        activation: Activation,
     },
     AlphaDropout(AlphaDropout),
     AveragePooling1d(AveragePooling<1>),
@@ -78,6 +81,9 @@ pub enum LayerConfig {
     Reshape(Reshape),
     Residual {
         layers: Vec<NamedConfig>,
+        /// What is applied to the sum.
+        #[cfg_attr(feature = "serde", serde(default))]
+        activation: Activation,
     },
     RmsNorm(RmsNorm),
     SeparableConv1d(SeparableConv<1>),
@@ -182,7 +188,7 @@ impl LayerConfig {
         Ok(match self {
             LayerConfig::Activation(layer) => Box::new(layer),
             LayerConfig::ActivityRegularization(layer) => Box::new(layer),
-            LayerConfig::Add { layers } => Box::new(Add::from_config(layers)?),
+            LayerConfig::Add { layers, activation } => Box::new(Add::from_config(layers)?.activation(activation)),
             LayerConfig::AlphaDropout(layer) => Box::new(layer),
             LayerConfig::AveragePooling1d(layer) => Box::new(layer),
             LayerConfig::AveragePooling2d(layer) => Box::new(layer),
@@ -220,7 +226,9 @@ impl LayerConfig {
             LayerConfig::RepeatVector(layer) => Box::new(layer),
             LayerConfig::Rescaling(layer) => Box::new(layer),
             LayerConfig::Reshape(layer) => Box::new(layer),
-            LayerConfig::Residual { layers } => Box::new(Residual::from_config(layers)?),
+            LayerConfig::Residual { layers, activation } => {
+                Box::new(Residual::from_config(layers)?.activation(activation))
+            }
             LayerConfig::RmsNorm(layer) => Box::new(layer),
             LayerConfig::SeparableConv1d(layer) => Box::new(layer),
             LayerConfig::SeparableConv2d(layer) => Box::new(layer),

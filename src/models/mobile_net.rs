@@ -21,18 +21,15 @@ pub fn mobile_net<T: Float>(width: f64, classes: usize) -> Block<T> {
     let filters = |n: usize| ((n as f64 * width) as usize).max(1);
     let mut net = Block::new()
         .add(Conv2d::new(filters(32), 3).strides(2).padding(Padding::Same).use_bias(false))
-        .add(BatchNorm::new())
-        .add(Activation::Relu6);
+        .add(BatchNorm::new().activation(Activation::Relu6));
     let pairs =
         [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)];
     for (n, stride) in pairs.into_iter().chain([(1024, 2), (1024, 1)]) {
         net = net
             .add(DepthwiseConv2d::new(3).strides(stride).padding(Padding::Same).use_bias(false))
-            .add(BatchNorm::new())
-            .add(Activation::Relu6)
+            .add(BatchNorm::new().activation(Activation::Relu6))
             .add(Conv2d::new(filters(n), 1).use_bias(false))
-            .add(BatchNorm::new())
-            .add(Activation::Relu6);
+            .add(BatchNorm::new().activation(Activation::Relu6));
     }
     net.add(GlobalAveragePooling2d::new()).add(Dense::new(classes).activation(Activation::Softmax))
 }

@@ -34,23 +34,21 @@ pub fn resnet20<T: Float>(classes: usize) -> Block<T> {
 /// # Ok::<(), gradus::Error>(())
 /// ```
 pub fn resnet<T: Float>(blocks: usize, classes: usize) -> Block<T> {
-    let mut net = Block::new().add(conv(16, 3, 1)).add(BatchNorm::new()).add(Activation::Relu);
+    let mut net = Block::new().add(conv(16, 3, 1)).add(BatchNorm::new().activation(Activation::Relu));
     for (stage, filters) in [16, 32, 64].into_iter().enumerate() {
         for block in 0..blocks {
             let halves = stage > 0 && block == 0;
             let stride = if halves { 2 } else { 1 };
             let f = Block::new()
                 .add(conv(filters, 3, stride))
-                .add(BatchNorm::new())
-                .add(Activation::Relu)
+                .add(BatchNorm::new().activation(Activation::Relu))
                 .add(conv(filters, 3, 1))
                 .add(BatchNorm::new());
             let shortcut = Block::new().add(conv(filters, 1, stride)).add(BatchNorm::new());
             net = match halves {
-                true => net.add(Add::new().branch(f).branch(shortcut)),
-                false => net.add(Residual::new().add(f)),
+                true => net.add(Add::new().branch(f).branch(shortcut).activation(Activation::Relu)),
+                false => net.add(Residual::new().add(f).activation(Activation::Relu)),
             };
-            net = net.add(Activation::Relu);
         }
     }
     net.add(GlobalAveragePooling2d::new()).add(Dense::new(classes).activation(Activation::Softmax))

@@ -1,19 +1,22 @@
 //! The sum of branches.
 
-use super::{Chain, chain_builders};
+use super::{Chain, chain_builders, sum};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::affine::Finisher;
 use crate::layers::config::NamedConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y = f₁(x) + … + fₙ(x): branches that see the same input, their outputs of one shape added.
+/// y = f(f₁(x) + … + fₙ(x)): branches that see the same input, their outputs of one shape added.
 ///
 /// - Input: what every branch takes; output: what every branch gives. Parameters are those of the branches, under this layer's
 ///   name. A branch is a layer, often a [`Block`](super::Block) of several; the identity is a shortcut, for which
 ///   [`Residual`](super::Residual) is shorter.
-/// - Gradient: dx = Σ ∂fᵢ/∂x·dy.
+/// - Default: no activation f.
+/// - Gradient: dx = Σ ∂fᵢ/∂x·dz, dz dy times f' of the sum.
 ///
 /// Keras `Add` of several layers' outputs. He et al.: "Deep Residual Learning for Image Recognition", 2016.
 ///
@@ -31,12 +34,19 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Debug, Default)]
 pub struct Add<T: Float = f32> {
     chain: Chain<T>,
+    activation: Activation,
 }
 
 impl<T: Float> Add<T> {
     /// Without branches yet.
     pub fn new() -> Self {
-        Add { chain: Chain::default() }
+        Add { chain: Chain::default(), activation: Activation::Linear }
+    }
+
+    /// The function applied to the sum; none by default.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
     }
 
     chain_builders!(branch, branch_named, branch_boxed, "a branch");
@@ -48,6 +58,7 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        self.activation.check()?;
         let outputs = self.chain.build_each("Add", input, b)?;
         for (i, shape) in outputs.iter().enumerate() {
             if *shape != outputs[0] {
@@ -60,21 +71,15 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        let finisher = Finisher::activation(pass, self.activation, y.shape().last());
+        let n = self.chain.entries().len();
+        // Behind the branches' outputs and the two that `backward_each` has for gradients.
+        slot.scratch(n + 2, 0);
+        pass.logits = false;
         self.chain.forward_each(pass, slot, x);
-        let outputs = &slot.tensors[..self.chain.entries().len()];
-        let row = y.shape().last().max(1);
-        parallel::rows(y.as_mut_slice(), row, row * outputs.len(), |first, y| {
-            let part = first * row..first * row + y.len();
-            let [first, rest @ ..] = outputs else { return };
-            let Some((second, rest)) = rest.split_first() else {
-                return y.copy_from_slice(&first.as_slice()[part]);
-            };
-            let each = first.as_slice()[part.clone()].iter().zip(&second.as_slice()[part.clone()]);
-            y.iter_mut().zip(each).for_each(|(y, (a, b))| *y = *a + *b);
-            for f in rest {
-                y.iter_mut().zip(&f.as_slice()[part.clone()]).for_each(|(y, f)| *y += *f);
-            }
-        });
+        let [outputs @ .., _, _, z] = &mut slot.tensors[..n + 3] else { return };
+        finisher.keep_z(pass, y.shape(), z);
+        sum::forward(finisher, outputs.iter(), y, z);
     }
 
     fn backward(
@@ -82,11 +87,17 @@ impl<T: Float> Layer<T> for Add<T> {
         pass: &mut Pass<'_, T>,
         slot: &mut Slot<T>,
         x: &Tensor<T>,
-        _: &Tensor<T>,
+        y: &Tensor<T>,
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
         let row = dy.shape().last().max(1);
+        let finisher = Finisher::activation(pass, self.activation, y.shape().last());
+        pass.logits = false;
+        if finisher.activation != Activation::Linear {
+            let z = &slot.tensors[self.chain.entries().len() + 2];
+            sum::backward(finisher, z, y, dy, &mut Tensor::default());
+        }
         let dy = dy.as_slice();
         // Every branch has a copy of dy, as it may use it up.
         self.chain.backward_each(pass, slot, x, dx, |_, _, dy_i| {
@@ -101,14 +112,17 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Add { layers: self.chain.config() }
+        LayerConfig::Add { layers: self.chain.config(), activation: self.activation }
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activations::Activation;
     use crate::gradcheck;
     use crate::layers::{Block, Dense, Identity};
     use crate::model::Sequential;
@@ -118,6 +132,10 @@ mod tests {
         let one = Block::new().add(Dense::new(4).activation(Activation::Tanh)).add(Dense::new(3));
         gradcheck::check_layer(&Add::new().branch(one).branch(Dense::new(3)), [5]).unwrap();
         gradcheck::check_layer(&Add::new().branch(Identity::new()).branch(Dense::new(5)), [2, 5]).unwrap();
+        for activation in Activation::ALL {
+            let sum = Add::new().branch(Dense::new(3)).branch(Identity::new()).activation(activation);
+            gradcheck::check_layer(&sum, [2, 3]).unwrap();
+        }
         let three = Add::new().branch(Dense::new(2)).trainable(false).branch(Dense::new(2)).branch(Dense::new(2));
         gradcheck::check_layer(&three, [3]).unwrap();
     }

@@ -257,7 +257,7 @@ impl<T: Float> Chain<T> {
         }
         let Slot { tensors, children, .. } = slot;
         let (outputs, rest) = tensors.split_at_mut(n);
-        let [dy, below] = rest else { return };
+        let [dy, below, ..] = rest else { return };
         for (i, entry) in self.entries.iter().enumerate() {
             if dx.is_none() && !pass.wants_any(entry.params.clone()) {
                 continue;
@@ -345,7 +345,9 @@ macro_rules! chain_builders {
         }
 
         pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
-            Ok(Self { chain: Chain::from_config(layers)? })
+            let mut container = Self::new();
+            container.chain = Chain::from_config(layers)?;
+            Ok(container)
         }
     };
 }

@@ -7,6 +7,7 @@ mod concatenate;
 mod multiply;
 mod residual;
 mod squeeze_excite;
+mod sum;
 
 pub use add::Add;
 pub use block::Block;

@@ -1,17 +1,20 @@
 //! A shortcut around layers.
 
-use super::{Chain, chain_builders};
+use super::{Chain, chain_builders, sum};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::affine::Finisher;
 use crate::layers::config::NamedConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y = x + F(x), F the layers inside, whose output must have the input's shape.
+/// y = f(x + F(x)), F the layers inside, whose output must have the input's shape.
 ///
 /// - Input and output of one shape; parameters are those of the layers.
-/// - Gradient: dx = dy + ∂F/∂x·dy.
+/// - Default: no activation f.
+/// - Gradient: dx = dz + ∂F/∂x·dz, dz = dy·f'(x + F(x)).
 ///
 /// He et al.: "Deep Residual Learning for Image Recognition", 2016. Keras: `Add` of two branches.
 ///
@@ -26,12 +29,19 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Debug, Default)]
 pub struct Residual<T: Float = f32> {
     chain: Chain<T>,
+    activation: Activation,
 }
 
 impl<T: Float> Residual<T> {
     /// A shortcut around nothing yet.
     pub fn new() -> Self {
-        Residual { chain: Chain::default() }
+        Residual { chain: Chain::default(), activation: Activation::Linear }
+    }
+
+    /// The function applied to the sum; none by default.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
     }
 
     chain_builders!(add, add_named, add_boxed, "a layer to F");
@@ -43,6 +53,7 @@ impl<T: Float> Layer<T> for Residual<T> {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        self.activation.check()?;
         let output = self.chain.build(input, b)?;
         if output != input {
             let hint = format!("end the layers inside with one that gives {input}");
@@ -52,20 +63,20 @@ impl<T: Float> Layer<T> for Residual<T> {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        // F's own output is kept for its backward pass; y = x + F(x) follows.
+        // F's own output is kept for its backward pass; y = f(x + F(x)) follows.
+        let finisher = Finisher::activation(pass, self.activation, x.shape().last());
         let Slot { tensors, children, .. } = slot;
         if children.is_empty() {
             children.push(Slot::new());
-            tensors.resize_with(2, Tensor::default);
+            tensors.resize_with(3, Tensor::default);
         }
-        let f = &mut tensors[0];
+        let [f, _, z, ..] = tensors.as_mut_slice() else { return };
         f.resize(x.shape());
+        let logits = std::mem::take(&mut pass.logits);
         self.chain.forward(pass, &mut children[0], x, f);
-        let (row, x, f) = (x.shape().last().max(1), x.as_slice(), f.as_slice());
-        parallel::rows(y.as_mut_slice(), row, row, |first, y| {
-            let part = first * row..first * row + y.len();
-            y.iter_mut().zip(&x[part.clone()]).zip(&f[part]).for_each(|((y, x), f)| *y = *x + *f);
-        });
+        pass.logits = logits;
+        finisher.keep_z(pass, x.shape(), z);
+        sum::forward(finisher, [x, &*f].into_iter(), y, z);
     }
 
     fn backward(
@@ -73,21 +84,21 @@ impl<T: Float> Layer<T> for Residual<T> {
         pass: &mut Pass<'_, T>,
         slot: &mut Slot<T>,
         x: &Tensor<T>,
-        _: &Tensor<T>,
+        y: &Tensor<T>,
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
         let Slot { tensors, children, .. } = slot;
-        let [f, inner] = tensors.as_mut_slice() else { return };
+        let [f, inner, z, ..] = tensors.as_mut_slice() else { return };
+        let finisher = Finisher::activation(pass, self.activation, x.shape().last());
+        pass.logits = false;
+        // dz in place of dy, and a copy of it where F may use it up before it is added.
+        let row = x.shape().last().max(1);
+        inner.resize(if dx.is_some() { x.shape() } else { Shape::from([0]) });
+        sum::backward(finisher, z, y, dy, inner);
         let Some(dx) = dx else {
             return self.chain.backward(pass, &mut children[0], x, f, dy, None);
         };
-        // dx = dy + ∂F/∂x·dy, where dy is kept as F may use it up
-        let row = x.shape().last().max(1);
-        inner.resize(x.shape());
-        parallel::rows(inner.as_mut_slice(), row, row, |first, kept| {
-            kept.copy_from_slice(&dy.as_slice()[first * row..][..kept.len()]);
-        });
         self.chain.backward(pass, &mut children[0], x, f, dy, Some(dx));
         let kept = inner.as_slice();
         parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
@@ -100,14 +111,17 @@ impl<T: Float> Layer<T> for Residual<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Residual { layers: self.chain.config() }
+        LayerConfig::Residual { layers: self.chain.config(), activation: self.activation }
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activations::Activation;
     use crate::gradcheck;
     use crate::layers::Dense;
 
@@ -116,6 +130,10 @@ mod tests {
         let block = Residual::new().add(Dense::new(3).activation(Activation::Gelu)).add(Dense::new(5));
         gradcheck::check_layer(&block, [5]).unwrap();
         gradcheck::check_layer(&Residual::new(), [2, 3]).unwrap();
+        for activation in Activation::ALL {
+            let block = Residual::new().add(Dense::new(5)).activation(activation);
+            gradcheck::check_layer(&block, [3, 5]).unwrap();
+        }
     }
 
     #[test]

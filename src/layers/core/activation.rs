@@ -7,12 +7,8 @@ use crate::error::Result;
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::affine::near;
 use crate::tensor::{Float, Shape, Tensor};
-
-/// Values at a time, whole rows, so that the function finds what was copied in the first-level cache.
-fn near(width: usize) -> usize {
-    width * (2048 / width.max(1)).max(1)
-}
 
 impl<T: Float> Layer<T> for Activation {
     fn class(&self) -> &'static str {

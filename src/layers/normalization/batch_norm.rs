@@ -168,12 +168,9 @@ impl<T: Float> Layer<T> for BatchNorm {
             slot.scratch(INVERSE, n).copy_from_slice(variance);
         }
         let finisher = Finisher::activation(pass, self.activation, n);
-        if pass.needs_backward() && finisher.activation.needs_input() {
-            slot.tensor(Z, x.shape());
-        } else {
-            slot.tensor(Z, Shape::from([0]));
-        }
+        slot.scratch(Z, 0);
         let [_, mean, scale, inverse, offset, _, z] = slot.tensors.as_mut_slice() else { return };
+        finisher.keep_z(pass, x.shape(), z);
         let (gamma, beta, epsilon) = (self.affine.gamma(pass), self.affine.beta(pass), T::of(self.epsilon));
         let (scale, inverse, offset) = (scale.as_mut_slice(), inverse.as_mut_slice(), offset.as_mut_slice());
         for c in 0..n {
