@@ -19,7 +19,7 @@ fn block(rows: usize) -> usize {
     rows.div_ceil(BLOCKS).max(1).next_multiple_of(TOGETHER)
 }
 
-/// Values of working space for [`sums`] over so many rows.
+/// Values of working space for the sums over so many rows.
 pub fn space(rows: usize, channels: usize) -> usize {
     // Each block's two sums, and what is added to them next.
     rows.div_ceil(block(rows)) * 4 * channels
