@@ -99,7 +99,7 @@ impl<const D: usize> Conv<D> {
         }
     }
 
-    window_builders!();
+    window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
     /// Parts of channels and filters that have nothing to do with each other; 1 by default.
     pub fn groups(mut self, groups: usize) -> Self {

@@ -1,7 +1,7 @@
 //! Transposed convolution.
 
 use super::conv::{check_filters, kernel_shape};
-use super::{Padding, Size, check_rank, check_sizes, window};
+use super::{Padding, Size, check_rank, check_sizes, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::convolution::{Convolution, Gradients};
@@ -87,23 +87,11 @@ impl<const D: usize> ConvTranspose<D> {
         }
     }
 
-    /// Output positions between two input positions; 1 by default.
-    pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
-        self.strides = strides.into();
-        self
-    }
-
-    /// The padding of the convolution that this one transposes, `Valid` or `Same`; `Valid` by default.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.padding = padding;
-        self
-    }
-
-    /// Output positions between two taps of the kernel; 1 by default.
-    pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
-        self.dilation_rate = rate.into();
-        self
-    }
+    window_builders!(
+        "Output",
+        "input",
+        "The padding of the convolution that this one transposes, `Valid` or `Same`; `Valid` by default."
+    );
 
     /// Chooses among the output sizes that the convolution would take to the input's; by default the largest.
     pub fn output_padding(mut self, padding: impl Into<Size<D>>) -> Self {

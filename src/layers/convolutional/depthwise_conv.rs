@@ -157,7 +157,7 @@ impl<const D: usize> DepthwiseConv<D> {
         }
     }
 
-    window_builders!();
+    window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
     /// Filters of each channel; 1 by default.
     pub fn depth_multiplier(mut self, multiplier: usize) -> Self {

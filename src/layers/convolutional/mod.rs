@@ -14,22 +14,22 @@ pub use size::{Padding, Size};
 
 pub(crate) use size::{check_rank, check_sizes, output, window};
 
-/// The methods that set how a convolution's window slides.
+/// The methods that set how a convolution's window slides; the window is over positions of `$over`, one for each of `$each`.
 macro_rules! window_builders {
-    () => {
-        /// Input positions between two output positions; 1 by default.
+    ($over:literal, $each:literal, $padding:literal) => {
+        #[doc = concat!($over, " positions between two ", $each, " positions; 1 by default.")]
         pub fn strides(mut self, strides: impl Into<Size<D>>) -> Self {
             self.strides = strides.into();
             self
         }
 
-        /// What is added around the input; `Padding::Valid`, nothing, by default.
+        #[doc = $padding]
         pub fn padding(mut self, padding: Padding) -> Self {
             self.padding = padding;
             self
         }
 
-        /// Input positions between two taps of the kernel; 1 by default.
+        #[doc = concat!($over, " positions between two taps of the kernel; 1 by default.")]
         pub fn dilation_rate(mut self, rate: impl Into<Size<D>>) -> Self {
             self.dilation_rate = rate.into();
             self
