@@ -246,6 +246,11 @@ impl Activation {
         Activation::LogSoftmax,
     ];
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_linear(&self) -> bool {
+        *self == Activation::Linear
+    }
+
     /// Keras's name, such as `"hard_sigmoid"`.
     pub fn name(self) -> &'static str {
         match self {

@@ -64,6 +64,17 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     fn output_activation(&self) -> Option<Activation> {
         None
     }
+
+    /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
+    /// program (see docs/design.md, "Compiled once").
+    #[doc(hidden)]
+    #[inline(never)]
+    fn boxed(self) -> Box<dyn Layer<T>>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
 }
 
 /// What a model or a container knows of one of its layers once it is built: what a drawing of the model shows.

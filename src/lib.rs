@@ -43,6 +43,8 @@ mod error;
 pub mod explain;
 pub mod gradcheck;
 pub mod initializers;
+#[doc(hidden)]
+pub mod instances;
 pub mod io;
 #[doc(hidden)]
 pub mod kernels;

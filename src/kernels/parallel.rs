@@ -86,10 +86,20 @@ pub fn threads() -> usize {
 pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "parallel")]
     if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
-        return rayon_core::scope(|_| f());
+        let (mut f, mut out) = (Some(f), None);
+        enter_erased(&mut || out = f.take().map(|f| f()));
+        // `enter_erased` has called its argument.
+        return out.unwrap_or_else(|| unreachable!());
     }
     let _ = work;
     f()
+}
+
+/// [`enter`] without a type of its own: rayon's code is compiled once, and not again for every closure.
+#[cfg(feature = "parallel")]
+#[inline(never)]
+fn enter_erased(f: &mut (dyn FnMut() + Send)) {
+    rayon_core::scope(|_| f());
 }
 
 /// Into how many parts to split `items` units of `work` each.
@@ -114,6 +124,14 @@ pub fn both(work: usize, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
 
 /// Runs both, on two threads where there are two.
 pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    let (mut a, mut b) = (Some(a), Some(b));
+    let call = (&mut || a.take().map_or((), |a| a()), &mut || b.take().map_or((), |b| b()));
+    join_erased(call.0, call.1);
+}
+
+/// [`join`] without types of its own, as [`enter_erased`] is.
+#[inline(never)]
+fn join_erased(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
     #[cfg(feature = "parallel")]
     {
         rayon_core::join(a, b);

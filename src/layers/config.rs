@@ -12,98 +12,131 @@ use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::tensor::Float;
 
-/// What a layer is made from, without weights; [`into_layer`](Self::into_layer) makes it again.
-///
-/// ```
-/// use gradus::prelude::*;
-/// use gradus::layers::LayerConfig;
-/// let config = Layer::<f32>::config(&Dense::new(3));
-/// let layer = config.into_layer::<f64>()?;
-/// assert_eq!(layer.class(), "Dense");
-/// # Ok::<(), gradus::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
+/// The list of all layers, in the order of their names: `$give!` is called with it. `one` are types of their own, `axes` types
+/// that exist for one and for two axes, `containers` hold other layers.
+macro_rules! layer_classes {
+    ($give:ident) => {
+        $give! {
+            one {
+                Activation ActivityRegularization AlphaDropout BatchNorm Dense Dropout Elu Flatten GaussianDropout
+                GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Normalization PRelu Permute RepeatVector Rescaling
+                Reshape RmsNorm Softmax UnitNormalization
+            }
+            axes {
+                AveragePooling1d(AveragePooling<1>) AveragePooling2d(AveragePooling<2>) Conv1d(Conv<1>)
+                Conv1dTranspose(ConvTranspose<1>) Conv2d(Conv<2>) Conv2dTranspose(ConvTranspose<2>)
+                Cropping1d(Cropping<1>) Cropping2d(Cropping<2>) DepthwiseConv1d(DepthwiseConv<1>)
+                DepthwiseConv2d(DepthwiseConv<2>) GlobalAveragePooling1d(GlobalAveragePooling<1>)
+                GlobalAveragePooling2d(GlobalAveragePooling<2>) GlobalMaxPooling1d(GlobalMaxPooling<1>)
+                GlobalMaxPooling2d(GlobalMaxPooling<2>) MaxPooling1d(MaxPooling<1>) MaxPooling2d(MaxPooling<2>)
+                SeparableConv1d(SeparableConv<1>) SeparableConv2d(SeparableConv<2>) SpatialDropout1d(SpatialDropout<1>)
+                SpatialDropout2d(SpatialDropout<2>) UpSampling1d(UpSampling<1>) UpSampling2d(UpSampling<2>)
+                ZeroPadding1d(ZeroPadding<1>) ZeroPadding2d(ZeroPadding<2>)
+            }
+            containers { Add Block Concatenate Multiply Residual }
+        }
+    };
+}
+
+pub(crate) use layer_classes;
+
+macro_rules! layer_config {
+    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ } containers { $($container:ident)+ }) => {
+        /// What a layer is made from, without weights; [`into_layer`](Self::into_layer) makes it again.
+        ///
+        /// ```
+        /// use gradus::prelude::*;
+        /// use gradus::layers::LayerConfig;
+        /// let config = Layer::<f32>::config(&Dense::new(3));
+        /// let layer = config.into_layer::<f64>()?;
+        /// assert_eq!(layer.class(), "Dense");
+        /// # Ok::<(), gradus::Error>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(tag = "class", content = "config"))]
+        #[non_exhaustive]
+        #[allow(missing_docs)]
+        pub enum LayerConfig {
+            $($one($one),)+
+            $($axes($of),)+
+            $($container(ContainerConfig),)+
+            /// A layer from outside this crate: its class, and its settings in a form of its own.
+            Custom {
+                class: String,
+                settings: String,
+            },
+        }
+
+        impl LayerConfig {
+            /// The names of all layers of this crate.
+            ///
+            /// ```
+            /// assert!(gradus::layers::LayerConfig::CLASSES.contains(&"Dense"));
+            /// ```
+            pub const CLASSES: &[&str] = &[$(stringify!($one),)+ $(stringify!($axes),)+ $(stringify!($container)),+];
+
+            /// Makes the layer; it is not built yet.
+            ///
+            /// # Errors
+            /// [`Error::Config`] for a [`Custom`](Self::Custom) layer, which only its own crate can make.
+            pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
+                Ok(match self {
+                    $(LayerConfig::$one(layer) => layer.boxed(),)+
+                    $(LayerConfig::$axes(layer) => layer.boxed(),)+
+                    $(LayerConfig::$container(config) => $container::from_config(config)?.boxed(),)+
+                    LayerConfig::Custom { class, .. } => {
+                        let problem = format!("{class} is not a layer of this crate");
+                        return Err(Error::Config {
+                            op: "LayerConfig",
+                            problem,
+                            hint: "make it in your own code; gradcheck::check_custom_layer checks it".into(),
+                        });
+                    }
+                })
+            }
+        }
+
+        $(impl From<$of> for LayerConfig {
+            fn from(layer: $of) -> Self {
+                LayerConfig::$axes(layer)
+            }
+        })+
+    };
+}
+
+layer_classes!(layer_config);
+
+/// The layers inside a container, and what it does with their outputs.
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(tag = "class", content = "config"))]
 #[non_exhaustive]
-#[allow(missing_docs)]
-pub enum LayerConfig {
-    Activation(Activation),
-    ActivityRegularization(ActivityRegularization),
-    Add {
-        layers: Vec<NamedConfig>,
-        /// What is applied to the sum.
-        #[cfg_attr(feature = "serde", serde(default))]
-        activation: Activation,
-    },
-    AlphaDropout(AlphaDropout),
-    AveragePooling1d(AveragePooling<1>),
-    AveragePooling2d(AveragePooling<2>),
-    BatchNorm(BatchNorm),
-    Block {
-        layers: Vec<NamedConfig>,
-    },
-    Concatenate {
-        layers: Vec<NamedConfig>,
-    },
-    Conv1d(Conv<1>),
-    Conv1dTranspose(ConvTranspose<1>),
-    Conv2d(Conv<2>),
-    Conv2dTranspose(ConvTranspose<2>),
-    Cropping1d(Cropping<1>),
-    Cropping2d(Cropping<2>),
-    Dense(Dense),
-    DepthwiseConv1d(DepthwiseConv<1>),
-    DepthwiseConv2d(DepthwiseConv<2>),
-    Dropout(Dropout),
-    Elu(Elu),
-    Flatten(Flatten),
-    GaussianDropout(GaussianDropout),
-    GaussianNoise(GaussianNoise),
-    GlobalAveragePooling1d(GlobalAveragePooling<1>),
-    GlobalAveragePooling2d(GlobalAveragePooling<2>),
-    GlobalMaxPooling1d(GlobalMaxPooling<1>),
-    GlobalMaxPooling2d(GlobalMaxPooling<2>),
-    GroupNorm(GroupNorm),
-    Identity(Identity),
-    LayerNorm(LayerNorm),
-    LeakyRelu(LeakyRelu),
-    MaxPooling1d(MaxPooling<1>),
-    MaxPooling2d(MaxPooling<2>),
-    Multiply {
-        layers: Vec<NamedConfig>,
-    },
-    Normalization(Normalization),
-    PRelu(PRelu),
-    Permute(Permute),
-    RepeatVector(RepeatVector),
-    Rescaling(Rescaling),
-    Reshape(Reshape),
-    Residual {
-        layers: Vec<NamedConfig>,
-        /// What is applied to the sum.
-        #[cfg_attr(feature = "serde", serde(default))]
-        activation: Activation,
-    },
-    RmsNorm(RmsNorm),
-    SeparableConv1d(SeparableConv<1>),
-    SeparableConv2d(SeparableConv<2>),
-    Softmax(Softmax),
-    SpatialDropout1d(SpatialDropout<1>),
-    SpatialDropout2d(SpatialDropout<2>),
-    UnitNormalization(UnitNormalization),
-    UpSampling1d(UpSampling<1>),
-    UpSampling2d(UpSampling<2>),
-    ZeroPadding1d(ZeroPadding<1>),
-    ZeroPadding2d(ZeroPadding<2>),
-    /// A layer from outside this crate: its class, and its settings in a form of its own.
-    Custom {
-        class: String,
-        settings: String,
-    },
+pub struct ContainerConfig {
+    /// The layers or branches, in order.
+    pub layers: Vec<NamedConfig>,
+    /// What is applied to the sum, in containers that add.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Activation::is_linear"))]
+    pub activation: Activation,
+}
+
+impl ContainerConfig {
+    pub(crate) fn new(layers: Vec<NamedConfig>) -> Self {
+        ContainerConfig { layers, activation: Activation::Linear }
+    }
+
+    /// The layers of a container that applies nothing to its output.
+    pub(crate) fn without_activation(self, class: &'static str) -> Result<Vec<NamedConfig>> {
+        if self.activation == Activation::Linear {
+            return Ok(self.layers);
+        }
+        let problem = format!("{class} has an activation, {}", self.activation.name());
+        let hint = "only Add and Residual apply one; add a layer `Activation` behind it".into();
+        Err(Error::Config { op: "LayerConfig", problem, hint })
+    }
 }
 
 /// A layer inside a container: its configuration and the name it was given, if any.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NamedConfig {
@@ -141,117 +174,6 @@ fn is_one(value: &f64) -> bool {
     *value == 1.0
 }
 
-/// Layers that exist for one and for two axes make their configuration by these.
-macro_rules! of_axes {
-    ($($name:ident($layer:ty))+) => {
-        $(impl From<$layer> for LayerConfig {
-            fn from(layer: $layer) -> Self {
-                LayerConfig::$name(layer)
-            }
-        })+
-    };
-}
-
-of_axes! {
-    AveragePooling1d(AveragePooling<1>)
-    AveragePooling2d(AveragePooling<2>)
-    Conv1d(Conv<1>)
-    Conv1dTranspose(ConvTranspose<1>)
-    Conv2d(Conv<2>)
-    Conv2dTranspose(ConvTranspose<2>)
-    Cropping1d(Cropping<1>)
-    Cropping2d(Cropping<2>)
-    DepthwiseConv1d(DepthwiseConv<1>)
-    DepthwiseConv2d(DepthwiseConv<2>)
-    GlobalAveragePooling1d(GlobalAveragePooling<1>)
-    GlobalAveragePooling2d(GlobalAveragePooling<2>)
-    GlobalMaxPooling1d(GlobalMaxPooling<1>)
-    GlobalMaxPooling2d(GlobalMaxPooling<2>)
-    MaxPooling1d(MaxPooling<1>)
-    MaxPooling2d(MaxPooling<2>)
-    SeparableConv1d(SeparableConv<1>)
-    SeparableConv2d(SeparableConv<2>)
-    SpatialDropout1d(SpatialDropout<1>)
-    SpatialDropout2d(SpatialDropout<2>)
-    UpSampling1d(UpSampling<1>)
-    UpSampling2d(UpSampling<2>)
-    ZeroPadding1d(ZeroPadding<1>)
-    ZeroPadding2d(ZeroPadding<2>)
-}
-
-impl LayerConfig {
-    /// Makes the layer; it is not built yet.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a [`Custom`](Self::Custom) layer, which only its own crate can make.
-    pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
-        Ok(match self {
-            LayerConfig::Activation(layer) => Box::new(layer),
-            LayerConfig::ActivityRegularization(layer) => Box::new(layer),
-            LayerConfig::Add { layers, activation } => Box::new(Add::from_config(layers)?.activation(activation)),
-            LayerConfig::AlphaDropout(layer) => Box::new(layer),
-            LayerConfig::AveragePooling1d(layer) => Box::new(layer),
-            LayerConfig::AveragePooling2d(layer) => Box::new(layer),
-            LayerConfig::BatchNorm(layer) => Box::new(layer),
-            LayerConfig::Block { layers } => Box::new(Block::from_config(layers)?),
-            LayerConfig::Concatenate { layers } => Box::new(Concatenate::from_config(layers)?),
-            LayerConfig::Conv1d(layer) => Box::new(layer),
-            LayerConfig::Conv1dTranspose(layer) => Box::new(layer),
-            LayerConfig::Conv2d(layer) => Box::new(layer),
-            LayerConfig::Conv2dTranspose(layer) => Box::new(layer),
-            LayerConfig::Cropping1d(layer) => Box::new(layer),
-            LayerConfig::Cropping2d(layer) => Box::new(layer),
-            LayerConfig::Dense(layer) => Box::new(layer),
-            LayerConfig::DepthwiseConv1d(layer) => Box::new(layer),
-            LayerConfig::DepthwiseConv2d(layer) => Box::new(layer),
-            LayerConfig::Dropout(layer) => Box::new(layer),
-            LayerConfig::Elu(layer) => Box::new(layer),
-            LayerConfig::Flatten(layer) => Box::new(layer),
-            LayerConfig::GaussianDropout(layer) => Box::new(layer),
-            LayerConfig::GaussianNoise(layer) => Box::new(layer),
-            LayerConfig::GlobalAveragePooling1d(layer) => Box::new(layer),
-            LayerConfig::GlobalAveragePooling2d(layer) => Box::new(layer),
-            LayerConfig::GlobalMaxPooling1d(layer) => Box::new(layer),
-            LayerConfig::GlobalMaxPooling2d(layer) => Box::new(layer),
-            LayerConfig::GroupNorm(layer) => Box::new(layer),
-            LayerConfig::Identity(layer) => Box::new(layer),
-            LayerConfig::LayerNorm(layer) => Box::new(layer),
-            LayerConfig::LeakyRelu(layer) => Box::new(layer),
-            LayerConfig::MaxPooling1d(layer) => Box::new(layer),
-            LayerConfig::MaxPooling2d(layer) => Box::new(layer),
-            LayerConfig::Multiply { layers } => Box::new(Multiply::from_config(layers)?),
-            LayerConfig::Normalization(layer) => Box::new(layer),
-            LayerConfig::PRelu(layer) => Box::new(layer),
-            LayerConfig::Permute(layer) => Box::new(layer),
-            LayerConfig::RepeatVector(layer) => Box::new(layer),
-            LayerConfig::Rescaling(layer) => Box::new(layer),
-            LayerConfig::Reshape(layer) => Box::new(layer),
-            LayerConfig::Residual { layers, activation } => {
-                Box::new(Residual::from_config(layers)?.activation(activation))
-            }
-            LayerConfig::RmsNorm(layer) => Box::new(layer),
-            LayerConfig::SeparableConv1d(layer) => Box::new(layer),
-            LayerConfig::SeparableConv2d(layer) => Box::new(layer),
-            LayerConfig::Softmax(layer) => Box::new(layer),
-            LayerConfig::SpatialDropout1d(layer) => Box::new(layer),
-            LayerConfig::SpatialDropout2d(layer) => Box::new(layer),
-            LayerConfig::UnitNormalization(layer) => Box::new(layer),
-            LayerConfig::UpSampling1d(layer) => Box::new(layer),
-            LayerConfig::UpSampling2d(layer) => Box::new(layer),
-            LayerConfig::ZeroPadding1d(layer) => Box::new(layer),
-            LayerConfig::ZeroPadding2d(layer) => Box::new(layer),
-            LayerConfig::Custom { class, .. } => {
-                let problem = format!("{class} is not a layer of this crate");
-                return Err(Error::Config {
-                    op: "LayerConfig",
-                    problem,
-                    hint: "make it in your own code; gradcheck::check_custom_layer checks it".into(),
-                });
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,7 +196,7 @@ mod tests {
     fn training_settings_are_kept() {
         let config = block();
         assert_eq!(config.clone().into_layer::<f64>().unwrap().config(), config);
-        let LayerConfig::Block { layers } = config else { panic!("no block") };
+        let LayerConfig::Block(ContainerConfig { layers, .. }) = config else { panic!("no block") };
         assert_eq!(layers.iter().map(|l| l.trainable).collect::<Vec<_>>(), [false, true, true, true]);
         assert_eq!(layers.iter().map(|l| l.learning_rate_factor).collect::<Vec<_>>(), [1.0, 0.1, 1.0, 1.0]);
     }

@@ -14,7 +14,7 @@ pub mod reshaping;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
 pub use composite::{Add, Block, Concatenate, Multiply, Residual, squeeze_excite};
-pub use config::LayerConfig;
+pub use config::{ContainerConfig, LayerConfig, NamedConfig};
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,
     DepthwiseConv2d, Padding, SeparableConv, SeparableConv1d, SeparableConv2d, Size,

@@ -129,7 +129,7 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (activation == Activation::Sigmoid && !self.from_logits)
-            .then(|| Box::new(BinaryCrossentropy { from_logits: true, ..self.clone() }) as Box<dyn Loss<T>>)
+            .then(|| (BinaryCrossentropy { from_logits: true, ..self.clone() }).boxed())
     }
 }
 

@@ -122,7 +122,7 @@ impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (activation == Activation::Sigmoid && !self.from_logits)
-            .then(|| Box::new(BinaryFocalCrossentropy { from_logits: true, ..self.clone() }) as Box<dyn Loss<T>>)
+            .then(|| (BinaryFocalCrossentropy { from_logits: true, ..self.clone() }).boxed())
     }
 }
 

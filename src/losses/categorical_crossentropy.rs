@@ -96,7 +96,7 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (activation == Activation::Softmax && !self.from_logits)
-            .then(|| Box::new(CategoricalCrossentropy { from_logits: true, ..self.clone() }) as Box<dyn Loss<T>>)
+            .then(|| (CategoricalCrossentropy { from_logits: true, ..self.clone() }).boxed())
     }
 }
 

@@ -130,7 +130,7 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (activation == Activation::Softmax && !self.from_logits)
-            .then(|| Box::new(CategoricalFocalCrossentropy { from_logits: true, ..self.clone() }) as Box<dyn Loss<T>>)
+            .then(|| (CategoricalFocalCrossentropy { from_logits: true, ..self.clone() }).boxed())
     }
 }
 

@@ -192,6 +192,17 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         }
         sum / divisor as f64
     }
+
+    /// The loss in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
+    /// program (see docs/design.md, "Compiled once").
+    #[doc(hidden)]
+    #[inline(never)]
+    fn boxed(self) -> Box<dyn Loss<T>>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
 }
 
 /// A loss chosen at run time.

@@ -87,7 +87,7 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (activation == Activation::Softmax && !self.from_logits)
-            .then(|| Box::new(SparseCategoricalCrossentropy { from_logits: true }) as Box<dyn Loss<T>>)
+            .then(|| (SparseCategoricalCrossentropy { from_logits: true }).boxed())
     }
 }
 

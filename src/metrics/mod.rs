@@ -82,6 +82,17 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
 
     /// The same metric, with nothing taken in.
     fn fresh(&self) -> Box<dyn Metric<T>>;
+
+    /// The metric in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
+    /// program (see docs/design.md, "Compiled once").
+    #[doc(hidden)]
+    #[inline(never)]
+    fn boxed(self) -> Box<dyn Metric<T>>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
 }
 
 /// What `compile` takes as metrics: `()` for none, an array or vector of one kind, a tuple of several kinds, or boxed ones.
@@ -109,7 +120,7 @@ impl<T: Float> MetricSet<T> for () {
 
 impl<T: Float, M: Metric<T> + 'static, const N: usize> MetricSet<T> for [M; N] {
     fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
-        self.into_iter().map(|m| Box::new(m) as Box<dyn Metric<T>>).collect()
+        self.into_iter().map(Metric::boxed).collect()
     }
 }
 
@@ -125,7 +136,7 @@ macro_rules! tuples {
             #[allow(non_snake_case)]
             fn boxed(self) -> Vec<Box<dyn Metric<T>>> {
                 let ($($name,)+) = self;
-                vec![$(Box::new($name)),+]
+                vec![$(Metric::boxed($name)),+]
             }
         }
     };

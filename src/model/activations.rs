@@ -21,6 +21,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
+    #[inline(never)]
     pub fn activations(&self, x: &Tensor<T>) -> Result<Vec<(String, Tensor<T>)>> {
         self.check_built("activations")?;
         self.check_input("activations", x)?;

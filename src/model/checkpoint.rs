@@ -289,6 +289,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; as [`save`](Self::save).
+    #[inline(never)]
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("save_checkpoint")?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
@@ -314,6 +315,7 @@ impl<T: Float> Sequential<T> {
     /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; [`Error::Io`] if the file cannot be read;
     /// [`Error::File`] if it is damaged or no checkpoint; [`Error::Weights`] and [`Error::Config`] if it is of another model or
     /// optimizer. The model is unchanged then.
+    #[inline(never)]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("resume")?;
         self.resume_archive(&mut Archive::open(path)?)

@@ -33,6 +33,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
+    #[inline(never)]
     pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
         self.check_data("evaluate", x, y)?;
         self.measure(&HeldOut::Rows(x, y, 0..x.samples(), None))
@@ -42,6 +43,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit_dataset`](Self::fit_dataset).
+    #[inline(never)]
     pub fn evaluate_dataset(&self, data: &dyn Dataset<T>) -> Result<Scores> {
         self.check_dataset("evaluate", data)?;
         self.measure(&HeldOut::Batches(data))

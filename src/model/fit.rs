@@ -23,6 +23,7 @@ impl<T: Float> Sequential<T> {
     /// [`Error::NotCompiled`] before `compile`; [`Error::Empty`], [`Error::Shape`], [`Error::Label`] or
     /// [`Error::Argument`] for data or settings that do not fit; [`Error::NonFinite`] if asked to look for it;
     /// [`Error::Diverged`] when the loss becomes NaN or infinite, with the last finite weights kept.
+    #[inline(never)]
     pub fn fit(&mut self, x: &Tensor<T>, y: &Tensor<T>, how: &Fit<'_, T>) -> Result<History> {
         self.fit_with(x, y, how, &mut [])
     }
@@ -31,6 +32,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and those of the callbacks.
+    #[inline(never)]
     pub fn fit_with(
         &mut self,
         x: &Tensor<T>,
@@ -66,6 +68,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit_with`](Self::fit_with), and those of the dataset.
+    #[inline(never)]
     pub fn fit_dataset(
         &mut self,
         data: &dyn Dataset<T>,
@@ -221,6 +224,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
+    #[inline(never)]
     pub fn train_on_batch(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<f64> {
         self.check_data("train_on_batch", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "train_on_batch" }) };
@@ -240,6 +244,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
+    #[inline(never)]
     pub fn gradients(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<(f64, Vec<T>)> {
         self.check_data("gradients", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };

@@ -60,6 +60,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape;
     /// [`Error::NonFinite`] if it holds NaN or an infinity; [`Error::Argument`] for a class that the model does not have.
+    #[inline(never)]
     pub fn input_gradient(&self, x: &Tensor<T>, target: Target) -> Result<Tensor<T>> {
         let mut d = Differentiator::new("input_gradient", self, x, target)?;
         let mut out = x.clone();

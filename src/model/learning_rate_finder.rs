@@ -106,6 +106,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// Those of [`fit`](Self::fit) for a model or data that do not fit; [`Error::Argument`] for a setting out of its range;
     /// [`Error::Diverged`] if not even three steps give a finite loss.
+    #[inline(never)]
     pub fn find_learning_rate(
         &mut self,
         x: &Tensor<T>,

@@ -28,6 +28,7 @@ impl Sequential<f32> {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::File`] if it is damaged, no model of Keras 3, or has layers or settings
     /// that this library does not have, with all their names; [`Error::Layer`] for shapes that do not fit.
+    #[inline(never)]
     pub fn load_keras(path: impl AsRef<Path>) -> Result<Self> {
         Sequential::of_keras(path)
     }
@@ -38,6 +39,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`load_keras`](Sequential::load_keras).
+    #[inline(never)]
     pub fn of_keras(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (config, weights) = open(path)?;

@@ -92,6 +92,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Io`] or [`Error::File`] for a file that cannot be read or is damaged;
     /// [`Error::Weights`] with every missing, unexpected and misshapen name. The model is unchanged then.
+    #[inline(never)]
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.load_weights_with(path, &LoadWeights::default()).map(|_| ())
     }

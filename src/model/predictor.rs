@@ -43,6 +43,7 @@ impl<'a, T: Float> Predictor<'a, T> {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if `x` does not have the model's input shape; `y` is unchanged then.
+    #[inline(never)]
     pub fn predict_into(&mut self, x: &Tensor<T>, y: &mut Tensor<T>) -> Result<()> {
         self.model.check_input("predict_into", x)?;
         self.model.predict_with(&mut self.work, x, y);

@@ -31,6 +31,7 @@ impl Sequential<f32> {
     /// [`Error::Io`] if the file cannot be read; [`Error::File`] if it is damaged, has no architecture, or is of a newer version;
     /// [`Error::Weights`] if weights and architecture do not go together; [`Error::Config`] for layers from outside this crate:
     /// build those in code and use [`load_weights`](Self::load_weights).
+    #[inline(never)]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Sequential::of_archive(&mut Archive::open(path)?)
     }
@@ -39,6 +40,7 @@ impl Sequential<f32> {
     ///
     /// # Errors
     /// As [`load`](Self::load).
+    #[inline(never)]
     pub fn load_bytes(bytes: &[u8]) -> Result<Self> {
         Sequential::of_archive(&mut Archive::from_bytes(bytes)?)
     }
@@ -49,6 +51,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`load`](Sequential::load).
+    #[inline(never)]
     pub fn of_archive(archive: &mut Archive<'_>) -> Result<Self> {
         let About { seed, input, layers, .. } = parse(archive)?;
         let mut model = Sequential::of(Shape::try_from(&input[..])?);
@@ -69,6 +72,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Write`] if the file cannot be written; [`Error::Config`] for an architecture
     /// too large for the format.
+    #[inline(never)]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("save")?;
         save(path.as_ref(), self.input, self.seed, &self.layers, &self.params)

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::composite::Chain;
 use crate::losses::Loss;
-use crate::metrics::MetricSet;
+use crate::metrics::{Metric, MetricSet};
 use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
 use crate::schedules::check_not_negative;
@@ -67,19 +67,21 @@ impl<T: Float> Sequential<T> {
     /// Appends a layer; the model has to be built again.
     #[allow(clippy::should_implement_trait)]
     pub fn add(self, layer: impl Layer<T> + 'static) -> Self {
-        self.push(None, Box::new(layer))
+        self.push(None, layer.boxed())
     }
 
     /// Appends a layer under a name of your own, which its parameters and the summary carry.
     pub fn add_named(self, name: &str, layer: impl Layer<T> + 'static) -> Self {
-        self.push(Some(name.to_owned()), Box::new(layer))
+        self.push(Some(name.to_owned()), layer.boxed())
     }
 
     /// Appends a layer that is already boxed.
+    #[inline(never)]
     pub fn add_boxed(self, layer: Box<dyn Layer<T>>) -> Self {
         self.push(None, layer)
     }
 
+    #[inline(never)]
     fn push(mut self, name: Option<String>, layer: Box<dyn Layer<T>>) -> Self {
         self.layers.push(name, layer);
         self.built = false;
@@ -120,6 +122,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::Layer`] with the layer's position and name for a shape or setting that cannot work; [`Error::Config`] for a
     /// model without layers.
+    #[inline(never)]
     pub fn build(self, seed: u64) -> Result<Self> {
         self.build_with(Builder::new(seed), seed)
     }
@@ -163,19 +166,28 @@ impl<T: Float> Sequential<T> {
         loss: impl Loss<T> + 'static,
         metrics: impl MetricSet<T>,
     ) -> Result<()> {
+        self.compile_boxed(optimizer.boxed(), loss.boxed(), metrics.boxed())
+    }
+
+    #[inline(never)]
+    pub(crate) fn compile_boxed(
+        &mut self,
+        optimizer: Box<dyn Optimizer<T>>,
+        loss: Box<dyn Loss<T>>,
+        metrics: Vec<Box<dyn Metric<T>>>,
+    ) -> Result<()> {
         self.check_built("compile")?;
         let activation = self.layers.output_activation();
         if let Some(activation) = activation {
             loss.check_activation(activation, self.output.last())?;
         }
         // Targets shaped like the output fit every loss and metric; what is left are their settings.
-        let metrics = metrics.boxed();
         let output = self.output.with_batch(1);
         loss.check(output, output)?;
         metrics.iter().try_for_each(|m| m.check(output, output))?;
         optimizer.check()?;
         optimizer.options().check(optimizer.name())?;
-        self.training = Some(Training::new(Box::new(optimizer), Box::new(loss), metrics, activation, &self.params));
+        self.training = Some(Training::new(optimizer, loss, metrics, activation, &self.params));
         Ok(())
     }
 
@@ -186,6 +198,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape. No samples give no
     /// outputs.
+    #[inline(never)]
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         self.check_built("predict")?;
         self.check_input("predict", x)?;
@@ -199,6 +212,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `build`.
+    #[inline(never)]
     pub fn predictor(&self) -> Result<Predictor<'_, T>> {
         self.check_built("predictor")?;
         Ok(Predictor::new(self))
@@ -251,6 +265,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
+    #[inline(never)]
     pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
         let y = self.predict(x)?;
         if self.output.last() == 1 {
@@ -260,6 +275,7 @@ impl<T: Float> Sequential<T> {
     }
 
     /// A table of layers, output shapes and parameters, to be printed.
+    #[inline(never)]
     pub fn summary(&self) -> Summary {
         Summary::of(self)
     }
@@ -285,6 +301,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such parameter.
+    #[inline(never)]
     pub fn weight(&self, name: &str) -> Result<&[T]> {
         Ok(self.params.get(self.find(name)?))
     }
@@ -293,6 +310,7 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such parameter, [`Error::Shape`] if the number of values differs.
+    #[inline(never)]
     pub fn set_weight(&mut self, name: &str, values: &[T]) -> Result<()> {
         let id = self.find(name)?;
         self.params.set(id, values)
@@ -315,6 +333,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Argument`] if nothing has this path, with all layers, or if it is asked to
     /// thaw a single weight that is no weight but statistics.
+    #[inline(never)]
     pub fn set_trainable(&mut self, path: &str, trainable: bool) -> Result<()> {
         const OP: &str = "set_trainable";
         let found = self.below(OP, path)?;
@@ -347,6 +366,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Argument`] if nothing has this path, with all layers, or for a factor that is
     /// negative or not finite.
+    #[inline(never)]
     pub fn set_learning_rate_factor(&mut self, path: &str, factor: f64) -> Result<()> {
         const OP: &str = "set_learning_rate_factor";
         let found = self.below(OP, path)?;

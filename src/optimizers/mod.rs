@@ -135,6 +135,17 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         let _ = moment;
         shape.len()
     }
+
+    /// The optimizer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
+    /// program (see docs/design.md, "Compiled once").
+    #[doc(hidden)]
+    #[inline(never)]
+    fn boxed(self) -> Box<dyn Optimizer<T>>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
 }
 
 /// A rule chosen at run time.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::LayerConfig;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::layers::{
     ActivityRegularization, AlphaDropout, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity,
     LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Softmax, UnitNormalization,
@@ -101,7 +101,7 @@ impl Planner<'_> {
                     let inner = self.sequential(config, &format!("{folder}/"), &format!("{path}/"));
                     planned.weights.extend(inner.weights);
                     planned.given.extend(inner.given);
-                    Ok(LayerConfig::Block { layers: inner.layers })
+                    Ok(LayerConfig::Block(ContainerConfig::new(inner.layers)))
                 }
                 "Normalization" => self.normalization(config, &folder).map(|(mean, variance)| {
                     planned.given.push((format!("{path}/mean"), mean.clone()));

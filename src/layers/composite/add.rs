@@ -7,7 +7,7 @@ use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::affine::Finisher;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(f₁(x) + … + fₙ(x)): branches that see the same input, their outputs of one shape added.
@@ -50,6 +50,10 @@ impl<T: Float> Add<T> {
     }
 
     chain_builders!(branch, branch_named, branch_boxed, "a branch");
+
+    pub(crate) fn from_config(config: ContainerConfig) -> Result<Self> {
+        Ok(Self::from_layers(config.layers)?.activation(config.activation))
+    }
 }
 
 impl<T: Float> Layer<T> for Add<T> {
@@ -112,7 +116,7 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Add { layers: self.chain.config(), activation: self.activation }
+        LayerConfig::Add(ContainerConfig { layers: self.chain.config(), activation: self.activation })
     }
 
     fn output_activation(&self) -> Option<Activation> {

@@ -5,7 +5,7 @@ use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = fₙ(…f₁(x)): layers one after the other as one layer, to be repeated, nested and named.
@@ -34,6 +34,10 @@ impl<T: Float> Block<T> {
     }
 
     chain_builders!(add, add_named, add_boxed, "a layer");
+
+    pub(crate) fn from_config(config: ContainerConfig) -> Result<Self> {
+        Self::from_layers(config.without_activation("Block")?)
+    }
 }
 
 impl<T: Float> Layer<T> for Block<T> {
@@ -66,7 +70,7 @@ impl<T: Float> Layer<T> for Block<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Block { layers: self.chain.config() }
+        LayerConfig::Block(ContainerConfig::new(self.chain.config()))
     }
 
     fn output_activation(&self) -> Option<Activation> {

@@ -316,13 +316,13 @@ macro_rules! chain_builders {
         #[doc = concat!("Appends ", $what, ".")]
         #[allow(clippy::should_implement_trait)]
         pub fn $add(mut self, layer: impl Layer<T> + 'static) -> Self {
-            self.chain.push(None, Box::new(layer));
+            self.chain.push(None, layer.boxed());
             self
         }
 
         #[doc = concat!("Appends ", $what, " under a name of your own.")]
         pub fn $named(mut self, name: &str, layer: impl Layer<T> + 'static) -> Self {
-            self.chain.push(Some(name.to_owned()), Box::new(layer));
+            self.chain.push(Some(name.to_owned()), layer.boxed());
             self
         }
 
@@ -344,7 +344,7 @@ macro_rules! chain_builders {
             self
         }
 
-        pub(crate) fn from_config(layers: Vec<NamedConfig>) -> Result<Self> {
+        fn from_layers(layers: Vec<NamedConfig>) -> Result<Self> {
             let mut container = Self::new();
             container.chain = Chain::from_config(layers)?;
             Ok(container)

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = [f₁(x), …, fₙ(x)] along the last axis: branches that see the same input, their channels side by side.
@@ -38,6 +38,10 @@ impl<T: Float> Concatenate<T> {
     }
 
     chain_builders!(branch, branch_named, branch_boxed, "a branch");
+
+    pub(crate) fn from_config(config: ContainerConfig) -> Result<Self> {
+        Self::from_layers(config.without_activation("Concatenate")?)
+    }
 }
 
 impl<T: Float> Layer<T> for Concatenate<T> {
@@ -102,7 +106,7 @@ impl<T: Float> Layer<T> for Concatenate<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Concatenate { layers: self.chain.config() }
+        LayerConfig::Concatenate(ContainerConfig::new(self.chain.config()))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f₁(x)·…·fₙ(x) element by element: branches that see the same input, often one of them a gate.
@@ -36,6 +36,10 @@ impl<T: Float> Multiply<T> {
     }
 
     chain_builders!(branch, branch_named, branch_boxed, "a branch");
+
+    pub(crate) fn from_config(config: ContainerConfig) -> Result<Self> {
+        Self::from_layers(config.without_activation("Multiply")?)
+    }
 }
 
 /// Where, in outputs of shape `own` (with the batch), the row stands that counts for a row of samples of the whole shape.
@@ -138,7 +142,7 @@ impl<T: Float> Layer<T> for Multiply<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Multiply { layers: self.chain.config() }
+        LayerConfig::Multiply(ContainerConfig::new(self.chain.config()))
     }
 }
 

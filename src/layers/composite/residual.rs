@@ -7,7 +7,7 @@ use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::affine::Finisher;
-use crate::layers::config::NamedConfig;
+use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(x + F(x)), F the layers inside, whose output must have the input's shape.
@@ -45,6 +45,10 @@ impl<T: Float> Residual<T> {
     }
 
     chain_builders!(add, add_named, add_boxed, "a layer to F");
+
+    pub(crate) fn from_config(config: ContainerConfig) -> Result<Self> {
+        Ok(Self::from_layers(config.layers)?.activation(config.activation))
+    }
 }
 
 impl<T: Float> Layer<T> for Residual<T> {
@@ -111,7 +115,7 @@ impl<T: Float> Layer<T> for Residual<T> {
     }
 
     fn config(&self) -> LayerConfig {
-        LayerConfig::Residual { layers: self.chain.config(), activation: self.activation }
+        LayerConfig::Residual(ContainerConfig { layers: self.chain.config(), activation: self.activation })
     }
 
     fn output_activation(&self) -> Option<Activation> {

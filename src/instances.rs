@@ -1,0 +1,80 @@
+//! What programs use most, compiled for `f32` with the crate.
+//!
+//! Generic code is compiled where it is used: without this file every program would compile the layers' code again, and a
+//! program built without optimisation would run it without. rustc (from 1.85 on) lets a program use an `#[inline(never)]`
+//! function that a crate below it has compiled for the same types. So the points at which a program enters the crate are
+//! `#[inline(never)]`: where a layer, loss, optimizer or metric goes into its box, and the methods of the model. Here their
+//! addresses are taken for `f32`; what they call comes with them. `f64` is compiled by those who use it.
+//!
+//! It is what the compiler does, not what it promises: `.ci/compiled_once` looks at a program's symbols.
+
+use crate::layer::Layer;
+use crate::layers::config::layer_classes;
+use crate::layers::*;
+use crate::losses::*;
+use crate::metrics::*;
+use crate::model::{Predictor, Sequential};
+use crate::optimizers::*;
+use crate::{Activation, Loss, Metric, Optimizer};
+
+type Model = Sequential<f32>;
+
+/// Takes the address of every function, which is what has it compiled.
+macro_rules! addresses {
+    ($($function:expr),+ $(,)?) => { [$($function as *const ()),+] };
+}
+
+macro_rules! layers {
+    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ } containers { $($container:ident)+ }) => {
+        addresses![
+            $(<$one as Layer<f32>>::boxed,)+
+            $(<$of as Layer<f32>>::boxed,)+
+            $(<$container<f32> as Layer<f32>>::boxed),+
+        ]
+    };
+}
+
+macro_rules! boxed {
+    ($kind:ident: $($name:ty),+ $(,)?) => { addresses![$(<$name as $kind<f32>>::boxed),+] };
+}
+
+/// The functions compiled here: nothing to call, the compiler has to see them used.
+pub fn all() -> usize {
+    let layers = layer_classes!(layers);
+    let losses = boxed![
+        Loss: BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
+        CategoricalHinge, CosineSimilarity, HalfSquaredError, Hinge, Huber, KlDivergence, LogCosh, MeanAbsoluteError,
+        MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
+        SparseCategoricalCrossentropy, SquaredHinge,
+    ];
+    let optimizers = boxed![
+        Optimizer: Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lion, Muon, Nadam, RmsProp, Sgd,
+    ];
+    let metrics = boxed![
+        Metric: Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, CosineScore, F1Score, Precision, R2Score, Recall,
+        RootMeanSquaredError, SparseCategoricalAccuracy, TopKAccuracy, LossMetric<MeanSquaredError>,
+        LossMetric<MeanAbsoluteError>,
+    ];
+    let model = addresses![
+        Model::add_boxed,
+        Model::build,
+        Model::compile_boxed,
+        Model::fit,
+        Model::fit_with,
+        Model::fit_dataset,
+        Model::train_on_batch,
+        Model::gradients,
+        Model::evaluate,
+        Model::evaluate_dataset,
+        Model::predict,
+        Model::predict_classes,
+        Model::predictor,
+        Predictor::<f32>::predict_into,
+        Model::summary,
+        Model::weight,
+        Model::set_weight,
+        Model::set_trainable,
+        Model::set_learning_rate_factor,
+    ];
+    [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len()].iter().sum()
+}
