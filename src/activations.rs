@@ -545,7 +545,7 @@ mod tests {
                 let h = 1e-5;
                 let expected = (f(z + h) - f(z - h)) / (2.0 * h);
                 assert!(
-                    approx::relative_eq!(d, expected, epsilon = 1e-8, max_relative = 1e-9),
+                    (d - expected).abs() <= f64::max(1e-8, 1e-9 * d.abs().max(expected.abs())),
                     "{a} at {z}: {d}, differences {expected}"
                 );
             }

@@ -354,7 +354,7 @@ mod tests {
         assert!(Init::Constant(f64::NAN).fill(Shape::from([4]), rng, &mut [0.0; 4]).is_err());
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     #[test]
     fn configuration_round_trip() {
         for init in [Init::GlorotUniform, Init::Constant(2.0), Init::Orthogonal { gain: 1.5 }] {

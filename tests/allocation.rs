@@ -1,70 +1,22 @@
 //! From the second step on a training step takes no memory, apart from what matrixmultiply takes for packing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use gradus::prelude::*;
-
-/// Counts the allocations of threads that have asked for it.
-struct Counting;
-
-static OWN: AtomicUsize = AtomicUsize::new(0);
-static PACKING: AtomicUsize = AtomicUsize::new(0);
-
-/// One test at a time, as the counters are shared.
-static TURN: Mutex<()> = Mutex::new(());
-
-thread_local! {
-    static COUNTED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// matrixmultiply, where it computes a product, packs its panels into buffers aligned to a vector (32 bytes, or 64); nothing of ours, and nothing in the
-/// standard library, asks for more than 16.
-fn count(layout: Layout) {
-    if COUNTED.try_with(Cell::get).unwrap_or(false) {
-        let counter = if layout.align() > 16 { &PACKING } else { &OWN };
-        counter.fetch_add(1, Relaxed);
-    }
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout);
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(layout);
-        // SAFETY: as above.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
+use support::counting::{Counting, allocations, count_this_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// (own, packing) allocations of the counted threads during `f`.
-fn allocations(f: impl FnOnce()) -> (usize, usize) {
-    let before = (OWN.load(Relaxed), PACKING.load(Relaxed));
-    f();
-    (OWN.load(Relaxed) - before.0, PACKING.load(Relaxed) - before.1)
-}
+/// One test at a time, as the counters are shared.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Runs a test on this thread, with its allocations counted.
 fn counted(test: impl FnOnce()) {
     let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
-    COUNTED.set(true);
+    count_this_thread(true);
     test();
-    COUNTED.set(false);
+    count_this_thread(false);
 }
 
 /// Every layer, in sizes small enough to stay on this thread.
@@ -225,7 +177,8 @@ fn steps_with_training_options() {
 #[test]
 fn steps_on_several_threads() {
     let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).start_handler(|_| COUNTED.set(true)).build().unwrap();
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(3).start_handler(|_| count_this_thread(true)).build().unwrap();
     pool.install(|| {
         let mut model = Sequential::new([300])
             .add(GaussianNoise::new(0.1))

@@ -24,7 +24,7 @@ def sides(a):
     """The command line of each side. The peers' scripts measure mlp_infer1 along with seed_mlp."""
     names = a.workloads.split(",")
     peers = ",".join(dict.fromkeys("seed_mlp" if n == "mlp_infer1" else n for n in names))
-    throughput = [os.path.join(root, "target", "release", "examples", "throughput"), a.workloads, "--threads", str(a.threads)]
+    throughput = [os.path.join(root, "target", "release", "throughput"), a.workloads, "--threads", str(a.threads)]
     yield "gradus", throughput + (["--data", a.data] if a.data else [])
     pin = ["taskset", "-c", "0"] if a.threads == 1 else []
     if a.jax:
@@ -53,7 +53,7 @@ def run(side, command, a, keep):
 
 def main():
     a = arguments()
-    subprocess.run(["cargo", "build", "--release", "--example", "throughput"], cwd=root, check=True)
+    subprocess.run(["cargo", "build", "--release", "-p", "gradus-benches"], cwd=root, check=True)
     best, metric = {}, {}
     keep = open(a.keep, "a") if a.keep else None
     for round_number in range(a.rounds):

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(scaler.inverse_transform(&Tensor::from([[2.0f32]])).unwrap().as_slice(), &[7.0]);
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     #[test]
     fn round_trip_through_serde() {
         let scaler = MinMaxScaler::fit(&Tensor::from([[0.1f32, 2.0], [3.0, 7.0]])).unwrap();

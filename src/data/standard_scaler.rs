@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(scaler.transform(&x).unwrap().dims(), &[2, 2, 2]);
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     #[test]
     fn round_trip_through_serde() {
         let scaler = StandardScaler::fit(&Tensor::from([[0.1f32, 2.0], [3.0, 7.0]])).unwrap();

@@ -149,7 +149,7 @@ mod tests {
                 (Matrix::rows(&a, k), Matrix::transposed(&b, k)),
             ] {
                 let product = |threads| {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     let mut c = vec![0.5; m * n];
                     pool.install(|| gemm([m, k, n], x, y, 1.0, &mut c));
                     c

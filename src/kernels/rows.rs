@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(sums(), expected, "width {width}");
             #[cfg(feature = "parallel")]
             for threads in 1..=4 {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 assert_eq!(pool.install(sums), expected, "width {width}, {threads} threads");
             }
         }

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(layers.iter().map(|l| l.learning_rate_factor).collect::<Vec<_>>(), [1.0, 0.1, 1.0, 1.0]);
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     #[test]
     fn written_and_read() {
         let config = block();

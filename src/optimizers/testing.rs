@@ -81,7 +81,7 @@ fn decay_spares_biases<O: Optimizer<f64> + OptimizerOptions + Clone>(optimizer: 
 
 fn bits_are_equal_over_threads(optimizer: &impl Optimizer<f32>) {
     let after = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut params = params::<f32>(401, 501);
         let mut state = OptimizerState::new(optimizer, &params);
         let key = Key::new(4, Purpose::Data);

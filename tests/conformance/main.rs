@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let folder = std::env::var_os("GRADUS_FIXTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"), PathBuf::from);
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
     let mut tallies: Vec<(&str, Tally)> = KINDS.iter().map(|(kind, _)| (*kind, Tally::default())).collect();
     tallies.push((MODELS, Tally::default()));
     tallies.push(("other files", Tally::default()));

@@ -1,18 +1,17 @@
 //! How fast a training step, a prediction and a matrix product are, as one line of JSON for each workload.
 //!
-//! `cargo run --release --example throughput -- seed_mlp,mlp_infer1,gemm --threads 2`
-//! `cargo run --release --example throughput -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
+//! `cargo run --release -p gradus-benches -- seed_mlp,mlp_infer1,gemm --threads 2`
+//! `cargo run --release -p gradus-benches -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
-//! `checkpoint` (`--features files`) shows what writing checkpoints costs a model of ten million weights;
+//! `checkpoint` shows what writing checkpoints costs a model of ten million weights;
 //! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
 //!
 //! Values are the best of several rounds: a machine that others share is only ever slowed down.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use gradus::data::read_idx;
@@ -20,31 +19,7 @@ use gradus::kernels::gemm::{Matrix, gemm};
 use gradus::kernels::parallel;
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the callee's.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
+use support::counting::{Counting, count_this_thread, taken};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -52,6 +27,7 @@ static ALLOCATOR: Counting = Counting;
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
+    count_this_thread(true);
     let mut workloads = Vec::new();
     let mut directory = None;
     let mut arguments = std::env::args().skip(1);
@@ -79,7 +55,6 @@ fn main() -> Result<(), Failure> {
             "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
             "scaling" => scaling()?,
-            #[cfg(feature = "files")]
             "checkpoint" => checkpoint()?,
             other => return Err(format!("there is no workload {other}").into()),
         }
@@ -141,9 +116,9 @@ fn allocations_a_step(sizes: &[usize], x: &Tensor, y: &Tensor, batch: usize) -> 
     for (steps, taken) in [20, 40].into_iter().zip(&mut taken) {
         let (x, y) = (x.rows(0..steps * batch)?, y.rows(0..steps * batch)?);
         model.fit(&x, &y, &epoch(batch))?;
-        let before = TAKEN.load(Ordering::Relaxed);
+        let before = taken();
         model.fit(&x, &y, &epoch(batch))?;
-        *taken = TAKEN.load(Ordering::Relaxed) - before;
+        *taken = taken() - before;
     }
     Ok((taken[1] as f64 - taken[0] as f64) / 20.0)
 }
@@ -187,9 +162,9 @@ fn mlp_infer1() -> Result<(), Failure> {
     let mut predictor = model.predictor()?;
     let mut y = Tensor::default();
     predictor.predict_into(&x, &mut y)?;
-    let before = TAKEN.load(Ordering::Relaxed);
+    let before = taken();
     let into = best_of(CALLS, || predictor.predict_into(black_box(&x), black_box(&mut y)))?;
-    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (20 * CALLS) as f64;
+    let taken = (taken() - before) as f64 / (20 * CALLS) as f64;
     let whole = best_of(CALLS, || model.predict(black_box(&x)).map(|y| drop(black_box(y))))?;
     let more = format!(", \"allocations_a_step\": {taken:.2}, \"predict_us\": {:.4}", whole * 1e6);
     report("mlp_infer1", "us_per_call", into * 1e6, &more);
@@ -254,13 +229,13 @@ fn steps(model: &mut Sequential, x: &Tensor, y: &Tensor, batch: usize, n: usize)
     let mut before = 0;
     for (i, (x, y)) in batches.iter().enumerate() {
         if i == n / 2 {
-            before = TAKEN.load(Ordering::Relaxed);
+            before = taken();
         }
         let start = Instant::now();
         model.train_on_batch(x, y)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (n - n / 2) as f64;
+    let taken = (taken() - before) as f64 / (n - n / 2) as f64;
     Ok((times, taken))
 }
 
@@ -333,9 +308,9 @@ fn lenet_infer1() -> Result<(), Failure> {
     const CALLS: usize = 1000;
     let mut predictor = model.predictor()?;
     predictor.predict_into(&x, &mut y)?;
-    let before = TAKEN.load(Ordering::Relaxed);
+    let before = taken();
     let into = best_of(CALLS, || predictor.predict_into(black_box(&x), black_box(&mut y)))?;
-    let taken = (TAKEN.load(Ordering::Relaxed) - before) as f64 / (20 * CALLS) as f64;
+    let taken = (taken() - before) as f64 / (20 * CALLS) as f64;
     report("lenet_infer1", "us_per_call", into * 1e6, &format!(", \"allocations_a_step\": {taken:.2}"));
     Ok(())
 }
@@ -390,7 +365,6 @@ enum Product {
 
 /// Ten million weights with Adam: the time to write their 120 MB, beside that of a plain file of as many bytes, and what
 /// checkpoints every 1,000 steps add to training.
-#[cfg(feature = "files")]
 fn checkpoint() -> Result<(), Failure> {
     use std::io::Write;
     let sizes = [784, 2048, 2048, 2048, 10];
@@ -440,11 +414,9 @@ fn checkpoint() -> Result<(), Failure> {
 }
 
 /// Batches between two checkpoints.
-#[cfg(feature = "files")]
 const CHECKPOINT_EVERY: usize = 1000;
 
 /// Samples a batch of that run.
-#[cfg(feature = "files")]
 const BATCH: usize = 1;
 
 fn products() {

@@ -3,7 +3,7 @@
 use gradus::prelude::{Scores, Verbose};
 
 #[allow(dead_code)]
-#[path = "../examples/keras_example.rs"]
+#[path = "../../examples/keras_example.rs"]
 mod example;
 
 #[test]

@@ -1,10 +1,8 @@
 //! Every metric against Keras's value, in f64 and f32, in one batch and in several.
 
-mod support;
-
 use gradus::prelude::*;
 use safetensors::SafeTensors;
-use support::{error, read, tensor};
+use support::fixtures::{error, read, tensor};
 
 fn all<T: Float>(tolerance: f64) {
     let bytes = read("keras/metrics/metrics.safetensors");

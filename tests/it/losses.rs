@@ -1,10 +1,8 @@
 //! Every loss against Keras's value and gradient, in f64 and f32.
 
-mod support;
-
 use gradus::prelude::*;
 use safetensors::SafeTensors;
-use support::{error, read, tensor};
+use support::fixtures::{error, read, tensor};
 
 fn check<T: Float>(name: &str, loss: &dyn Loss<T>, tolerance: f64) {
     let bytes = read(&format!("keras/losses/{name}.safetensors"));

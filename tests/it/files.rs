@@ -1,13 +1,11 @@
 //! Models and checkpoints in files: round trips, weights by name, and files that are damaged or meant to do harm.
 
-#[path = "support/memory.rs"]
-mod memory;
-
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use gradus::io::Archive;
 use gradus::prelude::*;
+use support::counting;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -251,7 +249,7 @@ fn folders_that_cannot_be_written() {
 
 /// Whatever there is to try on bytes: none may succeed, panic, or take more memory than the bytes and 16 MB.
 fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
-    let before = memory::begin();
+    let before = counting::begin();
     let outcome = std::panic::catch_unwind(|| {
         assert!(Sequential::load_bytes(bytes).is_err(), "{what}: loaded");
         std::fs::write(path, bytes).unwrap();
@@ -261,7 +259,7 @@ fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
         assert!(target.resume(path).is_err(), "{what}: resumed");
     });
     assert!(outcome.is_ok(), "{what}");
-    let most = memory::most_since(before);
+    let most = counting::most_since(before);
     assert!(most <= bytes.len() + (16 << 20), "{what}: {most} bytes of memory for {}", bytes.len());
 }
 
@@ -388,7 +386,7 @@ fn absurd_counts_in_a_checkpoint() {
 #[test]
 fn files_of_older_versions() {
     let _alone = alone();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/files");
     let folder = Folder::new("golden");
     for version in ["v1"] {
         let golden = |name: &str| fixtures.join(version).join(name);

@@ -1,14 +1,12 @@
 //! Keras's and NumPy's own files: `tests/interop/keras_models.py` made them.
 
-#[path = "support/memory.rs"]
-mod memory;
-
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use gradus::io::{read_npy, read_npz, read_npz_up_to, write_npy, write_npz};
 use gradus::prelude::*;
+use support::counting;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -18,7 +16,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras_files").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keras_files").join(name)
 }
 
 const MODELS: [&str; 10] = [
@@ -114,9 +112,9 @@ fn numpys_archives() {
 /// Whatever it does, it neither panics nor takes more memory than the file and 16 MB; says whether it was an error.
 fn bounded(path: &Path, what: &str) -> [bool; 2] {
     let len = std::fs::metadata(path).unwrap().len() as usize;
-    let before = memory::begin();
+    let before = counting::begin();
     let outcome = std::panic::catch_unwind(|| [Sequential::load_keras(path).is_err(), read_npz::<f32>(path).is_err()]);
-    let most = memory::most_since(before);
+    let most = counting::most_since(before);
     assert!(most <= len + (16 << 20), "{what}: {most} bytes of memory for {len}");
     outcome.unwrap_or_else(|_| panic!("{what}: panicked"))
 }

@@ -23,7 +23,7 @@ fn numbers(value: &serde_json::Value) -> Vec<f64> {
 
 impl Case {
     fn read(name: &str) -> Self {
-        let path = format!("{}/tests/fixtures/options/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/fixtures/options/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let case: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let tensor = |key: &str| {
             let values = numbers(&case[key]);

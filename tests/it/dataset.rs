@@ -424,7 +424,7 @@ fn memory_does_not_grow_with_the_file() {
         out.into_inner().unwrap();
         let size = std::fs::metadata(&file.0).unwrap().len();
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "memory_does_not_grow_with_the_file", "--nocapture"]).env(CHILD, &file.0);
+        child.args(["--exact", "dataset::memory_does_not_grow_with_the_file", "--nocapture"]).env(CHILD, &file.0);
         let output = String::from_utf8(child.output().unwrap().stdout).unwrap();
         let kilobytes =
             output.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());

@@ -1,0 +1,31 @@
+//! The crate from outside: one program, so that what it uses of the crate is compiled once.
+
+mod bad_input;
+mod bits;
+mod callbacks;
+mod data;
+mod dataset;
+#[cfg(feature = "tools")]
+mod explain;
+#[cfg(feature = "files")]
+mod files;
+mod gradients;
+#[cfg(feature = "image")]
+mod images;
+mod keras_example;
+#[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_files;
+mod layers;
+mod losses;
+mod metrics;
+#[cfg(feature = "plot")]
+mod plots;
+#[cfg(feature = "tools")]
+mod selection;
+mod training_options;
+mod vision;
+mod weights;
+
+/// Tests of files that mean harm ask how much memory reading them took.
+#[global_allocator]
+static ALLOCATOR: support::counting::Counting = support::counting::Counting;
