@@ -4,7 +4,7 @@
 //! build ([`Builder::constrain`](crate::Builder::constrain)). Weights that are not trained are left as they are.
 
 use crate::error::{Error, Result};
-use crate::schedules::check_not_negative;
+use crate::check::check_not_negative;
 use crate::tensor::{Float, MAX_RANK, Shape};
 
 /// A bound on a weight. ‖w‖ is the length of each vector along `axis`, by default axis 0: in a kernel `[in, out]` the weights that

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::tensor::Shape;
-
 /// What can go wrong, with what was expected, what came and what to do.
 ///
 /// Everything that data, a file or an argument can get wrong is returned as a value of this type; the library does not
@@ -179,7 +177,7 @@ pub enum Error {
         /// The file.
         file: PathBuf,
         /// All that does not fit.
-        mismatch: crate::params::Mismatch,
+        mismatch: Mismatch,
     },
     /// An error of your own: of a callback, a dataset, a closure.
     #[error("{0}")]
@@ -239,7 +237,7 @@ impl Error {
     }
 
     /// An error for a shape whose number of elements does not fit in memory's address range.
-    pub(crate) fn too_large(op: &'static str, shape: Shape) -> Self {
+    pub(crate) fn too_large(op: &'static str, shape: impl std::fmt::Display) -> Self {
         Error::shape(op, "a shape that fits in memory", shape, "make it smaller")
     }
 
@@ -259,5 +257,38 @@ impl Error {
     /// Whether training left the finite numbers.
     pub fn is_diverged(&self) -> bool {
         matches!(self.root(), Error::Diverged { .. })
+    }
+}
+
+/// What does not go together between the weights of a file and those of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Weights of the model that the file does not have.
+    pub missing: Vec<String>,
+    /// Arrays of the file that the model has no weights for.
+    pub unexpected: Vec<String>,
+    /// Names that both have, with the shape in the file and that in the model.
+    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Mismatch {
+    /// Whether everything fits.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
+    }
+}
+
+impl std::fmt::Display for Mismatch {
+    /// All names, on one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shapes = self.shapes.iter().map(|(name, file, model)| format!("{name} {file:?} instead of {model:?}"));
+        let parts = [
+            ("missing", self.missing.clone()),
+            ("unexpected", self.unexpected.clone()),
+            ("of another shape", shapes.collect()),
+        ];
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let parts: Vec<_> = parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+        f.write_str(if parts.is_empty() { "everything fits".into() } else { parts.join("; ") }.as_str())
     }
 }

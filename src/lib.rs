@@ -38,6 +38,7 @@ pub mod activations;
 pub mod callbacks;
 pub mod constraints;
 pub mod data;
+mod check;
 mod error;
 #[cfg(feature = "tools")]
 pub mod explain;
@@ -73,14 +74,14 @@ pub mod random {
 
 pub use activations::Activation;
 pub use callbacks::Callback;
-pub use error::{Error, Result};
+pub use error::{Error, Mismatch, Result};
 pub use kernels::parallel::set_threads;
-pub use layer::{Builder, Layer, LayerPart, Pass, Slot};
+pub use layer::{Builder, Layer, LayerPart, Pass, Slot, Statistics};
 pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::Sequential;
 pub use optimizers::Optimizer;
-pub use params::{Mismatch, ParamId, ParamSpec, Params, Statistics};
+pub use params::{ParamId, ParamSpec, Params};
 pub use schedules::Schedule;
 pub use state::{Element, State, Value};
 pub use tensor::{Float, MAX_RANK, Shape, Tensor};

@@ -1,6 +1,5 @@
 //! All weights of a model in one flat buffer.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::constraints::Constraint;
@@ -190,88 +189,6 @@ impl<T: Float> Params<T> {
     /// The number of values that training changes.
     pub fn trainable_len(&self) -> usize {
         self.specs.iter().filter(|s| s.trainable).map(|s| s.range.len()).sum()
-    }
-}
-
-/// New values of statistics: written by layers during a pass, put in their places after the step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Statistics<T = f32> {
-    values: Vec<T>,
-    /// Where each parameter's values begin; empty ranges for those that are no statistics.
-    starts: Vec<usize>,
-    written: Vec<bool>,
-}
-
-impl<T: Float> Statistics<T> {
-    /// Room for the statistics among these parameters.
-    pub fn new(params: &Params<T>) -> Self {
-        let mut starts = vec![0];
-        for spec in params.specs() {
-            let len = if spec.state { spec.range.len() } else { 0 };
-            starts.push(starts.last().copied().unwrap_or(0) + len);
-        }
-        let values = vec![T::zero(); starts.last().copied().unwrap_or(0)];
-        Statistics { values, written: vec![false; params.specs().len()], starts }
-    }
-
-    /// Where the new values of a parameter go; empty if it is no statistic.
-    pub fn get_mut(&mut self, id: ParamId) -> &mut [T] {
-        let i = id.0 as usize;
-        if let Some(written) = self.written.get_mut(i) {
-            *written = true;
-        }
-        match self.starts.get(i..i + 2) {
-            Some(&[start, end]) => &mut self.values[start..end],
-            _ => &mut [],
-        }
-    }
-
-    /// Puts what was written in its place, and forgets it.
-    pub fn apply(&mut self, params: &mut Params<T>) {
-        for (i, written) in self.written.iter_mut().enumerate() {
-            let new = &self.values[self.starts[i]..self.starts[i + 1]];
-            if std::mem::take(written) && !new.is_empty() {
-                params.get_mut(ParamId(i as u32)).copy_from_slice(new);
-            }
-        }
-    }
-
-    /// Forgets what was written.
-    pub fn clear(&mut self) {
-        self.written.fill(false);
-    }
-}
-
-/// What does not go together between the weights of a file and those of a model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Weights of the model that the file does not have.
-    pub missing: Vec<String>,
-    /// Arrays of the file that the model has no weights for.
-    pub unexpected: Vec<String>,
-    /// Names that both have, with the shape in the file and that in the model.
-    pub shapes: Vec<(String, Vec<usize>, Shape)>,
-}
-
-impl Mismatch {
-    /// Whether everything fits.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
-    }
-}
-
-impl fmt::Display for Mismatch {
-    /// All names, on one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shapes = self.shapes.iter().map(|(name, file, model)| format!("{name} {file:?} instead of {model}"));
-        let parts = [
-            ("missing", self.missing.clone()),
-            ("unexpected", self.unexpected.clone()),
-            ("of another shape", shapes.collect()),
-        ];
-        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
-        let parts: Vec<_> = parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
-        f.write_str(if parts.is_empty() { "everything fits".into() } else { parts.join("; ") }.as_str())
     }
 }
 

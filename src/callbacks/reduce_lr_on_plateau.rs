@@ -74,7 +74,7 @@ impl ReduceLrOnPlateau {
 impl<T: Float> Callback<T> for ReduceLrOnPlateau {
     fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
         let op = "ReduceLrOnPlateau";
-        crate::schedules::check_fraction(op, "factor", self.factor)?;
+        crate::check::check_fraction(op, "factor", self.factor)?;
         if !self.min_lr.is_finite() || self.min_lr < 0.0 {
             return Err(Error::argument(op, "min_lr", "finite and not negative", self.min_lr, "0 is the default"));
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::parallel::{self, Items};
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// Rows whose sums are added up before they go to the block's.
 const TOGETHER: usize = 64;

@@ -13,7 +13,7 @@ use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Items, Scratch};
 use super::patches::{Layout, Window};
 use super::rows;
-use crate::tensor::Float;
+use super::float::Float;
 
 /// A window with filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

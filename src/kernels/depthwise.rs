@@ -6,7 +6,7 @@ use super::parallel::{self, Items};
 use super::patches::Window;
 use super::pooling::each_tap;
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// Channels whose sums stay in registers together.
 const LANES: usize = 32;

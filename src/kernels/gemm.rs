@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::parallel;
-use crate::tensor::Float;
+use super::float::Float;
 
 /// How many multiply-adds of a product take the time of one element-wise update.
 pub const CHEAPER: usize = 8;

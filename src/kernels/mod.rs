@@ -7,6 +7,7 @@
 pub mod channels;
 pub mod convolution;
 pub mod depthwise;
+pub mod float;
 pub mod gemm;
 pub mod math;
 pub mod parallel;

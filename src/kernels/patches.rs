@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// A window along one axis: output position o and tap t meet input position o·stride + t·dilation − before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::convolution::{Convolution, Gradients};
 use super::winograd::Winograd;
-use crate::tensor::Float;
+use super::float::Float;
 
 /// The way a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::parallel::{self, Items};
 use super::patches::Window;
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// Channels whose values stay in registers together.
 const LANES: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::parallel;
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// `y[i, j] += bias[j]` for rows as long as `bias`.
 pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {

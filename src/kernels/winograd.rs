@@ -16,7 +16,7 @@ use super::parallel::{self, Scratch, Split};
 use super::patches::Window;
 use super::rows;
 use super::simd::{self, Loop};
-use crate::tensor::Float;
+use super::float::Float;
 
 /// Outputs of a tile along an axis, and points of its transform.
 const OUT: usize = 4;

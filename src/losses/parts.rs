@@ -1,5 +1,6 @@
 //! Parts of equations that several losses share; slices are one row.
 
+pub(crate) use crate::kernels::float::sign;
 pub(crate) use crate::kernels::rows::exp_into;
 use crate::tensor::Float;
 
@@ -24,11 +25,6 @@ pub(crate) fn mean_gradient<T: Float>(y_true: &[T], y_pred: &[T], scale: T, dy: 
     for ((d, &t), &p) in dy.iter_mut().zip(y_true).zip(y_pred) {
         *d = scale * df(t, p);
     }
-}
-
-/// −1, 0 or 1; NaN stays NaN.
-pub(crate) fn sign<T: Float>(v: T) -> T {
-    if v == T::zero() { T::zero() } else { v.signum() }
 }
 
 /// `v` kept in [low, high]; NaN stays NaN.

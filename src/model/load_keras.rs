@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use super::sequential::Sequential;
-use crate::error::{Error, Result};
+use crate::error::{Error, Mismatch, Result};
 use crate::io::keras::{open, plan};
 use crate::layer::Builder;
 use crate::layers::composite::Chain;
-use crate::params::Mismatch;
 use crate::tensor::Float;
 
 impl Sequential<f32> {

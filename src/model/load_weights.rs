@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::sequential::Sequential;
-use crate::error::{Error, Result};
+use crate::error::{Error, Mismatch, Result};
 use crate::io::model::APART;
 use crate::io::{Archive, Stored};
-use crate::params::{Mismatch, ParamId, Params};
+use crate::params::{ParamId, Params};
 use crate::tensor::Float;
 
 /// How weights are taken from a file.
@@ -65,7 +65,7 @@ impl LoadWeights {
                         archive.check_floats(stored)?;
                         fitting[id.0 as usize] = Some(stored.clone());
                     } else {
-                        mismatch.shapes.push((name, stored.shape.clone(), spec.shape));
+                        mismatch.shapes.push((name, stored.shape.clone(), spec.shape.dims().to_vec()));
                     }
                 }
             }

@@ -10,7 +10,7 @@ use crate::losses::Loss;
 use crate::metrics::{Metric, MetricSet};
 use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
-use crate::schedules::check_not_negative;
+use crate::check::check_not_negative;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Rows that `predict` and `evaluate` compute together; enough to fill the machine, few enough to stay small in memory.

@@ -6,12 +6,12 @@ use crate::callbacks::{Plan, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Pass, Slot};
+use crate::layer::{Pass, Slot, Statistics};
 use crate::layers::composite::Chain;
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optimizers::{Optimizer, OptimizerState};
-use crate::params::{Params, Statistics};
+use crate::params::Params;
 use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
 

@@ -1,6 +1,7 @@
 //! Adadelta.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction, check_not_negative};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::check::{check_fraction, check_not_negative};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 

@@ -1,6 +1,7 @@
 //! Adagrad.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_not_negative};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::check::check_not_negative;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 

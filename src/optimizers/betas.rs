@@ -1,6 +1,6 @@
 //! What the rules of Adam's family have in common.
 
-use super::{check_fraction, check_not_negative};
+use crate::check::{check_fraction, check_not_negative};
 use crate::error::Result;
 
 /// Decay of the two means and the constant in the denominator; set through [`BetaOptions`].

@@ -1,6 +1,7 @@
 //! FTRL-proximal.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_not_negative};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 

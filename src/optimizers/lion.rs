@@ -1,6 +1,7 @@
 //! Lion.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 

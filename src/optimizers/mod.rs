@@ -40,7 +40,6 @@ pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
 
-pub(crate) use crate::schedules::{check_fraction, check_not_negative};
 use crate::tensor::{Float, Shape};
 
 /// Numbers that an optimizer computes once a step and uses for every weight.

@@ -3,9 +3,8 @@
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 
-use super::{
-    BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction, check_not_negative,
-};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options, };
+use crate::check::{check_fraction, check_not_negative};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, gemm};
 use crate::tensor::{Float, Shape};

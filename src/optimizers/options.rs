@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::check_not_negative;
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::schedules::Schedule;
 

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_fraction};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use crate::check::check_fraction;
 use crate::tensor::{Float, Shape};
 
 /// w −= lr·g; with momentum μ: v = μ·v − lr·g, w += v; with Nesterov: w += μ·v − lr·g.

@@ -1,6 +1,7 @@
 //! Half a cosine, with warm-up.
 
-use super::{Schedule, check_fraction, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::Result;
 
 /// initial · ((1 − α)·(1 + cos(π·step/steps))/2 + α) up to `steps` steps, then initial · α.

@@ -1,7 +1,8 @@
 //! Half a cosine, again and again.
 
 use super::cosine_decay::cosine;
-use super::{Schedule, check_fraction, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::{Error, Result};
 
 /// Periods of half a cosine: period i is `steps`·t_mulⁱ steps long and begins at initial · m_mulⁱ; within it the rate is

@@ -1,6 +1,7 @@
 //! Exponential decay.
 
-use super::{Schedule, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
 /// initial · rate^(step / steps); as a staircase with the quotient rounded down.

@@ -1,6 +1,7 @@
 //! Decay with the inverse of time.
 
-use super::{Schedule, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
 /// initial / (1 + rate · step / steps); as a staircase with the quotient rounded down.

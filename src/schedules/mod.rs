@@ -22,7 +22,7 @@ pub use polynomial_decay::PolynomialDecay;
 pub use sequence::Sequence;
 pub use warmup_stable_decay::{DecayShape, WarmupStableDecay};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The learning rate at each step; a plain number is the constant one.
 ///
@@ -56,30 +56,6 @@ impl Schedule for f64 {
     fn at(&self, _: u64) -> f64 {
         *self
     }
-}
-
-/// A setting that must lie in `[0, 1)`.
-pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::argument(op, name, "at least 0 and below 1", value, "0.9 is usual"))
-}
-
-/// A setting that must be finite and not negative.
-pub(crate) fn check_not_negative(op: &'static str, name: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::argument(op, name, "finite and not negative", value, "leave it at its default"))
-}
-
-/// A number of steps that something is divided by.
-fn check_steps(op: &'static str, name: &'static str, steps: u64) -> Result<()> {
-    if steps > 0 {
-        return Ok(());
-    }
-    Err(Error::argument(op, name, "at least 1", steps, "pass the number of steps"))
 }
 
 #[cfg(test)]

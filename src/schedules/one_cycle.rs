@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-use super::{Schedule, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_not_negative, check_steps};
 use crate::error::{Error, Result};
 
 /// From max/div_factor up to max in the first part of `steps` steps, then down to max/(div_factor · final_div_factor).

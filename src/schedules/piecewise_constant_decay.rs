@@ -1,6 +1,7 @@
 //! A constant learning rate for each stretch of steps.
 
-use super::{Schedule, check_not_negative};
+use super::Schedule;
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 
 /// The first value up to and with the step of the first boundary, the second up to and with that of the second, and so on.

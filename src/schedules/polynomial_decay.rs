@@ -1,6 +1,7 @@
 //! Polynomial decay.
 
-use super::{Schedule, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
 /// (initial − end) · (1 − step/steps)^power + end up to `steps` steps, then `end`.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Schedule, check_steps};
+use super::Schedule;
+use crate::check::check_steps;
 use crate::error::{Error, Result};
 
 /// One schedule after the other, each for its number of steps; the last goes on for ever.

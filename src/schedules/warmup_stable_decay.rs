@@ -1,7 +1,8 @@
 //! Warm-up, a long stretch of one rate, and a short decay.
 
 use super::cosine_decay::cosine;
-use super::{Schedule, check_fraction, check_not_negative, check_steps};
+use super::Schedule;
+use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::Result;
 
 /// How a [`WarmupStableDecay`] falls from 1 to 0 over its last part.

@@ -1,13 +1,12 @@
 //! Owned, contiguous, row-major arrays of `f32` or `f64`.
 
 mod convert;
-mod float;
 mod shape;
 
 use std::fmt;
 use std::ops::Range;
 
-pub use float::Float;
+pub use crate::kernels::float::Float;
 pub use shape::{MAX_RANK, Shape};
 
 use crate::error::{Error, Result};

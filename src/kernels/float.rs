@@ -88,6 +88,11 @@ pub trait Float:
     );
 }
 
+/// −1, 0 or 1; NaN stays NaN.
+pub(crate) fn sign<T: Float>(v: T) -> T {
+    if v == T::zero() { T::zero() } else { v.signum() }
+}
+
 macro_rules! float {
     ($t:ident, $gemm:ident, $erfc:ident, $math:path) => {
         impl Float for $t {
@@ -161,7 +166,7 @@ macro_rules! float {
                 if csc == 1 && (beta == 0.0 || beta == 1.0) && [rsa, csa, rsb, csb, rsc].iter().all(|s| *s >= 0) {
                     let [ra, ca, rb, cb, rc] = [rsa, csa, rsb, csb, rsc].map(|s| s as usize);
                     // SAFETY: the caller's promise is the callee's.
-                    if unsafe { crate::kernels::tiles::$gemm([m, k, n], a, [ra, ca], b, [rb, cb], beta == 1.0, c, rc) }
+                    if unsafe { super::tiles::$gemm([m, k, n], a, [ra, ca], b, [rb, cb], beta == 1.0, c, rc) }
                     {
                         return;
                     }
@@ -173,5 +178,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, sgemm, erfcf, crate::kernels::math);
-float!(f64, dgemm, erfc, crate::kernels::math::double);
+float!(f32, sgemm, erfcf, super::math);
+float!(f64, dgemm, erfc, super::math::double);

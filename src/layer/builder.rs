@@ -1,0 +1,225 @@
+//! Building: names, shapes and initial values of parameters.
+
+use crate::constraints::Constraint;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::random::{Key, Purpose};
+use crate::params::{ParamId, ParamSpec, Params};
+use crate::regularizers::Regularizer;
+use crate::tensor::{Float, Shape};
+
+/// Collects the parameters of a model while it is built.
+#[derive(Debug)]
+pub struct Builder<T: Float = f32> {
+    params: Params<T>,
+    seed: u64,
+    scopes: Vec<Scope>,
+    /// The most values in all, where weights come from a file and are not drawn.
+    room: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Scope {
+    path: String,
+    used: Vec<String>,
+}
+
+impl<T: Float> Builder<T> {
+    /// A builder whose initial weights follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Builder { params: Params::new(), seed, scopes: vec![Scope::default()], room: None }
+    }
+
+    /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
+    #[cfg(any(feature = "files", feature = "keras"))]
+    pub(crate) fn for_weights(room: usize) -> Self {
+        Builder { room: Some(room), ..Builder::new(0) }
+    }
+
+    /// Runs `build` inside the scope of one layer; parameters are named `path/kernel` and so on. The layer is called
+    /// `name`, or after its class in snake case with `_1`, `_2` … for further ones. Returns that name and what `build`
+    /// returned.
+    pub fn scoped<R>(&mut self, class: &str, name: Option<&str>, build: impl FnOnce(&mut Self) -> R) -> (String, R) {
+        let base = name.map_or_else(|| snake_case(class), str::to_owned);
+        let last = self.scopes.len() - 1;
+        let scope = &mut self.scopes[last];
+        let free = |name: &String| !scope.used.contains(name);
+        let numbered = (1..).map(|i| format!("{base}_{i}")).find(free);
+        let name = if free(&base) { base } else { numbered.unwrap_or_default() };
+        scope.used.push(name.clone());
+        let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
+        self.scopes.push(Scope { path, used: Vec::new() });
+        let result = build(self);
+        self.scopes.pop();
+        (name, result)
+    }
+
+    /// The path of the layer that is being built, such as `"residual/dense_1"`.
+    pub fn path(&self) -> &str {
+        self.scopes.last().map_or("", |s| s.path.as_str())
+    }
+
+    /// Registers a trainable parameter to which weight decay applies (a kernel).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shape is empty or too large; what the initialiser returns.
+    pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, true, true)
+    }
+
+    /// Registers a trainable parameter that weight decay leaves alone (a bias, a scale).
+    ///
+    /// # Errors
+    /// As [`weight`](Self::weight).
+    pub fn bias(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, true, false)
+    }
+
+    /// Registers values that training does not change (statistics).
+    ///
+    /// # Errors
+    /// As [`weight`](Self::weight).
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.param(name, shape.into(), init, false, false)
+    }
+
+    /// Adds a penalty on a parameter to the loss, in the place of one registered before; none changes nothing.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut b = Builder::<f32>::new(0);
+    /// let kernel = b.weight("kernel", [3, 2], &Init::GlorotUniform)?;
+    /// b.regularize(kernel, Regularizer::L2(1e-4))?;
+    /// b.constrain(kernel, Constraint::max_norm(3.0))?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`Regularizer::check`] returns; [`Error::Argument`] for an id that is not of this model.
+    pub fn regularize(&mut self, id: ParamId, regularizer: impl Into<Option<Regularizer>>) -> Result<()> {
+        if let Some(regularizer) = regularizer.into() {
+            let spec = self.spec_mut("regularize", id)?;
+            regularizer.check(spec.shape)?;
+            spec.regularizer = Some(regularizer);
+        }
+        Ok(())
+    }
+
+    /// Brings a parameter into bounds after each update, in the place of bounds registered before; none changes nothing.
+    ///
+    /// # Errors
+    /// What [`Constraint::check`] returns; [`Error::Argument`] for an id that is not of this model.
+    pub fn constrain(&mut self, id: ParamId, constraint: impl Into<Option<Constraint>>) -> Result<()> {
+        if let Some(constraint) = constraint.into() {
+            let spec = self.spec_mut("constrain", id)?;
+            constraint.check(spec.shape)?;
+            spec.constraint = Some(constraint);
+        }
+        Ok(())
+    }
+
+    fn spec_mut(&mut self, op: &'static str, id: ParamId) -> Result<&mut ParamSpec> {
+        self.params.specs_mut().get_mut(id.0 as usize).ok_or_else(|| {
+            Error::argument(op, "id", "of a parameter of this model", "another", "register the parameter first")
+        })
+    }
+
+    /// All that is known of the parameters registered so far, to be changed.
+    pub(crate) fn specs_mut(&mut self) -> &mut [ParamSpec] {
+        self.params.specs_mut()
+    }
+
+    fn param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
+        let len = shape.checked_len("Builder")?;
+        if len == 0 {
+            let hint = "give every size at least 1";
+            return Err(Error::shape("build", format!("a non-empty shape for {name}"), shape, hint));
+        }
+        if self.params.len().checked_add(len).is_none_or(|n| n > isize::MAX as usize / 8) || len > MOST_VALUES {
+            return Err(Error::too_large("build", shape));
+        }
+        let path = format!("{}/{name}", self.path());
+        if let Some(room) = self.room {
+            if len > room - self.params.len().min(room) {
+                let expected = format!("a shape for {name} within the {room} weights of the file");
+                return Err(Error::shape(
+                    "load",
+                    expected,
+                    shape,
+                    "the file's architecture and weights do not belong together",
+                ));
+            }
+            return self.params.push_zeros(&path, shape, trainable, decays);
+        }
+        let mut values = vec![0.0; len];
+        init.fill(shape, &mut Key::new(self.seed, Purpose::Init).with(hash(&path)).rng(), &mut values)?;
+        let values: Vec<T> = values.into_iter().map(T::of).collect();
+        self.params.push(&path, shape, &values, trainable, decays)
+    }
+
+    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`].
+    pub fn stream(&self) -> u64 {
+        hash(self.path())
+    }
+
+    /// The parameters registered so far.
+    pub fn params(&self) -> &Params<T> {
+        &self.params
+    }
+
+    /// The parameters, when all layers are built.
+    pub fn into_params(self) -> Params<T> {
+        self.params
+    }
+}
+
+/// The most values of one parameter: 2³⁶, past what any machine that runs this holds, so that a slip of a digit is an error
+/// and not an abort of the allocator.
+const MOST_VALUES: usize = 1 << 36;
+
+/// FNV-1a, 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
+fn snake_case(class: &str) -> String {
+    let mut out = String::with_capacity(class.len() + 4);
+    let mut previous_lower = false;
+    for c in class.chars() {
+        if c.is_uppercase() && previous_lower {
+            out.push('_');
+        }
+        previous_lower = c.is_lowercase() || c.is_ascii_digit();
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_keras() {
+        assert_eq!(snake_case("LayerNorm"), "layer_norm");
+        assert_eq!(snake_case("Conv2d"), "conv2d");
+        let mut b = Builder::<f32>::new(0);
+        let add = |b: &mut Builder<f32>| b.weight("kernel", [2, 3], &Init::Zeros).map(|_| ());
+        b.scoped("Dense", None, add).1.unwrap();
+        b.scoped("Dense", None, add).1.unwrap();
+        b.scoped("Dense", Some("head"), add).1.unwrap();
+        b.scoped("Dense", Some("dense_2"), add).1.unwrap();
+        b.scoped("Dense", None, add).1.unwrap();
+        let names: Vec<_> = b.params().specs().iter().map(|s| s.name.as_str()).collect();
+        let expected = ["dense/kernel", "dense_1/kernel", "head/kernel", "dense_2/kernel", "dense_3/kernel"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn absurd_sizes_are_errors() {
+        let mut b = Builder::<f32>::new(0);
+        assert!(b.weight("kernel", [usize::MAX, 2], &Init::Zeros).is_err());
+        assert!(b.weight("kernel", [1 << 40, 1], &Init::Zeros).is_err());
+        assert!(b.weight("kernel", [0, 2], &Init::Zeros).is_err());
+    }
+}

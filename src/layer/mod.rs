@@ -1,0 +1,96 @@
+//! The `Layer` trait and what a layer is handed: [`Builder`] at build, [`Pass`] and [`Slot`] in a pass.
+
+mod builder;
+mod pass;
+mod slot;
+
+use std::fmt::Debug;
+
+pub use builder::Builder;
+pub use pass::{Pass, Statistics};
+pub use slot::Slot;
+
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::layers::LayerConfig;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// A step of computation with a gradient written by hand.
+///
+/// A layer is configuration plus the ids of its parameters; it is changed by `build` only, so one model can serve many
+/// threads. Weights live in [`Params`], what a pass must remember in a [`Slot`].
+///
+/// To write a layer of your own see `examples/custom_layer.rs`; check it with
+/// [`gradcheck::check_custom_layer`](crate::gradcheck::check_custom_layer). Write `impl<T: Float> Layer<T>`, as checks run in f64
+/// and models in f32.
+pub trait Layer<T: Float = f32>: Send + Sync + Debug {
+    /// The type's name, such as `"Dense"`; parameters and summary are named after it.
+    fn class(&self) -> &'static str;
+
+    /// Fixes the shapes: takes the shape of one sample, registers parameters, returns the shape of one output sample.
+    ///
+    /// # Errors
+    /// Every shape or setting that cannot work is found here.
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape>;
+
+    /// y = f(x). `y` arrives with its shape set to what `build` returned, its contents unspecified; every element must be
+    /// written.
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>);
+
+    /// From dy = ∂L/∂y: adds to the gradients of the parameters and overwrites dx = ∂L/∂x where someone needs it.
+    ///
+    /// `x` and `y` are those of `forward`; `dx` arrives shaped like `x`, its contents unspecified; `dy` may be used as
+    /// scratch, its contents are not read afterwards.
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    );
+
+    /// The configuration from which the layer can be made again; for a layer of your own by default its class alone.
+    fn config(&self) -> LayerConfig {
+        LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
+    }
+
+    /// The layers inside, after build; for a layer without any, nothing.
+    fn parts(&self) -> Vec<LayerPart> {
+        Vec::new()
+    }
+
+    /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
+    /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known, or that
+    /// the layer needs its activated output.
+    fn output_activation(&self) -> Option<Activation> {
+        None
+    }
+
+    /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
+    /// program (see docs/design.md, "Compiled once").
+    #[doc(hidden)]
+    #[inline(never)]
+    fn boxed(self) -> Box<dyn Layer<T>>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
+}
+
+/// What a model or a container knows of one of its layers once it is built: what a drawing of the model shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerPart {
+    /// The layer's name within its container.
+    pub name: String,
+    /// The type's name.
+    pub class: &'static str,
+    /// The shape of one output sample.
+    pub output: Shape,
+    /// Positions of its parameters in the model's list.
+    pub params: std::ops::Range<usize>,
+    /// The layers inside.
+    pub parts: Vec<LayerPart>,
+}

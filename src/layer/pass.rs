@@ -1,0 +1,198 @@
+//! One pass over a batch, as a layer sees it.
+
+use crate::kernels::random::{Key, Purpose};
+use crate::params::{ParamId, Params};
+use crate::tensor::Float;
+
+/// One pass over a batch: the weights, the gradients, and what the whole pass knows.
+#[derive(Debug)]
+pub struct Pass<'a, T: Float = f32> {
+    params: &'a Params<T>,
+    gradients: &'a mut [T],
+    /// Which parameters' gradients hold something; empty where all do.
+    written: &'a mut [bool],
+    /// Where new statistics are kept until the step is done.
+    statistics: Option<&'a mut Statistics<T>>,
+    /// Whether this is training (dropout drops) or inference.
+    pub training: bool,
+    /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
+    /// container for the last layer only.
+    pub logits: bool,
+    /// Whether backward may follow although this is inference.
+    differentiable: bool,
+    /// What layers have added to the loss.
+    penalty: f64,
+    seed: u64,
+    step: u64,
+    first_row: u64,
+}
+
+impl<'a, T: Float> Pass<'a, T> {
+    /// A pass for inference.
+    pub fn inference(params: &'a Params<T>) -> Self {
+        Pass {
+            params,
+            gradients: &mut [],
+            written: &mut [],
+            statistics: None,
+            training: false,
+            logits: false,
+            differentiable: false,
+            penalty: 0.0,
+            seed: 0,
+            step: 0,
+            first_row: 0,
+        }
+    }
+
+    /// A pass that computes what inference does, after which backward gives the gradient with respect to the input; there
+    /// are no gradients of parameters.
+    pub fn differentiable(params: &'a Params<T>) -> Self {
+        Pass { differentiable: true, ..Pass::inference(params) }
+    }
+
+    /// Whether backward may follow, so that forward has to keep what that needs.
+    #[inline]
+    pub fn needs_backward(&self) -> bool {
+        self.training || self.differentiable
+    }
+
+    /// A pass for training; `gradients` has the layout of the parameters. Random draws follow from the seed, the step (the
+    /// number of batches before) and the row's number in the batch, which starts at `first_row`.
+    pub fn training(params: &'a Params<T>, gradients: &'a mut [T], seed: u64, step: u64, first_row: u64) -> Self {
+        Pass { gradients, training: true, seed, step, first_row, ..Pass::inference(params) }
+    }
+
+    /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
+    pub(crate) fn replacing(self, written: &'a mut [bool]) -> Self {
+        Pass { written, ..self }
+    }
+
+    /// The same, with a place for new statistics; without one they are not kept.
+    pub fn with_statistics(self, statistics: &'a mut Statistics<T>) -> Self {
+        Pass { statistics: Some(statistics), ..self }
+    }
+
+    /// Where a layer writes the new values of statistics (all of them, for the parameters that [`Builder::state`] registered);
+    /// they take their place after the step. Empty where they are not wanted.
+    pub fn statistics(&mut self, id: ParamId) -> &mut [T] {
+        self.statistics.as_mut().map_or(&mut [], |s| s.get_mut(id))
+    }
+
+    /// Whether the layer of a parameter was frozen, so that its statistics stay too.
+    pub fn held(&self, id: ParamId) -> bool {
+        self.params.spec(id).held
+    }
+
+    /// Adds to the loss of the batch; `backward` adds the gradient of it to dy. A sum over samples is to be divided by their
+    /// number.
+    pub fn add_penalty(&mut self, penalty: f64) {
+        self.penalty += penalty;
+    }
+
+    /// What layers have added to the loss so far.
+    pub fn penalty(&self) -> f64 {
+        self.penalty
+    }
+
+    /// The values of a parameter.
+    #[inline]
+    pub fn weight(&self, id: ParamId) -> &'a [T] {
+        self.params.get(id)
+    }
+
+    /// Whether the gradient of a parameter is wanted.
+    pub fn wants(&self, id: ParamId) -> bool {
+        !self.gradients.is_empty() && self.params.spec(id).trainable
+    }
+
+    /// Whether the gradient of any parameter at these positions in the model's list is wanted.
+    pub(crate) fn wants_any(&self, positions: std::ops::Range<usize>) -> bool {
+        !self.gradients.is_empty() && self.params.specs()[positions].iter().any(|s| s.trainable)
+    }
+
+    /// The gradient of a parameter, to be added to; empty where none is wanted.
+    #[inline]
+    pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
+        let (gradient, add) = self.gradient_or_first(id);
+        if !add {
+            gradient.fill(T::zero());
+        }
+        gradient
+    }
+
+    /// The gradient of a parameter, and whether to add to it; else it is to be overwritten, which saves reading it.
+    #[inline]
+    pub fn gradient_or_first(&mut self, id: ParamId) -> (&mut [T], bool) {
+        if !self.wants(id) {
+            return (&mut [], true);
+        }
+        let add = self.written.get_mut(id.0 as usize).is_none_or(|written| std::mem::replace(written, true));
+        (&mut self.gradients[self.params.spec(id).range.clone()], add)
+    }
+
+    /// Adds the gradients of the penalties on weights.
+    pub(crate) fn regularize(&mut self) {
+        let params = self.params;
+        for (i, spec) in params.specs().iter().enumerate() {
+            if let (Some(regularizer), true) = (spec.regularizer, spec.trainable) {
+                let id = ParamId(i as u32);
+                regularizer.add_gradient(spec.shape, params.get(id), 1.0, self.gradient(id));
+            }
+        }
+    }
+
+    /// The key of a layer's random draws in this pass for one row of the batch.
+    pub fn key(&self, stream: u64, row: usize) -> Key {
+        Key::new(self.seed, Purpose::Layer).with(stream).with(self.step).with(self.first_row + row as u64)
+    }
+}
+
+/// New values of statistics: written by layers during a pass, put in their places after the step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics<T = f32> {
+    values: Vec<T>,
+    /// Where each parameter's values begin; empty ranges for those that are no statistics.
+    starts: Vec<usize>,
+    written: Vec<bool>,
+}
+
+impl<T: Float> Statistics<T> {
+    /// Room for the statistics among these parameters.
+    pub fn new(params: &Params<T>) -> Self {
+        let mut starts = vec![0];
+        for spec in params.specs() {
+            let len = if spec.state { spec.range.len() } else { 0 };
+            starts.push(starts.last().copied().unwrap_or(0) + len);
+        }
+        let values = vec![T::zero(); starts.last().copied().unwrap_or(0)];
+        Statistics { values, written: vec![false; params.specs().len()], starts }
+    }
+
+    /// Where the new values of a parameter go; empty if it is no statistic.
+    pub fn get_mut(&mut self, id: ParamId) -> &mut [T] {
+        let i = id.0 as usize;
+        if let Some(written) = self.written.get_mut(i) {
+            *written = true;
+        }
+        match self.starts.get(i..i + 2) {
+            Some(&[start, end]) => &mut self.values[start..end],
+            _ => &mut [],
+        }
+    }
+
+    /// Puts what was written in its place, and forgets it.
+    pub fn apply(&mut self, params: &mut Params<T>) {
+        for (i, written) in self.written.iter_mut().enumerate() {
+            let new = &self.values[self.starts[i]..self.starts[i + 1]];
+            if std::mem::take(written) && !new.is_empty() {
+                params.get_mut(ParamId(i as u32)).copy_from_slice(new);
+            }
+        }
+    }
+
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        self.written.fill(false);
+    }
+}

@@ -1,0 +1,51 @@
+//! What one layer remembers.
+
+use crate::tensor::{Float, Shape, Tensor};
+
+/// What one layer remembers between forward and backward, beyond its input and output, and its scratch space.
+///
+/// Tensors grow on the first step and are reused after it.
+#[derive(Debug, Default)]
+pub struct Slot<T = f32> {
+    /// Tensors for the layer's own use, in an order of its own.
+    pub tensors: Vec<Tensor<T>>,
+    /// The slots of layers inside this layer.
+    pub children: Vec<Slot<T>>,
+    /// Whole numbers (positions of maxima and the like).
+    pub indices: Vec<u32>,
+}
+
+impl<T: Float> Slot<T> {
+    /// An empty slot; takes no memory until it is used.
+    pub fn new() -> Self {
+        Slot { tensors: Vec::new(), children: Vec::new(), indices: Vec::new() }
+    }
+
+    /// Tensor number `i` with this shape; contents are unspecified unless the shape is that of the last call.
+    pub fn tensor(&mut self, i: usize, shape: Shape) -> &mut Tensor<T> {
+        if self.tensors.len() <= i {
+            self.tensors.resize_with(i + 1, Tensor::default);
+        }
+        let tensor = &mut self.tensors[i];
+        if tensor.shape() != shape {
+            tensor.resize(shape);
+        }
+        tensor
+    }
+
+    /// At least `len` values of tensor number `i`, which grows and never shrinks; contents are unspecified.
+    pub fn scratch(&mut self, i: usize, len: usize) -> &mut [T] {
+        if self.tensors.get(i).is_none_or(|t| t.len() < len) {
+            self.tensor(i, Shape::from([len]));
+        }
+        &mut self.tensors[i].as_mut_slice()[..len]
+    }
+
+    /// The slot of inner layer `i`.
+    pub fn child(&mut self, i: usize) -> &mut Slot<T> {
+        if self.children.len() <= i {
+            self.children.resize_with(i + 1, Slot::new);
+        }
+        &mut self.children[i]
+    }
+}
