@@ -1,8 +1,9 @@
 //! One pass over a batch, as a layer sees it.
 
+use super::Slot;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
-use crate::tensor::Float;
+use crate::tensor::{Float, Tensor};
 
 /// One pass over a batch: the weights, the gradients, and what the whole pass knows.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Pass<'a, T: Float = f32> {
     pub logits: bool,
     /// Whether backward may follow although this is inference.
     differentiable: bool,
+    /// Scratch space that layers take turns with where no backward pass follows.
+    spare: Option<&'a mut Vec<Vec<Tensor<T>>>>,
     /// What layers have added to the loss.
     penalty: f64,
     seed: u64,
@@ -38,11 +41,28 @@ impl<'a, T: Float> Pass<'a, T> {
             training: false,
             logits: false,
             differentiable: false,
+            spare: None,
             penalty: 0.0,
             seed: 0,
             step: 0,
             first_row: 0,
         }
+    }
+
+    /// The same, whose layers take turns with scratch space.
+    pub(crate) fn sharing(self, spare: &'a mut Vec<Vec<Tensor<T>>>) -> Self {
+        Pass { spare: Some(spare), ..self }
+    }
+
+    /// Calls `forward` with a layer's slot, which has shared scratch space meanwhile where there is such.
+    pub(crate) fn lending<R>(&mut self, slot: &mut Slot<T>, forward: impl FnOnce(&mut Self, &mut Slot<T>) -> R) -> R {
+        let Some(spare) = &mut self.spare else { return forward(self, slot) };
+        slot.tensors = spare.pop().unwrap_or_default();
+        let result = forward(self, slot);
+        if let Some(spare) = &mut self.spare {
+            spare.push(std::mem::take(&mut slot.tensors));
+        }
+        result
     }
 
     /// A pass that computes what inference does, after which backward gives the gradient with respect to the input; there

@@ -4,11 +4,14 @@ use crate::tensor::{Float, Shape, Tensor};
 
 /// What one layer remembers between forward and backward, beyond its input and output, and its scratch space.
 ///
-/// Tensors grow on the first step and are reused after it.
+/// Tensors grow on the first step and are reused after it. Where no backward pass may follow, layers share one set of `tensors`:
+/// what was written in one call is not there in the next.
 #[derive(Debug, Default)]
 pub struct Slot<T = f32> {
     /// Tensors for the layer's own use, in an order of its own.
     pub tensors: Vec<Tensor<T>>,
+    /// What is kept from call to call, see [`state`](Self::state).
+    states: Vec<Tensor<T>>,
     /// The slots of layers inside this layer.
     pub children: Vec<Slot<T>>,
     /// Whole numbers (positions of maxima and the like).
@@ -18,7 +21,7 @@ pub struct Slot<T = f32> {
 impl<T: Float> Slot<T> {
     /// An empty slot; takes no memory until it is used.
     pub fn new() -> Self {
-        Slot { tensors: Vec::new(), children: Vec::new(), indices: Vec::new() }
+        Slot { tensors: Vec::new(), states: Vec::new(), children: Vec::new(), indices: Vec::new() }
     }
 
     /// Tensor number `i` with this shape; contents are unspecified unless the shape is that of the last call.
@@ -39,6 +42,32 @@ impl<T: Float> Slot<T> {
             self.tensor(i, Shape::from([len]));
         }
         &mut self.tensors[i].as_mut_slice()[..len]
+    }
+
+    /// The first `N` tensors, each as its own buffer; those that are missing are made, empty.
+    ///
+    /// ```
+    /// use gradus::{Slot, Tensor};
+    /// let mut slot = Slot::<f32>::new();
+    /// slot.tensor(0, [2, 3].into());
+    /// let [z, space] = slot.buffers();
+    /// assert_eq!((z.len(), space.len()), (6, 0));
+    /// ```
+    pub fn buffers<const N: usize>(&mut self) -> [&mut Tensor<T>; N] {
+        if self.tensors.len() < N {
+            self.tensors.resize_with(N, Tensor::default);
+        }
+        // `tensors` holds N at least.
+        self.tensors.first_chunk_mut().unwrap_or_else(|| unreachable!()).each_mut()
+    }
+
+    /// Tensor number `i` of those that are kept from call to call, in training and inference alike (a recurrent layer's state, the
+    /// keys and values of a decoder); empty at first. Scratch space is not: in inference layers share it.
+    pub fn state(&mut self, i: usize) -> &mut Tensor<T> {
+        if self.states.len() <= i {
+            self.states.resize_with(i + 1, Tensor::default);
+        }
+        &mut self.states[i]
     }
 
     /// The slot of inner layer `i`.

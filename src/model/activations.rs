@@ -1,8 +1,8 @@
 //! The outputs of all layers.
 
-use super::sequential::{ROWS_TOGETHER, Sequential};
+use super::sequential::Sequential;
 use crate::error::Result;
-use crate::layer::Slot;
+use crate::layer::{Pass, Slot};
 use crate::tensor::{Float, Tensor};
 
 impl<T: Float> Sequential<T> {
@@ -32,16 +32,14 @@ impl<T: Float> Sequential<T> {
         }
         let mut values: Vec<Vec<T>> = vec![Vec::new(); entries.len()];
         let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
-        let mut start = 0;
-        while start < n {
-            let end = (start + ROWS_TOGETHER).min(n);
-            self.forward_rows(&mut slot, x, start..end, &mut batch, &mut y, false);
-            // A chain keeps the outputs of all layers but the last in its slot.
-            let inner = slot.tensors.iter().take(entries.len().saturating_sub(1));
-            for (values, output) in values.iter_mut().zip(inner.chain([&y])) {
-                values.extend_from_slice(output.as_slice());
+        for start in (0..n).step_by(self.rows_together) {
+            x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
+            y.resize_batch(&self.output, batch.samples());
+            let mut pass = Pass::inference(&self.params);
+            self.layers.infer(&mut pass, &mut slot, &batch, &mut y, |i, out| values[i].extend_from_slice(out.as_slice()));
+            if let Some(last) = values.last_mut() {
+                last.extend_from_slice(y.as_slice());
             }
-            start = end;
         }
         let outputs = entries.iter().zip(values);
         outputs.map(|(e, v)| Ok((e.name.clone(), Tensor::new(e.output.with_batch(n), v)?))).collect()

@@ -2,10 +2,10 @@
 
 use super::feed::all_batches;
 use super::history::Scores;
-use super::sequential::{ROWS_TOGETHER, Sequential};
+use super::predictor::Workspace;
+use super::sequential::Sequential;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::layer::Slot;
 use crate::metrics::Metric;
 use crate::tensor::{Float, Tensor};
 
@@ -18,11 +18,13 @@ pub(crate) enum HeldOut<'a, T: Float> {
     Batches(&'a dyn Dataset<T>),
 }
 
+/// Rows whose loss is taken together.
+const ROWS_TOGETHER: usize = 256;
+
 /// Loss and metrics, gathered batch by batch.
 struct Measuring<T: Float> {
     metrics: Vec<Box<dyn Metric<T>>>,
-    slot: Slot<T>,
-    batch: Tensor<T>,
+    work: Workspace<T>,
     out: Tensor<T>,
     sum: f64,
     seen: usize,
@@ -53,8 +55,7 @@ impl<T: Float> Sequential<T> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         let mut m = Measuring {
             metrics: training.metrics.iter().map(|m| m.fresh()).collect(),
-            slot: Slot::new(),
-            batch: Tensor::default(),
+            work: Workspace::default(),
             out: Tensor::default(),
             sum: 0.0,
             seen: 0,
@@ -90,8 +91,8 @@ impl<T: Float> Sequential<T> {
         let mut start = rows.start;
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);
-            let penalty =
-                self.forward_rows(&mut m.slot, x, start..end, &mut m.batch, &mut m.out, training.takes_logits());
+            m.out.resize_batch(&self.output, end - start);
+            let penalty = self.forward_rows(&mut m.work, x, start..end, &mut m.out, training.takes_logits());
             let t = y.rows(start..end)?;
             let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
             m.sum += loss * (end - start) as f64;

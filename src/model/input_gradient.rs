@@ -1,6 +1,6 @@
 //! The gradient of an output with respect to the input.
 
-use super::sequential::{ROWS_TOGETHER, Sequential};
+use super::sequential::Sequential;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Pass, Slot};
@@ -65,8 +65,8 @@ impl<T: Float> Sequential<T> {
         let mut d = Differentiator::new("input_gradient", self, x, target)?;
         let mut out = x.clone();
         let (n, width) = (x.samples(), self.input.len());
-        for start in (0..n).step_by(ROWS_TOGETHER) {
-            let end = (start + ROWS_TOGETHER).min(n);
+        for start in (0..n).step_by(self.rows_together) {
+            let end = (start + self.rows_together).min(n);
             d.reshape(end - start);
             d.x.as_mut_slice().copy_from_slice(&x.as_slice()[start * width..end * width]);
             d.forward();

@@ -44,4 +44,4 @@ pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;
 #[cfg(feature = "plot")]
-pub(crate) use summary::{batched, thousands};
+pub(crate) use summary::thousands;

@@ -1,16 +1,104 @@
 //! Predictions into memory that is kept.
 
+use std::ops::Range;
+
 use super::sequential::Sequential;
+#[allow(unused_imports)] // The documentation speaks of it.
+use crate::error::Error;
 use crate::error::Result;
-use crate::layer::Slot;
+use crate::layer::{Pass, Slot};
 use crate::tensor::{Float, Tensor};
 
 /// The buffers of a prediction.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace<T> {
-    pub slot: Slot<T>,
-    pub batch: Tensor<T>,
-    pub y: Tensor<T>,
+    slot: Slot<T>,
+    /// Scratch space that the layers take turns with.
+    spare: Vec<Vec<Tensor<T>>>,
+    /// Rows that go through the layers together, and their outputs.
+    batch: Tensor<T>,
+    out: Tensor<T>,
+}
+
+impl<T: Float> Sequential<T> {
+    /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
+    ///
+    /// A sample's output does not depend, to the bit, on the others in the call.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape. No samples give no
+    /// outputs.
+    #[inline(never)]
+    pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
+        self.check_built("predict")?;
+        self.check_input("predict", x)?;
+        self.output.with_batch(x.samples()).checked_len("predict")?;
+        let mut out = Tensor::default();
+        self.predict_with(&mut Workspace::default(), x, &mut out);
+        Ok(out)
+    }
+
+    /// This model with a workspace of its own, for predictions that allocate nothing after the first.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] before `build`.
+    #[inline(never)]
+    pub fn predictor(&self) -> Result<Predictor<'_, T>> {
+        self.check_built("predictor")?;
+        Ok(Predictor::new(self))
+    }
+
+    /// The outputs for checked samples, into `out`.
+    pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
+        out.resize_batch(&self.output, x.samples());
+        self.forward_rows(work, x, 0..x.samples(), out, false);
+    }
+
+    /// The inference pass over some rows of `x`, into `y`, which has as many; without the last activation where `logits` are
+    /// asked for. Gives what layers add to the loss.
+    pub(crate) fn forward_rows(
+        &self,
+        work: &mut Workspace<T>,
+        x: &Tensor<T>,
+        rows: Range<usize>,
+        y: &mut Tensor<T>,
+        logits: bool,
+    ) -> f64 {
+        let Workspace { slot, spare, batch, out } = work;
+        let mut forward = |x: &Tensor<T>, y: &mut Tensor<T>| {
+            let mut pass = Pass::inference(&self.params).sharing(spare);
+            pass.logits = logits;
+            self.layers.forward(&mut pass, slot, x, y);
+            pass.penalty()
+        };
+        let (n, width) = (rows.len(), self.output.len());
+        if n == x.samples() && n <= self.rows_together {
+            // Small inputs are read and written where they are.
+            return if n > 0 { forward(x, y) } else { 0.0 };
+        }
+        let mut penalty = 0.0;
+        for start in (0..n).step_by(self.rows_together) {
+            let part = start..(start + self.rows_together).min(n);
+            x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
+            out.resize_batch(&self.output, part.len());
+            penalty += forward(batch, out) * part.len() as f64;
+            y.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(out.as_slice());
+        }
+        penalty / n.max(1) as f64
+    }
+
+    /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    #[inline(never)]
+    pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
+        let y = self.predict(x)?;
+        if self.output.last() == 1 {
+            return Ok(y.iter().map(|&p| usize::from(p > T::of(0.5))).collect());
+        }
+        Ok(y.argmax())
+    }
 }
 
 /// A model and the buffers to predict with it again and again: after the first call of a size nothing is allocated, and

@@ -1,10 +1,8 @@
 //! The model: layers, weights and training state; build, compile, predict.
 
-use super::predictor::{Predictor, Workspace};
-use super::summary::{Summary, batched};
 use super::train::Training;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer};
 use crate::layers::composite::Chain;
 use crate::losses::Loss;
 use crate::metrics::{Metric, MetricSet};
@@ -12,9 +10,6 @@ use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
 use crate::check::check_not_negative;
 use crate::tensor::{Float, Shape, Tensor};
-
-/// Rows that `predict` and `evaluate` compute together; enough to fill the machine, few enough to stay small in memory.
-pub(crate) const ROWS_TOGETHER: usize = 256;
 
 /// Layers one after the other, with their weights.
 ///
@@ -39,6 +34,8 @@ pub struct Sequential<T: Float = f32> {
     pub(crate) output: Shape,
     pub(crate) params: Params<T>,
     pub(crate) seed: u64,
+    /// Rows that go through the layers together in inference.
+    pub(crate) rows_together: usize,
     pub(crate) built: bool,
     pub(crate) training: Option<Training<T>>,
 }
@@ -59,6 +56,7 @@ impl<T: Float> Sequential<T> {
             output: Shape::SCALAR,
             params: Params::new(),
             seed: 0,
+            rows_together: 1,
             built: false,
             training: None,
         }
@@ -149,6 +147,7 @@ impl<T: Float> Sequential<T> {
         }
         self.params = builder.into_params();
         self.seed = seed;
+        self.rows_together = rows_together::<T>(self.layers.widest().max(self.input.len()));
         self.built = true;
         self.training = None;
         Ok(self)
@@ -189,95 +188,6 @@ impl<T: Float> Sequential<T> {
         optimizer.options().check(optimizer.name())?;
         self.training = Some(Training::new(optimizer, loss, metrics, activation, &self.params));
         Ok(())
-    }
-
-    /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
-    ///
-    /// A sample's output does not depend, to the bit, on the others in the call.
-    ///
-    /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape. No samples give no
-    /// outputs.
-    #[inline(never)]
-    pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
-        self.check_built("predict")?;
-        self.check_input("predict", x)?;
-        self.output.with_batch(x.samples()).checked_len("predict")?;
-        let mut out = Tensor::default();
-        self.predict_with(&mut Workspace::default(), x, &mut out);
-        Ok(out)
-    }
-
-    /// This model with a workspace of its own, for predictions that allocate nothing after the first.
-    ///
-    /// # Errors
-    /// [`Error::NotBuilt`] before `build`.
-    #[inline(never)]
-    pub fn predictor(&self) -> Result<Predictor<'_, T>> {
-        self.check_built("predictor")?;
-        Ok(Predictor::new(self))
-    }
-
-    /// The outputs for checked samples, into `out`.
-    pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
-        let n = x.samples();
-        out.resize_batch(&self.output, n);
-        let Workspace { slot, batch, y } = work;
-        if n <= ROWS_TOGETHER {
-            // Small inputs are read and written where they are.
-            if n > 0 {
-                self.layers.forward(&mut Pass::inference(&self.params), slot, x, out);
-            }
-            return;
-        }
-        let mut start = 0;
-        while start < n {
-            let end = (start + ROWS_TOGETHER).min(n);
-            self.forward_rows(slot, x, start..end, batch, y, false);
-            let width = self.output.len();
-            out.as_mut_slice()[start * width..end * width].copy_from_slice(y.as_slice());
-            start = end;
-        }
-    }
-
-    /// The inference pass over some rows of `x`, into `y`; without the last activation where `logits` are asked for. Gives what
-    /// layers add to the loss.
-    pub(crate) fn forward_rows(
-        &self,
-        slot: &mut Slot<T>,
-        x: &Tensor<T>,
-        rows: std::ops::Range<usize>,
-        batch: &mut Tensor<T>,
-        y: &mut Tensor<T>,
-        logits: bool,
-    ) -> f64 {
-        let width = self.input.len();
-        batch.resize(self.input.with_batch(rows.len()));
-        batch.as_mut_slice().copy_from_slice(&x.as_slice()[rows.start * width..rows.end * width]);
-        y.resize(self.output.with_batch(rows.len()));
-        let mut pass = Pass::inference(&self.params);
-        pass.logits = logits;
-        self.layers.forward(&mut pass, slot, batch, y);
-        pass.penalty()
-    }
-
-    /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict).
-    #[inline(never)]
-    pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
-        let y = self.predict(x)?;
-        if self.output.last() == 1 {
-            return Ok(y.iter().map(|&p| usize::from(p > T::of(0.5))).collect());
-        }
-        Ok(y.argmax())
-    }
-
-    /// A table of layers, output shapes and parameters, to be printed.
-    #[inline(never)]
-    pub fn summary(&self) -> Summary {
-        Summary::of(self)
     }
 
     /// All weights.
@@ -429,7 +339,7 @@ impl<T: Float> Sequential<T> {
         if x.holds(&self.input) {
             return Ok(());
         }
-        let expected = format!("inputs of shape {}, n samples", batched(&self.input));
+        let expected = format!("inputs of shape {}, n samples", self.input.of_samples());
         let hint = match x.shape() == self.input {
             true => {
                 "add the batch axis in front, x.reshape([1, …]), even for one sample; or, if the first size counts \
@@ -441,3 +351,18 @@ impl<T: Float> Sequential<T> {
         Err(Error::shape(op, expected, x.shape(), hint))
     }
 }
+
+/// Bytes of the widest layer's input and output that stay in the caches close to a core.
+const CACHED: usize = 1 << 21;
+
+/// The most rows that go through the layers together; more fill the machine no better.
+const MAX_ROWS: usize = 256;
+
+/// The fewest, so that the weights are not read for too few.
+const MIN_ROWS: usize = 4;
+
+/// Rows that go through the layers together where no layer's output has more than `widest` values a row. No bit depends on it.
+fn rows_together<T>(widest: usize) -> usize {
+    (CACHED / widest.saturating_mul(2 * size_of::<T>()).max(1)).clamp(MIN_ROWS, MAX_ROWS)
+}
+

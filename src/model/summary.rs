@@ -22,11 +22,11 @@ pub struct Summary {
 impl Summary {
     pub(crate) fn of<T: Float>(model: &Sequential<T>) -> Self {
         let specs = model.params.specs();
-        let mut rows = vec![["input".to_owned(), batched(&model.input), "0".to_owned()]];
+        let mut rows = vec![["input".to_owned(), model.input.of_samples(), "0".to_owned()]];
         for entry in model.layers.entries() {
             let count: usize = specs.get(entry.params.clone()).unwrap_or(&[]).iter().map(|s| s.range.len()).sum();
             let name = if entry.name.is_empty() { "(not built)" } else { &entry.name };
-            rows.push([format!("{name} ({})", entry.layer.class()), batched(&entry.output), thousands(count)]);
+            rows.push([format!("{name} ({})", entry.layer.class()), entry.output.of_samples(), thousands(count)]);
         }
         let parameters = model.params.len();
         let bytes = parameters * size_of::<T>();
@@ -35,10 +35,12 @@ impl Summary {
     }
 }
 
-/// `[n, 28, 28]` for samples of `[28, 28]`.
-pub(crate) fn batched(shape: &crate::Shape) -> String {
-    let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(shape.dims().iter().map(usize::to_string)).collect();
-    format!("[{}]", sizes.join(", "))
+impl<T: Float> Sequential<T> {
+    /// A table of layers, output shapes and parameters, to be printed.
+    #[inline(never)]
+    pub fn summary(&self) -> Summary {
+        Summary::of(self)
+    }
 }
 
 /// 1234567 as "1,234,567".

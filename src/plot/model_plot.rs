@@ -5,7 +5,7 @@ use super::drawing::{Anchor, BLACK, BLUE, Color, Drawing, GREY, Picture, Point, 
 use super::font;
 use crate::error::Result;
 use crate::layer::LayerPart;
-use crate::model::{Sequential, batched, thousands};
+use crate::model::{Sequential, thousands};
 use crate::tensor::Float;
 
 /// The layers of a model from top to bottom: a box with name, class, output shape and number of parameters each; layers
@@ -56,7 +56,7 @@ impl ModelPlot {
             specs.iter().map(|s| s.range.len()).sum::<usize>()
         };
         let input =
-            Node { name: "input".into(), facts: batched(&model.input_shape()), parts: Vec::new(), shortcut: false };
+            Node { name: "input".into(), facts: model.input_shape().of_samples(), parts: Vec::new(), shortcut: false };
         let layers = model.layers.parts();
         let parts = std::iter::once(input).chain(layers.iter().map(|p| Node::of(p, &count))).collect();
         Ok(ModelPlot { parts, title: String::new(), size: None })
@@ -84,7 +84,7 @@ impl Node {
         };
         Node {
             name: format!("{} ({})", part.name, part.class),
-            facts: format!("{} · {parameters}", batched(&part.output)),
+            facts: format!("{} · {parameters}", part.output.of_samples()),
             parts: part.parts.iter().map(|p| Node::of(p, count)).collect(),
             shortcut: part.class == "Residual",
         }

@@ -281,6 +281,13 @@ impl<T: Float> Tensor<T> {
         }
     }
 
+    /// Copies some rows into a tensor whose memory is kept.
+    pub(crate) fn copy_rows(&self, rows: Range<usize>, to: &mut Tensor<T>) {
+        let width = self.stride();
+        to.resize(self.shape.with_first(rows.len()));
+        to.data.copy_from_slice(&self.data[rows.start * width..rows.end * width]);
+    }
+
     /// Copies shape and values of another tensor, keeping this one's memory.
     pub fn copy_from(&mut self, other: &Tensor<T>) {
         self.resize(other.shape);

@@ -110,6 +110,12 @@ impl Shape {
         Shape::from_dims(self.dims().get(1..).unwrap_or(&[]))
     }
 
+    /// `[n, 28, 28]` for samples of `[28, 28]`.
+    pub(crate) fn of_samples(&self) -> String {
+        let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(self.dims().iter().map(usize::to_string)).collect();
+        format!("[{}]", sizes.join(", "))
+    }
+
     /// The shape of `batch` samples of this shape: one more axis in front.
     ///
     /// # Errors

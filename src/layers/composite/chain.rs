@@ -11,7 +11,7 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// A list of layers, each fed with the output of the one before.
 ///
 /// In its slot: `children` are the layers' slots, `tensors` the outputs of all layers but the last, and after them two
-/// gradients that take turns.
+/// gradients that take turns; in inference two tensors that the outputs take turns in.
 #[derive(Debug)]
 pub(crate) struct Chain<T: Float> {
     entries: Vec<Entry<T>>,
@@ -165,6 +165,14 @@ impl<T: Float> Chain<T> {
         self.entries.last().map_or(Shape::SCALAR, |e| e.output)
     }
 
+    /// The most values of a sample between two layers, those inside containers included.
+    pub fn widest(&self) -> usize {
+        fn of(parts: &[LayerPart]) -> usize {
+            parts.iter().map(|part| part.output.len().max(of(&part.parts))).max().unwrap_or(0)
+        }
+        of(&self.parts())
+    }
+
     /// What the last layer applies last; through containers, as they answer for their own last layer.
     pub fn output_activation(&self) -> Option<Activation> {
         self.entries.last().and_then(|e| e.layer.output_activation())
@@ -174,6 +182,9 @@ impl<T: Float> Chain<T> {
         let Some((last, inner)) = self.entries.split_last() else {
             return y.copy_from(x);
         };
+        if !pass.needs_backward() {
+            return self.infer(pass, slot, x, y, |_, _| {});
+        }
         let batch = x.samples();
         self.reserve(slot);
         let logits = std::mem::take(&mut pass.logits);
@@ -187,6 +198,37 @@ impl<T: Float> Chain<T> {
         pass.logits = logits;
         let n = inner.len();
         last.layer.forward(pass, &mut children[n], tensors[..n].last().unwrap_or(x), y);
+    }
+
+    /// Forward where no backward pass follows: the outputs take turns in two tensors, the layers share their scratch space.
+    /// `seen` is shown the position and output of every layer but the last.
+    pub fn infer(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &mut Tensor<T>,
+        mut seen: impl FnMut(usize, &Tensor<T>),
+    ) {
+        let Some((last, inner)) = self.entries.split_last() else {
+            return y.copy_from(x);
+        };
+        let (batch, logits) = (x.samples(), std::mem::take(&mut pass.logits));
+        let [_, _] = slot.buffers();
+        slot.children.resize_with(self.entries.len(), Slot::new);
+        let Slot { tensors, children, .. } = slot;
+        let [even, odd, ..] = tensors.as_mut_slice() else { unreachable!() };
+        let (mut input, mut output) = (odd, even);
+        for (i, entry) in inner.iter().enumerate() {
+            output.resize_batch(&entry.output, batch);
+            let from = if i == 0 { x } else { &*input };
+            pass.lending(&mut children[i], |pass, slot| entry.layer.forward(pass, slot, from, output));
+            seen(i, output);
+            std::mem::swap(&mut input, &mut output);
+        }
+        pass.logits = logits;
+        let from = if inner.is_empty() { x } else { &*input };
+        pass.lending(&mut children[inner.len()], |pass, slot| last.layer.forward(pass, slot, from, y));
     }
 
     pub fn backward(
@@ -237,7 +279,7 @@ impl<T: Float> Chain<T> {
         for (i, entry) in self.entries.iter().enumerate() {
             let out = &mut slot.tensors[i];
             out.resize_batch(&entry.output, x.samples());
-            entry.layer.forward(pass, &mut slot.children[i], x, out);
+            pass.lending(&mut slot.children[i], |pass, slot| entry.layer.forward(pass, slot, x, out));
         }
     }
 
