@@ -3,8 +3,8 @@
 //! A layer takes them as settings ([`Dense::kernel_constraint`](crate::layers::Dense::kernel_constraint)) and registers them at
 //! build ([`Builder::constrain`](crate::Builder::constrain)). Weights that are not trained are left as they are.
 
-use crate::error::{Error, Result};
 use crate::check::check_not_negative;
+use crate::error::{Error, Result};
 use crate::tensor::{Float, MAX_RANK, Shape};
 
 /// A bound on a weight. ‖w‖ is the length of each vector along `axis`, by default axis 0: in a kernel `[in, out]` the weights that

@@ -36,9 +36,9 @@
 
 pub mod activations;
 pub mod callbacks;
+mod check;
 pub mod constraints;
 pub mod data;
-mod check;
 mod error;
 #[cfg(feature = "tools")]
 pub mod explain;

@@ -6,10 +6,10 @@
 //!
 //! Sums are taken in f64, in an order that depends on the shape only.
 
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::kernels::float::sign;
 use crate::kernels::simd;
-use crate::check::check_not_negative;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// A penalty R on values w, added to the loss. Factors are finite and not negative.

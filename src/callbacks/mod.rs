@@ -140,7 +140,7 @@ impl Logs<'_> {
 /// What a model is made of, beside its weights.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "files"), allow(dead_code))]
-pub(crate) struct Plan<'a, T: Float> {
+pub(crate) struct Net<'a, T: Float> {
     pub layers: &'a Chain<T>,
     pub input: Shape,
     pub seed: u64,
@@ -151,7 +151,7 @@ pub(crate) struct Plan<'a, T: Float> {
 pub struct Run<'a, T: Float = f32> {
     /// Read where models are written to files.
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
-    pub(crate) plan: Plan<'a, T>,
+    pub(crate) net: Net<'a, T>,
     pub(crate) params: &'a mut Params<T>,
     pub(crate) rate: &'a mut Option<f64>,
     pub(crate) scheduled: f64,
@@ -199,7 +199,7 @@ impl<T: Float> Run<'_, T> {
     /// As [`Sequential::save`](crate::Sequential::save).
     #[cfg(feature = "files")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        crate::io::model::save(path.as_ref(), self.plan.input, self.plan.seed, self.plan.layers, self.params)
+        crate::io::model::save(path.as_ref(), self.net.input, self.net.seed, self.net.layers, self.params)
     }
 
     /// Whether this run goes on from a checkpoint; then [`Callback::restore`] follows on `on_train_begin`.

@@ -1,6 +1,6 @@
 //! A training without a model, for the tests of callbacks.
 
-use super::{Callback, Logs, Plan, Run};
+use super::{Callback, Logs, Net, Run};
 use crate::error::Result;
 use crate::initializers::Init;
 use crate::layer::Builder;
@@ -25,9 +25,9 @@ impl Stage {
     pub fn try_play(&mut self, callback: &mut dyn Callback<f32>, name: &str, values: &[f64]) -> Result<usize> {
         let (mut rate, mut stop, mut played) = (None, false, 0);
         let (layers, input) = (Chain::default(), Shape::from([2]));
-        let plan = Plan { layers: &layers, input, seed: 0 };
+        let net = Net { layers: &layers, input, seed: 0 };
         let mut run =
-            Run { plan, resumed: false, params: &mut self.params, rate: &mut rate, scheduled: 1.0, stop: &mut stop };
+            Run { net, resumed: false, params: &mut self.params, rate: &mut rate, scheduled: 1.0, stop: &mut stop };
         callback.on_train_begin(&mut run)?;
         for (epoch, &value) in values.iter().enumerate() {
             callback.on_epoch_begin(epoch, &mut run)?;

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use super::float::Float;
 use super::parallel::{self, Items};
 use super::simd::{self, Loop};
-use super::float::Float;
 
 /// Rows whose sums are added up before they go to the block's.
 const TOGETHER: usize = 64;

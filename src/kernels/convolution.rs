@@ -9,11 +9,11 @@
 
 use std::ops::Range;
 
+use super::float::Float;
 use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Items, Scratch};
 use super::patches::{Layout, Window};
 use super::rows;
-use super::float::Float;
 
 /// A window with filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

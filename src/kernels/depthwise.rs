@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::float::Float;
 use super::parallel::{self, Items};
 use super::patches::Window;
 use super::pooling::each_tap;
 use super::simd::{self, Loop};
-use super::float::Float;
 
 /// Channels whose sums stay in registers together.
 const LANES: usize = 32;

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::parallel;
 use super::float::Float;
+use super::parallel;
 
 /// How many multiply-adds of a product take the time of one element-wise update.
 pub const CHEAPER: usize = 8;

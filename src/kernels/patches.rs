@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::simd::{self, Loop};
 use super::float::Float;
+use super::simd::{self, Loop};
 
 /// A window along one axis: output position o and tap t meet input position o·stride + t·dilation − before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

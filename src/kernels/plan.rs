@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::convolution::{Convolution, Gradients};
-use super::winograd::Winograd;
 use super::float::Float;
+use super::winograd::Winograd;
 
 /// The way a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

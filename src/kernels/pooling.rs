@@ -1,9 +1,9 @@
 //! Largest and mean values under windows, each channel on its own. Taps outside of the image do not count.
 
+use super::float::Float;
 use super::parallel::{self, Items};
 use super::patches::Window;
 use super::simd::{self, Loop};
-use super::float::Float;
 
 /// Channels whose values stay in registers together.
 const LANES: usize = 32;

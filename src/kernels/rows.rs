@@ -1,8 +1,8 @@
 //! Loops over rows: biases added to and summed from them.
 
+use super::float::Float;
 use super::parallel;
 use super::simd::{self, Loop};
-use super::float::Float;
 
 /// `y[i, j] += bias[j]` for rows as long as `bias`.
 pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {

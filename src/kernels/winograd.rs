@@ -11,12 +11,12 @@
 use std::ops::Range;
 
 use super::convolution::{Gradients, add_blocks};
+use super::float::Float;
 use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Scratch, Split};
 use super::patches::Window;
 use super::rows;
 use super::simd::{self, Loop};
-use super::float::Float;
 
 /// Outputs of a tile along an axis, and points of its transform.
 const OUT: usize = 4;

@@ -36,7 +36,8 @@ impl<T: Float> Sequential<T> {
             x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
             y.resize_batch(&self.output, batch.samples());
             let mut pass = Pass::inference(&self.params);
-            self.layers.infer(&mut pass, &mut slot, &batch, &mut y, |i, out| values[i].extend_from_slice(out.as_slice()));
+            self.layers
+                .infer(&mut pass, &mut slot, &batch, &mut y, |i, out| values[i].extend_from_slice(out.as_slice()));
             if let Some(last) = values.last_mut() {
                 last.extend_from_slice(y.as_slice());
             }

@@ -1,6 +1,6 @@
 //! `evaluate`, and the checks that data passes before it is used.
 
-use super::feed::all_batches;
+use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
 use super::sequential::Sequential;
@@ -11,7 +11,7 @@ use crate::tensor::{Float, Tensor};
 
 /// What is measured after each epoch.
 #[derive(Clone)]
-pub(crate) enum HeldOut<'a, T: Float> {
+pub(crate) enum ValidationData<'a, T: Float> {
     /// Some rows of tensors, and the weights of all.
     Rows(&'a Tensor<T>, &'a Tensor<T>, std::ops::Range<usize>, Option<&'a [T]>),
     /// The batches of a dataset.
@@ -22,7 +22,7 @@ pub(crate) enum HeldOut<'a, T: Float> {
 const ROWS_TOGETHER: usize = 256;
 
 /// Loss and metrics, gathered batch by batch.
-struct Measuring<T: Float> {
+struct Evaluation<T: Float> {
     metrics: Vec<Box<dyn Metric<T>>>,
     work: Workspace<T>,
     out: Tensor<T>,
@@ -38,7 +38,7 @@ impl<T: Float> Sequential<T> {
     #[inline(never)]
     pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
         self.check_data("evaluate", x, y)?;
-        self.measure(&HeldOut::Rows(x, y, 0..x.samples(), None))
+        self.measure(&ValidationData::Rows(x, y, 0..x.samples(), None))
     }
 
     /// Loss and metrics on all batches of a dataset, in its epoch 0.
@@ -48,12 +48,12 @@ impl<T: Float> Sequential<T> {
     #[inline(never)]
     pub fn evaluate_dataset(&self, data: &dyn Dataset<T>) -> Result<Scores> {
         self.check_dataset("evaluate", data)?;
-        self.measure(&HeldOut::Batches(data))
+        self.measure(&ValidationData::Batches(data))
     }
 
-    pub(super) fn measure(&self, held_out: &HeldOut<'_, T>) -> Result<Scores> {
+    pub(super) fn measure(&self, held_out: &ValidationData<'_, T>) -> Result<Scores> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
-        let mut m = Measuring {
+        let mut m = Evaluation {
             metrics: training.metrics.iter().map(|m| m.fresh()).collect(),
             work: Workspace::default(),
             out: Tensor::default(),
@@ -61,10 +61,10 @@ impl<T: Float> Sequential<T> {
             seen: 0,
         };
         match held_out {
-            HeldOut::Rows(x, y, rows, weights) => {
+            ValidationData::Rows(x, y, rows, weights) => {
                 self.measure_rows(&mut m, x, y, rows.clone(), *weights)?;
             }
-            HeldOut::Batches(data) => {
+            ValidationData::Batches(data) => {
                 let mut batch = Batch::default();
                 for index in 0..all_batches(*data, "evaluate")? {
                     batch.weights.clear();
@@ -81,7 +81,7 @@ impl<T: Float> Sequential<T> {
 
     fn measure_rows(
         &self,
-        m: &mut Measuring<T>,
+        m: &mut Evaluation<T>,
         x: &Tensor<T>,
         y: &Tensor<T>,
         rows: std::ops::Range<usize>,
@@ -135,7 +135,7 @@ impl<T: Float> Sequential<T> {
         if batch.weights.is_empty() {
             Ok(())
         } else {
-            super::feed::check_weights(op, batch.x.samples(), &batch.weights)
+            super::sample_weights::check_weights(op, batch.x.samples(), &batch.weights)
         }
     }
 }

@@ -1,16 +1,17 @@
 //! `fit` and `train_on_batch`.
 
-#[cfg(feature = "files")]
-use super::checkpoint::Saver;
-use super::evaluate::HeldOut;
-use super::feed::{Batches, Feed, Rows, all_batches, sample_weights};
+use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
+use super::evaluate::ValidationData;
 use super::fit_options::Fit;
 use super::history::History;
-use super::position::Position;
 use super::progress::Progress;
+use super::run_state::RunState;
+use super::sample_weights::sample_weights;
+#[cfg(feature = "files")]
+use super::saver::Saver;
 use super::sequential::Sequential;
 use super::train::{Outcome, Training};
-use crate::callbacks::{Callback, Logs, Plan, Run};
+use crate::callbacks::{Callback, Logs, Net, Run};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
@@ -50,7 +51,7 @@ impl<T: Float> Sequential<T> {
         }
         let n = how.kept(x.samples())?;
         let held_out = match self.validation(how)? {
-            None if n < x.samples() => Some(HeldOut::Rows(x, y, n..x.samples(), how.sample_weight)),
+            None if n < x.samples() => Some(ValidationData::Rows(x, y, n..x.samples(), how.sample_weight)),
             other => other,
         };
         if how.check_finite {
@@ -59,8 +60,8 @@ impl<T: Float> Sequential<T> {
         }
         let weights = sample_weights(y, how.sample_weight, how.class_weight)?;
         let shuffle = how.shuffle.then_some(self.seed);
-        let mut feed = Rows { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };
-        self.run(&mut feed, held_out, how, callbacks)
+        let mut data = InMemory { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };
+        self.run(&mut data, held_out, how, callbacks)
     }
 
     /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
@@ -77,16 +78,17 @@ impl<T: Float> Sequential<T> {
     ) -> Result<History> {
         self.check_dataset("fit", data)?;
         let held_out = self.validation(how)?;
-        let mut feed = Batches::new(data, how)?;
-        self.run(&mut feed, held_out, how, callbacks)
+        how.check_for_dataset()?;
+        let mut data = FromDataset::new(data, how.steps_per_epoch, how.class_weight)?;
+        self.run(&mut data, held_out, how, callbacks)
     }
 
     /// The data that was passed for validation, checked.
-    fn validation<'a>(&self, how: &Fit<'a, T>) -> Result<Option<HeldOut<'a, T>>> {
+    fn validation<'a>(&self, how: &Fit<'a, T>) -> Result<Option<ValidationData<'a, T>>> {
         let wrapped = |error| Error::ValidationData(Box::new(error));
         if let Some(data) = how.validation_dataset {
             self.check_dataset("fit", data).and(all_batches(data, "fit")).map_err(wrapped)?;
-            return Ok(Some(HeldOut::Batches(data)));
+            return Ok(Some(ValidationData::Batches(data)));
         }
         let Some((x, y)) = how.validation_data else { return Ok(None) };
         self.check_data("fit", x, y).map_err(wrapped)?;
@@ -94,14 +96,14 @@ impl<T: Float> Sequential<T> {
             check_finite("fit", "validation x", x)?;
             check_finite("fit", "validation y", y)?;
         }
-        Ok(Some(HeldOut::Rows(x, y, 0..x.samples(), None)))
+        Ok(Some(ValidationData::Rows(x, y, 0..x.samples(), None)))
     }
 
     /// All epochs.
     fn run(
         &mut self,
-        feed: &mut dyn Feed<T>,
-        held_out: Option<HeldOut<'_, T>>,
+        data: &mut dyn DataAdapter<T>,
+        held_out: Option<ValidationData<'_, T>>,
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
@@ -111,22 +113,22 @@ impl<T: Float> Sequential<T> {
         }
         #[cfg(feature = "files")]
         let mut saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, self)).transpose()?;
-        let kind = feed.kind();
+        let fingerprint = data.fingerprint();
         let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
         let before = if std::mem::take(&mut training.resumes) { training.last.take() } else { None };
         training.last = None;
         let mut at = match &before {
-            Some(state) => training.restore_run(state, kind)?,
-            None => Position { epoch: how.initial_epoch, ..Position::default() },
+            Some(state) => training.restore_run(state, fingerprint)?,
+            None => RunState { epoch: how.initial_epoch, ..RunState::default() },
         };
         let trains = at.epoch < how.epochs;
-        let mut progress = Progress::new(how.verbose, how.epochs, feed.batches());
+        let mut progress = Progress::new(how.verbose, how.epochs, data.batches());
         self.call(callbacks, before.is_some(), &mut at.stop, |callback, run| callback.on_train_begin(run))?;
         if let Some(state) = &before {
             Training::restore_callbacks(state, callbacks)?;
         }
         'epochs: while at.epoch < how.epochs && !at.stop {
-            feed.begin(at.epoch);
+            data.begin(at.epoch);
             progress.begin(at.epoch);
             if at.batch == 0 {
                 let epoch = at.epoch;
@@ -136,16 +138,16 @@ impl<T: Float> Sequential<T> {
                 metrics.for_each(|m| m.reset());
             }
             let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-            while at.batch < feed.batches() {
+            while at.batch < data.batches() {
                 let (epoch, index) = (at.epoch, at.batch);
-                let load = |batch: &mut _| feed.load(epoch, index, batch);
-                let samples = feed.samples(index);
+                let load = |batch: &mut _| data.load(epoch, index, batch);
+                let samples = data.samples(index);
                 let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
                 let loss = match outcome.loss("fit", epoch, index) {
                     Ok(loss) => loss,
                     Err(error) => {
-                        let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
-                        let mut run = training.run(plan, &mut self.params, false, &mut at.stop);
+                        let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
+                        let mut run = training.run(net, &mut self.params, false, &mut at.stop);
                         let mut quietly = false;
                         for callback in callbacks.iter_mut() {
                             quietly |= callback.on_diverged(&error, &mut run)?;
@@ -160,14 +162,14 @@ impl<T: Float> Sequential<T> {
                 at.sum += loss * training.samples() as f64;
                 at.seen += training.samples();
                 if !callbacks.is_empty() {
-                    let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
-                    let mut run = training.run(plan, &mut self.params, false, &mut at.stop);
+                    let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
+                    let mut run = training.run(net, &mut self.params, false, &mut at.stop);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.metrics));
                 #[cfg(feature = "files")]
                 if let Some(saver) = &mut saver {
-                    let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+                    let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
                     saver.after_step(&self.params, training, write)?;
                 }
             }
@@ -186,14 +188,14 @@ impl<T: Float> Sequential<T> {
             self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
             #[cfg(feature = "files")]
             if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-                let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+                let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
                 saver.after_epoch(&self.params, training, write)?;
             }
         }
         // Before what follows, which a run with more epochs would not have done yet.
         #[cfg(feature = "files")]
         if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-            let write = |state: &mut _| training.save_run(&at, kind, callbacks, state);
+            let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
             saver.finish(&self.params, training, write)?;
         }
         // As in Keras, after the last validation.
@@ -202,7 +204,7 @@ impl<T: Float> Sequential<T> {
         }
         self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_train_end(run))?;
         #[cfg(feature = "files")]
-        self.remember(&at, kind, callbacks);
+        self.remember(&at, fingerprint, callbacks);
         Ok(at.history)
     }
 
@@ -215,8 +217,8 @@ impl<T: Float> Sequential<T> {
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-        let plan = Plan { layers: &self.layers, input: self.input, seed: self.seed };
-        let mut run = training.run(plan, &mut self.params, resumed, stop);
+        let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
+        let mut run = training.run(net, &mut self.params, resumed, stop);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }
 
@@ -257,6 +259,19 @@ impl<T: Float> Sequential<T> {
 }
 
 impl<T: Float> Fit<'_, T> {
+    /// Refuses what a dataset brings itself.
+    fn check_for_dataset(&self) -> Result<()> {
+        if self.sample_weight.is_some() {
+            let hint = "let the dataset fill Batch::weights";
+            return Err(Error::argument("fit", "sample_weight", "left out with a dataset", "weights", hint));
+        }
+        if self.validation_split != 0.0 {
+            let hint = "pass Fit::validation_dataset or Fit::validation_data";
+            return Err(Error::argument("fit", "validation_split", "0 with a dataset", self.validation_split, hint));
+        }
+        Ok(())
+    }
+
     /// How many of n samples are trained on.
     fn kept(&self, n: usize) -> Result<usize> {
         let part = self.validation_split;

@@ -4,8 +4,8 @@
 mod activations;
 #[cfg(feature = "files")]
 mod checkpoint;
+mod data_adapter;
 mod evaluate;
-mod feed;
 mod fit;
 mod fit_options;
 mod history;
@@ -17,13 +17,16 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
-// Without files nothing is saved.
-#[cfg_attr(not(feature = "files"), allow(dead_code))]
-mod position;
 mod predictor;
 mod progress;
+// Without files nothing is saved.
+#[cfg_attr(not(feature = "files"), allow(dead_code))]
+mod run_state;
+mod sample_weights;
 #[cfg(feature = "files")]
 mod save;
+#[cfg(feature = "files")]
+mod saver;
 mod sequential;
 mod summary;
 mod train;

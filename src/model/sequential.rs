@@ -1,6 +1,7 @@
 //! The model: layers, weights and training state; build, compile, predict.
 
 use super::train::Training;
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer};
 use crate::layers::composite::Chain;
@@ -8,7 +9,6 @@ use crate::losses::Loss;
 use crate::metrics::{Metric, MetricSet};
 use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
-use crate::check::check_not_negative;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Layers one after the other, with their weights.
@@ -365,4 +365,3 @@ const MIN_ROWS: usize = 4;
 fn rows_together<T>(widest: usize) -> usize {
     (CACHED / widest.saturating_mul(2 * size_of::<T>()).max(1)).clamp(MIN_ROWS, MAX_ROWS)
 }
-

@@ -1,8 +1,8 @@
 //! One step of training: forward, loss, backward, update.
 
-use super::feed::check_weights;
+use super::sample_weights::check_weights;
 use crate::activations::Activation;
-use crate::callbacks::{Plan, Run};
+use crate::callbacks::{Net, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
@@ -248,13 +248,13 @@ impl<T: Float> Training<T> {
     /// What callbacks are handed.
     pub fn run<'a>(
         &'a mut self,
-        plan: Plan<'a, T>,
+        net: Net<'a, T>,
         params: &'a mut Params<T>,
         resumed: bool,
         stop: &'a mut bool,
     ) -> Run<'a, T> {
         let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
-        Run { plan, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop }
+        Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop }
     }
 
     /// The names and figures of metrics that came from `compile`.

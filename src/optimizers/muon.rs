@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 
-use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options, };
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
 use crate::check::{check_fraction, check_not_negative};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, gemm};

@@ -1,7 +1,7 @@
 //! Half a cosine, again and again.
 
-use super::cosine_decay::cosine;
 use super::Schedule;
+use super::cosine_decay::cosine;
 use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::{Error, Result};
 

@@ -1,7 +1,7 @@
 //! Warm-up, a long stretch of one rate, and a short decay.
 
-use super::cosine_decay::cosine;
 use super::Schedule;
+use super::cosine_decay::cosine;
 use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::Result;
 

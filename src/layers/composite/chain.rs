@@ -1,11 +1,11 @@
 //! Layers one after the other: what `Sequential`, `Block` and `Residual` have in common.
 
 use crate::activations::Activation;
+use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::config::NamedConfig;
-use crate::check::check_not_negative;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.

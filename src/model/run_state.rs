@@ -9,7 +9,7 @@ use crate::tensor::Float;
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Position {
+pub(crate) struct RunState {
     /// The epoch that comes next or goes on, from 0.
     pub epoch: usize,
     /// Its batches that are done.
@@ -25,26 +25,32 @@ pub(crate) struct Position {
 /// The part of a state that says where the run stands.
 const FIT: &str = "fit";
 
-impl Position {
-    fn save(&self, kind: [u64; 4], state: &mut State) {
+impl RunState {
+    fn save(&self, fingerprint: [u64; 4], state: &mut State) {
         let counts = [self.epoch, self.batch, self.seen].map(|n| n as u64);
         state.put("position", &[counts[0], counts[1], counts[2], u64::from(self.stop)]);
         state.put("loss", &[self.sum]);
-        state.put("data", &kind);
+        state.put("data", &fingerprint);
         self.history.save(state);
     }
 
     fn restore(state: &State) -> Result<Self> {
         let [epoch, batch, seen, stop] = state.counts("position")?;
         let history = History::restore(state)?;
-        Ok(Position { epoch, batch, sum: state.one("loss")?, seen, stop: stop != 0, history })
+        Ok(RunState { epoch, batch, sum: state.one("loss")?, seen, stop: stop != 0, history })
     }
 }
 
 impl<T: Float> Training<T> {
     /// Writes the position, the metrics of the epoch and the callbacks.
-    pub fn save_run(&self, at: &Position, kind: [u64; 4], callbacks: &[&mut dyn Callback<T>], state: &mut State) {
-        state.within(FIT, |state| at.save(kind, state));
+    pub fn save_run(
+        &self,
+        at: &RunState,
+        fingerprint: [u64; 4],
+        callbacks: &[&mut dyn Callback<T>],
+        state: &mut State,
+    ) {
+        state.within(FIT, |state| at.save(fingerprint, state));
         for (i, metric) in self.metrics.iter().enumerate() {
             state.put(&format!("metric_{i}"), &metric.totals());
         }
@@ -53,21 +59,24 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// Takes position and metrics back; `kind` is that of the data that the run goes on with.
-    pub fn restore_run(&mut self, state: &State, kind: [u64; 4]) -> Result<Position> {
+    /// Takes position and metrics back; `fingerprint` is that of the data that the run goes on with.
+    pub fn restore_run(&mut self, state: &State, fingerprint: [u64; 4]) -> Result<RunState> {
         let failed = |problem: String, hint: &str| Err(Error::Config { op: "resume", problem, hint: hint.into() });
         let fit = state.part(FIT);
-        let at = Position::restore(&fit)?;
-        if at.batch > 0 && fit.get::<u64>("data")? != kind {
+        let at = RunState::restore(&fit)?;
+        if at.batch > 0 && fit.get::<u64>("data")? != fingerprint {
             let problem = format!(
                 "the checkpoint is from within an epoch over other data: samples, batch size, batches and shuffling were {:?}, \
-                 now {kind:?}",
+                 now {fingerprint:?}",
                 fit.get::<u64>("data")?
             );
             return failed(problem, "pass the same data and options as the run began with");
         }
-        if at.batch as u64 > kind[2] {
-            return failed(format!("{} batches of {} are done", at.batch, kind[2]), "write the checkpoint again");
+        if at.batch as u64 > fingerprint[2] {
+            return failed(
+                format!("{} batches of {} are done", at.batch, fingerprint[2]),
+                "write the checkpoint again",
+            );
         }
         for (i, metric) in self.metrics.iter_mut().enumerate() {
             if !metric.set_totals(state.get(&format!("metric_{i}"))?) {

@@ -1,15 +1,15 @@
 //! Where the batches of a training run come from: tensors in memory, or a dataset.
 
-use super::fit_options::Fit;
+use super::sample_weights::{check_classes, weigh};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::kernels::random::{Key, Purpose};
 use crate::tensor::{Float, Tensor};
 
-/// Batches by number.
-pub(crate) trait Feed<T: Float>: Sync {
-    /// Batches an epoch.
+/// FromDataset by number.
+pub(crate) trait DataAdapter<T: Float>: Sync {
+    /// FromDataset an epoch.
     fn batches(&self) -> usize;
 
     /// Gets ready for the batches of an epoch.
@@ -21,12 +21,12 @@ pub(crate) trait Feed<T: Float>: Sync {
     /// Fills a batch; returns whether it has yet to be checked against model and loss.
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool>;
 
-    /// Numbers that are the same where the feed gives the same batches: samples, batch size, batches, shuffled or not.
-    fn kind(&self) -> [u64; 4];
+    /// Numbers that are the same where the adapter gives the same batches: samples, batch size, batches, shuffled or not.
+    fn fingerprint(&self) -> [u64; 4];
 }
 
 /// Samples of tensors in memory, checked before.
-pub(crate) struct Rows<'a, T> {
+pub(crate) struct InMemory<'a, T> {
     pub x: &'a Tensor<T>,
     pub y: &'a Tensor<T>,
     pub weights: Vec<T>,
@@ -38,7 +38,7 @@ pub(crate) struct Rows<'a, T> {
     pub order: Vec<usize>,
 }
 
-impl<T: Float> Feed<T> for Rows<'_, T> {
+impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
     fn batches(&self) -> usize {
         self.n.div_ceil(self.batch_size)
     }
@@ -62,30 +62,23 @@ impl<T: Float> Feed<T> for Rows<'_, T> {
         Ok(false)
     }
 
-    fn kind(&self) -> [u64; 4] {
+    fn fingerprint(&self) -> [u64; 4] {
         [self.n as u64, self.batch_size as u64, self.batches() as u64, u64::from(self.shuffle.is_some())]
     }
 }
 
-/// Batches of a dataset.
-pub(crate) struct Batches<'a, T: Float> {
+/// FromDataset of a dataset.
+pub(crate) struct FromDataset<'a, T: Float> {
     data: &'a dyn Dataset<T>,
     classes: Option<&'a [f64]>,
     batches: usize,
 }
 
-impl<'a, T: Float> Batches<'a, T> {
-    pub fn new(data: &'a dyn Dataset<T>, how: &Fit<'a, T>) -> Result<Self> {
-        check_classes(how.class_weight)?;
-        if how.sample_weight.is_some() {
-            let hint = "let the dataset fill Batch::weights";
-            return Err(Error::argument("fit", "sample_weight", "left out with a dataset", "weights", hint));
-        }
-        if how.validation_split != 0.0 {
-            let hint = "pass Fit::validation_dataset or Fit::validation_data";
-            return Err(Error::argument("fit", "validation_split", "0 with a dataset", how.validation_split, hint));
-        }
-        Ok(Batches { data, classes: how.class_weight, batches: batches(data, how.steps_per_epoch, "fit")? })
+impl<'a, T: Float> FromDataset<'a, T> {
+    /// The batches of a dataset, `steps` an epoch, samples weighted by `classes`.
+    pub fn new(data: &'a dyn Dataset<T>, steps: Option<usize>, classes: Option<&'a [f64]>) -> Result<Self> {
+        check_classes(classes)?;
+        Ok(FromDataset { data, classes, batches: batches(data, steps, "fit")? })
     }
 }
 
@@ -111,7 +104,7 @@ pub(crate) fn all_batches<T: Float>(data: &dyn Dataset<T>, op: &'static str) -> 
     batches(data, None, op)
 }
 
-impl<T: Float> Feed<T> for Batches<'_, T> {
+impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
     fn batches(&self) -> usize {
         self.batches
     }
@@ -136,80 +129,9 @@ impl<T: Float> Feed<T> for Batches<'_, T> {
         Ok(true)
     }
 
-    fn kind(&self) -> [u64; 4] {
+    fn fingerprint(&self) -> [u64; 4] {
         [0, 0, self.batches as u64, 2]
     }
-}
-
-fn bad(weight: f64) -> bool {
-    !weight.is_finite() || weight < 0.0
-}
-
-fn check_classes(classes: Option<&[f64]>) -> Result<()> {
-    match classes.unwrap_or_default().iter().enumerate().find(|(_, w)| bad(**w)) {
-        None => Ok(()),
-        Some((class, w)) => {
-            let hint = format!("correct the weight of class {class}");
-            Err(Error::argument("fit", "class_weight", "finite and not negative", w, hint))
-        }
-    }
-}
-
-/// The weight of every sample; empty where all are 1.
-pub(crate) fn sample_weights<T: Float>(
-    y: &Tensor<T>,
-    samples: Option<&[T]>,
-    classes: Option<&[f64]>,
-) -> Result<Vec<T>> {
-    let n = y.samples();
-    if let Some(samples) = samples {
-        check_weights("fit", n, samples)?;
-    }
-    check_classes(classes)?;
-    let mut weights = samples.unwrap_or_default().to_vec();
-    if let Some(classes) = classes {
-        weigh(y, classes, &mut weights)?;
-    }
-    Ok(weights)
-}
-
-/// One weight a sample, each of them finite and not negative.
-pub(crate) fn check_weights<T: Float>(op: &'static str, n: usize, weights: &[T]) -> Result<()> {
-    if weights.len() != n {
-        let expected = format!("{n} weights, one for each sample");
-        return Err(Error::shape(op, expected, weights.len(), "pass a weight for every sample of x"));
-    }
-    match weights.iter().enumerate().find(|(_, w)| bad(w.as_f64())) {
-        None => Ok(()),
-        Some((i, w)) => {
-            let hint = format!("correct the weight of sample {i}");
-            Err(Error::argument(op, "sample_weight", "finite and not negative", w, hint))
-        }
-    }
-}
-
-/// Multiplies the weight of each sample by that of its class.
-fn weigh<T: Float>(y: &Tensor<T>, classes: &[f64], weights: &mut Vec<T>) -> Result<()> {
-    if weights.is_empty() {
-        weights.resize(y.samples(), T::one());
-    }
-    for (i, weight) in weights.iter_mut().enumerate() {
-        let row = y.row(i);
-        let largest = || (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
-        let class = if row.len() == 1 { row[0].as_f64() } else { largest() as f64 };
-        let factor = if class.fract() == 0.0 && class >= 0.0 { classes.get(class as usize) } else { None };
-        *weight *= T::of(*factor.ok_or_else(|| Error::Label {
-            op: "fit",
-            row: i,
-            expected: format!(
-                "a class number from 0 to {}, which class_weight has weights for",
-                classes.len().max(1) - 1
-            ),
-            got: class.to_string(),
-            hint: "give every class a weight".into(),
-        })?);
-    }
-    Ok(())
 }
 
 /// Copies the samples of a batch into the training buffers.

@@ -1,0 +1,271 @@
+//! Files from which a run goes on as if it had never been stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::checkpoint::Checkpoint;
+use super::run_state::RunState;
+use super::sequential::Sequential;
+use super::train::Training;
+use crate::callbacks::Callback;
+use crate::error::{Error, Result};
+use crate::io::model::{APART, about, parse, weights};
+use crate::io::{Archive, Array, write};
+use crate::params::{ParamSpec, Params};
+use crate::state::State;
+use crate::tensor::Float;
+use crate::{io, model};
+
+/// A copy of all that goes into a file.
+#[derive(Debug, Default)]
+struct Snapshot<T> {
+    weights: Vec<T>,
+    state: State,
+}
+
+/// What does not change during a run.
+#[derive(Clone, Debug)]
+struct CheckpointFile {
+    path: PathBuf,
+    about: String,
+    specs: Vec<ParamSpec>,
+}
+
+impl CheckpointFile {
+    fn write<T: Float>(&self, values: &[T], state: &State) -> Result<()> {
+        let mut arrays = weights(&self.specs, values);
+        let mut state: Vec<_> = state.entries().collect();
+        // The same state, the same bytes, in whatever order it came together.
+        state.sort_by_key(|(name, _)| *name);
+        arrays.extend(state.into_iter().map(|(name, value)| {
+            let values = value.values();
+            Array { name: format!("{APART}{name}"), shape: vec![values.len()], values }
+        }));
+        write(&self.path, &self.about, arrays)
+    }
+}
+
+/// Writes checkpoints of a run.
+pub(crate) struct Saver<T: Float> {
+    settings: Checkpoint,
+    target: CheckpointFile,
+    steps: usize,
+    epochs: usize,
+    due: bool,
+    /// The copy that is not being written.
+    spare: Option<Snapshot<T>>,
+    writer: Option<Writer<T>>,
+}
+
+/// A thread that writes what it is sent and gives the copy back.
+struct Writer<T> {
+    sender: Option<SyncSender<Snapshot<T>>>,
+    written: Receiver<(Snapshot<T>, Result<()>)>,
+    thread: Option<JoinHandle<()>>,
+    busy: bool,
+}
+
+impl<T: Float> Writer<T> {
+    fn new(target: CheckpointFile) -> Result<Self> {
+        let (sender, snapshots) = sync_channel::<Snapshot<T>>(1);
+        let (done, written) = sync_channel(1);
+        let file = target.path.clone();
+        let work = move || {
+            while let Ok(snapshot) = snapshots.recv() {
+                let result = target.write(&snapshot.weights, &snapshot.state);
+                if done.send((snapshot, result)).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("gradus checkpoint".into()).spawn(work);
+        let thread = thread.map_err(|source| Error::Write { file, source })?;
+        Ok(Writer { sender: Some(sender), written, thread: Some(thread), busy: false })
+    }
+
+    /// The copy that was being written, when that is done; waits for it if asked to.
+    fn collect(&mut self, wait: bool) -> Result<Option<Snapshot<T>>> {
+        if !self.busy {
+            return Ok(None);
+        }
+        let got = if wait { self.written.recv().ok() } else { self.written.try_recv().ok() };
+        if got.is_some() || wait {
+            self.busy = false;
+        }
+        got.map(|(snapshot, result)| result.map(|()| snapshot)).transpose()
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    /// Lets the file that is being written be finished.
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<T: Float> Saver<T> {
+    pub fn new(settings: &Checkpoint, model: &Sequential<T>) -> Result<Self> {
+        settings.check()?;
+        let target = CheckpointFile {
+            path: settings.path.clone(),
+            about: about(model.input, model.seed, &model.layers, &model.params)?,
+            specs: model.params.specs().to_vec(),
+        };
+        let writer = settings.background.then(|| Writer::new(target.clone())).transpose()?;
+        let settings = settings.clone();
+        Ok(Saver { settings, target, steps: 0, epochs: 0, due: false, spare: Some(Snapshot::default()), writer })
+    }
+
+    /// To be called after every batch.
+    pub fn after_step(
+        &mut self,
+        params: &Params<T>,
+        training: &Training<T>,
+        run: impl FnOnce(&mut State),
+    ) -> Result<()> {
+        self.steps += 1;
+        self.due |= self.settings.every_steps.is_some_and(|n| self.steps >= n);
+        self.save(params, training, run, false)
+    }
+
+    /// To be called after every epoch.
+    pub fn after_epoch(
+        &mut self,
+        params: &Params<T>,
+        training: &Training<T>,
+        run: impl FnOnce(&mut State),
+    ) -> Result<()> {
+        self.epochs += 1;
+        self.due |= self.epochs >= self.settings.every_epochs;
+        self.save(params, training, run, false)
+    }
+
+    /// Writes what has not been written, and waits until it is.
+    pub fn finish(&mut self, params: &Params<T>, training: &Training<T>, run: impl FnOnce(&mut State)) -> Result<()> {
+        self.due |= self.steps > 0 || self.epochs > 0;
+        self.save(params, training, run, true)?;
+        if let Some(writer) = &mut self.writer {
+            writer.collect(true)?;
+        }
+        Ok(())
+    }
+
+    fn save(
+        &mut self,
+        params: &Params<T>,
+        training: &Training<T>,
+        run: impl FnOnce(&mut State),
+        wait: bool,
+    ) -> Result<()> {
+        if let Some(snapshot) = self.writer.as_mut().and_then(|w| w.collect(wait).transpose()).transpose()? {
+            self.spare = Some(snapshot);
+        }
+        if !self.due {
+            return Ok(());
+        }
+        let Some(mut snapshot) = self.spare.take() else { return Ok(()) };
+        snapshot.take(params, training, run);
+        (self.steps, self.epochs, self.due) = (0, 0, false);
+        let Some(writer) = &mut self.writer else {
+            let result = self.target.write(&snapshot.weights, &snapshot.state);
+            self.spare = Some(snapshot);
+            return result;
+        };
+        if let Some(sender) = &writer.sender {
+            writer.busy = sender.send(snapshot).is_ok();
+        }
+        Ok(())
+    }
+}
+
+impl<T: Float> Snapshot<T> {
+    fn take(&mut self, params: &Params<T>, training: &Training<T>, run: impl FnOnce(&mut State)) {
+        self.weights.clear();
+        self.weights.extend_from_slice(params.values());
+        self.state.within("optimizer", |state| training.save_optimizer(state));
+        run(&mut self.state);
+    }
+}
+
+impl<T: Float> Sequential<T> {
+    /// Writes all that training needs to go on: the model with its weights, the optimizer's moments and step, and where the last
+    /// `fit` ended, with its history and callbacks.
+    ///
+    /// During a run, [`Fit::checkpoint`](super::Fit::checkpoint) writes the same again and again.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; as [`save`](Self::save).
+    #[inline(never)]
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.check_built("save_checkpoint")?;
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
+        let mut state = State::default();
+        state.within("optimizer", |state| training.save_optimizer(state));
+        let last = training.last.iter().flat_map(State::entries);
+        last.for_each(|(name, value)| state.push(name, value.clone()));
+        let target = CheckpointFile {
+            path: path.as_ref().to_owned(),
+            about: about(self.input, self.seed, &self.layers, &self.params)?,
+            specs: self.params.specs().to_vec(),
+        };
+        target.write(self.params.values(), &state)
+    }
+
+    /// Takes weights, optimizer, seed and place from a checkpoint; the next `fit` goes on there, whatever its
+    /// [`initial_epoch`](super::Fit::initial_epoch), and its history begins with that of the run before.
+    ///
+    /// Build and compile the model as for that run, and pass `fit` the same data, options and callbacks: then it ends with the
+    /// same bits as if it had never been stopped.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; [`Error::Io`] if the file cannot be read;
+    /// [`Error::File`] if it is damaged or no checkpoint; [`Error::Weights`] and [`Error::Config`] if it is of another model or
+    /// optimizer. The model is unchanged then.
+    #[inline(never)]
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.check_built("resume")?;
+        self.resume_archive(&mut Archive::open(path)?)
+    }
+
+    /// The same from a file that is open already.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn resume_archive(&mut self, archive: &mut Archive<'_>) -> Result<()> {
+        self.check_built("resume")?;
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "resume" }) };
+        let seed = parse(archive)?.seed;
+        let mut state = State::default();
+        let apart = archive.arrays().iter().filter(|s| s.name.starts_with(APART)).cloned();
+        for stored in apart.collect::<Vec<io::Stored>>() {
+            state.push(&stored.name[APART.len_utf8()..], archive.value(&stored)?);
+        }
+        if state.entries().next().is_none() {
+            let hint = "read it with Sequential::load or load_weights, or pass a file that save_checkpoint wrote";
+            return Err(Error::file(archive.path(), "a model, but no checkpoint", hint));
+        }
+        let optimizer = state.part("optimizer");
+        let mut params = self.params.clone();
+        model::LoadWeights::default().read(archive, &mut params)?;
+        training.restore_optimizer(&optimizer)?;
+        self.params = params;
+        self.seed = seed;
+        state.remove("optimizer");
+        training.resumes = state.entries().next().is_some();
+        training.last = training.resumes.then_some(state);
+        Ok(())
+    }
+
+    /// What the callback of a run writes of it.
+    pub(super) fn remember(&mut self, at: &RunState, fingerprint: [u64; 4], callbacks: &[&mut dyn Callback<T>]) {
+        if let Some(training) = &mut self.training {
+            let mut state = State::default();
+            training.save_run(at, fingerprint, callbacks, &mut state);
+            training.last = Some(state);
+        }
+    }
+}
