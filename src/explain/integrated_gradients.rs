@@ -1,7 +1,7 @@
 //! Integrated gradients.
 
 use super::Target;
-use super::path::{Path, middles};
+use super::path::{Path, middles, sum};
 use crate::error::{Error, Result};
 use crate::model::{Differentiator, Sequential};
 use crate::tensor::{Float, Tensor};
@@ -132,10 +132,6 @@ impl<T: Float> IntegratedGradients<'_, T> {
         }
         Ok(out)
     }
-}
-
-pub(super) fn sum<T: Float>(values: &[T]) -> f64 {
-    values.iter().map(|v| v.as_f64()).sum()
 }
 
 /// What [`IntegratedGradients::attribute`] found.

@@ -2,7 +2,6 @@
 //!
 //! What a step should give is known, the difference of the outputs at its ends; so each step shows its own gap.
 
-use super::integrated_gradients::sum;
 use crate::model::Differentiator;
 use crate::tensor::Float;
 
@@ -12,6 +11,10 @@ const TOGETHER: usize = 256;
 /// The middles of equal steps of the way, each with weight 1.
 pub(super) fn middles(steps: usize) -> Vec<(f64, f64)> {
     (0..steps).map(|k| ((k as f64 + 0.5) / steps as f64, 1.0)).collect()
+}
+
+pub(super) fn sum<T: Float>(values: &[T]) -> f64 {
+    values.iter().map(|v| v.as_f64()).sum()
 }
 
 /// The straight way from a baseline to an input, and the weighted sum of the gradients met on it.

@@ -1,8 +1,9 @@
 //! Axes: which values are marked, where they lie, and the frame around curves and bars.
 
-use super::drawing::{Anchor, BLACK, Drawing, GREY, LIGHT, Point, fit};
+use super::drawing::{Drawing, Point, fit};
 use super::font;
 use super::number::label;
+use super::style::{Anchor, BLACK, GREY, LIGHT};
 
 pub(super) const TICK_EM: f64 = 11.0;
 pub(super) const LABEL_EM: f64 = 12.0;

@@ -1,9 +1,10 @@
 //! Horizontal bars.
 
 use super::axis::{Axis, Frame, LABEL_EM, TICK_EM};
-use super::drawing::{Anchor, BLACK, BLUE, Drawing, GREY, Picture, VERMILION, fit};
+use super::drawing::{Drawing, Picture, fit};
 use super::font;
 use super::number::label;
+use super::style::{Anchor, BLACK, BLUE, GREY, VERMILION};
 use crate::error::{Error, Result};
 
 /// Horizontal bars, the first on top, such as the importance of features; negative values go to the left and are vermilion.

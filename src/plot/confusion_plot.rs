@@ -1,9 +1,10 @@
 //! A confusion matrix as colours.
 
 use super::axis::{LABEL_EM, heading};
-use super::drawing::{Anchor, BLACK, BLUE, Drawing, Picture};
+use super::drawing::{Drawing, Picture};
 use super::font;
 use super::heat_map::{Cells, ink, mix, room, turned};
+use super::style::{Anchor, BLACK, BLUE};
 use crate::metrics::ConfusionMatrix;
 
 /// A confusion matrix as cells: true classes down, predicted classes across, darker for a greater share of the true class.
@@ -103,7 +104,7 @@ impl Picture for ConfusionPlot<'_> {
                 let at = (left + (p as f64 + 0.5) * w, top + (t as f64 + 0.5) * h);
                 let fits = em.min(em * (w - 2.0) / font::width(&text, em).max(1.0));
                 if count(t, p) == 0 {
-                    d.text(at, &text, fits, super::drawing::GREY, Anchor::Middle);
+                    d.text(at, &text, fits, super::style::GREY, Anchor::Middle);
                     continue;
                 }
                 d.text((at.0, at.1 - em * 0.62), &text, fits, color, Anchor::Middle);

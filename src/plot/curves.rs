@@ -1,8 +1,9 @@
 //! The curves of a training, as a picture.
 
 use super::axis::{Axis, Frame, LABEL_EM, heading};
-use super::drawing::{Anchor, BLACK, BLUE, Color, Drawing, Picture, Point, VERMILION, WHITE, fit};
+use super::drawing::{Drawing, Picture, Point, fit};
 use super::font;
+use super::style::{Anchor, BLACK, BLUE, Color, VERMILION, WHITE};
 use crate::model::History;
 
 /// Curves of a history: a panel for each figure, together with its counterpart in validation; epochs from 1 across.
@@ -184,7 +185,7 @@ fn legend(d: &mut Drawing, frame: &Frame, curves: &[(&str, &[f64])], epoch: impl
     };
     let Some((x, y)) = corners.into_iter().min_by_key(near) else { return };
     d.fill((x, y), (x + width, y + height), WHITE);
-    d.outline((x, y), (x + width, y + height), super::drawing::LIGHT);
+    d.outline((x, y), (x + width, y + height), super::style::LIGHT);
     for (i, name) in names.iter().enumerate() {
         let at = y + 12.0 + 18.0 * i as f64;
         let color = if i == 0 { BLUE } else { VERMILION };

@@ -6,7 +6,7 @@ use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use plotters_backend::text_anchor::{HPos, Pos, VPos};
 use plotters_backend::{BackendColor, BackendTextStyle, FontFamily, FontTransform};
 
-use super::drawing::{Anchor, Color};
+use super::style::{Anchor, Color};
 
 /// A browser without DejaVu takes Verdana, whose letters are as wide, or what it has.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";

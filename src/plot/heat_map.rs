@@ -1,9 +1,10 @@
 //! A table as colours.
 
 use super::axis::{TICK_EM, heading};
-use super::drawing::{Anchor, BLACK, BLUE, Color, Drawing, GREY, Picture, Point, VERMILION, WHITE, fit};
+use super::drawing::{Drawing, Picture, Point, fit};
 use super::font;
 use super::number::label;
+use super::style::{Anchor, BLACK, BLUE, Color, GREY, VERMILION, WHITE};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 

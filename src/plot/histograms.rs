@@ -1,7 +1,8 @@
 //! How values are distributed.
 
 use super::axis::{Axis, Frame, heading};
-use super::drawing::{BLUE, Drawing, Picture};
+use super::drawing::{Drawing, Picture};
+use super::style::BLUE;
 use crate::error::{Error, Result};
 use crate::model::Sequential;
 use crate::tensor::{Float, Tensor};

@@ -32,6 +32,8 @@ mod histograms;
 #[cfg(feature = "plot")]
 mod model_plot;
 mod number;
+#[cfg(feature = "plot")]
+mod style;
 mod terminal;
 
 #[cfg(feature = "plot")]

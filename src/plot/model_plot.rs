@@ -1,8 +1,9 @@
 //! A model as boxes and arrows.
 
 use super::axis::{LABEL_EM, TICK_EM, heading};
-use super::drawing::{Anchor, BLACK, BLUE, Color, Drawing, GREY, Picture, Point, VERMILION, WHITE, fit};
+use super::drawing::{Drawing, Picture, Point, fit};
 use super::font;
+use super::style::{Anchor, BLACK, BLUE, Color, GREY, VERMILION, WHITE};
 use crate::error::Result;
 use crate::layer::LayerPart;
 use crate::model::{Sequential, thousands};

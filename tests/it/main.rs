@@ -20,6 +20,7 @@ mod losses;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;
+mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
 mod training_options;

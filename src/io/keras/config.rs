@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::activations::Activation;
+use super::settings::{activation, relu};
 use crate::error::{Error, Result};
 use crate::layers::LayerConfig;
 use crate::layers::config::{ContainerConfig, NamedConfig};
@@ -201,16 +201,6 @@ fn simple(class: &str, config: &Value) -> Result<LayerConfig, String> {
     })
 }
 
-fn relu(config: &Value) -> Result<Activation, String> {
-    let number = |name: &str| config[name].as_f64();
-    match (number("max_value"), number("negative_slope").unwrap_or(0.0), number("threshold").unwrap_or(0.0)) {
-        (None, 0.0, 0.0) => Ok(Activation::Relu),
-        (Some(6.0), 0.0, 0.0) => Ok(Activation::Relu6),
-        (None, slope, 0.0) => Ok(Activation::LeakyRelu(slope)),
-        (max, slope, threshold) => Err(format!("max_value {max:?} with slope {slope} and threshold {threshold}")),
-    }
-}
-
 /// The numbers of a value; broadcast shapes come as lists in lists.
 fn numbers(mut value: &Value) -> Vec<f64> {
     while let Some([inner]) = value.as_array().map(Vec::as_slice).filter(|v| v.len() == 1 && v[0].is_array()) {
@@ -220,48 +210,6 @@ fn numbers(mut value: &Value) -> Vec<f64> {
         Some(values) => values.iter().filter_map(Value::as_f64).collect(),
         None => value.as_f64().into_iter().collect(),
     }
-}
-
-/// An activation by its name, or a layer in its place.
-pub(super) fn activation(value: &Value) -> Result<Activation, String> {
-    if let Some(class) = value["class_name"].as_str() {
-        let config = &value["config"];
-        let number = |name: &str, default: f64| config[name].as_f64().unwrap_or(default);
-        return match class {
-            "LeakyReLU" => Ok(Activation::LeakyRelu(number("negative_slope", 0.3))),
-            "ELU" => Ok(Activation::Elu(number("alpha", 1.0))),
-            "ReLU" => relu(config),
-            "function" => activation(config),
-            other => Err(format!("the activation {other}")),
-        };
-    }
-    Ok(match value.as_str() {
-        None if value.is_null() => Activation::Linear,
-        Some("linear") => Activation::Linear,
-        Some("relu") => Activation::Relu,
-        Some("relu6") => Activation::Relu6,
-        Some("leaky_relu") => Activation::LeakyRelu(0.2),
-        Some("elu") => Activation::Elu(1.0),
-        Some("celu") => Activation::Celu(1.0),
-        Some("selu") => Activation::Selu,
-        Some("gelu") => Activation::Gelu,
-        Some("silu" | "swish") => Activation::Silu,
-        Some("mish") => Activation::Mish,
-        Some("sigmoid") => Activation::Sigmoid,
-        Some("log_sigmoid") => Activation::LogSigmoid,
-        Some("tanh") => Activation::Tanh,
-        Some("tanh_shrink") => Activation::TanhShrink,
-        Some("hard_tanh") => Activation::HardTanh,
-        Some("hard_sigmoid") => Activation::HardSigmoid,
-        Some("hard_silu" | "hard_swish") => Activation::HardSilu,
-        Some("softplus") => Activation::Softplus,
-        Some("softsign") => Activation::Softsign,
-        Some("squareplus") => Activation::Squareplus,
-        Some("exponential") => Activation::Exponential,
-        Some("softmax") => Activation::Softmax,
-        Some("log_softmax") => Activation::LogSoftmax,
-        _ => return Err(format!("the activation {value:.60}")),
-    })
 }
 
 /// Sizes of axes; the unknown batch is 0.

@@ -1,6 +1,7 @@
 //! Keras's own files (`.keras`, Keras 3): a zip of the architecture as JSON and the weights as HDF5.
 
 mod config;
+mod settings;
 mod vision;
 mod weights;
 

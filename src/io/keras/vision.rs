@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::activation;
+use super::settings::{activation, number};
 use crate::layers::{
     AveragePooling, BatchNorm, Conv, ConvTranspose, Cropping, DepthwiseConv, GlobalAveragePooling, GlobalMaxPooling,
     GroupNorm, Interpolation, LayerConfig, LayerNorm, Margins, MaxPooling, Padding, RmsNorm, SeparableConv, Size,
@@ -179,10 +179,6 @@ fn normalisation(class: &str, c: &Value) -> Option<Result<Made, String>> {
     let axis = &c["axis"];
     let last = axis.is_null() || *axis == -1 || *axis == Value::from(vec![-1]);
     Some(if last { Ok((layer, names)) } else { Err(format!("axis {axis:.40}; only the last, -1, can be had")) })
-}
-
-fn number(c: &Value, name: &str) -> Result<usize, String> {
-    c[name].as_u64().and_then(|n| usize::try_from(n).ok()).ok_or(format!("no {name}"))
 }
 
 /// One number for all axes, or one for each.
