@@ -301,7 +301,7 @@ impl Convolution {
     }
 
     /// w `[K, F]` with its axes exchanged: `[F, K]`, group after group as their filters stand.
-    pub fn turn<T: Float>(&self, w: &[T], turned: &mut [T]) {
+    pub fn transpose_weights<T: Float>(&self, w: &[T], turned: &mut [T]) {
         let patch = self.patch();
         // A few rows at a time, so that the lines written to stay in the first-level cache.
         for (block, w) in w.chunks(self.filters * 16).enumerate() {
@@ -422,7 +422,7 @@ mod tests {
             close(&y, &expected, "forward", &c);
 
             let mut turned = vec![0.0; w.len()];
-            c.turn(&w, &mut turned);
+            c.transpose_weights(&w, &mut turned);
             let [space, sums] = c.backward_space(images);
             let (mut space, mut sums) = (vec![f64::NAN; space], vec![f64::NAN; sums]);
             let (mut got_w, mut got_b, mut got_x) = (vec![f64::NAN; w.len()], vec![1.0; f], vec![f64::NAN; x.len()]);

@@ -197,7 +197,7 @@ mod tests {
                 let (mut space, mut sums) = (vec![0.0; space], vec![0.0; sums]);
                 let (mut dw, mut dx) = (vec![0.0; w.len()], vec![0.0; x.len()]);
                 let mut turned = w.clone();
-                c.turn(&w, &mut turned);
+                c.transpose_weights(&w, &mut turned);
                 let wanted = crate::kernels::convolution::Gradients {
                     weights: &mut dw,
                     add: false,

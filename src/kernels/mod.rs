@@ -4,6 +4,7 @@
 //! Every kernel computes each output element on one thread, with the reduction in an order that depends on sizes only, so
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
+pub mod algorithm;
 pub mod channels;
 pub mod convolution;
 pub mod depthwise;
@@ -12,7 +13,6 @@ pub mod gemm;
 pub mod math;
 pub mod parallel;
 pub mod patches;
-pub mod plan;
 pub mod pooling;
 pub mod random;
 pub mod rows;

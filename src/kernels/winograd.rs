@@ -723,7 +723,7 @@ mod tests {
                 assert!(close(&y, &expected) && y == z, "{height:?} {width:?}");
 
                 let mut turned = vec![0.0; w.len()];
-                plain.turn(&w, &mut turned);
+                plain.transpose_weights(&w, &mut turned);
                 let gradients = |fast_one: bool| {
                     let (mut dw, mut db, mut dx) = (vec![1.0; w.len()], vec![2.0; filters], vec![f64::NAN; x.len()]);
                     let wanted = Gradients { weights: &mut dw, add: true, bias: &mut db, input: &mut dx };

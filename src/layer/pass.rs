@@ -121,6 +121,11 @@ impl<'a, T: Float> Pass<'a, T> {
         self.params.get(id)
     }
 
+    /// The size of a parameter's last axis.
+    pub(crate) fn columns(&self, id: ParamId) -> usize {
+        self.params.spec(id).shape.last()
+    }
+
     /// Whether the gradient of a parameter is wanted.
     pub fn wants(&self, id: ParamId) -> bool {
         !self.gradients.is_empty() && self.params.spec(id).trainable

@@ -38,10 +38,10 @@ impl<T: Float> Slot<T> {
 
     /// At least `len` values of tensor number `i`, which grows and never shrinks; contents are unspecified.
     pub fn scratch(&mut self, i: usize, len: usize) -> &mut [T] {
-        if self.tensors.get(i).is_none_or(|t| t.len() < len) {
-            self.tensor(i, Shape::from([len]));
+        if self.tensors.len() <= i {
+            self.tensors.resize_with(i + 1, Tensor::default);
         }
-        &mut self.tensors[i].as_mut_slice()[..len]
+        self.tensors[i].scratch(len)
     }
 
     /// The first `N` tensors, each as its own buffer; those that are missing are made, empty.
@@ -54,11 +54,14 @@ impl<T: Float> Slot<T> {
     /// assert_eq!((z.len(), space.len()), (6, 0));
     /// ```
     pub fn buffers<const N: usize>(&mut self) -> [&mut Tensor<T>; N] {
-        if self.tensors.len() < N {
-            self.tensors.resize_with(N, Tensor::default);
-        }
-        // `tensors` holds N at least.
-        self.tensors.first_chunk_mut().unwrap_or_else(|| unreachable!()).each_mut()
+        first(&mut self.tensors)
+    }
+
+    /// [`buffers`](Self::buffers), and the slot of the one layer inside.
+    pub(crate) fn buffers_and_child<const N: usize>(&mut self) -> ([&mut Tensor<T>; N], &mut Slot<T>) {
+        self.child(0);
+        let Slot { tensors, children, .. } = self;
+        (first(tensors), &mut children[0])
     }
 
     /// Tensor number `i` of those that are kept from call to call, in training and inference alike (a recurrent layer's state, the
@@ -77,4 +80,13 @@ impl<T: Float> Slot<T> {
         }
         &mut self.children[i]
     }
+}
+
+/// The first `N` tensors; those that are missing are made.
+fn first<T: Float, const N: usize>(tensors: &mut Vec<Tensor<T>>) -> [&mut Tensor<T>; N] {
+    if tensors.len() < N {
+        tensors.resize_with(N, Tensor::default);
+    }
+    // There are N at least.
+    tensors.first_chunk_mut().unwrap_or_else(|| unreachable!()).each_mut()
 }

@@ -1,11 +1,12 @@
 //! Layers, grouped as Keras groups them; one layer, one file.
 
 pub mod activations;
-pub(crate) mod affine;
 pub mod composite;
 pub(crate) mod config;
 pub mod convolutional;
 pub mod core;
+pub(crate) mod epilogue;
+pub(crate) mod linear;
 pub mod normalization;
 pub mod pooling;
 pub mod preprocessing;

@@ -281,6 +281,14 @@ impl<T: Float> Tensor<T> {
         }
     }
 
+    /// The first `len` values of a tensor that grows where it is shorter and never shrinks: scratch space.
+    pub(crate) fn scratch(&mut self, len: usize) -> &mut [T] {
+        if self.data.len() < len {
+            self.resize([len]);
+        }
+        &mut self.data[..len]
+    }
+
     /// Copies some rows into a tensor whose memory is kept.
     pub(crate) fn copy_rows(&self, rows: Range<usize>, to: &mut Tensor<T>) {
         let width = self.stride();

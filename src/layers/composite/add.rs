@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::Finisher;
 use crate::layers::config::{ContainerConfig, NamedConfig};
+use crate::layers::epilogue::EpiloguePass;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(f₁(x) + … + fₙ(x)): branches that see the same input, their outputs of one shape added.
@@ -75,15 +75,14 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let finisher = Finisher::activation(pass, self.activation, y.shape().last());
+        let epilogue = EpiloguePass::activation(pass, self.activation, y.shape().last());
         let n = self.chain.entries().len();
-        // Behind the branches' outputs and the two that `backward_each` has for gradients.
-        slot.scratch(n + 2, 0);
         pass.logits = false;
         self.chain.forward_each(pass, slot, x);
-        let [outputs @ .., _, _, z] = &mut slot.tensors[..n + 3] else { return };
-        finisher.keep_z(pass, y.shape(), z);
-        sum::forward(finisher, outputs.iter(), y, z);
+        // The sum stands behind the branches' outputs and the two that `backward_each` has for gradients.
+        slot.scratch(n + 2, 0);
+        let (outputs, z) = slot.tensors.split_at_mut(n + 2);
+        sum::forward(epilogue, outputs[..n].iter(), y, &mut z[0]);
     }
 
     fn backward(
@@ -96,11 +95,11 @@ impl<T: Float> Layer<T> for Add<T> {
         dx: Option<&mut Tensor<T>>,
     ) {
         let row = dy.shape().last().max(1);
-        let finisher = Finisher::activation(pass, self.activation, y.shape().last());
+        let epilogue = EpiloguePass::activation(pass, self.activation, y.shape().last());
         pass.logits = false;
-        if finisher.activation != Activation::Linear {
+        if epilogue.activation != Activation::Linear {
             let z = &slot.tensors[self.chain.entries().len() + 2];
-            sum::backward(finisher, z, y, dy, &mut Tensor::default());
+            sum::backward(epilogue, z, y, dy, &mut Tensor::default());
         }
         let dy = dy.as_slice();
         // Every branch has a copy of dy, as it may use it up.

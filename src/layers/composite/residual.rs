@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::Finisher;
 use crate::layers::config::{ContainerConfig, NamedConfig};
+use crate::layers::epilogue::EpiloguePass;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(x + F(x)), F the layers inside, whose output must have the input's shape.
@@ -68,19 +68,13 @@ impl<T: Float> Layer<T> for Residual<T> {
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         // F's own output is kept for its backward pass; y = f(x + F(x)) follows.
-        let finisher = Finisher::activation(pass, self.activation, x.shape().last());
-        let Slot { tensors, children, .. } = slot;
-        if children.is_empty() {
-            children.push(Slot::new());
-            tensors.resize_with(3, Tensor::default);
-        }
-        let [f, _, z, ..] = tensors.as_mut_slice() else { return };
+        let epilogue = EpiloguePass::activation(pass, self.activation, x.shape().last());
+        let ([f, _, z], inside) = slot.buffers_and_child();
         f.resize(x.shape());
         let logits = std::mem::take(&mut pass.logits);
-        self.chain.forward(pass, &mut children[0], x, f);
+        pass.lending(inside, |pass, slot| self.chain.forward(pass, slot, x, f));
         pass.logits = logits;
-        finisher.keep_z(pass, x.shape(), z);
-        sum::forward(finisher, [x, &*f].into_iter(), y, z);
+        sum::forward(epilogue, [x, &*f].into_iter(), y, z);
     }
 
     fn backward(
@@ -92,18 +86,17 @@ impl<T: Float> Layer<T> for Residual<T> {
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        let Slot { tensors, children, .. } = slot;
-        let [f, inner, z, ..] = tensors.as_mut_slice() else { return };
-        let finisher = Finisher::activation(pass, self.activation, x.shape().last());
+        let ([f, inner, z], inside) = slot.buffers_and_child();
+        let epilogue = EpiloguePass::activation(pass, self.activation, x.shape().last());
         pass.logits = false;
         // dz in place of dy, and a copy of it where F may use it up before it is added.
         let row = x.shape().last().max(1);
         inner.resize(if dx.is_some() { x.shape() } else { Shape::from([0]) });
-        sum::backward(finisher, z, y, dy, inner);
+        sum::backward(epilogue, z, y, dy, inner);
         let Some(dx) = dx else {
-            return self.chain.backward(pass, &mut children[0], x, f, dy, None);
+            return self.chain.backward(pass, inside, x, f, dy, None);
         };
-        self.chain.backward(pass, &mut children[0], x, f, dy, Some(dx));
+        self.chain.backward(pass, inside, x, f, dy, Some(dx));
         let kept = inner.as_slice();
         parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
             dx.iter_mut().zip(&kept[first * row..]).for_each(|(d, k)| *d += *k);

@@ -1,23 +1,25 @@
 //! Sums of layers' outputs with an activation: what `Add` and `Residual` have in common.
 
 use crate::kernels::parallel::{self, Items};
-use crate::layers::affine::{Finisher, near};
+use crate::layers::epilogue::{EpiloguePass, cache_block};
 use crate::tensor::{Float, Tensor};
 
-/// y = f(sum of the terms), the sum itself into `z` unless that is empty.
+/// y = f(sum of the terms), the sum itself into `z` where backward needs it.
 pub(super) fn forward<'a, T: Float>(
-    finisher: Finisher<'_, T>,
+    epilogue: EpiloguePass<'_, T>,
     terms: impl Iterator<Item = &'a Tensor<T>> + Clone + Sync,
     y: &mut Tensor<T>,
     z: &mut Tensor<T>,
 ) {
     let width = y.shape().last().max(1);
-    let (rows, work) = (y.len() / width, terms.clone().count() * width + finisher.work());
-    let cut = (Items(y.as_mut_slice(), width), Items(z.as_mut_slice(), width));
+    let block = cache_block(width);
+    let z = epilogue.keep_z(y.shape(), z);
+    let (rows, work) = (y.len() / width, terms.clone().count() * width + epilogue.work());
+    let cut = (Items(y.as_mut_slice(), width), Items(z, width));
     parallel::each_part(0..rows, parallel::parts(rows, work), cut, &|range, (y, z)| {
-        let mut z = z.0.chunks_mut(near(width));
-        for (i, y) in y.0.chunks_mut(near(width)).enumerate() {
-            let first = range.start * width + i * near(width);
+        let mut z = z.0.chunks_mut(block);
+        for (i, y) in y.0.chunks_mut(block).enumerate() {
+            let first = range.start * width + i * block;
             let part = first..first + y.len();
             let mut terms = terms.clone().map(|t| &t.as_slice()[part.clone()]);
             match (terms.next(), terms.next()) {
@@ -28,27 +30,28 @@ pub(super) fn forward<'a, T: Float>(
             for term in terms {
                 y.iter_mut().zip(term).for_each(|(y, t)| *y += *t);
             }
-            finisher.finish(y, z.next().unwrap_or(&mut []));
+            epilogue.forward(y, z.next().unwrap_or(&mut []));
         }
     });
 }
 
 /// dz = dy·f'(z) in place of dy, and a copy of it into `copy` unless that is empty.
 pub(super) fn backward<T: Float>(
-    finisher: Finisher<'_, T>,
+    epilogue: EpiloguePass<'_, T>,
     z: &Tensor<T>,
     y: &Tensor<T>,
     dy: &mut Tensor<T>,
     copy: &mut Tensor<T>,
 ) {
     let width = y.shape().last().max(1);
-    let (rows, work) = (y.len() / width, width + finisher.work());
+    let block = cache_block(width);
+    let (rows, work) = (y.len() / width, width + epilogue.work());
     let cut = (Items(dy.as_mut_slice(), width), Items(copy.as_mut_slice(), width));
     parallel::each_part(0..rows, parallel::parts(rows, work), cut, &|range, (dy, copy)| {
-        let mut copy = copy.0.chunks_mut(near(width));
-        for (i, dy) in dy.0.chunks_mut(near(width)).enumerate() {
-            let first = range.start * width + i * near(width);
-            finisher.dz(z.as_slice(), y.as_slice(), dy, first..first + dy.len());
+        let mut copy = copy.0.chunks_mut(block);
+        for (i, dy) in dy.0.chunks_mut(block).enumerate() {
+            let first = range.start * width + i * block;
+            epilogue.backward(z, y, dy, first..first + dy.len());
             if let Some(copy) = copy.next() {
                 copy.copy_from_slice(dy);
             }

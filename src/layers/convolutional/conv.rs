@@ -3,11 +3,11 @@
 use super::{Padding, Size, output, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
+use crate::kernels::algorithm::Algorithm;
 use crate::kernels::convolution::{Convolution, Gradients};
-use crate::kernels::plan::Plan;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
+use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -49,13 +49,13 @@ pub struct Conv<const D: usize> {
     dilation_rate: Size<D>,
     groups: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    kernel: Kernel,
+    kernel: KernelOptions,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    finish: Finish,
+    epilogue: Epilogue,
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Plan,
+    algorithm: Algorithm,
 }
 
 /// A [`Conv`] over sequences `[length, channels]`.
@@ -72,13 +72,6 @@ pub type Conv1d = Conv<1>;
 /// A [`Conv`] over images `[height, width, channels]`.
 pub type Conv2d = Conv<2>;
 
-/// What a slot's tensors are.
-const Z: usize = 0;
-const SPACE: usize = 1;
-const PREPARED: usize = 2;
-const SUMS: usize = 3;
-const BIAS: usize = 4;
-
 impl<const D: usize> Conv<D> {
     const NAME: &'static str = if D == 1 { "Conv1d" } else { "Conv2d" };
 
@@ -92,23 +85,24 @@ impl<const D: usize> Conv<D> {
             padding: Padding::Valid,
             dilation_rate: Size([1; D]),
             groups: 1,
-            kernel: Kernel::default(),
-            finish: Finish::default(),
+            kernel: KernelOptions::default(),
+            epilogue: Epilogue::default(),
             w: ParamId::default(),
-            plan: Plan::default(),
+            algorithm: Algorithm::default(),
         }
     }
 
     window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
-    /// Parts of channels and filters that have nothing to do with each other; 1 by default.
+    /// Number of groups into which channels and filters are split, a divisor of both; each group of filters sees its own group of
+    /// channels. 1 by default.
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
     kernel_builders!();
-    finish_builders!();
+    epilogue_builders!();
 }
 
 /// The shape of a kernel: its sizes, then two more.
@@ -137,7 +131,7 @@ where
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
-        self.finish.check()?;
+        self.epilogue.check()?;
         let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
         let groups = self.groups;
         if groups == 0 || !window.channels.is_multiple_of(groups) || !self.filters.is_multiple_of(groups) {
@@ -152,24 +146,22 @@ where
         }
         let shape = kernel_shape(self.kernel_size, [window.channels / groups, self.filters]);
         self.w = self.kernel.build("kernel", shape, b)?;
-        self.finish.build(self.filters, b)?;
-        self.plan = Plan::new(Convolution { window, filters: self.filters, groups });
+        self.epilogue.build(self.filters, b)?;
+        self.algorithm = Algorithm::new(Convolution { window, filters: self.filters, groups });
         Ok(output::<D>(&window, self.filters))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let (finish, w) = (self.finish.of(pass, self.filters), pass.weight(self.w));
+        let [z, space, prepared] = slot.buffers();
+        let (epilogue, w) = (self.epilogue.of(pass, self.filters), pass.weight(self.w));
         let follows = pass.needs_backward();
-        self.plan.prepare_forward(w, follows, slot.scratch(PREPARED, self.plan.prepared_forward(follows)));
-        slot.scratch(SPACE, self.plan.forward_space(x.samples()));
-        if self.finish.keeps_z(pass) {
-            slot.tensor(Z, y.shape());
-        }
-        let [z, space, prepared, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_mut_slice() } else { &mut [] };
-        let (prepared, space) = (prepared.as_slice(), space.as_mut_slice());
-        self.plan.forward(x.as_slice(), (w, prepared), y.as_mut_slice(), z, space, |y, z| finish.finish(y, z));
-        self.finish.penalise(pass, y);
+        let prepared = prepared.scratch(self.algorithm.prepared_forward(follows));
+        self.algorithm.prepare_forward(w, follows, prepared);
+        let space = space.scratch(self.algorithm.forward_space(x.samples()));
+        let z = epilogue.keep_z(y.shape(), z);
+        let then = |y: &mut [T], z: &mut [T]| epilogue.forward(y, z);
+        self.algorithm.forward(x.as_slice(), (w, prepared), y.as_mut_slice(), z, space, then);
+        self.epilogue.penalise(pass, y);
     }
 
     fn backward(
@@ -181,32 +173,26 @@ where
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        self.finish.penalise_backward(pass, y, dy);
-        let w = pass.weight(self.w);
-        let [space, sums] = self.plan.backward_space(x.samples());
-        slot.scratch(SPACE, space);
-        slot.scratch(SUMS, sums);
+        let [z, space, prepared, sums, db] = slot.buffers();
+        self.epilogue.penalise_backward(pass, y, dy);
         if dx.is_some() {
-            self.plan.prepare_backward(w, slot.scratch(PREPARED, self.plan.prepared_backward()));
+            let prepared = prepared.scratch(self.algorithm.prepared_backward());
+            self.algorithm.prepare_backward(pass.weight(self.w), prepared);
         }
-        let biased = self.finish.use_bias && pass.wants(self.finish.bias);
-        slot.scratch(BIAS, self.filters).fill(T::zero());
-        let [z, space, prepared, sums, db, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_slice() } else { &[] };
-        let finish = self.finish.of(pass, self.filters);
+        let [space_len, sums_len] = self.algorithm.backward_space(x.samples());
+        let biased = self.epilogue.wants_bias(pass);
+        let db = db.scratch(if biased { self.filters } else { 0 });
+        db.fill(T::zero());
+        let epilogue = self.epilogue.of(pass, self.filters);
         let (weights, add) = pass.gradient_or_first(self.w);
-        let gradients = Gradients {
-            weights,
-            add,
-            bias: if biased { db.as_mut_slice() } else { &mut [] },
-            input: dx.map_or(&mut [] as &mut [T], Tensor::as_mut_slice),
-        };
-        let (space, sums) = (space.as_mut_slice(), sums.as_mut_slice());
+        let input = dx.map_or(&mut [] as &mut [T], Tensor::as_mut_slice);
+        let gradients = Gradients { weights, add, bias: db, input };
         // dz = dy · f'(z), in place of dy
-        let start = |dz: &mut [T], range| finish.dz(z, y.as_slice(), dz, range);
-        self.plan.backward(x.as_slice(), prepared.as_slice(), dy.as_mut_slice(), space, sums, start, gradients);
+        let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
+        let (space, sums) = (space.scratch(space_len), sums.scratch(sums_len));
+        self.algorithm.backward(x.as_slice(), prepared.as_slice(), dy.as_mut_slice(), space, sums, start, gradients);
         if biased {
-            pass.gradient(self.finish.bias).iter_mut().zip(&*db).for_each(|(g, d)| *g += *d);
+            pass.gradient(self.epilogue.bias).iter_mut().zip(&*db).for_each(|(g, d)| *g += *d);
         }
     }
 
@@ -215,7 +201,7 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.finish.output_activation()
+        self.epilogue.output_activation()
     }
 }
 

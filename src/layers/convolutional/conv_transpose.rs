@@ -5,10 +5,9 @@ use super::{Padding, Size, check_rank, check_sizes, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::convolution::{Convolution, Gradients};
-use crate::kernels::rows;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
+use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -44,9 +43,9 @@ pub struct ConvTranspose<const D: usize> {
     dilation_rate: Size<D>,
     output_padding: Option<Size<D>>,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    kernel: Kernel,
+    kernel: KernelOptions,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    finish: Finish,
+    epilogue: Epilogue,
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
     /// C: its window slides over the output, and its filters are the channels of the input.
@@ -59,13 +58,6 @@ pub type Conv1dTranspose = ConvTranspose<1>;
 
 /// A [`ConvTranspose`] over images `[height, width, channels]`.
 pub type Conv2dTranspose = ConvTranspose<2>;
-
-/// What a slot's tensors are.
-const Z: usize = 0;
-const SPACE: usize = 1;
-const TURNED: usize = 2;
-const SUMS: usize = 3;
-const INPUT: usize = 4;
 
 impl<const D: usize> ConvTranspose<D> {
     const NAME: &'static str = if D == 1 { "Conv1dTranspose" } else { "Conv2dTranspose" };
@@ -80,8 +72,8 @@ impl<const D: usize> ConvTranspose<D> {
             padding: Padding::Valid,
             dilation_rate: Size([1; D]),
             output_padding: None,
-            kernel: Kernel::default(),
-            finish: Finish::default(),
+            kernel: KernelOptions::default(),
+            epilogue: Epilogue::default(),
             w: ParamId::default(),
             convolution: Convolution::default(),
         }
@@ -100,7 +92,7 @@ impl<const D: usize> ConvTranspose<D> {
     }
 
     kernel_builders!();
-    finish_builders!();
+    epilogue_builders!();
 
     /// The output's size along an axis of the plane.
     fn output_size(&self, axis: usize, input: usize) -> Result<usize> {
@@ -140,7 +132,7 @@ where
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
-        self.finish.check()?;
+        self.epilogue.check()?;
         let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
         check_sizes(Self::NAME, "kernel_size", self.kernel_size)?;
         check_sizes(Self::NAME, "strides", self.strides)?;
@@ -153,7 +145,7 @@ where
             return Err(Error::shape(Self::NAME, "at least one value", input, "give every size at least 1"));
         }
         self.w = self.kernel.build("kernel", kernel_shape(self.kernel_size, [self.filters, channels]), b)?;
-        self.finish.build(self.filters, b)?;
+        self.epilogue.build(self.filters, b)?;
         let (height, width) = (self.output_size(0, height)?, self.output_size(1, width)?);
         let output =
             if D == 1 { Shape::from([width, self.filters]) } else { Shape::from([height, width, self.filters]) };
@@ -164,19 +156,14 @@ where
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let finish = self.finish.of(pass, self.filters);
-        let w = pass.weight(self.w);
-        self.convolution.turn(w, slot.scratch(TURNED, w.len()));
-        slot.scratch(SPACE, self.convolution.transposed_space(x.samples()));
-        if self.finish.keeps_z(pass) {
-            slot.tensor(Z, y.shape());
-        }
-        let [z, space, turned, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_mut_slice() } else { &mut [] };
-        let (turned, y_values) = (turned.as_slice(), y.as_mut_slice());
-        self.convolution
-            .transposed(x.as_slice(), turned, y_values, z, space.as_mut_slice(), |y, z| finish.finish(y, z));
-        self.finish.penalise(pass, y);
+        let [z, space, turned] = slot.buffers();
+        let (c, epilogue, w) = (&self.convolution, self.epilogue.of(pass, self.filters), pass.weight(self.w));
+        let turned = turned.scratch(w.len());
+        c.transpose_weights(w, turned);
+        let space = space.scratch(c.transposed_space(x.samples()));
+        let z = epilogue.keep_z(y.shape(), z);
+        c.transposed(x.as_slice(), turned, y.as_mut_slice(), z, space, |y, z| epilogue.forward(y, z));
+        self.epilogue.penalise(pass, y);
     }
 
     fn backward(
@@ -188,31 +175,22 @@ where
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        self.finish.penalise_backward(pass, y, dy);
-        let z = if self.finish.keeps_z(pass) { slot.tensors[Z].as_slice() } else { &[] };
-        // dz = dy · f'(z), in place of dy
-        self.finish.dz(pass, z, y, dy);
-        let dz = dy.as_slice();
-        // db += Σ rows of dz
-        if self.finish.use_bias && pass.wants(self.finish.bias) {
-            rows::sum_rows(dz, pass.gradient(self.finish.bias));
-        }
-        let c = &self.convolution;
+        let [z, space, _, sums, input] = slot.buffers();
+        // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
+        self.epilogue.backward(pass, z, y, dy);
+        let (dz, c) = (dy.as_slice(), &self.convolution);
         // dx = patches(dz) · W
         if let Some(dx) = dx {
-            let space = slot.scratch(SPACE, c.forward_space(x.samples()));
+            let space = space.scratch(c.forward_space(x.samples()));
             c.forward(dz, pass.weight(self.w), dx.as_mut_slice(), &mut [], space, |_, _| ());
         }
         // dW += patches(dz)ᵀ · x
         if pass.wants(self.w) {
-            let [space, sums] = c.backward_space(x.samples());
-            slot.scratch(SPACE, space);
-            slot.scratch(SUMS, sums);
-            slot.tensor(INPUT, x.shape()).copy_from(x);
-            let [_, space, _, sums, input, ..] = slot.tensors.as_mut_slice() else { return };
+            let [space_len, sums_len] = c.backward_space(x.samples());
+            let (space, sums) = (space.scratch(space_len), sums.scratch(sums_len));
+            input.copy_from(x);
             let (weights, add) = pass.gradient_or_first(self.w);
             let gradients = Gradients { weights, add, bias: &mut [], input: &mut [] };
-            let (space, sums) = (space.as_mut_slice(), sums.as_mut_slice());
             c.backward(dz, &[], input.as_mut_slice(), space, sums, |_, _| (), gradients);
         }
     }
@@ -222,7 +200,7 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.finish.output_activation()
+        self.epilogue.output_activation()
     }
 }
 

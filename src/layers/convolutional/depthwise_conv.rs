@@ -5,10 +5,10 @@ use super::{Padding, Size, output, window, window_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::patches::Window;
-use crate::kernels::{depthwise, parallel, rows};
+use crate::kernels::{depthwise, parallel};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
+use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -41,9 +41,9 @@ pub struct DepthwiseConv<const D: usize> {
     dilation_rate: Size<D>,
     depth_multiplier: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    kernel: Kernel,
+    kernel: KernelOptions,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    finish: Finish,
+    epilogue: Epilogue,
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -133,11 +133,6 @@ impl Depthwise {
     }
 }
 
-/// What a slot's tensors are.
-const Z: usize = 0;
-const WIDE: usize = 1;
-const SUMS: usize = 2;
-
 impl<const D: usize> DepthwiseConv<D> {
     const NAME: &'static str = if D == 1 { "DepthwiseConv1d" } else { "DepthwiseConv2d" };
 
@@ -150,8 +145,8 @@ impl<const D: usize> DepthwiseConv<D> {
             padding: Padding::Valid,
             dilation_rate: Size([1; D]),
             depth_multiplier: 1,
-            kernel: Kernel::default(),
-            finish: Finish::default(),
+            kernel: KernelOptions::default(),
+            epilogue: Epilogue::default(),
             w: ParamId::default(),
             depthwise: Depthwise::default(),
         }
@@ -166,7 +161,7 @@ impl<const D: usize> DepthwiseConv<D> {
     }
 
     kernel_builders!();
-    finish_builders!();
+    epilogue_builders!();
 }
 
 impl<T: Float, const D: usize> Layer<T> for DepthwiseConv<D>
@@ -178,26 +173,23 @@ where
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        self.finish.check()?;
+        self.epilogue.check()?;
         let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
         self.depthwise = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
         let shape = kernel_shape(self.kernel_size, [window.channels, self.depth_multiplier]);
         self.w = self.kernel.build("kernel", shape, b)?;
         let channels = self.depthwise.window.channels;
-        self.finish.build(channels, b)?;
+        self.epilogue.build(channels, b)?;
         Ok(output::<D>(&window, channels))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let finish = self.finish.of(pass, self.depthwise.window.channels);
-        slot.scratch(WIDE, 0);
-        if self.finish.keeps_z(pass) {
-            slot.tensor(Z, y.shape());
-        }
-        let [z, wide, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_mut_slice() } else { &mut [] };
-        self.depthwise.forward(x, pass.weight(self.w), wide, y.as_mut_slice(), z, |y, z| finish.finish(y, z));
-        self.finish.penalise(pass, y);
+        let [z, wide] = slot.buffers();
+        let epilogue = self.epilogue.of(pass, self.depthwise.window.channels);
+        let z = epilogue.keep_z(y.shape(), z);
+        let then = |y: &mut [T], z: &mut [T]| epilogue.forward(y, z);
+        self.depthwise.forward(x, pass.weight(self.w), wide, y.as_mut_slice(), z, then);
+        self.epilogue.penalise(pass, y);
     }
 
     fn backward(
@@ -209,19 +201,12 @@ where
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        self.finish.penalise_backward(pass, y, dy);
-        slot.scratch(SUMS, depthwise::weight_space(&self.depthwise.window, x.samples()));
-        let [z, wide, sums, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_slice() } else { &[] };
-        // dz = dy · f'(z), in place of dy
-        self.finish.dz(pass, z, y, dy);
-        let dz = dy.as_slice();
-        if self.finish.use_bias && pass.wants(self.finish.bias) {
-            rows::sum_rows(dz, pass.gradient(self.finish.bias));
-        }
+        let [z, wide, sums] = slot.buffers();
+        // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
+        self.epilogue.backward(pass, z, y, dy);
+        let sums = sums.scratch(depthwise::weight_space(&self.depthwise.window, x.samples()));
         let w = pass.weight(self.w);
-        let dw = pass.gradient(self.w);
-        self.depthwise.backward((x, w), wide, dz, dw, sums.as_mut_slice(), dx);
+        self.depthwise.backward((x, w), wide, dy.as_slice(), pass.gradient(self.w), sums, dx);
     }
 
     fn config(&self) -> LayerConfig {
@@ -229,7 +214,7 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.finish.output_activation()
+        self.epilogue.output_activation()
     }
 }
 

@@ -8,12 +8,10 @@ use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::depthwise;
-use crate::kernels::gemm::{Matrix, gemm};
-use crate::kernels::parallel::{self, Items};
-use crate::kernels::rows;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::{Finish, Kernel, finish_builders};
+use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders};
+use crate::layers::linear::{linear, linear_backward};
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
@@ -47,10 +45,10 @@ pub struct SeparableConv<const D: usize> {
     padding: Padding,
     dilation_rate: Size<D>,
     depth_multiplier: usize,
-    depthwise: Kernel,
-    pointwise: Kernel,
+    depthwise: KernelOptions,
+    pointwise: KernelOptions,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    finish: Finish,
+    epilogue: Epilogue,
     #[cfg_attr(feature = "serde", serde(skip))]
     kernels: [ParamId; 2],
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -62,13 +60,6 @@ pub type SeparableConv1d = SeparableConv<1>;
 
 /// A [`SeparableConv`] over images `[height, width, channels]`.
 pub type SeparableConv2d = SeparableConv<2>;
-
-/// What a slot's tensors are: the activation's input, then (in second place) the repeated channels, sums over images, D(x) and
-/// its gradient.
-const Z: usize = 0;
-const SUMS: usize = 2;
-const MIDDLE: usize = 3;
-const GRADIENT: usize = 4;
 
 impl<const D: usize> SeparableConv<D> {
     const NAME: &'static str = if D == 1 { "SeparableConv1d" } else { "SeparableConv2d" };
@@ -83,9 +74,9 @@ impl<const D: usize> SeparableConv<D> {
             padding: Padding::Valid,
             dilation_rate: Size([1; D]),
             depth_multiplier: 1,
-            depthwise: Kernel::default(),
-            pointwise: Kernel::default(),
-            finish: Finish::default(),
+            depthwise: KernelOptions::default(),
+            pointwise: KernelOptions::default(),
+            epilogue: Epilogue::default(),
             kernels: [ParamId::default(); 2],
             inner: Depthwise::default(),
         }
@@ -135,7 +126,7 @@ impl<const D: usize> SeparableConv<D> {
         self
     }
 
-    finish_builders!();
+    epilogue_builders!();
 }
 
 impl<T: Float, const D: usize> Layer<T> for SeparableConv<D>
@@ -148,7 +139,7 @@ where
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
-        self.finish.check()?;
+        self.epilogue.check()?;
         let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
         self.inner = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
         let (channels, middle) = (window.channels, self.inner.window.channels);
@@ -156,26 +147,17 @@ where
         let depthwise = self.depthwise.build("depthwise_kernel", shape, b)?;
         let shape = kernel_shape::<D>(Size([1; D]), [middle, self.filters]);
         self.kernels = [depthwise, self.pointwise.build("pointwise_kernel", shape, b)?];
-        self.finish.build(self.filters, b)?;
+        self.epilogue.build(self.filters, b)?;
         Ok(output::<D>(&window, self.filters))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let (n, middle, units) = (y.shape().rows(), self.inner.window.channels, self.filters);
-        slot.tensor(MIDDLE, y.shape().with_last(middle));
-        if self.finish.keeps_z(pass) {
-            slot.tensor(Z, y.shape());
-        }
-        let [z, wide, _, mixed, ..] = slot.tensors.as_mut_slice() else { return };
-        let [depthwise, pointwise] = self.kernels.map(|id| pass.weight(id));
-        self.inner.forward(x, depthwise, wide, mixed.as_mut_slice(), &mut [], |_, _| ());
-        let (a, w) = (Matrix::rows(mixed.as_slice(), middle), Matrix::rows(pointwise, units));
-        gemm([n, middle, units], a, w, T::zero(), y.as_mut_slice());
-        let finish = self.finish.of(pass, units);
-        let (z, z_row) = if self.finish.keeps_z(pass) { (z.as_mut_slice(), units) } else { (&mut [] as &mut [T], 0) };
-        let cut = (Items(y.as_mut_slice(), units), Items(z, z_row));
-        parallel::each_part(0..n, parallel::parts(n, finish.work()), cut, &|_, (y, z)| finish.finish(y.0, z.0));
-        self.finish.penalise(pass, y);
+        let [z, wide, _, mixed] = slot.buffers();
+        let [depthwise, pointwise] = self.kernels;
+        mixed.resize(y.shape().with_last(self.inner.window.channels));
+        self.inner.forward(x, pass.weight(depthwise), wide, mixed.as_mut_slice(), &mut [], |_, _| ());
+        linear(pass, pointwise, mixed.as_slice(), y.as_mut_slice());
+        self.epilogue.forward(pass, y, z);
     }
 
     fn backward(
@@ -187,35 +169,20 @@ where
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        self.finish.penalise_backward(pass, y, dy);
-        let (n, middle, units) = (y.shape().rows(), self.inner.window.channels, self.filters);
-        slot.scratch(SUMS, depthwise::weight_space(&self.inner.window, x.samples()));
-        slot.tensor(GRADIENT, y.shape().with_last(middle));
-        let [z, wide, sums, mixed, gradient, ..] = slot.tensors.as_mut_slice() else { return };
-        let z = if self.finish.keeps_z(pass) { z.as_slice() } else { &[] };
-        // dz = dy · f'(z), in place of dy
-        self.finish.dz(pass, z, y, dy);
-        let dz = dy.as_slice();
-        if self.finish.use_bias && pass.wants(self.finish.bias) {
-            rows::sum_rows(dz, pass.gradient(self.finish.bias));
-        }
-        // dW += D(x)ᵀ · dz
+        let [z, wide, sums, mixed, gradient] = slot.buffers();
         let [depthwise, pointwise] = self.kernels;
-        if pass.wants(pointwise) {
-            let (dw, add) = pass.gradient_or_first(pointwise);
-            let beta = if add { T::one() } else { T::zero() };
-            let a = Matrix::transposed(mixed.as_slice(), middle);
-            gemm([middle, n, units], a, Matrix::rows(dz, units), beta, dw);
+        // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
+        self.epilogue.backward(pass, z, y, dy);
+        // dW += D(x)ᵀ · dz, dD = dz · Wᵀ
+        let below = dx.is_some() || pass.wants(depthwise);
+        gradient.resize(if below { mixed.shape() } else { Shape::from([0]) });
+        let dmixed = below.then_some(gradient.as_mut_slice());
+        linear_backward(pass, pointwise, mixed.as_slice(), dy.as_slice(), dmixed);
+        if below {
+            let sums = sums.scratch(depthwise::weight_space(&self.inner.window, x.samples()));
+            let w = pass.weight(depthwise);
+            self.inner.backward((x, w), wide, gradient.as_slice(), pass.gradient(depthwise), sums, dx);
         }
-        if dx.is_none() && !pass.wants(depthwise) {
-            return;
-        }
-        // dD = dz · Wᵀ
-        let w = Matrix::transposed(pass.weight(pointwise), units);
-        gemm([n, units, middle], Matrix::rows(dz, units), w, T::zero(), gradient.as_mut_slice());
-        let w = pass.weight(depthwise);
-        let dw = pass.gradient(depthwise);
-        self.inner.backward((x, w), wide, gradient.as_slice(), dw, sums.as_mut_slice(), dx);
     }
 
     fn config(&self) -> LayerConfig {
@@ -223,7 +190,7 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.finish.output_activation()
+        self.epilogue.output_activation()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::near;
+use crate::layers::epilogue::cache_block;
 use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Layer<T> for Activation {
@@ -25,7 +25,7 @@ impl<T: Float> Layer<T> for Activation {
         let f = if pass.logits { Activation::Linear } else { *self };
         parallel::rows(y.as_mut_slice(), width, width * (1 + f.work()), |first, y| {
             let x = &x.as_slice()[first * width..first * width + y.len()];
-            for (y, x) in y.chunks_mut(near(width)).zip(x.chunks(near(width))) {
+            for (y, x) in y.chunks_mut(cache_block(width)).zip(x.chunks(cache_block(width))) {
                 y.copy_from_slice(x);
                 f.forward(y, width);
             }
@@ -47,8 +47,8 @@ impl<T: Float> Layer<T> for Activation {
         // dx = dy · f'(x)
         parallel::rows(dx.as_mut_slice(), width, width * (1 + f.work()), |first, dx| {
             let part = first * width..first * width + dx.len();
-            let [x, y, dy] = [x, y, dy].map(|t| t.as_slice()[part.clone()].chunks(near(width)));
-            for (dx, (dy, (x, y))) in dx.chunks_mut(near(width)).zip(dy.zip(x.zip(y))) {
+            let [x, y, dy] = [x, y, dy].map(|t| t.as_slice()[part.clone()].chunks(cache_block(width)));
+            for (dx, (dy, (x, y))) in dx.chunks_mut(cache_block(width)).zip(dy.zip(x.zip(y))) {
                 dx.copy_from_slice(dy);
                 f.backward(x, y, dx, width);
             }

@@ -2,12 +2,10 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
-use crate::kernels::parallel::{self, Items};
-use crate::kernels::rows;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::{Finish, Kernel, finish_builders, kernel_builders};
+use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
+use crate::layers::linear::{linear, linear_backward};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -31,9 +29,9 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct Dense {
     units: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    kernel: Kernel,
+    kernel: KernelOptions,
     #[cfg_attr(feature = "serde", serde(flatten))]
-    finish: Finish,
+    epilogue: Epilogue,
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
 }
@@ -41,11 +39,11 @@ pub struct Dense {
 impl Dense {
     /// A layer with this many outputs.
     pub fn new(units: usize) -> Self {
-        Dense { units, kernel: Kernel::default(), finish: Finish::default(), w: ParamId::default() }
+        Dense { units, kernel: KernelOptions::default(), epilogue: Epilogue::default(), w: ParamId::default() }
     }
 
     kernel_builders!();
-    finish_builders!();
+    epilogue_builders!();
 }
 
 impl<T: Float> Layer<T> for Dense {
@@ -60,24 +58,16 @@ impl<T: Float> Layer<T> for Dense {
         if input.rank() == 0 {
             return Err(Error::shape("Dense", "at least one axis a sample", input, "add a Reshape([1]) before it"));
         }
-        self.finish.check()?;
+        self.epilogue.check()?;
         self.w = self.kernel.build("kernel", Shape::from([input.last(), self.units]), b)?;
-        self.finish.build(self.units, b)?;
+        self.epilogue.build(self.units, b)?;
         Ok(input.with_last(self.units))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let (n, units) = (x.shape().last(), self.units);
-        let (a, w) = (Matrix::rows(x.as_slice(), n), Matrix::rows(pass.weight(self.w), units));
-        gemm([x.shape().rows(), n, units], a, w, T::zero(), y.as_mut_slice());
-        let finish = self.finish.of(pass, units);
-        let (z, z_row) = match self.finish.keeps_z(pass) {
-            true => (slot.tensor(0, y.shape()).as_mut_slice(), units),
-            false => (&mut [] as &mut [T], 0),
-        };
-        let (n, cut) = (y.shape().rows(), (Items(y.as_mut_slice(), units), Items(z, z_row)));
-        parallel::each_part(0..n, parallel::parts(n, finish.work()), cut, &|_, (y, z)| finish.finish(y.0, z.0));
-        self.finish.penalise(pass, y);
+        let [z] = slot.buffers();
+        linear(pass, self.w, x.as_slice(), y.as_mut_slice());
+        self.epilogue.forward(pass, y, z);
     }
 
     fn backward(
@@ -89,34 +79,11 @@ impl<T: Float> Layer<T> for Dense {
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        let (rows, n, units) = (x.shape().rows(), x.shape().last(), self.units);
-        self.finish.penalise_backward(pass, y, dy);
-        // dz = dy · f'(z), in place of dy
-        let z = if self.finish.keeps_z(pass) { slot.tensors[0].as_slice() } else { &[] };
-        self.finish.dz(pass, z, y, dy);
-        let dz = dy.as_slice();
-        let w = Matrix::transposed(pass.weight(self.w), units);
-        let trained = pass.wants(self.w);
-        // db += Σ rows of dz
-        if self.finish.use_bias && pass.wants(self.finish.bias) {
-            rows::sum_rows(dz, pass.gradient(self.finish.bias));
-        }
-        let (dw, add) = pass.gradient_or_first(self.w);
-        // dW += xᵀ · dz, which no element of dx waits for
-        let mut weights = || {
-            let beta = if add { T::one() } else { T::zero() };
-            gemm([n, rows, units], Matrix::transposed(x.as_slice(), n), Matrix::rows(dz, units), beta, dw);
-        };
-        // dx = dz · Wᵀ
-        let inputs = |dx: &mut Tensor<T>| {
-            gemm([rows, units, n], Matrix::rows(dz, units), w, T::zero(), dx.as_mut_slice());
-        };
-        match (trained, dx) {
-            (true, Some(dx)) => parallel::both(2 * rows * n * units / CHEAPER, weights, || inputs(dx)),
-            (true, None) => weights(),
-            (false, Some(dx)) => inputs(dx),
-            (false, None) => {}
-        }
+        let [z] = slot.buffers();
+        // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
+        self.epilogue.backward(pass, z, y, dy);
+        // dW += xᵀ · dz, dx = dz · Wᵀ
+        linear_backward(pass, self.w, x.as_slice(), dy.as_slice(), dx.map(Tensor::as_mut_slice));
     }
 
     fn config(&self) -> LayerConfig {
@@ -124,7 +91,7 @@ impl<T: Float> Layer<T> for Dense {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.finish.output_activation()
+        self.epilogue.output_activation()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::initializers::Init;
 use crate::kernels::channels;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
-use crate::layers::affine::Finisher;
+use crate::layers::epilogue::EpiloguePass;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -62,14 +62,6 @@ impl Default for BatchNorm {
     }
 }
 
-/// What a slot's tensors are: working space, then for each channel the mean, the factor of x, 1/√(σ² + ε), and two sums; last the
-/// activation's input, where its gradient needs that.
-const SPACE: usize = 0;
-const MEAN: usize = 1;
-const INVERSE: usize = 3;
-const SECOND: usize = 5;
-const Z: usize = 6;
-
 impl BatchNorm {
     /// With Keras's defaults.
     pub fn new() -> Self {
@@ -108,17 +100,21 @@ impl BatchNorm {
     }
 
     /// Σ (x − shift) and Σ (x − shift)² into mean and variance of each channel, and those into the moving averages.
-    fn statistics<T: Float>(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>) {
-        let [space, mean, _, variance, first, ..] = slot.tensors.as_mut_slice() else { return };
-        let (mean, variance, first) = (mean.as_mut_slice(), variance.as_mut_slice(), first.as_mut_slice());
+    fn statistics<T: Float>(
+        &self,
+        pass: &mut Pass<'_, T>,
+        x: &Tensor<T>,
+        space: &mut [T],
+        [mean, variance, sum]: [&mut [T]; 3],
+    ) {
         // Shifted by the first row, squares lose nothing to a mean far from 0.
         let shift = &x.as_slice()[..mean.len()];
-        channels::moments(x.as_slice(), shift, space.as_mut_slice(), first, variance);
-        let share = T::one() / T::of(x.shape().rows() as f64);
+        channels::moments(x.as_slice(), shift, space, sum, variance);
+        let inv_n = T::one() / T::of(x.shape().rows() as f64);
         for c in 0..mean.len() {
-            let d = first[c] * share;
+            let d = sum[c] * inv_n;
             mean[c] = shift[c] + d;
-            variance[c] = (variance[c] * share - d * d).max(T::zero());
+            variance[c] = (variance[c] * inv_n - d * d).max(T::zero());
             // max passes a NaN over, which must show.
             if d.is_nan() {
                 variance[c] = d;
@@ -158,30 +154,27 @@ impl<T: Float> Layer<T> for BatchNorm {
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let n = x.shape().last();
-        slot.scratch(SPACE, channels::space(x.shape().rows(), n));
-        (MEAN..=SECOND).for_each(|i| _ = slot.scratch(i, n));
+        let [space, mean, scale, inverse, offset, _, z] = slot.buffers();
+        let space = space.scratch(channels::space(x.shape().rows(), n));
+        let [mean, scale, inverse, offset] = [mean, scale, inverse, offset].map(|buffer| buffer.scratch(n));
         if self.by_batch(pass) {
-            self.statistics(pass, slot, x);
+            self.statistics(pass, x, space, [mean, inverse, offset]);
         } else {
-            let [mean, variance] = self.moving.map(|id| pass.weight(id));
-            slot.scratch(MEAN, n).copy_from_slice(mean);
-            slot.scratch(INVERSE, n).copy_from_slice(variance);
+            let [moving_mean, moving_variance] = self.moving.map(|id| pass.weight(id));
+            mean.copy_from_slice(moving_mean);
+            inverse.copy_from_slice(moving_variance);
         }
-        let finisher = Finisher::activation(pass, self.activation, n);
-        slot.scratch(Z, 0);
-        let [_, mean, scale, inverse, offset, _, z] = slot.tensors.as_mut_slice() else { return };
-        finisher.keep_z(pass, x.shape(), z);
+        let epilogue = EpiloguePass::activation(pass, self.activation, n);
+        let z = epilogue.keep_z(x.shape(), z);
         let (gamma, beta, epsilon) = (self.affine.gamma(pass), self.affine.beta(pass), T::of(self.epsilon));
-        let (scale, inverse, offset) = (scale.as_mut_slice(), inverse.as_mut_slice(), offset.as_mut_slice());
         for c in 0..n {
             inverse[c] = T::one() / (inverse[c] + epsilon).sqrt();
             scale[c] = gamma(c) * inverse[c];
             offset[c] = beta(c);
         }
-        let (factors, work) = ([mean.as_slice(), scale, offset], finisher.activation.work());
-        channels::normalise(x.as_slice(), factors, y.as_mut_slice(), z.as_mut_slice(), work, |y, z| {
-            finisher.finish(y, z)
-        });
+        let work = epilogue.activation.work();
+        let then = |y: &mut [T], z: &mut [T]| epilogue.forward(y, z);
+        channels::normalise(x.as_slice(), [mean, scale, offset], y.as_mut_slice(), z, work, then);
     }
 
     fn backward(
@@ -194,34 +187,38 @@ impl<T: Float> Layer<T> for BatchNorm {
         dx: Option<&mut Tensor<T>>,
     ) {
         let by_batch = self.by_batch(pass);
-        let [space, mean, scale, inverse, first, second, z] = slot.tensors.as_mut_slice() else { return };
-        let (mean, inverse) = (mean.as_slice(), inverse.as_slice());
-        let (first, second) = (first.as_mut_slice(), second.as_mut_slice());
-        let finisher = Finisher::activation(pass, self.activation, mean.len());
-        let activated = finisher.activation != Activation::Linear;
-        if by_batch || activated || self.affine.wants(pass) {
-            let (z, y) = (z.as_slice(), y.as_slice());
-            let start = |dz: &mut [T], range| finisher.dz(z, y, dz, range);
-            let (x, dy, work) = (x.as_slice(), dy.as_mut_slice(), finisher.activation.work());
-            channels::gradients(x, mean, dy, work, start, space.as_mut_slice(), first, second);
-            // dβ += Σ dy, dγ += Σ dy·x̂
-            self.affine.beta_gradient(pass).iter_mut().zip(&*first).for_each(|(g, s)| *g += *s);
-            let each = second.iter().zip(inverse);
+        let n = x.shape().last();
+        let [space, mean, scale, inverse, sum, sum_x, z] = slot.buffers();
+        let space = space.scratch(channels::space(x.shape().rows(), n));
+        let [mean, scale, inverse] = [mean, scale, inverse].map(|buffer| &*buffer.scratch(n));
+        let [sum, sum_x] = [sum, sum_x].map(|buffer| buffer.scratch(n));
+        let epilogue = EpiloguePass::activation(pass, self.activation, n);
+        if by_batch || epilogue.activation != Activation::Linear || self.affine.wants(pass) {
+            let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
+            // Σ dz and Σ dz·(x − μ)
+            channels::gradients(
+                x.as_slice(),
+                mean,
+                dy.as_mut_slice(),
+                epilogue.activation.work(),
+                start,
+                space,
+                sum,
+                sum_x,
+            );
+            // dβ += Σ dz, dγ += Σ dz·x̂
+            self.affine.beta_gradient(pass).iter_mut().zip(&*sum).for_each(|(g, s)| *g += *s);
+            let each = sum_x.iter().zip(inverse);
             self.affine.gamma_gradient(pass).iter_mut().zip(each).for_each(|(g, (s, r))| *g += *s * *r);
         }
         let Some(dx) = dx else { return };
-        // mean(dy) and mean(dy·x̂)/√(σ² + ε); constant statistics have no part in the gradient.
-        let share = if by_batch { T::one() / T::of(x.shape().rows() as f64) } else { T::zero() };
-        for c in 0..mean.len() {
-            first[c] = if by_batch { first[c] * share } else { T::zero() };
-            second[c] = if by_batch { second[c] * share * inverse[c] * inverse[c] } else { T::zero() };
+        // mean(dz) and mean(dz·x̂)/√(σ² + ε); constant statistics have no part in the gradient.
+        let inv_n = if by_batch { T::one() / T::of(x.shape().rows() as f64) } else { T::zero() };
+        for c in 0..n {
+            sum[c] = if by_batch { sum[c] * inv_n } else { T::zero() };
+            sum_x[c] = if by_batch { sum_x[c] * inv_n * inverse[c] * inverse[c] } else { T::zero() };
         }
-        channels::normalise_backward(
-            x.as_slice(),
-            dy.as_slice(),
-            [mean, scale.as_slice(), first, second],
-            dx.as_mut_slice(),
-        );
+        channels::normalise_backward(x.as_slice(), dy.as_slice(), [mean, scale, sum, sum_x], dx.as_mut_slice());
     }
 
     fn config(&self) -> LayerConfig {

@@ -6,27 +6,19 @@ use crate::kernels::rows;
 use crate::layer::{Pass, Slot};
 use crate::tensor::{Float, Shape, Tensor};
 
-/// What a slot's tensors are: x̂, and 1/√(σ² + ε) of each group of each sample.
-const NORMALISED: usize = 0;
-const INVERSE: usize = 1;
-
-/// The stretches of contiguous values that belong to one group of a sample.
+/// The runs of contiguous values that belong to one group of a sample.
 #[inline(always)]
-fn stretches<T>(sample: &[T], [_, channels, groups]: [usize; 3], group: usize) -> impl Iterator<Item = &[T]> + Clone {
+fn runs<T>(sample: &[T], [_, channels, groups]: [usize; 3], group: usize) -> impl Iterator<Item = &[T]> + Clone {
     let each = channels / groups;
     sample.chunks_exact(channels).map(move |row| &row[group * each..(group + 1) * each])
 }
 
-fn stretches_mut<T>(
-    sample: &mut [T],
-    [_, channels, groups]: [usize; 3],
-    group: usize,
-) -> impl Iterator<Item = &mut [T]> {
+fn runs_mut<T>(sample: &mut [T], [_, channels, groups]: [usize; 3], group: usize) -> impl Iterator<Item = &mut [T]> {
     let each = channels / groups;
     sample.chunks_exact_mut(channels).map(move |row| &mut row[group * each..(group + 1) * each])
 }
 
-/// y from x; samples have `sizes` positions, channels and groups.
+/// y from x; samples have `sizes` positions, channels and groups. The slot keeps x̂, and 1/√(σ² + ε) of each group of each sample.
 pub(super) fn forward<T: Float>(
     affine: &GammaBeta,
     epsilon: f64,
@@ -40,29 +32,24 @@ pub(super) fn forward<T: Float>(
     let sample = positions * channels;
     let samples = x.len() / sample;
     let keeps = pass.needs_backward();
-    if keeps {
-        slot.tensor(NORMALISED, x.shape());
-        slot.tensor(INVERSE, Shape::from([samples * groups]));
-    }
-    let [normalised, inverse] = match slot.tensors.as_mut_slice() {
-        [normalised, inverse, ..] if keeps => [normalised.as_mut_slice(), inverse.as_mut_slice()],
-        _ => [&mut [] as &mut [T], &mut []],
-    };
-    let widths = if keeps { (sample, groups) } else { (0, 0) };
-    let cut = (Items(y.as_mut_slice(), sample), Items(normalised, widths.0), Items(inverse, widths.1));
+    let [normalised, inverse] = slot.buffers();
+    normalised.resize(if keeps { x.shape() } else { Shape::from([0]) });
+    inverse.resize([if keeps { samples * groups } else { 0 }]);
+    let (normalised, inverse) = (Items(normalised.as_mut_slice(), sample), Items(inverse.as_mut_slice(), groups));
+    let cut = (Items(y.as_mut_slice(), sample), normalised, inverse);
     let (gamma, beta, epsilon) = (affine.gamma(pass), affine.beta(pass), T::of(epsilon));
-    let share = T::one() / T::of((sample / groups) as f64);
+    let inv_n = T::one() / T::of((sample / groups) as f64);
     parallel::each_part(0..samples, parallel::parts(samples, 6 * sample), cut, &|range, (y, normalised, inverse)| {
         for (i, (y, at)) in y.0.chunks_exact_mut(sample).zip(range).enumerate() {
             let x = &x.as_slice()[at * sample..][..sample];
             for group in 0..groups {
-                let mean = stretches(x, sizes, group).map(rows::sum).sum::<T>() * share;
-                let variance = stretches(x, sizes, group).map(|x| rows::sum_of_squares(x, mean)).sum::<T>() * share;
+                let mean = runs(x, sizes, group).map(rows::sum).sum::<T>() * inv_n;
+                let variance = runs(x, sizes, group).map(|x| rows::sum_of_squares(x, mean)).sum::<T>() * inv_n;
                 let r = T::one() / (variance + epsilon).sqrt();
                 if keeps {
                     inverse.0[i * groups + group] = r;
                 }
-                for (y, x) in stretches_mut(y, sizes, group).zip(stretches(x, sizes, group)) {
+                for (y, x) in runs_mut(y, sizes, group).zip(runs(x, sizes, group)) {
                     y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * r);
                 }
             }
@@ -81,21 +68,21 @@ pub(super) fn backward<T: Float>(
     affine: &GammaBeta,
     sizes: [usize; 3],
     pass: &mut Pass<'_, T>,
-    slot: &Slot<T>,
+    slot: &mut Slot<T>,
     x: &Tensor<T>,
     dy: &mut Tensor<T>,
     dx: Option<&mut Tensor<T>>,
 ) {
     let [positions, channels, groups] = sizes;
     let sample = positions * channels;
-    let [normalised, inverse, ..] = slot.tensors.as_slice() else { return };
+    let [normalised, inverse] = slot.buffers();
     let (normalised, inverse) = (normalised.as_slice(), inverse.as_slice());
     // dβ += Σ rows of dy, dγ += Σ rows of dy·x̂
     rows::sum_rows(dy.as_slice(), affine.beta_gradient(pass));
     rows::sum_row_products(dy.as_slice(), normalised, affine.gamma_gradient(pass));
     let Some(dx) = dx else { return };
     let (gamma, samples) = (affine.gamma(pass), x.len() / sample);
-    let share = T::one() / T::of((sample / groups) as f64);
+    let inv_n = T::one() / T::of((sample / groups) as f64);
     let cut = (Items(dx.as_mut_slice(), sample), Items(dy.as_mut_slice(), sample));
     parallel::each_part(0..samples, parallel::parts(samples, 8 * sample), cut, &|range, (dx, dy)| {
         for ((dx, g), at) in dx.0.chunks_exact_mut(sample).zip(dy.0.chunks_exact_mut(sample)).zip(range) {
@@ -105,13 +92,13 @@ pub(super) fn backward<T: Float>(
                 g.iter_mut().enumerate().for_each(|(c, g)| *g *= gamma(c));
             }
             for group in 0..groups {
-                let each = stretches(g, sizes, group).zip(stretches(normalised, sizes, group));
-                let level = stretches(g, sizes, group).map(rows::sum).sum::<T>() * share;
-                let slope = each.clone().map(|(g, n)| rows::dot(g, n)).sum::<T>() * share;
+                let each = runs(g, sizes, group).zip(runs(normalised, sizes, group));
+                let mean_g = runs(g, sizes, group).map(rows::sum).sum::<T>() * inv_n;
+                let mean_gx = each.clone().map(|(g, n)| rows::dot(g, n)).sum::<T>() * inv_n;
                 let r = inverse[at * groups + group];
                 // dx = r·(g − mean(g) − x̂·mean(g·x̂))
-                for (dx, (g, n)) in stretches_mut(dx, sizes, group).zip(each) {
-                    dx.iter_mut().zip(g).zip(n).for_each(|((dx, &g), &n)| *dx = r * (g - level - n * slope));
+                for (dx, (g, n)) in runs_mut(dx, sizes, group).zip(each) {
+                    dx.iter_mut().zip(g).zip(n).for_each(|((dx, &g), &n)| *dx = r * (g - mean_g - n * mean_gx));
                 }
             }
         }

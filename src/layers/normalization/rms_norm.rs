@@ -41,10 +41,6 @@ impl Default for RmsNorm {
     }
 }
 
-/// What a slot's tensors are: x̂, and 1/√(mean(x²) + ε) of each row.
-const NORMALISED: usize = 0;
-const INVERSE: usize = 1;
-
 impl RmsNorm {
     /// With Keras's defaults.
     pub fn new() -> Self {
@@ -80,22 +76,18 @@ impl<T: Float> Layer<T> for RmsNorm {
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let (n, width, keeps) = (x.shape().rows(), x.shape().last(), pass.needs_backward());
-        if keeps {
-            slot.tensor(NORMALISED, x.shape());
-            slot.tensor(INVERSE, Shape::from([n]));
-        }
-        let [normalised, inverse] = match slot.tensors.as_mut_slice() {
-            [normalised, inverse, ..] if keeps => [normalised.as_mut_slice(), inverse.as_mut_slice()],
-            _ => [&mut [] as &mut [T], &mut []],
-        };
-        let widths = if keeps { (width, 1) } else { (0, 0) };
-        let cut = (Items(y.as_mut_slice(), width), Items(normalised, widths.0), Items(inverse, widths.1));
+        // x̂, and 1/√(mean(x²) + ε) of each row
+        let [normalised, inverse] = slot.buffers();
+        normalised.resize(if keeps { x.shape() } else { Shape::from([0]) });
+        inverse.resize([if keeps { n } else { 0 }]);
+        let (normalised, inverse) = (Items(normalised.as_mut_slice(), width), Items(inverse.as_mut_slice(), 1));
+        let cut = (Items(y.as_mut_slice(), width), normalised, inverse);
         let (scale, epsilon) = (pass.weight(self.scale), T::of(self.epsilon));
-        let share = T::one() / T::of(width as f64);
+        let inv_n = T::one() / T::of(width as f64);
         parallel::each_part(0..n, parallel::parts(n, 4 * width), cut, &|range, (y, normalised, inverse)| {
             for (i, (y, at)) in y.0.chunks_exact_mut(width).zip(range).enumerate() {
                 let x = &x.as_slice()[at * width..][..width];
-                let r = T::one() / (rows::dot(x, x) * share + epsilon).sqrt();
+                let r = T::one() / (rows::dot(x, x) * inv_n + epsilon).sqrt();
                 if keeps {
                     inverse.0[i] = r;
                     let normalised = &mut normalised.0[i * width..(i + 1) * width];
@@ -115,20 +107,20 @@ impl<T: Float> Layer<T> for RmsNorm {
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
-        let [normalised, inverse, ..] = slot.tensors.as_slice() else { return };
+        let [normalised, inverse] = slot.buffers();
         let (normalised, inverse) = (normalised.as_slice(), inverse.as_slice());
         // ds += Σ rows of dy·x̂
         rows::sum_row_products(dy.as_slice(), normalised, pass.gradient(self.scale));
         let Some(dx) = dx else { return };
         let (n, width, scale) = (x.shape().rows(), x.shape().last(), pass.weight(self.scale));
-        let share = T::one() / T::of(width as f64);
+        let inv_n = T::one() / T::of(width as f64);
         let cut = (Items(dx.as_mut_slice(), width), Items(dy.as_mut_slice(), width));
         parallel::each_part(0..n, parallel::parts(n, 6 * width), cut, &|range, (dx, dy)| {
             for ((dx, g), at) in dx.0.chunks_exact_mut(width).zip(dy.0.chunks_exact_mut(width)).zip(range) {
                 let normalised = &normalised[at * width..][..width];
                 // g = s·dy, in place of dy
                 g.iter_mut().zip(scale).for_each(|(g, &s)| *g *= s);
-                let slope = rows::dot(g, normalised) * share;
+                let slope = rows::dot(g, normalised) * inv_n;
                 // dx = r·(g − x̂·mean(g·x̂))
                 dx.iter_mut().zip(&*g).zip(normalised).for_each(|((dx, &g), &n)| *dx = inverse[at] * (g - n * slope));
             }

@@ -42,10 +42,6 @@ pub type SpatialDropout1d = SpatialDropout<1>;
 /// A [`SpatialDropout`] over images `[height, width, channels]`.
 pub type SpatialDropout2d = SpatialDropout<2>;
 
-/// The factors of each channel of each sample, and what they are made from.
-const FACTORS: usize = 0;
-const ONES: usize = 1;
-
 impl<const D: usize> SpatialDropout<D> {
     const NAME: &'static str = if D == 1 { "SpatialDropout1d" } else { "SpatialDropout2d" };
 
@@ -58,21 +54,23 @@ impl<const D: usize> SpatialDropout<D> {
     /// Draws the factors of this pass.
     fn draw<T: Float>(&self, pass: &Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>) {
         let shape = Shape::from([x.samples(), x.shape().last()]);
-        slot.tensor(FACTORS, shape);
-        slot.tensor(ONES, shape).as_mut_slice().fill(T::one());
-        let [factors, ones, ..] = slot.tensors.as_mut_slice() else { return };
+        let [factors, ones] = slot.buffers();
+        factors.resize(shape);
+        ones.resize(shape);
+        ones.as_mut_slice().fill(T::one());
         // At a rate of 1 nothing is kept, and the scale is not used.
         let kept = [T::of(1.0 / (1.0 - self.rate)), T::zero(), T::zero()];
         each_sample(pass, self.stream, ones, factors, UNIFORM, |key, from, to| mask(key, self.rate, from, to, kept));
     }
 
     /// to = factor·from: y from x and dx from dy alike.
-    fn apply<T: Float>(&self, pass: &Pass<'_, T>, slot: &Slot<T>, from: &Tensor<T>, to: &mut Tensor<T>) {
+    fn apply<T: Float>(&self, pass: &Pass<'_, T>, slot: &mut Slot<T>, from: &Tensor<T>, to: &mut Tensor<T>) {
         if !pass.training || self.rate == 0.0 {
             return to.as_mut_slice().copy_from_slice(from.as_slice());
         }
         let (sample, channels) = (from.shape().sample().len(), from.shape().last());
-        let factors = slot.tensors[FACTORS].as_slice();
+        let [factors] = slot.buffers();
+        let factors = factors.as_slice();
         parallel::rows(to.as_mut_slice(), sample, sample, |first, to| {
             let each = from.as_slice()[first * sample..].chunks_exact(sample);
             let each = each.zip(factors[first * channels..].chunks_exact(channels));

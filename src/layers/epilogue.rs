@@ -1,5 +1,5 @@
-//! What Dense and the convolutional layers have in common: a kernel before, and bias, activation and penalty after their
-//! products.
+//! What follows a product: bias, activation and a penalty on the output; and the settings of the kernel before it. Dense, the
+//! convolutions, and layers that only apply an activation (Add, Residual, BatchNorm) share it.
 
 use std::ops::Range;
 
@@ -7,7 +7,8 @@ use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::initializers::Init;
-use crate::kernels::{parallel, rows};
+use crate::kernels::parallel::{self, Items};
+use crate::kernels::rows;
 use crate::layer::{Builder, Pass};
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
@@ -16,7 +17,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// The settings of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) struct Kernel {
+pub(crate) struct KernelOptions {
     #[cfg_attr(feature = "serde", serde(rename = "kernel_initializer"))]
     pub initializer: Init,
     #[cfg_attr(
@@ -31,13 +32,13 @@ pub(crate) struct Kernel {
     pub constraint: Option<Constraint>,
 }
 
-impl Default for Kernel {
+impl Default for KernelOptions {
     fn default() -> Self {
-        Kernel { initializer: Init::GlorotUniform, regularizer: None, constraint: None }
+        KernelOptions { initializer: Init::GlorotUniform, regularizer: None, constraint: None }
     }
 }
 
-impl Kernel {
+impl KernelOptions {
     /// Registers the kernel under a name.
     pub fn build<T: Float>(&self, name: &str, shape: Shape, b: &mut Builder<T>) -> Result<ParamId> {
         let id = b.weight(name, shape, &self.initializer)?;
@@ -50,7 +51,7 @@ impl Kernel {
 /// The settings of what follows a product: y = f(z + b), and a penalty on y.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) struct Finish {
+pub(crate) struct Epilogue {
     pub activation: Activation,
     pub use_bias: bool,
     pub bias_initializer: Init,
@@ -64,9 +65,9 @@ pub(crate) struct Finish {
     pub bias: ParamId,
 }
 
-impl Default for Finish {
+impl Default for Epilogue {
     fn default() -> Self {
-        Finish {
+        Epilogue {
             activation: Activation::Linear,
             use_bias: true,
             bias_initializer: Init::Zeros,
@@ -79,11 +80,11 @@ impl Default for Finish {
 }
 
 /// Values of whole rows that get what follows in one go, so that it finds them in the first-level cache.
-pub(crate) fn near(width: usize) -> usize {
+pub(crate) fn cache_block(width: usize) -> usize {
     width * (2048 / width.max(1)).max(1)
 }
 
-impl Finish {
+impl Epilogue {
     /// Checks the settings that need no parameter; to be called before any is registered.
     pub fn check(&self) -> Result<()> {
         self.activation.check()?;
@@ -106,15 +107,40 @@ impl Finish {
         self.activity_regularizer.is_none().then_some(self.activation)
     }
 
-    /// What this pass does, for rows of `units` values.
-    pub fn of<'a, T: Float>(&self, pass: &Pass<'a, T>, units: usize) -> Finisher<'a, T> {
-        let activation = if pass.logits { Activation::Linear } else { self.activation };
-        Finisher { activation, bias: if self.use_bias { pass.weight(self.bias) } else { &[] }, units }
+    /// What follows in this pass, on rows of `units` values.
+    pub fn of<'a, T: Float>(&self, pass: &Pass<'a, T>, units: usize) -> EpiloguePass<'a, T> {
+        let bias = if self.use_bias { pass.weight(self.bias) } else { &[] };
+        EpiloguePass { bias, ..EpiloguePass::activation(pass, self.activation, units) }
     }
 
-    /// Whether backward needs the activation's input in this pass.
-    pub fn keeps_z<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
-        pass.needs_backward() && !pass.logits && self.activation.needs_input()
+    /// y = f(y + b) on all rows, the activation's input into `z` where backward needs it, and the penalty on y.
+    pub fn forward<T: Float>(&self, pass: &mut Pass<'_, T>, y: &mut Tensor<T>, z: &mut Tensor<T>) {
+        let units = y.shape().last();
+        let epilogue = self.of(pass, units);
+        let (rows, z) = (y.shape().rows(), epilogue.keep_z(y.shape(), z));
+        let cut = (Items(y.as_mut_slice(), units), Items(z, units));
+        parallel::each_part(0..rows, parallel::parts(rows, epilogue.work()), cut, &|_, (y, z)| {
+            epilogue.forward(y.0, z.0);
+        });
+        self.penalise(pass, y);
+    }
+
+    /// dz = dy·f'(z) in place of dy on all rows, with the gradient of the penalty, and db += Σ rows of dz.
+    pub fn backward<T: Float>(&self, pass: &mut Pass<'_, T>, z: &Tensor<T>, y: &Tensor<T>, dy: &mut Tensor<T>) {
+        self.penalise_backward(pass, y, dy);
+        let units = y.shape().last();
+        let epilogue = self.of(pass, units);
+        parallel::rows(dy.as_mut_slice(), units, units * epilogue.activation.work(), |first, dz| {
+            epilogue.backward(z, y, dz, first * units..first * units + dz.len());
+        });
+        if self.wants_bias(pass) {
+            rows::sum_rows(dy.as_slice(), pass.gradient(self.bias));
+        }
+    }
+
+    /// Whether the gradient of the bias is wanted.
+    pub fn wants_bias<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
+        self.use_bias && pass.wants(self.bias)
     }
 
     /// Adds the penalty on outputs.
@@ -130,41 +156,36 @@ impl Finish {
             regularizer.add_activity_gradient(y, dy);
         }
     }
-
-    /// dz = dy·f'(z) in place of dy, on all rows.
-    pub fn dz<T: Float>(&self, pass: &Pass<'_, T>, z: &[T], y: &Tensor<T>, dy: &mut Tensor<T>) {
-        let units = y.shape().last();
-        let finish = self.of(pass, units);
-        parallel::rows(dy.as_mut_slice(), units, units * finish.activation.work(), |first, dz| {
-            finish.dz(z, y.as_slice(), dz, first * units..first * units + dz.len());
-        });
-    }
 }
 
 /// Bias and activation of one pass.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Finisher<'a, T> {
+pub(crate) struct EpiloguePass<'a, T> {
     pub activation: Activation,
     bias: &'a [T],
     units: usize,
+    /// Whether backward follows and needs the activation's input.
+    keeps_z: bool,
 }
 
-impl<T: Float> Finisher<'_, T> {
+impl<'a, T: Float> EpiloguePass<'a, T> {
     /// An activation alone.
-    pub fn activation(pass: &Pass<'_, T>, activation: Activation, units: usize) -> Self {
-        Finisher { activation: if pass.logits { Activation::Linear } else { activation }, bias: &[], units }
+    pub fn activation(pass: &Pass<'a, T>, activation: Activation, units: usize) -> Self {
+        let activation = if pass.logits { Activation::Linear } else { activation };
+        EpiloguePass { activation, bias: &[], units, keeps_z: pass.needs_backward() && activation.needs_input() }
     }
 
-    /// Gives `z` the shape of y where backward needs the activation's input after this pass, else none.
-    pub fn keep_z(&self, pass: &Pass<'_, T>, y: Shape, z: &mut Tensor<T>) {
-        z.resize(if pass.needs_backward() && self.activation.needs_input() { y } else { Shape::from([0]) });
+    /// `z` with the shape of y where backward needs the activation's input after this pass, else empty.
+    pub fn keep_z<'z>(&self, y: Shape, z: &'z mut Tensor<T>) -> &'z mut [T] {
+        z.resize(if self.keeps_z { y } else { Shape::from([0]) });
+        z.as_mut_slice()
     }
 
     /// y = f(y + b) on some rows, the activation's input into `z` unless that is empty.
-    pub fn finish(&self, y: &mut [T], z: &mut [T]) {
-        let together = near(self.units);
-        let mut z = z.chunks_mut(together);
-        for y in y.chunks_mut(together) {
+    pub fn forward(&self, y: &mut [T], z: &mut [T]) {
+        let block = cache_block(self.units);
+        let mut z = z.chunks_mut(block);
+        for y in y.chunks_mut(block) {
             rows::add_bias(y, self.bias);
             if let Some(z) = z.next() {
                 z.copy_from_slice(y);
@@ -179,8 +200,9 @@ impl<T: Float> Finisher<'_, T> {
     }
 
     /// dz = dy·f'(z) in place of dy, the values in `range` of all.
-    pub fn dz(&self, z: &[T], y: &[T], dy: &mut [T], range: Range<usize>) {
-        self.activation.backward(z.get(range.clone()).unwrap_or(&[]), &y[range], dy, self.units);
+    pub fn backward(&self, z: &Tensor<T>, y: &Tensor<T>, dy: &mut [T], range: Range<usize>) {
+        let z = if self.keeps_z { &z.as_slice()[range.clone()] } else { &[] };
+        self.activation.backward(z, &y.as_slice()[range], dy, self.units);
     }
 }
 
@@ -199,7 +221,7 @@ macro_rules! kernel_builders {
             self
         }
 
-        /// Bounds that the kernel is brought into after each update; none by default.
+        /// Constraint applied to the kernel after each update; none by default.
         pub fn kernel_constraint(mut self, constraint: $crate::constraints::Constraint) -> Self {
             self.kernel.constraint = Some(constraint);
             self
@@ -208,44 +230,44 @@ macro_rules! kernel_builders {
 }
 
 /// The methods that set what follows a product.
-macro_rules! finish_builders {
+macro_rules! epilogue_builders {
     () => {
         /// The function applied after the bias; none by default.
         pub fn activation(mut self, activation: $crate::activations::Activation) -> Self {
-            self.finish.activation = activation;
+            self.epilogue.activation = activation;
             self
         }
 
         /// Whether a bias is added; yes by default.
         pub fn use_bias(mut self, use_bias: bool) -> Self {
-            self.finish.use_bias = use_bias;
+            self.epilogue.use_bias = use_bias;
             self
         }
 
         /// How the bias is filled; zeros by default.
         pub fn bias_initializer(mut self, init: impl Into<$crate::initializers::Init>) -> Self {
-            self.finish.bias_initializer = init.into();
+            self.epilogue.bias_initializer = init.into();
             self
         }
 
         /// A penalty on the bias, added to the loss; none by default.
         pub fn bias_regularizer(mut self, regularizer: $crate::regularizers::Regularizer) -> Self {
-            self.finish.bias_regularizer = Some(regularizer);
+            self.epilogue.bias_regularizer = Some(regularizer);
             self
         }
 
         /// A penalty on y (L1, L2 or both), divided by the number of samples and added to the loss; none by default.
         pub fn activity_regularizer(mut self, regularizer: $crate::regularizers::Regularizer) -> Self {
-            self.finish.activity_regularizer = Some(regularizer);
+            self.epilogue.activity_regularizer = Some(regularizer);
             self
         }
 
-        /// Bounds that the bias is brought into after each update; none by default.
+        /// Constraint applied to the bias after each update; none by default.
         pub fn bias_constraint(mut self, constraint: $crate::constraints::Constraint) -> Self {
-            self.finish.bias_constraint = Some(constraint);
+            self.epilogue.bias_constraint = Some(constraint);
             self
         }
     };
 }
 
-pub(crate) use {finish_builders, kernel_builders};
+pub(crate) use {epilogue_builders, kernel_builders};

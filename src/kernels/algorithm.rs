@@ -8,63 +8,63 @@ use super::winograd::Winograd;
 
 /// The way a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
+pub enum Algorithm {
     /// As products of gathered patches.
     Products(Convolution),
     /// By Winograd's filtering.
     Winograd(Winograd),
 }
 
-impl Default for Plan {
+impl Default for Algorithm {
     fn default() -> Self {
-        Plan::Products(Convolution::default())
+        Algorithm::Products(Convolution::default())
     }
 }
 
-impl Plan {
+impl Algorithm {
     /// The faster way.
     pub fn new(convolution: Convolution) -> Self {
         let Convolution { window, filters, groups } = convolution;
-        Winograd::new(window, filters, groups).map_or(Plan::Products(convolution), Plan::Winograd)
+        Winograd::new(window, filters, groups).map_or(Algorithm::Products(convolution), Algorithm::Winograd)
     }
 
     /// Values that the weights become in [`prepare_forward`](Self::prepare_forward).
     pub fn prepared_forward(&self, backward_follows: bool) -> usize {
         match self {
-            Plan::Products(_) => 0,
-            Plan::Winograd(w) => w.weights() * if backward_follows { 2 } else { 1 },
+            Algorithm::Products(_) => 0,
+            Algorithm::Winograd(w) => w.weights() * if backward_follows { 2 } else { 1 },
         }
     }
 
     /// Brings the weights into the form that forward reads, and, if backward follows, that backward reads.
     pub fn prepare_forward<T: Float>(&self, w: &[T], backward_follows: bool, into: &mut [T]) {
         match self {
-            Plan::Products(_) => {}
-            Plan::Winograd(plan) if backward_follows => plan.transform_both(w, into),
-            Plan::Winograd(plan) => plan.transform(w, into),
+            Algorithm::Products(_) => {}
+            Algorithm::Winograd(plan) if backward_follows => plan.transform_both(w, into),
+            Algorithm::Winograd(plan) => plan.transform(w, into),
         }
     }
 
     /// Values that the weights become in [`prepare_backward`](Self::prepare_backward).
     pub fn prepared_backward(&self) -> usize {
         match self {
-            Plan::Products(c) => c.patch() * c.filters,
-            Plan::Winograd(w) => 2 * w.weights(),
+            Algorithm::Products(c) => c.patch() * c.filters,
+            Algorithm::Winograd(w) => 2 * w.weights(),
         }
     }
 
     /// Brings the weights into the form that the input's gradient reads, where forward has not.
     pub fn prepare_backward<T: Float>(&self, w: &[T], into: &mut [T]) {
-        if let Plan::Products(c) = self {
-            c.turn(w, into);
+        if let Algorithm::Products(c) = self {
+            c.transpose_weights(w, into);
         }
     }
 
     /// Working space of [`forward`](Self::forward), in values.
     pub fn forward_space(&self, images: usize) -> usize {
         match self {
-            Plan::Products(c) => c.forward_space(images),
-            Plan::Winograd(w) => w.forward_space(images),
+            Algorithm::Products(c) => c.forward_space(images),
+            Algorithm::Winograd(w) => w.forward_space(images),
         }
     }
 
@@ -80,16 +80,16 @@ impl Plan {
         finish: impl Fn(&mut [T], &mut [T]) + Sync,
     ) {
         match self {
-            Plan::Products(c) => c.forward(x, w, y, z, space, finish),
-            Plan::Winograd(plan) => plan.forward(x, prepared, y, z, space, finish),
+            Algorithm::Products(c) => c.forward(x, w, y, z, space, finish),
+            Algorithm::Winograd(plan) => plan.forward(x, prepared, y, z, space, finish),
         }
     }
 
     /// Working space and blocks' sums that [`backward`](Self::backward) needs for so many images.
     pub fn backward_space(&self, images: usize) -> [usize; 2] {
         match self {
-            Plan::Products(c) => c.backward_space(images),
-            Plan::Winograd(w) => w.backward_space(images),
+            Algorithm::Products(c) => c.backward_space(images),
+            Algorithm::Winograd(w) => w.backward_space(images),
         }
     }
 
@@ -106,8 +106,8 @@ impl Plan {
         gradients: Gradients<'_, T>,
     ) {
         match self {
-            Plan::Products(c) => c.backward(x, prepared, dy, space, sums, start, gradients),
-            Plan::Winograd(w) => w.backward(x, prepared, dy, space, sums, start, gradients),
+            Algorithm::Products(c) => c.backward(x, prepared, dy, space, sums, start, gradients),
+            Algorithm::Winograd(w) => w.backward(x, prepared, dy, space, sums, start, gradients),
         }
     }
 }

@@ -1,0 +1,48 @@
+//! The one door for products of rows with a weight matrix.
+//!
+//! Layers name the parameter and never see how it is stored, so that other storage (half precision, integers), a weight that
+//! two layers share, or an adapter beside it changes this file and no layer.
+
+use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
+use crate::kernels::parallel;
+use crate::layer::Pass;
+use crate::params::ParamId;
+use crate::tensor::Float;
+
+/// Rows and columns of a weight as a matrix: its last axis, and all before it.
+fn sizes<T: Float>(pass: &Pass<'_, T>, weight: ParamId) -> [usize; 2] {
+    let (len, columns) = (pass.weight(weight).len(), pass.columns(weight));
+    [len / columns.max(1), columns]
+}
+
+/// y = x·W, row by row: x (N, in), W (in, out), y (N, out).
+pub(crate) fn linear<T: Float>(pass: &Pass<'_, T>, weight: ParamId, x: &[T], y: &mut [T]) {
+    let [inputs, outputs] = sizes(pass, weight);
+    let w = Matrix::rows(pass.weight(weight), outputs);
+    gemm([y.len() / outputs, inputs, outputs], Matrix::rows(x, inputs), w, T::zero(), y);
+}
+
+/// dW += xᵀ·dz and dx = dz·Wᵀ, each where it is wanted, at the same time: no element of one waits for the other.
+pub(crate) fn linear_backward<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &[T],
+    dx: Option<&mut [T]>,
+) {
+    let [inputs, outputs] = sizes(pass, weight);
+    let (rows, trained) = (dz.len() / outputs, pass.wants(weight));
+    let w = Matrix::transposed(pass.weight(weight), outputs);
+    let (dw, add) = pass.gradient_or_first(weight);
+    let mut weights = || {
+        let beta = if add { T::one() } else { T::zero() };
+        gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
+    };
+    let below = |dx: &mut [T]| gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx);
+    match (trained, dx) {
+        (true, Some(dx)) => parallel::both(2 * rows * inputs * outputs / CHEAPER, weights, || below(dx)),
+        (true, None) => weights(),
+        (false, Some(dx)) => below(dx),
+        (false, None) => {}
+    }
+}
