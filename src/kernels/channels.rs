@@ -5,24 +5,23 @@
 
 use std::ops::Range;
 
+use super::blocks::Blocks;
 use super::float::Float;
 use super::parallel::{self, Items};
 use super::simd::{self, Loop};
 
 /// Rows whose sums are added up before they go to the block's.
-const TOGETHER: usize = 64;
+const ROWS: usize = 64;
 
-/// Blocks at most.
-const BLOCKS: usize = 16;
-
-fn block(rows: usize) -> usize {
-    rows.div_ceil(BLOCKS).max(1).next_multiple_of(TOGETHER)
+/// How the rows are cut.
+fn blocks(rows: usize) -> Blocks {
+    Blocks::of(rows, 16, ROWS)
 }
 
 /// Values of working space for the sums over so many rows.
 pub fn space(rows: usize, channels: usize) -> usize {
     // Each block's two sums, and what is added to them next.
-    rows.div_ceil(block(rows)) * 4 * channels
+    blocks(rows).count * 4 * channels
 }
 
 /// Σ (x − shift) and Σ (x − shift)² over the rows of x `[rows, channels]`, into `first` and `second`.
@@ -60,21 +59,20 @@ fn sums<T: Float, const MOMENTS: bool>(
 ) {
     let channels = shift.len();
     let rows = x.len() / channels.max(1);
-    let block = block(rows);
-    let blocks = rows.div_ceil(block);
-    let space = &mut space[..blocks * 4 * channels];
-    let parts = parallel::parts(blocks, (2 + work) * block * channels);
+    let Blocks { each: block, count, .. } = blocks(rows);
+    let space = &mut space[..count * 4 * channels];
+    let parts = parallel::parts(count, (2 + work) * block * channels);
     let cut = (Items(&mut *space, 4 * channels), Items(dy, block * channels));
-    parallel::each_part(0..blocks, parts, cut, &|range, (space, dy)| {
+    parallel::each_part(0..count, parts, cut, &|range, (space, dy)| {
         let mut at = range.start * block * channels;
         let end = (range.end * block).min(rows) * channels;
-        let mut dy = dy.0.chunks_mut(TOGETHER * channels);
+        let mut dy = dy.0.chunks_mut(ROWS * channels);
         for space in space.0.chunks_exact_mut(4 * channels) {
             space.fill(T::zero());
             // Blocks are whole chunks, so that no chunk reaches into the next block.
             let end = end.min(at + block * channels);
             while at < end {
-                let these = at..end.min(at + TOGETHER * channels);
+                let these = at..end.min(at + ROWS * channels);
                 at = these.end;
                 let dy = dy.next().unwrap_or(&mut []);
                 start(dy, these.clone());
@@ -179,8 +177,8 @@ pub fn normalise<T: Float>(
     let parts = parallel::parts(rows, (2 + work) * n);
     parallel::each_part(0..rows, parts, (Items(y, n), Items(z, n)), &|range, (y, z)| {
         let x = &x[range.start * n..range.end * n];
-        let mut z = z.0.chunks_mut(TOGETHER * n);
-        for (y, x) in y.0.chunks_mut(TOGETHER * n).zip(x.chunks(TOGETHER * n)) {
+        let mut z = z.0.chunks_mut(ROWS * n);
+        for (y, x) in y.0.chunks_mut(ROWS * n).zip(x.chunks(ROWS * n)) {
             simd::run(Columns::<T, false> { x, dy: x, factors: [mean, scale, offset, offset], y });
             finish(y, z.next().unwrap_or(&mut []));
         }
@@ -191,8 +189,8 @@ pub fn normalise<T: Float>(
 pub fn normalise_backward<T: Float>(x: &[T], dy: &[T], factors: [&[T]; 4], dx: &mut [T]) {
     let n = factors[0].len();
     parallel::rows(dx, n, 4 * n, |first, dx| {
-        let [x, dy] = [x, dy].map(|v| v[first * n..][..dx.len()].chunks(TOGETHER * n));
-        for (y, (x, dy)) in dx.chunks_mut(TOGETHER * n).zip(x.zip(dy)) {
+        let [x, dy] = [x, dy].map(|v| v[first * n..][..dx.len()].chunks(ROWS * n));
+        for (y, (x, dy)) in dx.chunks_mut(ROWS * n).zip(x.zip(dy)) {
             simd::run(Columns::<T, true> { x, dy, factors, y });
         }
     });

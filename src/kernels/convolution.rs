@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::blocks::{Block, Blocks, add_in_order, each_block};
 use super::float::Float;
 use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Items, Scratch};
@@ -36,7 +37,7 @@ const PIXELS: usize = 96;
 const BLOCKS: (usize, usize) = (16, 4);
 
 /// Values of all blocks' sums from which their number falls.
-const SUMS: usize = 1 << 20;
+const MAX_SUMS: usize = 1 << 20;
 
 /// What [`Convolution::backward`] is to compute; empty slices where nothing is wanted.
 #[derive(Debug)]
@@ -138,24 +139,25 @@ impl Convolution {
                     let size = [y.len() / f, patch, f / self.groups];
                     product(size, a.matrix(), Matrix::rows(&w[columns..], f), T::zero(), &mut y[columns..], f);
                 }
-                let (now, later) = std::mem::take(&mut z).split_at_mut(these.len() * z_row);
+                let now = z.split_off_mut(..these.len() * z_row).unwrap_or_default();
                 finish(y, now);
-                z = later;
             }
         });
     }
 
-    /// Images of a block, for sums over images.
-    fn block(&self, images: usize) -> usize {
-        let blocks = (SUMS / self.weights()).clamp(BLOCKS.1, BLOCKS.0);
-        images.div_ceil(blocks).max(1)
+    /// How sums over images are cut.
+    fn blocks(&self, images: usize) -> Blocks {
+        Blocks::of(images, (MAX_SUMS / self.weights()).clamp(BLOCKS.1, BLOCKS.0), 1)
+    }
+
+    fn backward_parts(&self, blocks: Blocks) -> usize {
+        parallel::parts(blocks.count, blocks.each * self.window.height.output * self.work())
     }
 
     /// Threads' space and blocks' sums, in values, that [`backward`](Self::backward) needs for so many images.
     pub fn backward_space(&self, images: usize) -> [usize; 2] {
-        let blocks = images.div_ceil(self.block(images));
-        let parts = parallel::parts(blocks, self.block(images) * self.window.height.output * self.work());
-        [parts * self.space(), blocks * (self.weights() + self.filters)]
+        let blocks = self.blocks(images);
+        [self.backward_parts(blocks) * self.space(), blocks.count * (self.weights() + self.filters)]
     }
 
     /// The gradients from dy: `start(dy, image range)` turns dy of a few images into dz in place, then
@@ -174,35 +176,25 @@ impl Convolution {
         gradients: Gradients<'_, T>,
     ) {
         let image = self.window.pixels() * self.filters;
-        let images = dy.len() / image.max(1);
-        let block = self.block(images);
-        let blocks = images.div_ceil(block);
+        let blocks = self.blocks(dy.len() / image.max(1));
         let Gradients { weights, add, bias, input } = gradients;
         let (trained, biased) = (!weights.is_empty(), !bias.is_empty());
-        let input_block = if input.is_empty() { 0 } else { block * self.window.image() };
         let sum = self.weights() + self.filters;
-        let parts = parallel::parts(blocks, block * self.window.height.output * self.work());
-        let cut = (
-            Items(dy, block * image),
-            Items(&mut sums[..blocks * sum], sum),
-            Items(input, input_block),
-            Scratch(space, self.space()),
-        );
-        parallel::each_part(0..blocks, parts, cut, &|range, (dy, sums, dx, space)| {
-            let mut dx = dx.0;
-            for ((i, dy), sums) in range.zip(dy.0.chunks_mut(block * image)).zip(sums.0.chunks_exact_mut(sum)) {
-                let first = i * block;
-                let here = input_block.min(dx.len());
-                let (now, later) = std::mem::take(&mut dx).split_at_mut(here);
-                now.fill(T::zero());
+        each_block(
+            blocks,
+            self.backward_parts(blocks),
+            (dy, image),
+            (input, self.window.image()),
+            (&mut *sums, sum),
+            (space, self.space()),
+            |Block { first, dy, dx, sums, space }| {
                 let (dw, db) = sums.split_at_mut(self.weights());
                 db.fill(T::zero());
-                let wanted = [trained, biased, !now.is_empty()];
-                self.backward_block(x, turned, first, dy, space.0, &start, dw, db, now, wanted);
-                dx = later;
-            }
-        });
-        add_blocks(&sums[..blocks * sum], sum, weights, add, bias);
+                let wanted = [trained, biased, !dx.is_empty()];
+                self.backward_block(x, turned, first, dy, space, &start, dw, db, dx, wanted);
+            },
+        );
+        add_in_order(&sums[..blocks.count * sum], sum, weights, add, bias);
     }
 
     /// [`backward`](Self::backward) for a block of images, dw overwritten, db and dx added to.
@@ -288,9 +280,8 @@ impl Convolution {
                     product([pixels, self.filters, self.patch()], x, w, T::zero(), patches, self.patch());
                     self.window.scatter(patches, these, 0..self.window.channels, y);
                 }
-                let (now, later) = std::mem::take(&mut z).split_at_mut(z_image);
+                let now = z.split_off_mut(..z_image).unwrap_or_default();
                 finish(y, now);
-                z = later;
             }
         });
     }
@@ -310,26 +301,6 @@ impl Convolution {
                 to.zip(w[column..].iter().step_by(self.filters)).for_each(|(t, w)| *t = *w);
             }
         }
-    }
-}
-
-/// Adds blocks' sums, of `sum` values each, in order: the weights' stand first, and the first of them overwrites unless `add`; the
-/// bias's stand last.
-pub(super) fn add_blocks<T: Float>(sums: &[T], sum: usize, weights: &mut [T], add: bool, bias: &mut [T]) {
-    parallel::rows(weights, 1, sums.len() / sum.max(1), |first, dw| {
-        let n = dw.len();
-        for (i, sums) in sums.chunks_exact(sum).enumerate() {
-            let sums = &sums[first..first + n];
-            if i == 0 && !add {
-                dw.copy_from_slice(sums);
-            } else {
-                dw.iter_mut().zip(sums).for_each(|(w, s)| *w += *s);
-            }
-        }
-    });
-    let before = sum - bias.len();
-    for sums in sums.chunks_exact(sum) {
-        bias.iter_mut().zip(&sums[before..]).for_each(|(b, s)| *b += *s);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::blocks::{Blocks, add_in_order};
 use super::float::Float;
 use super::parallel::{self, Items};
 use super::patches::Window;
@@ -28,9 +29,8 @@ pub fn forward<T: Float>(
         let mut z = z.0;
         for (i, y) in range.zip(y.0.chunks_exact_mut(row)) {
             simd::run(Forward { window, x, w, row: i, y });
-            let (now, later) = std::mem::take(&mut z).split_at_mut(z_row);
+            let now = z.split_off_mut(..z_row).unwrap_or_default();
             finish(y, now);
-            z = later;
         }
     });
 }
@@ -110,33 +110,28 @@ impl<T: Float> Loop for Input<'_, T> {
     }
 }
 
-/// The images whose sums are one block of [`weight_gradient`], which depends on their number only.
-fn block(images: usize) -> usize {
-    images.div_ceil(16).max(1)
+/// How the sums over images of [`weight_gradient`] are cut.
+fn blocks(images: usize) -> Blocks {
+    Blocks::of(images, 16, 1)
 }
 
-/// Values of working space that [`weight_gradient`] needs for so many images.
+/// Values of working space that [`weight_gradient`] needs for `images` images.
 pub fn weight_space(window: &Window, images: usize) -> usize {
-    images.div_ceil(block(images)) * window.taps() * window.channels
+    blocks(images).count * window.taps() * window.channels
 }
 
 /// dw += the gradient of the filters from dy: summed over blocks of images, and the blocks added in order.
 pub fn weight_gradient<T: Float>(window: &Window, x: &[T], dy: &[T], dw: &mut [T], sums: &mut [T]) {
     let output = window.pixels() * window.channels;
-    let images = dy.len() / output.max(1);
-    let block = block(images);
-    let blocks = images.div_ceil(block);
-    let sums = &mut sums[..blocks * dw.len()];
+    let blocks = blocks(dy.len() / output.max(1));
     let width = dw.len();
-    parallel::rows(sums, width, block * output * window.taps(), |first, sums| {
+    let sums = &mut sums[..blocks.count * width];
+    parallel::rows(sums, width, blocks.each * output * window.taps(), |first, sums| {
         for (i, sums) in (first..).zip(sums.chunks_exact_mut(width)) {
-            let images = i * block..((i + 1) * block).min(images);
-            simd::run(Weights { window, x, dy, images, dw: sums });
+            simd::run(Weights { window, x, dy, images: blocks.items(i), dw: sums });
         }
     });
-    for sums in sums.chunks_exact(width) {
-        dw.iter_mut().zip(sums).for_each(|(w, s)| *w += *s);
-    }
+    add_in_order(sums, width, dw, true, &mut []);
 }
 
 struct Weights<'a, T> {

@@ -5,6 +5,7 @@
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
 pub mod algorithm;
+pub mod blocks;
 pub mod channels;
 pub mod convolution;
 pub mod depthwise;

@@ -10,7 +10,8 @@
 
 use std::ops::Range;
 
-use super::convolution::{Gradients, add_blocks};
+use super::blocks::{Block, Blocks, add_in_order, each_block};
+use super::convolution::Gradients;
 use super::float::Float;
 use super::gemm::{CHEAPER, Matrix, product};
 use super::parallel::{self, Scratch, Split};
@@ -30,7 +31,7 @@ const LANES: usize = 16;
 const TOGETHER: usize = 1 << 17;
 
 /// Blocks of a batch at most, for the sums over images.
-const BLOCKS: usize = 8;
+const MAX_BLOCKS: usize = 8;
 
 /// The points at which polynomials are multiplied are 0, ±a, ±b and ∞, with a² = ½ and b² = 2: a third of the rounding errors of the
 /// usual ±1 and ±2, as no factor grows large.
@@ -275,14 +276,13 @@ impl Winograd {
         });
     }
 
-    /// Images of a block, for sums over images.
-    fn block(images: usize) -> usize {
-        images.div_ceil(BLOCKS).max(1)
+    /// How sums over images are cut.
+    fn blocks(images: usize) -> Blocks {
+        Blocks::of(images, MAX_BLOCKS, 1)
     }
 
-    fn backward_parts(&self, images: usize) -> usize {
-        let block = Self::block(images);
-        parallel::parts(images.div_ceil(block), 2 * block * self.tiles[0] * self.work())
+    fn backward_parts(&self, blocks: Blocks) -> usize {
+        parallel::parts(blocks.count, 2 * blocks.each * self.tiles[0] * self.work())
     }
 
     /// Values of a part's working space and of a block's sums.
@@ -294,7 +294,8 @@ impl Winograd {
     /// Working space and blocks' sums, in values, that [`backward`](Self::backward) needs for so many images.
     pub fn backward_space(&self, images: usize) -> [usize; 2] {
         let [space, sum] = self.backward_sizes();
-        [self.backward_parts(images) * space, images.div_ceil(Self::block(images)) * sum]
+        let blocks = Self::blocks(images);
+        [self.backward_parts(blocks) * space, blocks.count * sum]
     }
 
     /// The gradients from dy; as [`Convolution::backward`](super::convolution::Convolution::backward), with `points` from
@@ -311,33 +312,24 @@ impl Winograd {
         gradients: Gradients<'_, T>,
     ) {
         let image = self.window.pixels() * self.filters;
-        let images = dy.len() / image.max(1);
-        let block = Self::block(images);
-        let blocks = images.div_ceil(block);
+        let blocks = Self::blocks(dy.len() / image.max(1));
         let Gradients { weights, add, bias, input } = gradients;
         let (trained, biased) = (!weights.is_empty(), !bias.is_empty());
         let [space_size, sum] = self.backward_sizes();
-        let input_block = if input.is_empty() { 0 } else { block * self.window.image() };
-        let sums = &mut sums[..blocks * sum];
         let turned = points.get(self.weights()..).unwrap_or(&[]);
-        let cut = (
-            parallel::Items(dy, block * image),
-            parallel::Items(&mut *sums, sum),
-            parallel::Items(input, input_block),
-            Scratch(space, space_size),
-        );
-        parallel::each_part(0..blocks, self.backward_parts(images), cut, &|range, (dy, sums, dx, space)| {
-            let mut dx = dx.0;
-            for ((i, dy), sums) in range.zip(dy.0.chunks_mut(block * image)).zip(sums.0.chunks_exact_mut(sum)) {
-                let here = input_block.min(dx.len());
-                let (now, later) = std::mem::take(&mut dx).split_at_mut(here);
-                now.fill(T::zero());
+        each_block(
+            blocks,
+            self.backward_parts(blocks),
+            (dy, image),
+            (input, self.window.image()),
+            (&mut *sums, sum),
+            (space, space_size),
+            |Block { first, dy, dx, sums, space }| {
                 sums.fill(T::zero());
-                self.backward_block(x, turned, i * block, dy, space.0, &start, sums, now, [trained, biased]);
-                dx = later;
-            }
-        });
-        add_blocks(sums, sum, weights, add, bias);
+                self.backward_block(x, turned, first, dy, space, &start, sums, dx, [trained, biased]);
+            },
+        );
+        add_in_order(&sums[..blocks.count * sum], sum, weights, add, bias);
     }
 
     /// [`backward`](Self::backward) for a block of images, whose sums and dx are zero before.

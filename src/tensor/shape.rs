@@ -110,6 +110,14 @@ impl Shape {
         Shape::from_dims(self.dims().get(1..).unwrap_or(&[]))
     }
 
+    /// An error where a sample is a single number and `op` works along its last axis.
+    pub(crate) fn need_axis(&self, op: &'static str) -> Result<()> {
+        if self.rank() == 0 {
+            return Err(Error::shape(op, "at least one axis a sample", *self, "add a Reshape([1]) before it"));
+        }
+        Ok(())
+    }
+
     /// `[n, 28, 28]` for samples of `[28, 28]`.
     pub(crate) fn of_samples(&self) -> String {
         let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(self.dims().iter().map(usize::to_string)).collect();

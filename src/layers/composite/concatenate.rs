@@ -72,9 +72,8 @@ impl<T: Float> Layer<T> for Concatenate<T> {
             for (row, mut y) in (first..).zip(y.chunks_exact_mut(width)) {
                 for f in outputs {
                     let n = f.shape().last();
-                    let (own, rest) = std::mem::take(&mut y).split_at_mut(n);
+                    let own = y.split_off_mut(..n).unwrap_or_default();
                     own.copy_from_slice(&f.as_slice()[row * n..(row + 1) * n]);
-                    y = rest;
                 }
             }
         });

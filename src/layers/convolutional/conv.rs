@@ -1,6 +1,7 @@
 //! Convolution.
 
-use super::{Padding, Size, output, window, window_builders};
+use super::sliding::{Sliding, sliding_builders};
+use super::{Padding, Size, output};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::algorithm::Algorithm;
@@ -43,10 +44,8 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Conv<const D: usize> {
     filters: usize,
-    kernel_size: Size<D>,
-    strides: Size<D>,
-    padding: Padding,
-    dilation_rate: Size<D>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    sliding: Sliding<D>,
     groups: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
     kernel: KernelOptions,
@@ -77,13 +76,9 @@ impl<const D: usize> Conv<D> {
 
     /// A layer with so many output channels and a kernel of this size.
     pub fn new(filters: usize, kernel_size: impl Into<Size<D>>) -> Self {
-        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
         Conv {
             filters,
-            kernel_size: kernel_size.into(),
-            strides: Size([1; D]),
-            padding: Padding::Valid,
-            dilation_rate: Size([1; D]),
+            sliding: Sliding::new(kernel_size.into()),
             groups: 1,
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
@@ -92,7 +87,7 @@ impl<const D: usize> Conv<D> {
         }
     }
 
-    window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
+    sliding_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
     /// Number of groups into which channels and filters are split, a divisor of both; each group of filters sees its own group of
     /// channels. 1 by default.
@@ -132,7 +127,7 @@ where
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
-        let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        let window = self.sliding.window(Self::NAME, input)?;
         let groups = self.groups;
         if groups == 0 || !window.channels.is_multiple_of(groups) || !self.filters.is_multiple_of(groups) {
             let expected = format!("a divisor of the {} channels and the {} filters", window.channels, self.filters);
@@ -144,7 +139,7 @@ where
                 "1 lets every filter see all channels",
             ));
         }
-        let shape = kernel_shape(self.kernel_size, [window.channels / groups, self.filters]);
+        let shape = kernel_shape(self.sliding.kernel_size, [window.channels / groups, self.filters]);
         self.w = self.kernel.build("kernel", shape, b)?;
         self.epilogue.build(self.filters, b)?;
         self.algorithm = Algorithm::new(Convolution { window, filters: self.filters, groups });

@@ -1,7 +1,8 @@
 //! Transposed convolution.
 
 use super::conv::{check_filters, kernel_shape};
-use super::{Padding, Size, check_rank, check_sizes, window, window_builders};
+use super::sliding::{Sliding, sliding_builders};
+use super::{Padding, Size, check_rank, check_sizes};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::convolution::{Convolution, Gradients};
@@ -37,10 +38,8 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConvTranspose<const D: usize> {
     filters: usize,
-    kernel_size: Size<D>,
-    strides: Size<D>,
-    padding: Padding,
-    dilation_rate: Size<D>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    sliding: Sliding<D>,
     output_padding: Option<Size<D>>,
     #[cfg_attr(feature = "serde", serde(flatten))]
     kernel: KernelOptions,
@@ -64,13 +63,9 @@ impl<const D: usize> ConvTranspose<D> {
 
     /// A layer with so many output channels and a kernel of this size.
     pub fn new(filters: usize, kernel_size: impl Into<Size<D>>) -> Self {
-        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
         ConvTranspose {
             filters,
-            kernel_size: kernel_size.into(),
-            strides: Size([1; D]),
-            padding: Padding::Valid,
-            dilation_rate: Size([1; D]),
+            sliding: Sliding::new(kernel_size.into()),
             output_padding: None,
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
@@ -79,7 +74,7 @@ impl<const D: usize> ConvTranspose<D> {
         }
     }
 
-    window_builders!(
+    sliding_builders!(
         "Output",
         "input",
         "The padding of the convolution that this one transposes, `Valid` or `Same`; `Valid` by default."
@@ -96,12 +91,13 @@ impl<const D: usize> ConvTranspose<D> {
 
     /// The output's size along an axis of the plane.
     fn output_size(&self, axis: usize, input: usize) -> Result<usize> {
-        let [kernel, stride, dilation] = [self.kernel_size, self.strides, self.dilation_rate].map(|s| s.plane()[axis]);
+        let [kernel, stride, dilation] =
+            [self.sliding.kernel_size, self.sliding.strides, self.sliding.dilation_rate].map(|s| s.plane()[axis]);
         if D == 1 && axis == 0 {
             return Ok(1);
         }
         let spans = (kernel - 1) * dilation + 1;
-        let same = self.padding == Padding::Same;
+        let same = self.sliding.padding == Padding::Same;
         let most = input.saturating_mul(stride);
         let Some(more) = self.output_padding.map(|p| p.plane()[axis]) else {
             return Ok(if same { most } else { most.saturating_add(spans.saturating_sub(stride)) });
@@ -134,23 +130,23 @@ where
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
         let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
-        check_sizes(Self::NAME, "kernel_size", self.kernel_size)?;
-        check_sizes(Self::NAME, "strides", self.strides)?;
-        check_sizes(Self::NAME, "dilation_rate", self.dilation_rate)?;
-        if self.padding == Padding::Causal {
+        check_sizes(Self::NAME, "kernel_size", self.sliding.kernel_size)?;
+        check_sizes(Self::NAME, "strides", self.sliding.strides)?;
+        check_sizes(Self::NAME, "dilation_rate", self.sliding.dilation_rate)?;
+        if self.sliding.padding == Padding::Causal {
             let hint = "a transposed convolution has no past to keep to";
             return Err(Error::argument(Self::NAME, "padding", "Valid or Same", "Causal", hint));
         }
         if input.is_empty() {
             return Err(Error::shape(Self::NAME, "at least one value", input, "give every size at least 1"));
         }
-        self.w = self.kernel.build("kernel", kernel_shape(self.kernel_size, [self.filters, channels]), b)?;
+        self.w = self.kernel.build("kernel", kernel_shape(self.sliding.kernel_size, [self.filters, channels]), b)?;
         self.epilogue.build(self.filters, b)?;
         let (height, width) = (self.output_size(0, height)?, self.output_size(1, width)?);
         let output =
             if D == 1 { Shape::from([width, self.filters]) } else { Shape::from([height, width, self.filters]) };
         output.checked_len(Self::NAME)?;
-        let window = window(Self::NAME, output, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        let window = self.sliding.window(Self::NAME, output)?;
         self.convolution = Convolution { window, filters: channels, groups: 1 };
         Ok(output)
     }

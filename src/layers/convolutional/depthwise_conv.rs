@@ -1,7 +1,8 @@
 //! Convolution of each channel on its own.
 
 use super::conv::kernel_shape;
-use super::{Padding, Size, output, window, window_builders};
+use super::sliding::{Sliding, sliding_builders};
+use super::{Padding, Size, output};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::patches::Window;
@@ -35,10 +36,8 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DepthwiseConv<const D: usize> {
-    kernel_size: Size<D>,
-    strides: Size<D>,
-    padding: Padding,
-    dilation_rate: Size<D>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    sliding: Sliding<D>,
     depth_multiplier: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
     kernel: KernelOptions,
@@ -138,12 +137,8 @@ impl<const D: usize> DepthwiseConv<D> {
 
     /// A layer with a kernel of this size for each channel.
     pub fn new(kernel_size: impl Into<Size<D>>) -> Self {
-        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
         DepthwiseConv {
-            kernel_size: kernel_size.into(),
-            strides: Size([1; D]),
-            padding: Padding::Valid,
-            dilation_rate: Size([1; D]),
+            sliding: Sliding::new(kernel_size.into()),
             depth_multiplier: 1,
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
@@ -152,7 +147,7 @@ impl<const D: usize> DepthwiseConv<D> {
         }
     }
 
-    window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
+    sliding_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
     /// Filters of each channel; 1 by default.
     pub fn depth_multiplier(mut self, multiplier: usize) -> Self {
@@ -174,9 +169,9 @@ where
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         self.epilogue.check()?;
-        let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        let window = self.sliding.window(Self::NAME, input)?;
         self.depthwise = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
-        let shape = kernel_shape(self.kernel_size, [window.channels, self.depth_multiplier]);
+        let shape = kernel_shape(self.sliding.kernel_size, [window.channels, self.depth_multiplier]);
         self.w = self.kernel.build("kernel", shape, b)?;
         let channels = self.depthwise.window.channels;
         self.epilogue.build(channels, b)?;

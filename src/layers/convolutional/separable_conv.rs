@@ -2,7 +2,8 @@
 
 use super::conv::{check_filters, kernel_shape};
 use super::depthwise_conv::Depthwise;
-use super::{Padding, Size, output, window, window_builders};
+use super::sliding::{Sliding, sliding_builders};
+use super::{Padding, Size, output};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
@@ -40,10 +41,8 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SeparableConv<const D: usize> {
     filters: usize,
-    kernel_size: Size<D>,
-    strides: Size<D>,
-    padding: Padding,
-    dilation_rate: Size<D>,
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    sliding: Sliding<D>,
     depth_multiplier: usize,
     depthwise: KernelOptions,
     pointwise: KernelOptions,
@@ -66,13 +65,9 @@ impl<const D: usize> SeparableConv<D> {
 
     /// A layer with so many output channels and a depthwise kernel of this size.
     pub fn new(filters: usize, kernel_size: impl Into<Size<D>>) -> Self {
-        const { assert!(D == 1 || D == 2, "convolutions are over one or two axes") };
         SeparableConv {
             filters,
-            kernel_size: kernel_size.into(),
-            strides: Size([1; D]),
-            padding: Padding::Valid,
-            dilation_rate: Size([1; D]),
+            sliding: Sliding::new(kernel_size.into()),
             depth_multiplier: 1,
             depthwise: KernelOptions::default(),
             pointwise: KernelOptions::default(),
@@ -82,7 +77,7 @@ impl<const D: usize> SeparableConv<D> {
         }
     }
 
-    window_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
+    sliding_builders!("Input", "output", "What is added around the input; `Padding::Valid`, nothing, by default.");
 
     /// Depthwise filters of each channel; 1 by default.
     pub fn depth_multiplier(mut self, multiplier: usize) -> Self {
@@ -140,10 +135,10 @@ where
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
-        let window = window(Self::NAME, input, self.kernel_size, self.strides, self.dilation_rate, self.padding)?;
+        let window = self.sliding.window(Self::NAME, input)?;
         self.inner = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
         let (channels, middle) = (window.channels, self.inner.window.channels);
-        let shape = kernel_shape(self.kernel_size, [channels, self.depth_multiplier]);
+        let shape = kernel_shape(self.sliding.kernel_size, [channels, self.depth_multiplier]);
         let depthwise = self.depthwise.build("depthwise_kernel", shape, b)?;
         let shape = kernel_shape::<D>(Size([1; D]), [middle, self.filters]);
         self.kernels = [depthwise, self.pointwise.build("pointwise_kernel", shape, b)?];

@@ -55,9 +55,7 @@ impl<T: Float> Layer<T> for Dense {
         if self.units == 0 {
             return Err(Error::argument("Dense", "units", "at least 1", 0, "pass the number of outputs"));
         }
-        if input.rank() == 0 {
-            return Err(Error::shape("Dense", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
+        input.need_axis("Dense")?;
         self.epilogue.check()?;
         self.w = self.kernel.build("kernel", Shape::from([input.last(), self.units]), b)?;
         self.epilogue.build(self.units, b)?;

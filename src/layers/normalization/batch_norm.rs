@@ -137,9 +137,7 @@ impl<T: Float> Layer<T> for BatchNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if input.rank() == 0 {
-            return Err(Error::shape("BatchNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
+        input.need_axis("BatchNorm")?;
         if !(0.0..=1.0).contains(&self.momentum) {
             let hint = "0.99 is the default; PyTorch's momentum is 1 minus this one";
             return Err(Error::argument("BatchNorm", "momentum", "from 0 to 1", self.momentum, hint));

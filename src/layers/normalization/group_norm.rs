@@ -52,9 +52,7 @@ impl<T: Float> Layer<T> for GroupNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if input.rank() == 0 {
-            return Err(Error::shape("GroupNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
+        input.need_axis("GroupNorm")?;
         if self.groups == 0 || !input.last().is_multiple_of(self.groups) {
             let expected = format!("a divisor of the {} channels", input.last());
             let hint = "1 normalises the whole sample, as many as channels each channel on its own";

@@ -2,7 +2,7 @@
 
 use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
 use super::groups;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -53,9 +53,7 @@ impl<T: Float> Layer<T> for LayerNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if input.rank() == 0 {
-            return Err(Error::shape("LayerNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
+        input.need_axis("LayerNorm")?;
         check_epsilon("LayerNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
         Ok(input)

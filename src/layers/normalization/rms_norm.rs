@@ -1,7 +1,7 @@
 //! Rows brought to a root mean square of 1.
 
 use super::gamma_beta::check_epsilon;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::parallel::{self, Items};
 use crate::kernels::rows;
@@ -66,9 +66,7 @@ impl<T: Float> Layer<T> for RmsNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if input.rank() == 0 {
-            return Err(Error::shape("RmsNorm", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
+        input.need_axis("RmsNorm")?;
         check_epsilon("RmsNorm", self.epsilon)?;
         self.scale = b.bias("scale", [input.last()], &self.scale_initializer)?;
         Ok(input)

@@ -1,6 +1,6 @@
 //! Rows of length 1.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{parallel, rows};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -47,10 +47,7 @@ impl<T: Float> Layer<T> for UnitNormalization {
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        if input.rank() == 0 {
-            let hint = "add a Reshape([1]) before it";
-            return Err(Error::shape("UnitNormalization", "at least one axis a sample", input, hint));
-        }
+        input.need_axis("UnitNormalization")?;
         Ok(input)
     }
 
