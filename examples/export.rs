@@ -1,6 +1,6 @@
 //! A model for Python: weights and architecture in one safetensors file, inputs and outputs beside it as NumPy files.
 //!
-//! `cargo run --release --features files --example export DIR`, then
+//! `cargo run --release --example export DIR`, then
 //! `python tests/interop/keras_models.py check DIR` rebuilds it in Keras and compares.
 
 use std::path::PathBuf;

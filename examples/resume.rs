@@ -1,6 +1,6 @@
 //! A run that is stopped halfway and goes on as if nothing had happened.
 //!
-//! `cargo run --release --features files --example resume`
+//! `cargo run --release --example resume`
 //!
 //! The same lines serve a program that may be killed at any time: started again, it goes on from its checkpoint. Here an error
 //! stops the run instead, so that one program shows both halves, and a third run that was never stopped shows that all bits

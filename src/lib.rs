@@ -33,6 +33,8 @@
 //! for you to implement; [`gradcheck`] compares hand-written gradients with finite differences.
 
 #![deny(missing_docs)]
+// docs.rs shows beside every item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod activations;
 pub mod callbacks;
@@ -44,6 +46,7 @@ mod error;
 pub mod explain;
 pub mod gradcheck;
 pub mod initializers;
+#[cfg(not(test))]
 #[doc(hidden)]
 pub mod instances;
 pub mod io;

@@ -38,6 +38,7 @@ macro_rules! layer_classes {
     };
 }
 
+#[cfg(not(test))]
 pub(crate) use layer_classes;
 
 macro_rules! layer_config {

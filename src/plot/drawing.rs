@@ -280,6 +280,7 @@ pub trait Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::style::{BLACK, BLUE};
 
     #[test]
     fn shapes_land_where_they_belong() {

@@ -55,13 +55,9 @@ const BUILT: [&str; 43] = [
     "zero_padding2d",
 ];
 
-/// Classes of Keras that this crate does not have yet.
-const NOT_BUILT: [&str; 7] =
-    ["bidirectional", "embedding", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
-
 pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
-    let class = case.class(BUILT.into_iter().chain(NOT_BUILT)).ok_or("not a known layer")?;
-    if NOT_BUILT.contains(&class) {
+    let class = case.class(BUILT.into_iter().chain(crate::LATER)).ok_or("not a known layer")?;
+    if crate::LATER.contains(&class) {
         return Ok(Some(class));
     }
     // Layers with two ways of working say here which one is meant.

@@ -1,5 +1,8 @@
 //! Every case of the reference values against this crate: `cargo test --release --test conformance`.
 //!
+//! A class that is not built must stand in [`LATER`], and one that stands there must not be built: a class that disappears is
+//! a failure.
+//!
 //! Walks the folder in the environment variable `GRADUS_FIXTURES` (default `tests/fixtures`), builds each case from its name
 //! and `config`, and compares in f64 and in f32. Says for each kind of case how many passed, names those that failed or whose
 //! class is not built yet, and ends with a line of counts. See tests/fixtures/README.md for the form of the cases.
@@ -42,6 +45,18 @@ const MODELS: &str = "models";
 
 /// What other tests read.
 const OTHERS: [&str; 4] = ["callbacks", "files", "keras_files", "options"];
+
+/// What later issues bring: layers that keep a state, attention, embeddings; whole models of several inputs.
+const LATER: [&str; 8] = [
+    "bidirectional",
+    "embedding",
+    "group_query_attention",
+    "gru",
+    "lstm",
+    MODELS,
+    "multi_head_attention",
+    "simple_rnn",
+];
 
 #[derive(Default)]
 struct Tally {
@@ -108,8 +123,14 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
             case.finish(outcome)
         }));
         match outcome {
+            Ok(Ok(None)) if LATER.iter().any(|later| named(&path).starts_with(later)) => {
+                tally.failed.push(format!("{}: built, and still listed among what is not", shown(&path)));
+            }
             Ok(Ok(None)) => tally.passed += 1,
-            Ok(Ok(Some(class))) => tally.not_built.push(format!("{} ({class})", shown(&path))),
+            Ok(Ok(Some(class))) if LATER.contains(&class) => {
+                tally.not_built.push(format!("{} ({class})", shown(&path)));
+            }
+            Ok(Ok(Some(class))) => tally.failed.push(format!("{}: {class} is not built", shown(&path))),
             Ok(Err(problem)) => tally.failed.push(format!("{}: {problem}", shown(&path))),
             Err(_) => tally.failed.push(format!("{}: panicked", shown(&path))),
         }

@@ -3,7 +3,7 @@
 Needs: pip install tensorflow-cpu keras safetensors
 From the repository:
     python tests/interop/keras_models.py                 writes tests/fixtures/keras_files
-    cargo run --release --features files --example export DIR
+    cargo run --release --example export DIR
     python tests/interop/keras_models.py check DIR       compares a model of gradus, read with safetensors alone
 """
 

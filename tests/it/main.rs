@@ -20,6 +20,7 @@ mod losses;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;
+mod random_models;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
