@@ -4,10 +4,12 @@ use crate::error::{Error, Result};
 
 /// A setting that must lie in `[0, 1)`.
 pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
+    // Single precision rounds 1 − 1e-9 to 1, where a mean never moves.
+    if (0.0..1.0).contains(&value) && (value as f32) < 1.0 {
         return Ok(());
     }
-    Err(Error::argument(op, name, "at least 0 and below 1", value, "0.9 is usual"))
+    let expected = if value < 1.0 && value > 0.0 { "below 1 as f32 too" } else { "at least 0 and below 1" };
+    Err(Error::argument(op, name, expected, value, "0.9 is usual"))
 }
 
 /// A setting that must be finite and not negative.

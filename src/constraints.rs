@@ -149,14 +149,23 @@ impl Constraint {
         match self {
             Constraint::NonNeg => w.iter_mut().for_each(|v| *v = v.max(T::zero())),
             Constraint::MaxNorm { axis, .. } | Constraint::UnitNorm { axis } | Constraint::MinMaxNorm { axis, .. } => {
-                scale_vectors(shape, axis, w, |norm| length(norm) / (EPSILON + norm));
+                // Of norms beyond the type: the length that is fixed, and the part of the norm that is kept.
+                let (fixed, part) = match *self {
+                    Constraint::MaxNorm { max_value, .. } => (max_value, 0.0),
+                    Constraint::MinMaxNorm { max_value, rate, .. } => (rate * max_value, 1.0 - rate),
+                    Constraint::UnitNorm { .. } | Constraint::NonNeg => (1.0, 0.0),
+                };
+                scale_vectors(shape, axis, w, |[top, scaled]| match top * scaled {
+                    norm if norm.is_finite() => length(norm) / (EPSILON + norm),
+                    _ => fixed / top / scaled + part,
+                });
             }
         }
     }
 }
 
-/// Multiplies each vector along `axis` by `factor` of its length.
-fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: impl Fn(f64) -> f64) {
+/// Multiplies each vector along `axis` by `factor` of its length, which is the product of the two numbers handed over.
+fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: impl Fn([f64; 2]) -> f64) {
     let Some(last) = shape.rank().checked_sub(1) else { return };
     let mut along = [false; MAX_RANK];
     along.iter_mut().enumerate().for_each(|(i, along)| *along = axis.contains(&i));
@@ -182,15 +191,35 @@ fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: im
         let base = offset(group, false);
         for first in (0..width).step_by(block.max(1)) {
             let run = |i: usize| base + offset(i, true) + first..base + offset(i, true) + width.min(first + block);
-            let mut sums = [0.0f64; TOGETHER];
-            for i in 0..inner {
-                let values = w.get(run(i)).unwrap_or(&[]);
-                match one {
-                    true => sums[0] += values.iter().map(|v| v.as_f64() * v.as_f64()).sum::<f64>(),
-                    false => sums.iter_mut().zip(values).for_each(|(s, v)| *s += v.as_f64() * v.as_f64()),
+            // Σ (w/top)² of each vector.
+            let squares = |w: &[T], tops: &[f64; TOGETHER]| {
+                let mut sums = [0.0f64; TOGETHER];
+                for i in 0..inner {
+                    let values = w.get(run(i)).unwrap_or(&[]);
+                    let square = |v: &T, top: f64| (v.as_f64() / top) * (v.as_f64() / top);
+                    match one {
+                        true => sums[0] += values.iter().map(|v| square(v, tops[0])).sum::<f64>(),
+                        false => {
+                            sums.iter_mut().zip(values).zip(tops).for_each(|((s, v), &top)| *s += square(v, top));
+                        }
+                    }
                 }
+                sums
+            };
+            let mut tops = [1.0f64; TOGETHER];
+            let mut sums = squares(w, &tops);
+            // Squares of f64 may overflow; then by way of the largest magnitude.
+            if sums.iter().any(|s| s.is_infinite()) {
+                for i in 0..inner {
+                    for (j, v) in w.get(run(i)).unwrap_or(&[]).iter().enumerate() {
+                        let top = &mut tops[if one { 0 } else { j }];
+                        *top = top.max(v.as_f64().abs());
+                    }
+                }
+                sums = squares(w, &tops);
             }
-            let factors = sums.map(|s| T::of(factor(s.sqrt())));
+            let mut factors = [T::one(); TOGETHER];
+            factors.iter_mut().zip(tops).zip(sums).for_each(|((f, top), s)| *f = T::of(factor([top, s.sqrt()])));
             for i in 0..inner {
                 let values = w.get_mut(run(i)).unwrap_or(&mut []);
                 match one {
@@ -230,7 +259,16 @@ mod tests {
         // ε is Keras's, and an empty vector stays.
         assert_eq!(applied(&Constraint::unit_norm(), Shape::from([1, 1]), &[2.0]), [2.0 * (1.0 / (1e-7 + 2.0))]);
         assert_eq!(applied(&Constraint::min_max_norm(1.0, 2.0), shape, &[0.0; 4]), [0.0; 4]);
-        // f32 lengths do not overflow.
+        // Lengths do not overflow, in f64 either.
+        let huge = applied(&Constraint::max_norm(2.0), Shape::from([2, 2]), &[3e200, 1.7e308, -4e200, 1.7e308]);
+        assert_close(&huge, &[1.2, 2f64.sqrt(), -1.6, 2f64.sqrt()]);
+        let huge = applied(&Constraint::unit_norm().axis([0, 1]), Shape::from([2, 2]), &[-1.7e308; 4]);
+        assert_close(&huge, &[-0.5; 4]);
+        let huge = applied(&Constraint::min_max_norm(1.0, 2.0).rate(0.5), Shape::from([2, 1]), &[1.7e308; 2]);
+        assert!(huge.iter().all(|v| (v / 0.85e308 - 1.0).abs() < 1e-12), "{huge:?}");
+        // Far below ε it is ε that counts.
+        let tiny = applied(&Constraint::unit_norm(), Shape::from([2, 1]), &[1e-200, 0.0]);
+        assert!((tiny[0] / 1e-193 - 1.0).abs() < 1e-12, "{tiny:?}");
         let mut huge = [1e30f32, 1e30];
         Constraint::unit_norm().apply(Shape::from([2]), &mut huge);
         assert!(huge.iter().all(|v| (v - 0.5f32.sqrt()).abs() < 1e-6));

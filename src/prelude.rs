@@ -8,7 +8,7 @@ pub use crate::error::Error;
 #[cfg(feature = "tools")]
 pub use crate::explain::{IntegratedGradients, PermutationImportance, Target, saliency};
 pub use crate::initializers::Init;
-pub use crate::layer::{Builder, Layer, Pass, Slot};
+pub use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 pub use crate::layers::*;
 pub use crate::losses::*;
 pub use crate::metrics::*;

@@ -135,9 +135,14 @@ impl Regularizer {
             for (i, j) in at_i.zip(at_j) {
                 let (Some(wi), Some(wj)) = (w.get(i), w.get(j)) else { return };
                 let (wi, wj) = (wi.as_f64(), wj.as_f64());
-                for (at, along, other, norm) in [(i, wi, wj, norm_i), (j, wj, wi, norm_j)] {
+                for (at, along, norm, other, its_norm) in [(i, wi, norm_i, wj, norm_j), (j, wj, norm_j, wi, norm_i)] {
                     if let Some(g) = g.get_mut(at) {
-                        *g += T::of(own * (other / (norm_i * norm_j) - cosine * along / (norm * norm)));
+                        // The products of two norms may leave the type.
+                        let (across, back) = match (norm_i * norm_j).is_normal() && (norm * norm).is_normal() {
+                            true => (other / (norm_i * norm_j), cosine * along / (norm * norm)),
+                            false => (other / its_norm / norm, cosine * (along / norm) / norm),
+                        };
+                        *g += T::of(own * (across - back));
                     }
                 }
             }
@@ -177,12 +182,27 @@ impl Regularizer {
         let value = |at: usize| w.get(at).map_or(0.0, |v| v.as_f64());
         let dot =
             |i: usize, j: usize| -> f64 { positions(i).zip(positions(j)).map(|(a, b)| value(a) * value(b)).sum() };
+        let norm = |i: usize| {
+            let square = dot(i, i);
+            if square.is_normal() {
+                return square.sqrt();
+            }
+            let top = positions(i).fold(0.0, |m: f64, a| m.max(value(a).abs()));
+            if top == 0.0 { top } else { top * positions(i).map(|a| (value(a) / top).powi(2)).sum::<f64>().sqrt() }
+        };
         for i in 0..vectors {
-            let norm_i = dot(i, i).sqrt();
+            let norm_i = norm(i);
             for j in i + 1..vectors {
-                let norms = [norm_i, dot(j, j).sqrt()];
+                let norms = [norm_i, norm(j)];
                 if norms[0] > 0.0 && norms[1] > 0.0 {
-                    f(positions(i), positions(j), dot(i, j) / (norms[0] * norms[1]), norms);
+                    let cosine = match (norms[0] * norms[1]).is_normal() {
+                        true => dot(i, j) / (norms[0] * norms[1]),
+                        false => {
+                            let pairs = positions(i).zip(positions(j));
+                            pairs.map(|(a, b)| value(a) / norms[0] * (value(b) / norms[1])).sum()
+                        }
+                    };
+                    f(positions(i), positions(j), cosine, norms);
                 }
             }
         }
@@ -238,6 +258,21 @@ mod tests {
         let mut g = [1.0; 4];
         Regularizer::L1(0.5).add_gradient(shape, &w, 2.0, &mut g);
         assert_eq!(g, [2.0, 0.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn cosines_of_any_length() {
+        // Rows (3, 4)·a and (4, 3)·b: |cos| = 24/25, ∂/∂wᵢ = (wⱼ/(‖wᵢ‖‖wⱼ‖) − cos·wᵢ/‖wᵢ‖²).
+        let (shape, r) = (Shape::from([2, 2]), Regularizer::OrthogonalRows(1.0));
+        for (a, b) in [(1e-200f64, 1e-200f64), (1e200, 1e200), (1e-300, 1.0), (1e200, 1e-200), (1e300, 1e300)] {
+            let w = [3.0 * a, 4.0 * a, 4.0 * b, 3.0 * b];
+            assert!((r.penalty(shape, &w) - 0.96).abs() < 1e-14, "{a} {b}");
+            let mut g = [0.0; 4];
+            r.add_gradient(shape, &w, 1.0, &mut g);
+            let expected = [0.8 - 0.96 * 0.6, 0.6 - 0.96 * 0.8].map(|v| v / (5.0 * a));
+            let bound = 1e-14 / a;
+            assert!((g[0] - expected[0]).abs() < bound && (g[1] - expected[1]).abs() < bound, "{a} {b} {g:?}");
+        }
     }
 
     #[test]

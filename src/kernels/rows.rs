@@ -81,6 +81,29 @@ pub fn sum_of_squares<T: Float>(a: &[T], shift: T) -> T {
     lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
 }
 
+/// √Σ aᵢ², where the squares may overflow or vanish; infinite for an infinite value, NaN for NaN.
+pub fn norm<T: Float>(a: &[T]) -> T {
+    norm_from(dot(a, a), a)
+}
+
+/// The same from Σ aᵢ² as it was added up, which is used where it has lost nothing.
+pub fn norm_from<T: Float>(square: T, a: &[T]) -> T {
+    let [top, length] = scaled_norm(square, a);
+    top * length
+}
+
+/// m and ‖a/m‖, whose product is ‖a‖: m is 1 where squares are at home in the type, else the largest magnitude.
+pub fn scaled_norm<T: Float>(square: T, a: &[T]) -> [T; 2] {
+    if square.is_nan() || square > T::min_positive_value() / T::epsilon() && square <= T::max_value() {
+        return [T::one(), square.sqrt()];
+    }
+    let top = a.iter().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
+    if top == T::zero() || top.is_infinite() {
+        return [T::one(), top];
+    }
+    [top, a.iter().fold(T::zero(), |s, &v| s + (v / top) * (v / top)).sqrt()]
+}
+
 /// [`sum_rows`] on the calling thread.
 pub fn sum_rows_here<T: Float>(x: &[T], sums: &mut [T]) {
     let width = sums.len().max(1);
@@ -230,6 +253,24 @@ mod tests {
         let mut sums = [1.0, 2.0];
         sum_row_products(&x[..6], &x[1..7], &mut sums);
         assert_eq!(sums, [1.0 + 0.0 + 6.0 + 20.0, 2.0 + 2.0 + 12.0 + 30.0]);
+    }
+
+    #[test]
+    fn norms_over_the_whole_range() {
+        for scale in [1e-320f64, 1e-200, 1e-30, 1.0, 1e30, 1e200, 1e307] {
+            let length = norm(&[3.0 * scale, -4.0 * scale]);
+            // Subnormal numbers have few digits.
+            let bound = if scale < 1e-300 { 1e-3 } else { 1e-15 };
+            assert!((length / (5.0 * scale) - 1.0).abs() < bound, "{scale}: {length}");
+        }
+        for scale in [1e-44f32, 1e-30, 1e-20, 1.0, 1e20, 1e30, 6e37] {
+            let length = norm(&[3.0 * scale, -4.0 * scale]);
+            let bound = if scale < 1e-38 { 0.2 } else { 1e-6 };
+            assert!((length / (5.0 * scale) - 1.0).abs() < bound, "{scale}: {length}");
+        }
+        assert_eq!(norm::<f32>(&[]), 0.0);
+        assert_eq!((norm(&[0.0f32; 3]), norm(&[1.0, f32::NEG_INFINITY])), (0.0, f32::INFINITY));
+        assert!(norm(&[1.0, f32::NAN, f32::INFINITY]).is_nan());
     }
 
     /// Widths on both sides of the one from which loops are compiled for wider registers, against plain loops.

@@ -61,11 +61,24 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         Vec::new()
     }
 
-    /// The activation that this layer applies last, if it is one that `forward` leaves out and `backward` takes as the
-    /// identity when [`Pass::logits`] is set. `Some(Linear)` says that there is none; `None` that nothing is known, or that
-    /// the layer needs its activated output.
+    /// The activation that this layer applies last. `Some(Linear)` says that there is none, `None` that nothing is known.
+    ///
+    /// In the passes of [`output_reach`](Self::output_reach), `forward` leaves it out and `backward` takes it as the identity
+    /// when [`Pass::logits`] is set.
     fn output_activation(&self) -> Option<Activation> {
         None
+    }
+
+    /// The passes in which [`output_activation`](Self::output_activation) can be left to the loss; by default all.
+    fn output_reach(&self) -> Reach {
+        Reach::Training
+    }
+
+    /// The passes in which an activation of this layer's input may as well be taken after the layer, because it copies values:
+    /// whole rows along the last axis where the activation [is row-wise](Activation::is_row_wise). By default none.
+    fn reach(&self, activation: Activation) -> Reach {
+        let _ = activation;
+        Reach::Nowhere
     }
 
     /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
@@ -78,6 +91,19 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     {
         Box::new(self)
     }
+}
+
+/// In which passes an activation may be left to the loss, although layers follow; each kind includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// In none: the output's values are others.
+    Nowhere,
+    /// In none, but the output's values are activated ones, which the loss has to fit.
+    Values,
+    /// In inference; in training there is noise.
+    Inference,
+    /// In training too.
+    Training,
 }
 
 /// What a model or a container knows of one of its layers once it is built: what a drawing of the model shows.

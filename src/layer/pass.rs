@@ -17,7 +17,7 @@ pub struct Pass<'a, T: Float = f32> {
     /// Whether this is training (dropout drops) or inference.
     pub training: bool,
     /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
-    /// container for the last layer only.
+    /// container for the layer that has the model's last activation only.
     pub logits: bool,
     /// Whether backward may follow although this is inference.
     differentiable: bool,

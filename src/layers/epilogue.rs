@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::parallel::{self, Items};
 use crate::kernels::rows;
-use crate::layer::{Builder, Pass};
+use crate::layer::{Builder, Pass, Reach};
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
@@ -101,10 +101,10 @@ impl Epilogue {
         Ok(())
     }
 
-    /// See [`Layer::output_activation`](crate::Layer::output_activation).
-    pub fn output_activation(&self) -> Option<Activation> {
+    /// See [`Layer::output_reach`](crate::Layer::output_reach).
+    pub fn output_reach(&self) -> Reach {
         // A penalty on outputs needs them activated.
-        self.activity_regularizer.is_none().then_some(self.activation)
+        if self.activity_regularizer.is_none() { Reach::Training } else { Reach::Values }
     }
 
     /// What follows in this pass, on rows of `units` values.

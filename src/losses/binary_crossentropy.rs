@@ -1,7 +1,7 @@
 //! Cross-entropy of yes–no probabilities.
 
 use super::{
-    EPSILON, Loss, check_range, check_smoothing, clip, each_a_probability, mean_gradient, mean_of, same_shape,
+    EPSILON, Loss, Options, check_range, clip, each_a_probability, mean_gradient, mean_of, option_builders, same_shape,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -24,31 +24,11 @@ use crate::tensor::{Float, Shape, Tensor};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BinaryCrossentropy {
-    from_logits: bool,
-    label_smoothing: f64,
+    options: Options,
 }
 
 impl BinaryCrossentropy {
-    /// Whether predictions are logits instead of probabilities; no by default.
-    pub fn from_logits(mut self, from_logits: bool) -> Self {
-        self.from_logits = from_logits;
-        self
-    }
-
-    /// The part of the targets moved towards ½, from 0 (the default) to 1.
-    pub fn label_smoothing(mut self, part: f64) -> Self {
-        self.label_smoothing = part;
-        self
-    }
-
-    /// y(1 − s) + s/2
-    #[inline(always)]
-    fn smooth<T: Float>(&self, y: T) -> T {
-        if self.label_smoothing == 0.0 {
-            return y;
-        }
-        y * T::of(1.0 - self.label_smoothing) + T::of(0.5 * self.label_smoothing)
-    }
+    option_builders!("moved towards ½");
 }
 
 /// The loss at logit z, and σ(z).
@@ -57,6 +37,10 @@ pub(super) fn from_logit<T: Float>(t: T, z: T) -> (T, T) {
     let e = (-z.abs()).exp();
     let small = e / (T::one() + e);
     let (positive, p) = if z < T::zero() { (T::zero(), small) } else { (z, T::one() - small) };
+    if z.is_infinite() {
+        // The limit: nothing where the truth is certain of it.
+        return (if p == t { T::zero() } else { T::infinity() }, p);
+    }
     (positive - z * t + e.ln_1p(), p)
 }
 
@@ -78,22 +62,22 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
-        if self.from_logits {
-            return mean_of(y_true, y_pred, |t, z| from_logit(self.smooth(t), z).0);
+        if self.options.from_logits {
+            return mean_of(y_true, y_pred, |t, z| from_logit(self.options.smooth(t, 2), z).0);
         }
-        mean_of(y_true, y_pred, |t, p| from_probability(self.smooth(t), p))
+        mean_of(y_true, y_pred, |t, p| from_probability(self.options.smooth(t, 2), p))
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
-        if self.from_logits {
+        if self.options.from_logits {
             self.value_and_gradient(y_true, y_pred, scale, dy);
             return;
         }
-        mean_gradient(y_true, y_pred, scale, dy, |t, p| probability_slope(self.smooth(t), p));
+        mean_gradient(y_true, y_pred, scale, dy, |t, p| probability_slope(self.options.smooth(t, 2), p));
     }
 
     fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
-        if !self.from_logits {
+        if !self.options.from_logits {
             self.gradient(y_true, y_pred, scale, dy);
             return self.value(y_true, y_pred);
         }
@@ -105,16 +89,16 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
         let n = T::of(y_pred.len() as f64);
         let (mut sum, scale) = (T::zero(), scale / n);
         for ((d, &t), &z) in dy.iter_mut().zip(y_true).zip(y_pred) {
-            let t = self.smooth(t);
+            let t = self.options.smooth(t, 2);
             let (loss, p) = from_logit(t, z);
             sum += loss;
             *d = scale * (p - t);
         }
-        sum / n
+        if sum.is_infinite() { self.value(y_true, y_pred) } else { sum / n }
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_smoothing("BinaryCrossentropy", self.label_smoothing)?;
+        self.options.check("BinaryCrossentropy")?;
         same_shape("BinaryCrossentropy", y_true, y_pred)
     }
 
@@ -124,12 +108,12 @@ impl<T: Float> Loss<T> for BinaryCrossentropy {
     }
 
     fn check_activation(&self, activation: Activation, _width: usize) -> Result<()> {
-        each_a_probability("BinaryCrossentropy", self.from_logits, activation)
+        each_a_probability("BinaryCrossentropy", self.options.from_logits, activation)
     }
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
-        (activation == Activation::Sigmoid && !self.from_logits)
-            .then(|| (BinaryCrossentropy { from_logits: true, ..self.clone() }).boxed())
+        let options = self.options.with_logits().filter(|_| activation == Activation::Sigmoid)?;
+        Some(BinaryCrossentropy { options }.boxed())
     }
 }
 

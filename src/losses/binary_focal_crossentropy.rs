@@ -2,7 +2,7 @@
 
 use super::binary_crossentropy::{from_logit, from_probability, probability_slope};
 use super::{
-    Loss, check_focus, check_range, check_smoothing, each_a_probability, mean_gradient, mean_of, power_slope,
+    Loss, Options, check_focus, check_range, each_a_probability, mean_gradient, mean_of, option_builders, power_slope,
     same_shape,
 };
 use crate::activations::Activation;
@@ -27,13 +27,12 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct BinaryFocalCrossentropy {
     alpha: Option<f64>,
     gamma: f64,
-    from_logits: bool,
-    label_smoothing: f64,
+    options: Options,
 }
 
 impl Default for BinaryFocalCrossentropy {
     fn default() -> Self {
-        BinaryFocalCrossentropy { alpha: None, gamma: 2.0, from_logits: false, label_smoothing: 0.0 }
+        BinaryFocalCrossentropy { alpha: None, gamma: 2.0, options: Options::default() }
     }
 }
 
@@ -51,24 +50,11 @@ impl BinaryFocalCrossentropy {
         self
     }
 
-    /// Whether predictions are logits instead of probabilities; no by default.
-    pub fn from_logits(mut self, from_logits: bool) -> Self {
-        self.from_logits = from_logits;
-        self
-    }
-
-    /// The part of the targets moved towards ½, from 0 (the default) to 1.
-    pub fn label_smoothing(mut self, part: f64) -> Self {
-        self.label_smoothing = part;
-        self
-    }
+    option_builders!("moved towards ½");
 
     /// The smoothed target and its weight w.
     fn target<T: Float>(&self, y: T) -> (T, T) {
-        let t = match self.label_smoothing {
-            0.0 => y,
-            s => y * T::of(1.0 - s) + T::of(0.5 * s),
-        };
+        let t = self.options.smooth(y, 2);
         (t, self.alpha.map_or(T::one(), |a| t * T::of(a) + (T::one() - t) * T::of(1.0 - a)))
     }
 }
@@ -82,7 +68,7 @@ impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
         let gamma = T::of(self.gamma);
         mean_of(y_true, y_pred, |y, v| {
             let (t, w) = self.target(y);
-            let (h, p) = if self.from_logits { from_logit(t, v) } else { (from_probability(t, v), v) };
+            let (h, p) = if self.options.from_logits { from_logit(t, v) } else { (from_probability(t, v), v) };
             // 1 − q
             let wrong = t * (T::one() - p) + (T::one() - t) * p;
             w * wrong.powf(gamma) * h
@@ -94,20 +80,22 @@ impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
         mean_gradient(y_true, y_pred, scale, dy, |y, v| {
             let (t, w) = self.target(y);
             // h, p, and the derivatives of both by the prediction
-            let (h, p, dh, dp) = if self.from_logits {
+            let (h, p, dh, dp) = if self.options.from_logits {
                 let (h, p) = from_logit(t, v);
                 (h, p, p - t, p * (one - p))
             } else {
                 (from_probability(t, v), v, probability_slope(t, v), one)
             };
             let wrong = t * (one - p) + (one - t) * p;
-            w * (power_slope(wrong, gamma) * (one - t - t) * dp * h + wrong.powf(gamma) * dh)
+            // h may be infinite where p no longer changes.
+            let change = if dp == T::zero() { dp } else { power_slope(wrong, gamma) * (one - t - t) * dp * h };
+            w * (change + wrong.powf(gamma) * dh)
         });
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_smoothing("BinaryFocalCrossentropy", self.label_smoothing)?;
-        check_focus("BinaryFocalCrossentropy", self.gamma, self.alpha.unwrap_or(0.25))?;
+        self.options.check("BinaryFocalCrossentropy")?;
+        check_focus::<T>("BinaryFocalCrossentropy", self.gamma, self.alpha.unwrap_or(0.25))?;
         same_shape("BinaryFocalCrossentropy", y_true, y_pred)
     }
 
@@ -117,12 +105,12 @@ impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
     }
 
     fn check_activation(&self, activation: Activation, _width: usize) -> Result<()> {
-        each_a_probability("BinaryFocalCrossentropy", self.from_logits, activation)
+        each_a_probability("BinaryFocalCrossentropy", self.options.from_logits, activation)
     }
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
-        (activation == Activation::Sigmoid && !self.from_logits)
-            .then(|| (BinaryFocalCrossentropy { from_logits: true, ..self.clone() }).boxed())
+        let options = self.options.with_logits().filter(|_| activation == Activation::Sigmoid)?;
+        Some(BinaryFocalCrossentropy { options, ..self.clone() }.boxed())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Cross-entropy between class probabilities.
 
 use super::{
-    EPSILON, Loss, check_classes, check_smoothing, classes_or_rows, clip, probabilities_over_classes, smooth_target,
-    softmax_crossentropy, through_sum,
+    EPSILON, Loss, Options, check_classes, classes_or_rows, clip, option_builders, probabilities_over_classes,
+    scaled_sum, softmax_crossentropy, through_sum,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -12,7 +12,8 @@ use crate::tensor::{Float, Shape, Tensor};
 ///
 /// - From probabilities (the default) p is divided by its sum and kept in [1e-7, 1 − 1e-7], as Keras does. Behind a softmax
 ///   layer, training goes through the stable form from logits instead, whose gradient is p − y.
-/// - From logits ([`from_logits`](Self::from_logits)): p = softmax(z), loss = Σ yᵢ·(ln Σ eᶻ − zᵢ), dz = p·Σy − y.
+/// - From logits ([`from_logits`](Self::from_logits)): p = softmax(z), loss = Σ yᵢ·(ln Σ eᶻ − zᵢ), dz = p·Σy − y. A class whose
+///   logit is −∞ costs nothing unless it is the true one.
 /// - [`label_smoothing`](Self::label_smoothing) s: y becomes y(1 − s) + s/classes; 0 by default.
 ///
 /// Keras `CategoricalCrossentropy` and, with class numbers, `SparseCategoricalCrossentropy`; PyTorch `CrossEntropyLoss`
@@ -27,22 +28,11 @@ use crate::tensor::{Float, Shape, Tensor};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CategoricalCrossentropy {
-    from_logits: bool,
-    label_smoothing: f64,
+    options: Options,
 }
 
 impl CategoricalCrossentropy {
-    /// Whether predictions are logits instead of probabilities; no by default.
-    pub fn from_logits(mut self, from_logits: bool) -> Self {
-        self.from_logits = from_logits;
-        self
-    }
-
-    /// The part of the targets spread over all classes, from 0 (the default) to 1.
-    pub fn label_smoothing(mut self, part: f64) -> Self {
-        self.label_smoothing = part;
-        self
-    }
+    option_builders!("spread over all classes");
 }
 
 impl<T: Float> Loss<T> for CategoricalCrossentropy {
@@ -51,38 +41,38 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
-        if self.from_logits {
-            return softmax_crossentropy(y_true, y_pred, self.label_smoothing, T::one(), None);
+        if self.options.from_logits {
+            return softmax_crossentropy(y_true, y_pred, &self.options, T::one(), None);
         }
         let n = y_pred.len();
-        let sum: T = y_pred.iter().copied().sum();
+        let [top, sum] = scaled_sum(y_pred);
         let (low, high) = (T::of(EPSILON), T::one() - T::of(EPSILON));
-        let target = |i| smooth_target(y_true, n, i, self.label_smoothing);
-        -(0..n).map(|i| target(i) * clip(y_pred[i] / sum, low, high).ln()).sum::<T>()
+        let target = |i| self.options.class_target(y_true, n, i);
+        -(0..n).map(|i| target(i) * clip(y_pred[i] / top / sum, low, high).ln()).sum::<T>()
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
-        if self.from_logits {
-            softmax_crossentropy(y_true, y_pred, self.label_smoothing, scale, Some(dy));
+        if self.options.from_logits {
+            softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
             return;
         }
         let (low, high) = (T::of(EPSILON), T::one() - T::of(EPSILON));
         through_sum(y_pred, scale, dy, |i, p| {
             let inside = p >= low && p <= high;
-            if inside { -smooth_target(y_true, y_pred.len(), i, self.label_smoothing) / p } else { T::zero() }
+            if inside { -self.options.class_target(y_true, y_pred.len(), i) / p } else { T::zero() }
         });
     }
 
     fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
-        if self.from_logits {
-            return softmax_crossentropy(y_true, y_pred, self.label_smoothing, scale, Some(dy));
+        if self.options.from_logits {
+            return softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
         }
         self.gradient(y_true, y_pred, scale, dy);
         self.value(y_true, y_pred)
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_smoothing("CategoricalCrossentropy", self.label_smoothing)?;
+        self.options.check("CategoricalCrossentropy")?;
         classes_or_rows("CategoricalCrossentropy", y_true, y_pred)
     }
 
@@ -91,12 +81,12 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
-        probabilities_over_classes("CategoricalCrossentropy", self.from_logits, activation, width)
+        probabilities_over_classes("CategoricalCrossentropy", self.options.from_logits, activation, width)
     }
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
-        (activation == Activation::Softmax && !self.from_logits)
-            .then(|| (CategoricalCrossentropy { from_logits: true, ..self.clone() }).boxed())
+        let options = self.options.with_logits().filter(|_| activation == Activation::Softmax)?;
+        Some(CategoricalCrossentropy { options }.boxed())
     }
 }
 

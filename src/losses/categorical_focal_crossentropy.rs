@@ -1,8 +1,8 @@
 //! Focal loss over classes.
 
 use super::{
-    EPSILON, Loss, check_classes, check_focus, check_smoothing, classes_or_rows, clip, exp_into, power_slope,
-    probabilities_over_classes, smooth_target, through_sum,
+    EPSILON, Loss, Options, check_classes, check_focus, classes_or_rows, clip, exp_into, expected, option_builders,
+    power_slope, probabilities_over_classes, scaled_sum, through_sum,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -27,13 +27,12 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct CategoricalFocalCrossentropy {
     alpha: f64,
     gamma: f64,
-    from_logits: bool,
-    label_smoothing: f64,
+    options: Options,
 }
 
 impl Default for CategoricalFocalCrossentropy {
     fn default() -> Self {
-        CategoricalFocalCrossentropy { alpha: 0.25, gamma: 2.0, from_logits: false, label_smoothing: 0.0 }
+        CategoricalFocalCrossentropy { alpha: 0.25, gamma: 2.0, options: Options::default() }
     }
 }
 
@@ -50,17 +49,7 @@ impl CategoricalFocalCrossentropy {
         self
     }
 
-    /// Whether predictions are logits instead of probabilities; no by default.
-    pub fn from_logits(mut self, from_logits: bool) -> Self {
-        self.from_logits = from_logits;
-        self
-    }
-
-    /// The part of the targets spread over all classes, from 0 (the default) to 1.
-    pub fn label_smoothing(mut self, part: f64) -> Self {
-        self.label_smoothing = part;
-        self
-    }
+    option_builders!("spread over all classes");
 }
 
 impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
@@ -70,19 +59,19 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
         let (n, one, gamma) = (y_pred.len(), T::one(), T::of(self.gamma));
-        let target = |i| smooth_target(y_true, n, i, self.label_smoothing);
-        if self.from_logits {
+        let target = |i| self.options.class_target(y_true, n, i);
+        if self.options.from_logits {
             let (top, sum) = exp_into(y_pred, None);
             let log_sum = sum.ln();
             let term = |i: usize| {
                 let log = y_pred[i] - top - log_sum;
-                target(i) * (one - log.fast_exp()).powf(gamma) * log
+                expected(target(i), || (one - log.fast_exp()).powf(gamma) * log)
             };
             return -T::of(self.alpha) * (0..n).map(term).sum::<T>();
         }
-        let sum: T = y_pred.iter().copied().sum();
+        let [top, sum] = scaled_sum(y_pred);
         let term = |i: usize| {
-            let p = clip(y_pred[i] / sum, T::of(EPSILON), one - T::of(EPSILON));
+            let p = clip(y_pred[i] / top / sum, T::of(EPSILON), one - T::of(EPSILON));
             target(i) * (one - p).powf(gamma) * p.ln()
         };
         -T::of(self.alpha) * (0..n).map(term).sum::<T>()
@@ -90,15 +79,17 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
         let (n, one, gamma, alpha) = (y_pred.len(), T::one(), T::of(self.gamma), T::of(self.alpha));
-        let target = |i| smooth_target(y_true, n, i, self.label_smoothing);
-        if self.from_logits {
+        let target = |i| self.options.class_target(y_true, n, i);
+        if self.options.from_logits {
             let (top, sum) = exp_into(y_pred, None);
             let log_sum = sum.ln();
             let log = |i: usize| y_pred[i] - top - log_sum;
             let mut total = T::zero();
             for (i, d) in dy.iter_mut().take(n).enumerate() {
                 let p = log(i).fast_exp();
-                *d = alpha * target(i) * (power_slope(one - p, gamma) * p * log(i) - (one - p).powf(gamma));
+                // p·ln p, which goes to 0 with p
+                let p_log = if p == T::zero() { p } else { p * log(i) };
+                *d = alpha * target(i) * (power_slope(one - p, gamma) * p_log - (one - p).powf(gamma));
                 total += *d;
             }
             for (i, d) in dy.iter_mut().take(n).enumerate() {
@@ -115,8 +106,8 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_smoothing("CategoricalFocalCrossentropy", self.label_smoothing)?;
-        check_focus("CategoricalFocalCrossentropy", self.gamma, self.alpha)?;
+        self.options.check("CategoricalFocalCrossentropy")?;
+        check_focus::<T>("CategoricalFocalCrossentropy", self.gamma, self.alpha)?;
         classes_or_rows("CategoricalFocalCrossentropy", y_true, y_pred)
     }
 
@@ -125,12 +116,12 @@ impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
-        probabilities_over_classes("CategoricalFocalCrossentropy", self.from_logits, activation, width)
+        probabilities_over_classes("CategoricalFocalCrossentropy", self.options.from_logits, activation, width)
     }
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
-        (activation == Activation::Softmax && !self.from_logits)
-            .then(|| (CategoricalFocalCrossentropy { from_logits: true, ..self.clone() }).boxed())
+        let options = self.options.with_logits().filter(|_| activation == Activation::Softmax)?;
+        Some(CategoricalFocalCrossentropy { options, ..self.clone() }.boxed())
     }
 }
 

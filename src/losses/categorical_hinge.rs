@@ -1,6 +1,6 @@
 //! The categorical hinge loss.
 
-use super::{Loss, check_classes, class_target, classes_or_rows, margin_activation};
+use super::{Loss, check_classes, class_target, classes_or_rows, expected, margin_activation};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
@@ -25,12 +25,13 @@ fn margins<T: Float>(y_true: &[T], y_pred: &[T]) -> (T, T, usize) {
     let (mut neg, mut pos, mut count) = (T::neg_infinity(), T::zero(), 0);
     for (i, &p) in y_pred.iter().enumerate() {
         let t = class_target(y_true, y_pred.len(), i);
-        let other = (T::one() - t) * p;
+        // Without an infinite score of a class that has no part in the sum.
+        let other = expected(T::one() - t, || p);
         if other > neg {
             (neg, count) = (other, 0);
         }
         count += usize::from(other == neg);
-        pos += t * p;
+        pos += expected(t, || p);
     }
     (neg, pos, count)
 }
@@ -56,7 +57,7 @@ impl<T: Float> Loss<T> for CategoricalHinge {
         for (i, (d, &p)) in dy.iter_mut().zip(y_pred).enumerate() {
             let t = class_target(y_true, y_pred.len(), i);
             let other = T::one() - t;
-            let largest = if other * p == neg { share * other } else { T::zero() };
+            let largest = if expected(other, || p) == neg { share * other } else { T::zero() };
             *d = scale * (largest - t);
         }
     }

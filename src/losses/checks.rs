@@ -92,18 +92,11 @@ pub(crate) fn check_margins<T: Float>(op: &'static str, y_true: &Tensor<T>) -> R
     }
 }
 
-/// A part of the targets, from 0 to 1.
-pub(crate) fn check_smoothing(op: &'static str, part: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&part) {
-        return Ok(());
-    }
-    Err(Error::argument(op, "label_smoothing", "from 0 to 1", part, "0.1 is usual"))
-}
-
 /// γ and α of focal losses.
-pub(crate) fn check_focus(op: &'static str, gamma: f64, alpha: f64) -> Result<()> {
-    if !gamma.is_finite() || gamma < 0.0 {
-        return Err(Error::argument(op, "gamma", "0 or more, and finite", gamma, "2 is usual"));
+pub(crate) fn check_focus<T: Float>(op: &'static str, gamma: f64, alpha: f64) -> Result<()> {
+    if !T::of(gamma).is_finite() || gamma < 0.0 {
+        let expected = format!("0 or more, and finite as {}", T::NAME);
+        return Err(Error::argument(op, "gamma", expected, gamma, "2 is usual"));
     }
     if !(0.0..=1.0).contains(&alpha) {
         return Err(Error::argument(op, "alpha", "from 0 to 1", alpha, "0.25 is usual"));

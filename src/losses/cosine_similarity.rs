@@ -1,11 +1,12 @@
 //! Cosine similarity as a loss.
 
 use super::{EPSILON, Loss};
+use crate::kernels::rows;
 use crate::tensor::Float;
 
 /// loss = −Σ uᵢ·vᵢ with u = y/|y|, v = ŷ/|ŷ|: −1 for equal directions, 0 at right angles, 1 for opposite ones.
 ///
-/// Lengths below 1e-7 count as 1e-7, so a row of zeros has loss 0. Gradient: dŷ = (v·Σuv − u)/|ŷ|. Keras
+/// Lengths below 1e-7 count as 1e-7, so a row of zeros has loss 0; those whose squares overflow are right. Gradient: dŷ = (v·Σuv − u)/|ŷ|. Keras
 /// `CosineSimilarity` (as a loss, so with the sign turned); the metric with Keras's sign is
 /// [`CosineScore`](crate::metrics::CosineScore). PyTorch `CosineEmbeddingLoss` − 1 for the target 1.
 ///
@@ -19,7 +20,7 @@ pub struct CosineSimilarity {}
 
 /// max(|v|, 1e-7), and whether the length is the vector's own.
 fn length<T: Float>(v: &[T]) -> (T, bool) {
-    let length = v.iter().map(|&v| v * v).sum::<T>().sqrt();
+    let length = rows::norm_from(v.iter().map(|&v| v * v).sum::<T>(), v);
     let low = T::of(EPSILON);
     if length < low { (low, false) } else { (length, true) }
 }
@@ -33,8 +34,12 @@ impl<T: Float> Loss<T> for CosineSimilarity {
         if y_true.len() != y_pred.len() {
             return T::nan();
         }
-        let dot: T = y_true.iter().zip(y_pred).map(|(&t, &p)| t * p).sum();
-        -dot / length(y_true).0 / length(y_pred).0
+        let [(t_length, _), (p_length, _)] = [length(y_true), length(y_pred)];
+        let each = y_true.iter().zip(y_pred);
+        if (t_length * p_length).is_finite() {
+            return -each.map(|(&t, &p)| t * p).sum::<T>() / t_length / p_length;
+        }
+        -each.map(|(&t, &p)| t / t_length * (p / p_length)).sum::<T>()
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {

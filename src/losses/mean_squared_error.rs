@@ -1,6 +1,6 @@
 //! Mean squared error.
 
-use super::Loss;
+use super::{Loss, mean_of};
 use crate::tensor::Float;
 
 /// loss = (1/n) Σ (ŷ − y)², n the length of a row.
@@ -21,11 +21,7 @@ impl<T: Float> Loss<T> for MeanSquaredError {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
-        if y_true.len() != y_pred.len() {
-            return T::nan();
-        }
-        let sum: T = y_true.iter().zip(y_pred).map(|(&t, &p)| (p - t) * (p - t)).sum();
-        sum / T::of(y_pred.len() as f64)
+        mean_of(y_true, y_pred, |t, p| (p - t) * (p - t))
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {

@@ -32,6 +32,7 @@ mod mean_absolute_error;
 mod mean_absolute_percentage_error;
 mod mean_squared_error;
 mod mean_squared_logarithmic_error;
+mod options;
 mod parts;
 mod poisson;
 mod sparse_categorical_crossentropy;
@@ -55,6 +56,7 @@ pub use mean_absolute_error::MeanAbsoluteError;
 pub use mean_absolute_percentage_error::MeanAbsolutePercentageError;
 pub use mean_squared_error::MeanSquaredError;
 pub use mean_squared_logarithmic_error::MeanSquaredLogarithmicError;
+pub(crate) use options::*;
 pub(crate) use parts::*;
 pub use poisson::Poisson;
 pub use sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
@@ -151,7 +153,8 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     /// Weights are one a row, or one a sample where a sample has several rows: their number divides that of the rows. Weights
     /// of another number, and targets or a `dy` that cannot be dealt out over the rows, give NaN, in all of `dy` too.
     ///
-    /// The sum is taken in f64, in the order of rows.
+    /// The sum is taken in f64, in the order of rows. A row of weight 0 has no part in it, nor in the gradient, whatever its
+    /// loss is.
     fn batch(
         &self,
         y_true: &Tensor<T>,
@@ -173,20 +176,31 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
             return f64::NAN;
         }
         let weight = |i: usize| weights.map_or(T::one(), |w| w[i * w.len() / rows]);
+        // w·loss, which may exceed T
+        let weighted = |w: T, loss: T| {
+            let product = w * loss;
+            if product.is_infinite() { w.as_f64() * loss.as_f64() } else { product.as_f64() }
+        };
         let (t, p) = (y_true.as_slice(), y_pred.as_slice());
         let mut sum = 0.0;
         match dy {
             Some(dy) => {
                 let scale = T::one() / T::of(divisor as f64);
                 for (i, dy) in dy.as_mut_slice().chunks_exact_mut(width).enumerate().take(rows) {
-                    let (t, p) = (&t[i * target..][..target], &p[i * width..][..width]);
-                    sum += (weight(i) * self.value_and_gradient(t, p, weight(i) * scale, dy)).as_f64();
+                    let (t, p, w) = (&t[i * target..][..target], &p[i * width..][..width], weight(i));
+                    if w == T::zero() {
+                        dy.fill(w);
+                        continue;
+                    }
+                    sum += weighted(w, self.value_and_gradient(t, p, w * scale, dy));
                 }
             }
             None => {
                 for i in 0..rows {
-                    let (t, p) = (&t[i * target..][..target], &p[i * width..][..width]);
-                    sum += (weight(i) * self.value(t, p)).as_f64();
+                    let (t, p, w) = (&t[i * target..][..target], &p[i * width..][..width], weight(i));
+                    if w != T::zero() {
+                        sum += weighted(w, self.value(t, p));
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Parts of equations that several losses share; slices are one row.
 
+use super::Options;
 pub(crate) use crate::kernels::float::sign;
 pub(crate) use crate::kernels::rows::exp_into;
 use crate::tensor::Float;
@@ -7,13 +8,15 @@ use crate::tensor::Float;
 /// Keras's fuzz factor.
 pub(crate) const EPSILON: f64 = 1e-7;
 
-/// (1/n) Σ f(y, ŷ); NaN for rows of different lengths.
+/// (1/n) Σ f(y, ŷ), also where the sum alone would overflow; NaN for rows of different lengths.
 pub(crate) fn mean_of<T: Float>(y_true: &[T], y_pred: &[T], f: impl Fn(T, T) -> T) -> T {
     if y_true.len() != y_pred.len() {
         return T::nan();
     }
-    let sum: T = y_true.iter().zip(y_pred).map(|(&t, &p)| f(t, p)).sum();
-    sum / T::of(y_pred.len() as f64)
+    let n = T::of(y_pred.len() as f64);
+    let each = || y_true.iter().zip(y_pred).map(|(&t, &p)| f(t, p));
+    let sum: T = each().sum();
+    if sum.is_infinite() { each().map(|v| v / n).sum() } else { sum / n }
 }
 
 /// dŷ = scale·f'(y, ŷ)/n, the gradient of [`mean_of`].
@@ -67,22 +70,12 @@ pub(crate) fn class_target<T: Float>(y_true: &[T], classes: usize, i: usize) -> 
     }
 }
 
-/// The same with the part `smoothing` spread over all classes.
-#[inline(always)]
-pub(crate) fn smooth_target<T: Float>(y_true: &[T], classes: usize, i: usize, smoothing: f64) -> T {
-    let y = class_target(y_true, classes, i);
-    if smoothing == 0.0 {
-        return y;
-    }
-    y * T::of(1.0 - smoothing) + T::of(smoothing / classes as f64)
-}
-
 /// Σ yᵢ·(ln Σ eᶻ − zᵢ), and into `dy` scale·(p·Σy − y) with p = softmax(z); each exponential is computed once. A class
-/// number out of range gives NaN.
+/// number out of range gives NaN, and so do logits without a softmax: +∞, or −∞ alone.
 pub(crate) fn softmax_crossentropy<T: Float>(
     y_true: &[T],
     z: &[T],
-    smoothing: f64,
+    options: &Options,
     scale: T,
     dy: Option<&mut [T]>,
 ) -> T {
@@ -91,7 +84,7 @@ pub(crate) fn softmax_crossentropy<T: Float>(
     let (top, sum) = exp_into(z, dy.as_deref_mut());
     let log_sum = sum.ln();
     let cost = |i: usize| log_sum - (z[i] - top);
-    if y_true.len() != n && smoothing == 0.0 {
+    if y_true.len() != n && options.label_smoothing == 0.0 {
         let Some(class) = y_true.first().and_then(|class| class_number(*class, n)) else {
             dy.into_iter().for_each(|dy| dy.fill(T::zero()));
             return T::nan();
@@ -104,23 +97,43 @@ pub(crate) fn softmax_crossentropy<T: Float>(
         }
         return cost(class);
     }
-    let target = |i| smooth_target(y_true, n, i, smoothing);
+    let target = |i| options.class_target(y_true, n, i);
     if let Some(dy) = dy {
         let factor = (0..n).map(target).sum::<T>() / sum;
         for (i, d) in dy.iter_mut().enumerate() {
             *d = scale * (*d * factor - target(i));
         }
     }
-    (0..n).map(|i| target(i) * cost(i)).sum()
+    (0..n).map(|i| expected(target(i), || cost(i))).sum()
+}
+
+/// y·cost, 0 for what never happens, however costly.
+#[inline(always)]
+pub(crate) fn expected<T: Float>(y: T, cost: impl FnOnce() -> T) -> T {
+    if y == T::zero() { T::zero() } else { y * cost() }
+}
+
+/// Σp of a row and a divisor of its values and of the sum, 1 unless the sum would overflow or vanish.
+pub(crate) fn scaled_sum<T: Float>(p: &[T]) -> [T; 2] {
+    let sum: T = p.iter().copied().sum();
+    if sum.is_nan() || sum.abs() >= T::min_positive_value() && sum.is_finite() {
+        return [T::one(), sum];
+    }
+    let top = p.iter().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
+    if top == T::zero() || top.is_infinite() {
+        return [T::one(), sum];
+    }
+    [top, p.iter().map(|&p| p / top).sum()]
 }
 
 /// The gradient of a function of q = p/Σp whose derivative by qᵢ is `dq(i, qᵢ)`: dp = scale·(dq − Σ dq·q)/Σp.
 pub(crate) fn through_sum<T: Float>(p: &[T], scale: T, dy: &mut [T], dq: impl Fn(usize, T) -> T) {
-    let sum: T = p.iter().copied().sum();
+    let [top, sum] = scaled_sum(p);
     let mut dot = T::zero();
     for (i, (d, &p)) in dy.iter_mut().zip(p).enumerate() {
-        *d = dq(i, p / sum);
-        dot += *d * (p / sum);
+        let q = p / top / sum;
+        *d = dq(i, q);
+        dot += *d * q;
     }
-    dy.iter_mut().for_each(|d| *d = scale * (*d - dot) / sum);
+    dy.iter_mut().for_each(|d| *d = scale * (*d - dot) / top / sum);
 }

@@ -1,7 +1,8 @@
 //! Cross-entropy between class probabilities and class numbers.
 
 use super::{
-    EPSILON, Loss, check_classes, class_target, classes_or_rows, clip, probabilities_over_classes, softmax_crossentropy,
+    EPSILON, Loss, Options, check_classes, class_target, classes_or_rows, clip, option_builders,
+    probabilities_over_classes, softmax_crossentropy,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -24,15 +25,11 @@ use crate::tensor::{Float, Shape, Tensor};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SparseCategoricalCrossentropy {
-    from_logits: bool,
+    options: Options,
 }
 
 impl SparseCategoricalCrossentropy {
-    /// Whether predictions are logits instead of probabilities; no by default.
-    pub fn from_logits(mut self, from_logits: bool) -> Self {
-        self.from_logits = from_logits;
-        self
-    }
+    option_builders!();
 }
 
 impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
@@ -41,8 +38,8 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
-        if self.from_logits {
-            return softmax_crossentropy(y_true, y_pred, 0.0, T::one(), None);
+        if self.options.from_logits {
+            return softmax_crossentropy(y_true, y_pred, &self.options, T::one(), None);
         }
         let bounded = |i: usize| clip(y_pred[i], T::of(EPSILON), T::one() - T::of(EPSILON));
         let n = y_pred.len();
@@ -51,8 +48,8 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
     }
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
-        if self.from_logits {
-            softmax_crossentropy(y_true, y_pred, 0.0, scale, Some(dy));
+        if self.options.from_logits {
+            softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
             return;
         }
         let (low, high) = (T::of(EPSILON), T::one() - T::of(EPSILON));
@@ -66,8 +63,8 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
     }
 
     fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
-        if self.from_logits {
-            return softmax_crossentropy(y_true, y_pred, 0.0, scale, Some(dy));
+        if self.options.from_logits {
+            return softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
         }
         self.gradient(y_true, y_pred, scale, dy);
         self.value(y_true, y_pred)
@@ -82,12 +79,12 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
     }
 
     fn check_activation(&self, activation: Activation, width: usize) -> Result<()> {
-        probabilities_over_classes("SparseCategoricalCrossentropy", self.from_logits, activation, width)
+        probabilities_over_classes("SparseCategoricalCrossentropy", self.options.from_logits, activation, width)
     }
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
-        (activation == Activation::Softmax && !self.from_logits)
-            .then(|| (SparseCategoricalCrossentropy { from_logits: true }).boxed())
+        let options = self.options.with_logits().filter(|_| activation == Activation::Softmax)?;
+        Some(SparseCategoricalCrossentropy { options }.boxed())
     }
 }
 

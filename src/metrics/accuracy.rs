@@ -14,19 +14,18 @@ use crate::tensor::{Float, Shape, Tensor};
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let mut accuracy = Accuracy::default();
-/// accuracy.update(&Tensor::from([[0.0f32, 1.0], [1.0, 0.0]]), &Tensor::from([[0.2, 0.8], [0.4, 0.6]]), None);
-/// assert_eq!(Metric::<f32>::result(&accuracy), 0.5);
+/// let (y_true, y_pred) = (Tensor::from([[0.0f32, 1.0], [1.0, 0.0]]), Tensor::from([[0.2, 0.8], [0.4, 0.6]]));
+/// assert_eq!(Accuracy::default().score(&y_true, &y_pred, None)?, 0.5);
+/// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accuracy {
-    mean: Mean,
     threshold: f64,
 }
 
 impl Default for Accuracy {
     fn default() -> Self {
-        Accuracy { mean: Mean::default(), threshold: 0.5 }
+        Accuracy { threshold: 0.5 }
     }
 }
 
@@ -43,39 +42,27 @@ impl<T: Float> Metric<T> for Accuracy {
         "accuracy".into()
     }
 
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+    fn sums(&self, _: Shape) -> usize {
+        Mean::SUMS
+    }
+
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
             let right = match (t, p) {
                 ([t, ..], [p]) => !t.is_nan() && !p.is_nan() && (p.as_f64() > self.threshold) == (t.as_f64() > 0.5),
                 _ => class_hit(t, p),
             };
-            self.mean.add(f64::from(right), w);
+            Mean::add(sums, f64::from(right), w);
         }
     }
 
-    fn result(&self) -> f64 {
-        self.mean.result()
-    }
-
-    fn reset(&mut self) {
-        self.mean = Mean::default();
-    }
-
-    fn totals(&self) -> Vec<f64> {
-        self.mean.totals()
-    }
-
-    fn set_totals(&mut self, totals: &[f64]) -> bool {
-        self.mean.set_totals(totals)
+    fn result(&self, sums: &[f64]) -> f64 {
+        Mean::result(sums)
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         check_threshold("Accuracy", self.threshold)?;
         losses::classes_or_rows("Accuracy", y_true, y_pred)
-    }
-
-    fn fresh(&self) -> Box<dyn Metric<T>> {
-        Box::new(Accuracy { mean: Mean::default(), ..self.clone() })
     }
 }
 
@@ -85,10 +72,8 @@ mod tests {
 
     #[test]
     fn binary_with_weights() {
-        let mut a = Accuracy::default();
-        a.update(&Tensor::from([1.0, 0.0, 1.0]), &Tensor::from([[0.9], [0.8], [0.5]]), Some(&[1.0, 2.0, 1.0]));
-        assert_eq!(Metric::<f64>::result(&a), 0.25);
-        Metric::<f64>::reset(&mut a);
-        assert_eq!(Metric::<f64>::result(&a), 0.0);
+        let (y, p) = (Tensor::from([1.0, 0.0, 1.0]), Tensor::from([[0.9], [0.8], [0.5f64]]));
+        assert_eq!(Accuracy::default().score(&y, &p, Some(&[1.0, 2.0, 1.0])).unwrap(), 0.25);
+        assert!(Accuracy::default().score(&y, &p, Some(&[1.0, 2.0])).unwrap_err().is_shape());
     }
 }

@@ -27,16 +27,14 @@ pub enum Curve {
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let mut auc = Auc::default();
-/// auc.update(&Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &Tensor::from([[0.0], [0.5], [0.3], [0.9]]), None);
-/// assert!((Metric::<f32>::result(&auc) - 0.75).abs() < 1e-12);
+/// let (y_true, y_pred) = (Tensor::from([0.0f32, 0.0, 1.0, 1.0]), Tensor::from([[0.0], [0.5], [0.3], [0.9]]));
+/// assert!((Auc::default().score(&y_true, &y_pred, None)? - 0.75).abs() < 1e-12);
+/// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auc {
     curve: Curve,
-    /// Weights of true and false labels by the last threshold that the prediction exceeds.
-    yes: Vec<f64>,
-    no: Vec<f64>,
+    num_thresholds: usize,
 }
 
 /// More thresholds than this are refused.
@@ -44,7 +42,7 @@ const MOST: usize = 1_000_000;
 
 impl Default for Auc {
     fn default() -> Self {
-        Auc { curve: Curve::Roc, yes: vec![0.0; 200], no: vec![0.0; 200] }
+        Auc { curve: Curve::Roc, num_thresholds: 200 }
     }
 }
 
@@ -58,40 +56,42 @@ impl Auc {
     /// The number of thresholds, from 2 to a million; 200 by default.
     pub fn num_thresholds(mut self, n: usize) -> Self {
         // One too many is enough for `check` to refuse it.
-        let n = n.min(MOST + 1);
-        (self.yes, self.no) = (vec![0.0; n], vec![0.0; n]);
+        self.num_thresholds = n.min(MOST + 1);
         self
     }
+}
 
-    fn roc(&self) -> f64 {
-        let (all_yes, all_no) = (self.yes.iter().sum(), self.no.iter().sum());
-        // From the highest threshold down; at the highest nothing is a yes.
-        let (mut tp, mut fp, mut area) = (0.0, 0.0, 0.0);
-        let (mut x, mut y) = (0.0, 0.0);
-        for (yes, no) in self.yes.iter().zip(&self.no).rev() {
-            tp += yes;
-            fp += no;
-            let (next_x, next_y) = (ratio(fp, all_no), ratio(tp, all_yes));
-            area += (next_x - x) * (y + next_y) / 2.0;
-            (x, y) = (next_x, next_y);
-        }
-        area
+/// The area under the ROC curve. `yes` and `no` are the weights of true and false labels by the last threshold that the
+/// prediction exceeds.
+fn roc(yes: &[f64], no: &[f64]) -> f64 {
+    let (all_yes, all_no) = (yes.iter().sum(), no.iter().sum());
+    // From the highest threshold down; at the highest nothing is a yes.
+    let (mut tp, mut fp, mut area) = (0.0, 0.0, 0.0);
+    let (mut x, mut y) = (0.0, 0.0);
+    for (yes, no) in yes.iter().zip(no).rev() {
+        tp += yes;
+        fp += no;
+        let (next_x, next_y) = (ratio(fp, all_no), ratio(tp, all_yes));
+        area += (next_x - x) * (y + next_y) / 2.0;
+        (x, y) = (next_x, next_y);
     }
+    area
+}
 
-    fn precision_recall(&self) -> f64 {
-        let all_yes: f64 = self.yes.iter().sum();
-        let (mut tp, mut p, mut area) = (0.0, 0.0, 0.0);
-        for (yes, no) in self.yes.iter().zip(&self.no).rev() {
-            let (dtp, dp) = (*yes, yes + no);
-            let slope = ratio(dtp, dp);
-            let intercept = tp - slope * p;
-            let log = if p > 0.0 { ((p + dp) / p).ln() } else { 0.0 };
-            area += ratio(slope * (dtp + intercept * log), all_yes);
-            tp += dtp;
-            p += dp;
-        }
-        area
+/// The area under the precision–recall curve of the same weights.
+fn precision_recall(yes: &[f64], no: &[f64]) -> f64 {
+    let all_yes: f64 = yes.iter().sum();
+    let (mut tp, mut p, mut area) = (0.0, 0.0, 0.0);
+    for (yes, no) in yes.iter().zip(no).rev() {
+        let (dtp, dp) = (*yes, yes + no);
+        let slope = ratio(dtp, dp);
+        let intercept = tp - slope * p;
+        let log = if p > 0.0 { ((p + dp) / p).ln() } else { 0.0 };
+        area += ratio(slope * (dtp + intercept * log), all_yes);
+        tp += dtp;
+        p += dp;
     }
+    area
 }
 
 impl<T: Float> Metric<T> for Auc {
@@ -102,52 +102,35 @@ impl<T: Float> Metric<T> for Auc {
         }
     }
 
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
-        let Some(last) = self.yes.len().checked_sub(1) else { return };
+    fn sums(&self, _: Shape) -> usize {
+        2 * self.num_thresholds
+    }
+
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        let (yes, no) = sums.split_at_mut(sums.len() / 2);
+        let Some(last) = yes.len().checked_sub(1) else { return };
         each_label(y_true, y_pred, weights, |_, truth, p, w| {
             // A prediction has to be above a threshold; the first lies below 0. NaN goes there too.
             let at = ((p.clamp(0.0, 1.0) * last as f64).ceil() - 1.0).max(0.0) as usize;
-            let side = if truth { &mut self.yes } else { &mut self.no };
+            let side = if truth { &mut *yes } else { &mut *no };
             side[at.min(last)] += w;
         });
     }
 
-    fn result(&self) -> f64 {
+    fn result(&self, sums: &[f64]) -> f64 {
+        let (yes, no) = sums.split_at(sums.len() / 2);
         match self.curve {
-            Curve::Roc => self.roc(),
-            Curve::PrecisionRecall => self.precision_recall(),
+            Curve::Roc => roc(yes, no),
+            Curve::PrecisionRecall => precision_recall(yes, no),
         }
-    }
-
-    fn reset(&mut self) {
-        self.yes.fill(0.0);
-        self.no.fill(0.0);
-    }
-
-    fn totals(&self) -> Vec<f64> {
-        [&self.yes[..], &self.no[..]].concat()
-    }
-
-    fn set_totals(&mut self, totals: &[f64]) -> bool {
-        let n = self.yes.len();
-        if totals.len() != 2 * n {
-            return false;
-        }
-        self.yes.copy_from_slice(&totals[..n]);
-        self.no.copy_from_slice(&totals[n..]);
-        true
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        if !(2..=MOST).contains(&self.yes.len()) {
+        if !(2..=MOST).contains(&self.num_thresholds) {
             let expected = format!("from 2 to {MOST}");
-            return Err(Error::argument("Auc", "num_thresholds", expected, self.yes.len(), "200 is usual"));
+            return Err(Error::argument("Auc", "num_thresholds", expected, self.num_thresholds, "200 is usual"));
         }
         check_labels("Auc", None, None, y_true, y_pred)
-    }
-
-    fn fresh(&self) -> Box<dyn Metric<T>> {
-        Box::new(Auc::default().curve(self.curve).num_thresholds(self.yes.len()))
     }
 }
 
@@ -159,23 +142,21 @@ mod tests {
     fn perfect_reversed_and_empty() {
         let (y, p) = (Tensor::from([0.0f64, 0.0, 1.0, 1.0]), Tensor::from([[0.1], [0.2], [0.8], [1.7]]));
         for curve in [Curve::Roc, Curve::PrecisionRecall] {
-            let mut auc = Auc::default().curve(curve);
-            assert_eq!(Metric::<f64>::result(&auc), 0.0);
-            auc.update(&y, &p, None);
-            assert!((Metric::<f64>::result(&auc) - 1.0).abs() < 1e-12);
-            assert_eq!(Metric::<f64>::fresh(&auc).result(), 0.0);
+            let auc = Auc::default().curve(curve);
+            assert_eq!(Metric::<f64>::result(&auc, &[0.0; 400]), 0.0);
+            assert!((auc.score(&y, &p, None).unwrap() - 1.0).abs() < 1e-12);
         }
-        let mut auc = Auc::default();
-        auc.update(&y.map(|v| 1.0 - v), &p, None);
-        assert_eq!(Metric::<f64>::result(&auc), 0.0);
+        assert_eq!(Auc::default().score(&y.map(|v| 1.0 - v), &p, None).unwrap(), 0.0);
     }
 
     #[test]
     fn weights_count_as_repeats() {
-        let (mut a, mut b) = (Auc::default().num_thresholds(5), Auc::default().num_thresholds(5));
-        a.update(&Tensor::from([0.0f32, 1.0]), &Tensor::from([[0.3], [0.6]]), Some(&[2.0, 1.0]));
-        a.update(&Tensor::from([1.0f32]), &Tensor::from([[0.1]]), None);
-        b.update(&Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &Tensor::from([[0.3], [0.3], [0.6], [0.1]]), None);
+        let auc = Auc::default().num_thresholds(5);
+        let (mut a, mut b) = ([0.0; 10], [0.0; 10]);
+        auc.update(&mut a, &Tensor::from([0.0f32, 1.0]), &Tensor::from([[0.3], [0.6]]), Some(&[2.0, 1.0]));
+        auc.update(&mut a, &Tensor::from([1.0f32]), &Tensor::from([[0.1]]), None);
+        let p = Tensor::from([[0.3], [0.3], [0.6], [0.1]]);
+        auc.update(&mut b, &Tensor::from([0.0f32, 0.0, 1.0, 1.0]), &p, None);
         assert_eq!(a, b);
         for (n, fits) in [(0, false), (1, false), (2, true), (usize::MAX, false)] {
             let auc = Auc::default().num_thresholds(n);

@@ -14,21 +14,23 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub fn totals(&self) -> [f64; 3] {
-        [self.tp, self.fp, self.fneg]
-    }
+    /// The sums of one column.
+    pub const SUMS: usize = 3;
 
-    pub fn from_totals([tp, fp, fneg]: [f64; 3]) -> Self {
-        Counts { tp, fp, fneg }
-    }
-
-    pub fn add(&mut self, truth: bool, answer: bool, weight: f64) {
+    /// Adds one answer to the sums of its column.
+    pub fn add(sums: &mut [f64; Self::SUMS], truth: bool, answer: bool, weight: f64) {
+        let [tp, fp, fneg] = sums;
         match (truth, answer) {
-            (true, true) => self.tp += weight,
-            (false, true) => self.fp += weight,
-            (true, false) => self.fneg += weight,
+            (true, true) => *tp += weight,
+            (false, true) => *fp += weight,
+            (true, false) => *fneg += weight,
             (false, false) => {}
         }
+    }
+
+    /// Each column's.
+    pub fn of(sums: &[f64]) -> impl ExactSizeIterator<Item = Self> + Clone {
+        sums.as_chunks().0.iter().map(|&[tp, fp, fneg]| Counts { tp, fp, fneg })
     }
 
     pub fn precision(&self) -> f64 {

@@ -10,56 +10,43 @@ use crate::tensor::{Float, Shape, Tensor};
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let mut mae = LossMetric::new(MeanAbsoluteError::default());
-/// Metric::<f32>::update(&mut mae, &Tensor::from([[1.0], [2.0]]), &Tensor::from([[1.5], [2.0]]), None);
-/// assert_eq!(Metric::<f32>::result(&mae), 0.25);
+/// let (y_true, y_pred) = (Tensor::from([[1.0f32], [2.0]]), Tensor::from([[1.5], [2.0]]));
+/// assert_eq!(LossMetric::new(MeanAbsoluteError::default()).score(&y_true, &y_pred, None)?, 0.25);
+/// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossMetric<L> {
     loss: L,
-    mean: Mean,
 }
 
 impl<L> LossMetric<L> {
     /// The metric of a loss.
     pub fn new(loss: L) -> Self {
-        LossMetric { loss, mean: Mean::default() }
+        LossMetric { loss }
     }
 }
 
-impl<T: Float, L: Loss<T> + Clone + 'static> Metric<T> for LossMetric<L> {
+impl<T: Float, L: Loss<T>> Metric<T> for LossMetric<L> {
     fn name(&self) -> String {
         self.loss.name().into()
     }
 
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+    fn sums(&self, _: Shape) -> usize {
+        Mean::SUMS
+    }
+
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            self.mean.add(self.loss.value(t, p).as_f64(), w);
+            Mean::add(sums, self.loss.value(t, p).as_f64(), w);
         }
     }
 
-    fn result(&self) -> f64 {
-        self.mean.result()
-    }
-
-    fn reset(&mut self) {
-        self.mean = Mean::default();
-    }
-
-    fn totals(&self) -> Vec<f64> {
-        self.mean.totals()
-    }
-
-    fn set_totals(&mut self, totals: &[f64]) -> bool {
-        self.mean.set_totals(totals)
+    fn result(&self, sums: &[f64]) -> f64 {
+        Mean::result(sums)
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         self.loss.check(y_true, y_pred)
-    }
-
-    fn fresh(&self) -> Box<dyn Metric<T>> {
-        Box::new(LossMetric::new(self.loss.clone()))
     }
 }
 
@@ -69,14 +56,11 @@ mod tests {
     use crate::losses::{CategoricalCrossentropy, MeanSquaredError};
 
     #[test]
-    fn weights_and_reset() {
-        let mut m = LossMetric::new(MeanSquaredError::default());
+    fn weights() {
+        let m = LossMetric::new(MeanSquaredError::default());
         let (t, p) = (Tensor::from([[0.0f64, 0.0], [1.0, 1.0]]), Tensor::from([[1.0, 1.0], [1.0, 3.0]]));
-        m.update(&t, &p, Some(&[3.0, 1.0]));
-        assert_eq!(Metric::<f64>::result(&m), 1.25);
+        assert_eq!(m.score(&t, &p, Some(&[3.0, 1.0])).unwrap(), 1.25);
         assert_eq!(Metric::<f64>::name(&m), "mean_squared_error");
-        Metric::<f64>::reset(&mut m);
-        assert_eq!(Metric::<f64>::result(&m), 0.0);
     }
 
     #[test]

@@ -6,18 +6,16 @@
 mod accuracy;
 mod auc;
 mod binary_accuracy;
-mod categorical_accuracy;
+mod class_accuracy;
 mod classification_report;
 mod confusion_matrix;
 mod cosine_score;
 mod counts;
 mod f1_score;
 mod loss_metric;
-mod precision;
+mod precision_recall;
 mod r2_score;
-mod recall;
 mod root_mean_squared_error;
-mod sparse_categorical_accuracy;
 mod top_k_accuracy;
 
 use std::fmt::Debug;
@@ -25,17 +23,15 @@ use std::fmt::Debug;
 pub use accuracy::Accuracy;
 pub use auc::{Auc, Curve};
 pub use binary_accuracy::BinaryAccuracy;
-pub use categorical_accuracy::CategoricalAccuracy;
+pub use class_accuracy::{CategoricalAccuracy, ClassAccuracy, SparseCategoricalAccuracy};
 pub use classification_report::{ClassificationReport, Scored};
 pub use confusion_matrix::ConfusionMatrix;
 pub use cosine_score::CosineScore;
 pub use f1_score::{Average, F1Score};
 pub use loss_metric::LossMetric;
-pub use precision::Precision;
+pub use precision_recall::{Precision, PrecisionRecall, Recall};
 pub use r2_score::R2Score;
-pub use recall::Recall;
 pub use root_mean_squared_error::RootMeanSquaredError;
-pub use sparse_categorical_accuracy::SparseCategoricalAccuracy;
 pub use top_k_accuracy::TopKAccuracy;
 
 use crate::error::{Error, Result};
@@ -44,32 +40,59 @@ use crate::tensor::{Float, Shape, Tensor, argmax};
 
 /// A figure gathered over the batches of an epoch.
 ///
+/// A metric is configuration; what it has gathered are sums that stand outside of it, zeros at first. [`score`](Self::score)
+/// is the figure of a single batch.
+///
 /// ```
 /// use gradus::prelude::*;
-/// let mut accuracy = Accuracy::default();
-/// accuracy.update(&Tensor::from_labels(&[1, 0]), &Tensor::from([[0.2f32, 0.8], [0.4, 0.6]]), None);
-/// assert_eq!(Metric::<f32>::result(&accuracy), 0.5);
+/// let (y_true, y_pred) = (Tensor::from_labels(&[1, 0]), Tensor::from([[0.2f32, 0.8], [0.4, 0.6]]));
+/// assert_eq!(Accuracy::default().score(&y_true, &y_pred, None)?, 0.5);
+///
+/// /// The part of outputs that are off by at most a tolerance.
+/// #[derive(Debug)]
+/// struct Within(f32);
+///
+/// impl Metric for Within {
+///     fn name(&self) -> String {
+///         "within".into()
+///     }
+///
+///     fn sums(&self, _: Shape) -> usize {
+///         2
+///     }
+///
+///     fn update(&self, sums: &mut [f64], y_true: &Tensor, y_pred: &Tensor, _: Option<&[f32]>) {
+///         let pairs = y_true.as_slice().iter().zip(y_pred.as_slice());
+///         sums[0] += pairs.filter(|(t, p)| (*t - *p).abs() <= self.0).count() as f64;
+///         sums[1] += y_true.len() as f64;
+///     }
+///
+///     fn result(&self, sums: &[f64]) -> f64 {
+///         sums[0] / sums[1]
+///     }
+/// }
+///
+/// let (mut sums, within) = (vec![0.0; 2], Within(0.1));
+/// within.update(&mut sums, &Tensor::from([[1.0], [2.0]]), &Tensor::from([[1.05], [2.5]]), None);
+/// within.update(&mut sums, &Tensor::from([[3.0], [4.0]]), &Tensor::from([[3.0], [4.0]]), None);
+/// assert_eq!(within.result(&sums), 0.75);
+/// # Ok::<(), gradus::Error>(())
 /// ```
 pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// The name in the history, such as `"accuracy"`.
     fn name(&self) -> String;
 
-    /// Takes in a batch of shapes that [`check`](Self::check) accepts; weights, where there are any, are one a row or one a
-    /// sample. Lengths that do not fit make the result NaN until the next reset, or a figure without meaning; the metrics
-    /// of this library do not panic.
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>);
+    /// The number of sums kept over batches whose predictions have this shape, batch axis included. A checkpoint within an
+    /// epoch keeps them.
+    fn sums(&self, y_pred: Shape) -> usize;
 
-    /// The figure over all batches since the last reset.
-    fn result(&self) -> f64;
+    /// Adds a batch of shapes that [`check`](Self::check) accepts to the sums; weights, where there are any, are one a row or
+    /// one a sample. Lengths that do not fit make the result NaN, or a figure without meaning; the metrics of this library do
+    /// not panic.
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>);
 
-    /// Forgets all batches.
-    fn reset(&mut self);
-
-    /// All that was taken in since the last reset, as numbers: what a checkpoint within an epoch keeps.
-    fn totals(&self) -> Vec<f64>;
-
-    /// Continues from the [`totals`](Self::totals) of a metric with the same settings; whether they can be such.
-    fn set_totals(&mut self, totals: &[f64]) -> bool;
+    /// The figure over all batches in the sums.
+    fn result(&self, sums: &[f64]) -> f64;
 
     /// Checks the settings, and the shapes of targets against those of predictions, both with the batch axis. By default they
     /// must agree.
@@ -80,8 +103,20 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
         crate::losses::same_shape("metric", y_true, y_pred)
     }
 
-    /// The same metric, with nothing taken in.
-    fn fresh(&self) -> Box<dyn Metric<T>>;
+    /// The figure of one batch.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check); [`Error::Shape`] if the weights are neither one a row nor one a sample.
+    fn score(&self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) -> Result<f64> {
+        self.check(y_true.shape(), y_pred.shape())?;
+        if let Some(w) = weights.filter(|w| !y_pred.is_empty() && weight(Some(w), 0, y_pred.shape().rows()).is_none()) {
+            let expected = format!("{} weights, one a row, or one a sample", y_pred.shape().rows());
+            return Err(Error::shape("score", expected, w.len(), "pass as many weights as samples"));
+        }
+        let mut sums = vec![0.0; self.sums(y_pred.shape())];
+        self.update(&mut sums, y_true, y_pred, weights);
+        Ok(self.result(&sums))
+    }
 
     /// The metric in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
     /// program (see docs/design.md, "Compiled once").
@@ -149,32 +184,27 @@ tuples!(A B C D);
 tuples!(A B C D E);
 tuples!(A B C D E F);
 
-/// A weighted mean that grows sample by sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Mean {
-    sum: f64,
-    weight: f64,
-}
+/// A weighted mean over samples: its sums are Σ value·weight and Σ weight.
+pub(crate) struct Mean;
 
 impl Mean {
-    pub fn add(&mut self, value: f64, weight: f64) {
-        self.sum += value * weight;
-        self.weight += weight;
+    pub const SUMS: usize = 2;
+
+    pub fn add(sums: &mut [f64], value: f64, weight: f64) {
+        // What has no weight has no part, not even as NaN.
+        if let ([sum, total], true) = (sums, weight != 0.0) {
+            *sum += value * weight;
+            *total += weight;
+        }
     }
 
-    pub fn totals(&self) -> Vec<f64> {
-        vec![self.sum, self.weight]
-    }
-
-    pub fn set_totals(&mut self, totals: &[f64]) -> bool {
-        let &[sum, weight] = totals else { return false };
-        *self = Mean { sum, weight };
-        true
-    }
-
-    /// 0 where nothing was added.
-    pub fn result(&self) -> f64 {
-        if self.weight == 0.0 { 0.0 } else { self.sum / self.weight }
+    /// 0 where nothing was added, NaN for another number of sums.
+    pub fn result(sums: &[f64]) -> f64 {
+        match *sums {
+            [_, 0.0] => 0.0,
+            [sum, weight] => sum / weight,
+            _ => f64::NAN,
+        }
     }
 }
 
@@ -185,7 +215,7 @@ pub(crate) fn rows<'a, T: Float>(
     y_pred: &'a Tensor<T>,
     weights: Option<&'a [T]>,
 ) -> impl Iterator<Item = (&'a [T], &'a [T], f64)> {
-    let width = if y_pred.shape().rank() < 2 { 1 } else { y_pred.shape().last().max(1) };
+    let width = width(y_pred.shape()).max(1);
     let n = y_pred.len() / width;
     let target = y_true.len() / n.max(1);
     let fits = target > 0 && target * n == y_true.len();
@@ -193,17 +223,22 @@ pub(crate) fn rows<'a, T: Float>(
         if !fits {
             return (&[][..], p, f64::NAN);
         }
-        (&y_true.as_slice()[i * target..][..target], p, weight(weights, i, n))
+        (&y_true.as_slice()[i * target..][..target], p, weight(weights, i, n).unwrap_or(f64::NAN))
     })
 }
 
-/// The weight of row i of n; weights are one a row or one a sample, and NaN if they are neither.
-fn weight<T: Float>(weights: Option<&[T]>, i: usize, n: usize) -> f64 {
+/// The weight of row i of n; weights are one a row or one a sample, and none if they are neither.
+fn weight<T: Float>(weights: Option<&[T]>, i: usize, n: usize) -> Option<f64> {
     match weights {
-        None => 1.0,
-        Some(w) if w.is_empty() || !n.is_multiple_of(w.len()) => f64::NAN,
-        Some(w) => w[i * w.len() / n].as_f64(),
+        None => Some(1.0),
+        Some(w) if w.is_empty() || !n.is_multiple_of(w.len()) => None,
+        Some(w) => Some(w[i * w.len() / n].as_f64()),
     }
+}
+
+/// The number of predictions in a row.
+pub(crate) fn width(y_pred: Shape) -> usize {
+    if y_pred.rank() < 2 { 1 } else { y_pred.last() }
 }
 
 /// Every prediction of a row after its target, which is NaN where the lengths differ.

@@ -1,58 +1,68 @@
 //! The root of the mean squared error.
 
-use super::{Mean, Metric, pairs, rows};
+use super::{Metric, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// √(mean (ŷ − y)²) over all values of all rows, in the targets' unit. Keras `RootMeanSquaredError`.
 ///
+/// Its sums are Σ w·e², Σ w, and Σ w·e² of the errors whose squares would leave f64, scaled down and up. Blue 1978, "A portable
+/// Fortran program to find the Euclidean norm of a vector".
+///
 /// ```
 /// use gradus::prelude::*;
-/// let mut rmse = RootMeanSquaredError::default();
-/// rmse.update(&Tensor::from([[1.0f32], [2.0]]), &Tensor::from([[1.0], [4.0]]), None);
-/// assert_eq!(Metric::<f32>::result(&rmse), 2f64.sqrt());
+/// let (y_true, y_pred) = (Tensor::from([[1.0f32], [2.0]]), Tensor::from([[1.0], [4.0]]));
+/// assert_eq!(RootMeanSquaredError::default().score(&y_true, &y_pred, None)?, 2f64.sqrt());
+/// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RootMeanSquaredError {
-    mean: Mean,
-}
+pub struct RootMeanSquaredError {}
+
+/// Beyond these magnitudes squares are scaled, by 2⁻⁶⁰⁰ and its inverse.
+const LARGE: f64 = 1e150;
+const SMALL: f64 = 1e-150;
+const DOWN: f64 = f64::from_bits((1023 - 600) << 52);
 
 impl<T: Float> Metric<T> for RootMeanSquaredError {
     fn name(&self) -> String {
         "root_mean_squared_error".into()
     }
 
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
-        for (t, p, w) in rows(y_true, y_pred, weights) {
+    fn sums(&self, _: Shape) -> usize {
+        4
+    }
+
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        let [usual, weight, large, small] = sums else { return };
+        for (t, p, w) in rows(y_true, y_pred, weights).filter(|(_, _, w)| *w != 0.0) {
             for (t, p) in pairs(t, p) {
-                self.mean.add((p - t).powi(2), w);
+                let e = (p - t).abs();
+                match e {
+                    e if e > LARGE => *large += (e * DOWN).powi(2) * w,
+                    e if e < SMALL => *small += (e / DOWN).powi(2) * w,
+                    e => *usual += e.powi(2) * w,
+                }
+                *weight += w;
             }
         }
     }
 
-    fn result(&self) -> f64 {
-        self.mean.result().sqrt()
-    }
-
-    fn reset(&mut self) {
-        self.mean = Mean::default();
-    }
-
-    fn totals(&self) -> Vec<f64> {
-        self.mean.totals()
-    }
-
-    fn set_totals(&mut self, totals: &[f64]) -> bool {
-        self.mean.set_totals(totals)
+    fn result(&self, sums: &[f64]) -> f64 {
+        let &[usual, weight, large, small] = sums else { return f64::NAN };
+        if weight == 0.0 {
+            0.0
+        } else if large > 0.0 {
+            ((large + usual * DOWN * DOWN) / weight).sqrt() / DOWN
+        } else if usual == 0.0 {
+            (small / weight).sqrt() * DOWN
+        } else {
+            ((usual + small * DOWN * DOWN) / weight).sqrt()
+        }
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         same_shape("RootMeanSquaredError", y_true, y_pred)
-    }
-
-    fn fresh(&self) -> Box<dyn Metric<T>> {
-        Box::new(RootMeanSquaredError::default())
     }
 }
 
@@ -61,10 +71,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn errors_of_any_size() {
+        let score = |errors: [f64; 2]| {
+            let p = Tensor::from([[errors[0]], [errors[1]]]);
+            RootMeanSquaredError::default().score(&Tensor::zeros([2, 1]), &p, None).unwrap()
+        };
+        for scale in [1e-300, 1e-200, 1e-30, 1e30, 1e200, 1e300] {
+            assert!((score([scale, -7.0 * scale]) / (5.0 * scale) - 1.0).abs() < 1e-14, "{scale}");
+            // The smaller one is lost beside the other.
+            let alone = scale / 2f64.sqrt();
+            assert!((score([scale, scale * 1e-9]) / alone - 1.0).abs() < 1e-14, "{scale}");
+        }
+        // On both sides of where squares are scaled: √((1 + 49) / 2) = 5.
+        for scale in [0.5e150, 0.5e-150] {
+            assert!((score([scale, 7.0 * scale]) / (5.0 * scale) - 1.0).abs() < 1e-14, "{scale}");
+        }
+        assert_eq!((score([0.0, 0.0]), score([f64::INFINITY, 0.0])), (0.0, f64::INFINITY));
+        assert!(score([f64::NAN, 0.0]).is_nan());
+        let p = Tensor::from([[f64::NAN], [2.0]]);
+        let weighted = RootMeanSquaredError::default().score(&Tensor::zeros([2, 1]), &p, Some(&[0.0, 1.0]));
+        assert_eq!(weighted.unwrap(), 2.0);
+    }
+
+    #[test]
     fn weights() {
-        let mut m = RootMeanSquaredError::default();
-        m.update(&Tensor::from([0.0f64, 0.0]), &Tensor::from([[2.0], [4.0]]), Some(&[3.0, 1.0]));
-        assert_eq!(Metric::<f64>::result(&m), 7f64.sqrt());
+        let m = RootMeanSquaredError::default();
+        let (y, p) = (Tensor::from([[0.0f64], [0.0]]), Tensor::from([[2.0], [4.0]]));
+        assert_eq!(m.score(&y, &p, Some(&[3.0, 1.0])).unwrap(), 7f64.sqrt());
         assert!(Metric::<f64>::check(&m, Shape::from([2, 2]), Shape::from([2, 1])).is_err());
     }
 }

@@ -10,19 +10,18 @@ use crate::tensor::{Float, Shape, Tensor};
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let mut accuracy = TopKAccuracy::default().k(2);
-/// accuracy.update(&Tensor::from_labels(&[1, 2]), &Tensor::from([[0.5f32, 0.3, 0.2], [0.5, 0.3, 0.2]]), None);
-/// assert_eq!(Metric::<f32>::result(&accuracy), 0.5);
+/// let (y_true, y_pred) = (Tensor::from_labels(&[1, 2]), Tensor::from([[0.5f32, 0.3, 0.2], [0.5, 0.3, 0.2]]));
+/// assert_eq!(TopKAccuracy::default().k(2).score(&y_true, &y_pred, None)?, 0.5);
+/// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopKAccuracy {
-    mean: Mean,
     k: usize,
 }
 
 impl Default for TopKAccuracy {
     fn default() -> Self {
-        TopKAccuracy { mean: Mean::default(), k: 5 }
+        TopKAccuracy { k: 5 }
     }
 }
 
@@ -39,28 +38,20 @@ impl<T: Float> Metric<T> for TopKAccuracy {
         format!("top_{}_accuracy", self.k)
     }
 
-    fn update(&mut self, y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+    fn sums(&self, _: Shape) -> usize {
+        Mean::SUMS
+    }
+
+    fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         for (t, p, w) in rows(y_true, y_pred, weights) {
             let own = true_class(t).and_then(|class| p.get(class)).filter(|v| v.is_finite());
             let right = own.is_some_and(|own| p.iter().filter(|v| *v > own).count() < self.k);
-            self.mean.add(f64::from(right), w);
+            Mean::add(sums, f64::from(right), w);
         }
     }
 
-    fn result(&self) -> f64 {
-        self.mean.result()
-    }
-
-    fn reset(&mut self) {
-        self.mean = Mean::default();
-    }
-
-    fn totals(&self) -> Vec<f64> {
-        self.mean.totals()
-    }
-
-    fn set_totals(&mut self, totals: &[f64]) -> bool {
-        self.mean.set_totals(totals)
+    fn result(&self, sums: &[f64]) -> f64 {
+        Mean::result(sums)
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
@@ -68,10 +59,6 @@ impl<T: Float> Metric<T> for TopKAccuracy {
             return Err(Error::argument("TopKAccuracy", "k", "at least 1", 0, "5 is usual"));
         }
         over_classes("TopKAccuracy", y_true, y_pred)
-    }
-
-    fn fresh(&self) -> Box<dyn Metric<T>> {
-        Box::new(TopKAccuracy { mean: Mean::default(), ..self.clone() })
     }
 }
 
@@ -81,10 +68,9 @@ mod tests {
 
     #[test]
     fn equals_labels_out_of_range_and_settings() {
-        let mut a = TopKAccuracy::default().k(2);
+        let a = TopKAccuracy::default().k(2);
         let p = Tensor::from([[0.3, 0.3, 0.3], [0.5, 0.3, 0.2], [f64::NAN, 0.3, 0.2]]);
-        a.update(&Tensor::from([2.0, 9.0, 0.0]), &p, None);
-        assert_eq!(Metric::<f64>::result(&a), 1.0 / 3.0);
+        assert_eq!(a.score(&Tensor::from([2.0, 9.0, 0.0]), &p, None).unwrap(), 1.0 / 3.0);
         assert!(Metric::<f64>::check(&a.k(0), Shape::from([3]), p.shape()).is_err());
     }
 }

@@ -6,7 +6,6 @@ use super::predictor::Workspace;
 use super::sequential::Sequential;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
 use crate::tensor::{Float, Tensor};
 
 /// What is measured after each epoch.
@@ -23,7 +22,8 @@ const ROWS_TOGETHER: usize = 256;
 
 /// Loss and metrics, gathered batch by batch.
 struct Evaluation<T: Float> {
-    metrics: Vec<Box<dyn Metric<T>>>,
+    /// Of each metric.
+    sums: Vec<Vec<f64>>,
     work: Workspace<T>,
     out: Tensor<T>,
     sum: f64,
@@ -54,7 +54,7 @@ impl<T: Float> Sequential<T> {
     pub(super) fn measure(&self, held_out: &ValidationData<'_, T>) -> Result<Scores> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         let mut m = Evaluation {
-            metrics: training.metrics.iter().map(|m| m.fresh()).collect(),
+            sums: training.sums.iter().map(|sums| vec![0.0; sums.len()]).collect(),
             work: Workspace::default(),
             out: Tensor::default(),
             sum: 0.0,
@@ -75,7 +75,7 @@ impl<T: Float> Sequential<T> {
                 }
             }
         }
-        let metrics = training.figures(&m.metrics).collect();
+        let metrics = training.figures(&m.sums).collect();
         Ok(Scores { loss: m.sum / m.seen as f64 + self.params.penalty(), metrics })
     }
 
@@ -96,7 +96,9 @@ impl<T: Float> Sequential<T> {
             let t = y.rows(start..end)?;
             let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
             m.sum += loss * (end - start) as f64;
-            m.metrics.iter_mut().for_each(|metric| metric.update(&t, &m.out, None));
+            for (metric, sums) in training.metrics.iter().zip(&mut m.sums) {
+                metric.update(sums, &t, &m.out, None);
+            }
             start = end;
         }
         m.seen += rows.len();

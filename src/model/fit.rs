@@ -134,8 +134,8 @@ impl<T: Float> Sequential<T> {
                 let epoch = at.epoch;
                 self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_begin(epoch, run))?;
                 (at.sum, at.seen) = (0.0, 0);
-                let metrics = self.training.iter_mut().flat_map(|training| &mut training.metrics);
-                metrics.for_each(|m| m.reset());
+                let sums = self.training.iter_mut().flat_map(|training| &mut training.sums);
+                sums.for_each(|sums| sums.fill(0.0));
             }
             let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
             while at.batch < data.batches() {
@@ -166,7 +166,7 @@ impl<T: Float> Sequential<T> {
                     let mut run = training.run(net, &mut self.params, false, &mut at.stop);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
-                progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.metrics));
+                progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
                 #[cfg(feature = "files")]
                 if let Some(saver) = &mut saver {
                     let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
@@ -174,7 +174,7 @@ impl<T: Float> Sequential<T> {
                 }
             }
             let mut figures = vec![("loss".to_owned(), at.sum / at.seen as f64)];
-            figures.extend(training.figures(&training.metrics));
+            figures.extend(training.figures(&training.sums));
             if let Some(held_out) = &held_out {
                 let scores = self.measure(held_out)?;
                 figures.push(("val_loss".to_owned(), scores.loss));

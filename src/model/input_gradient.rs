@@ -3,7 +3,7 @@
 use super::sequential::Sequential;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Pass, Slot};
+use crate::layer::{Pass, Reach, Slot};
 use crate::tensor::{Float, Tensor, argmax};
 
 /// Which output of a model is looked at: that of one class for every sample, or of the class that each is taken for.
@@ -106,7 +106,8 @@ impl<'a, T: Float> Differentiator<'a, T> {
             let expected = format!("below {outputs}, the number of outputs");
             return Err(Error::argument(op, "class", expected, class, "classes count from 0"));
         }
-        let last = model.layers.output_activation().filter(|_| !target.activated);
+        let ending = model.layers.ending().filter(|e| !target.activated && e.reach >= Reach::Inference);
+        let last = ending.map(|e| e.activation);
         Ok(Differentiator {
             model,
             target,

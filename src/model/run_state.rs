@@ -51,8 +51,8 @@ impl<T: Float> Training<T> {
         state: &mut State,
     ) {
         state.within(FIT, |state| at.save(fingerprint, state));
-        for (i, metric) in self.metrics.iter().enumerate() {
-            state.put(&format!("metric_{i}"), &metric.totals());
+        for (i, sums) in self.sums.iter().enumerate() {
+            state.put(&format!("metric_{i}"), sums);
         }
         for (i, callback) in callbacks.iter().enumerate() {
             state.within(&format!("callback_{i}"), |state| callback.save(state));
@@ -78,9 +78,17 @@ impl<T: Float> Training<T> {
                 "write the checkpoint again",
             );
         }
-        for (i, metric) in self.metrics.iter_mut().enumerate() {
-            if !metric.set_totals(state.get(&format!("metric_{i}"))?) {
-                return failed(format!("the totals of {} do not fit", metric.name()), "compile with the same metrics");
+        for (i, (metric, sums)) in self.metrics.iter().zip(&mut self.sums).enumerate() {
+            let saved: &[f64] = state.get(&format!("metric_{i}"))?;
+            if saved.len() != sums.len() && !(saved.is_empty() && at.batch == 0) {
+                return failed(
+                    format!("the checkpoint has {} sums of {}, the metric {}", saved.len(), metric.name(), sums.len()),
+                    "compile with the same metrics",
+                );
+            }
+            // At the beginning of an epoch there may be none.
+            if !saved.is_empty() {
+                sums.copy_from_slice(saved);
             }
         }
         Ok(at)

@@ -176,17 +176,17 @@ impl<T: Float> Sequential<T> {
         metrics: Vec<Box<dyn Metric<T>>>,
     ) -> Result<()> {
         self.check_built("compile")?;
-        let activation = self.layers.output_activation();
-        if let Some(activation) = activation {
-            loss.check_activation(activation, self.output.last())?;
+        let ending = self.layers.ending();
+        if let Some(ending) = ending {
+            loss.check_activation(ending.activation, self.output.last())?;
         }
         // Targets shaped like the output fit every loss and metric; what is left are their settings.
         let output = self.output.with_batch(1);
         loss.check(output, output)?;
         metrics.iter().try_for_each(|m| m.check(output, output))?;
         optimizer.check()?;
-        optimizer.options().check(optimizer.name())?;
-        self.training = Some(Training::new(optimizer, loss, metrics, activation, &self.params));
+        optimizer.options().check_as::<T>(optimizer.name())?;
+        self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.params));
         Ok(())
     }
 

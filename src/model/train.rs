@@ -6,8 +6,8 @@ use crate::callbacks::{Net, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Pass, Slot, Statistics};
-use crate::layers::composite::Chain;
+use crate::layer::{Pass, Reach, Slot, Statistics};
+use crate::layers::composite::{Chain, Ending};
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optimizers::{Optimizer, OptimizerState};
@@ -22,9 +22,12 @@ pub(crate) struct Training<T: Float> {
     pub state: OptimizerState<T>,
     pub loss: Box<dyn Loss<T>>,
     pub metrics: Vec<Box<dyn Metric<T>>>,
+    /// What each metric has gathered of the epoch.
+    pub sums: Vec<Vec<f64>>,
     /// The metrics' names in the history; a second `precision` is `precision_1`.
     names: Vec<String>,
-    /// The loss from logits and the activation that it stands for, where both meet at the end of the model.
+    /// The loss from logits and the activation that it stands for, where both meet at the end of the model: in inference, and
+    /// in training unless there is noise between them.
     fused: Option<Fused<T>>,
     /// Batches whose gradients have been added up since the last update.
     pub accumulated: u64,
@@ -54,19 +57,30 @@ fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
     out
 }
 
-type Fused<T> = (Box<dyn Loss<T>>, Activation);
-
-/// The loss that outputs of training are measured with.
-fn objective<'a, T: Float>(fused: &'a Option<Fused<T>>, plain: &'a dyn Loss<T>) -> &'a dyn Loss<T> {
-    fused.as_ref().map_or(plain, |(loss, _)| &**loss)
+#[derive(Debug)]
+struct Fused<T: Float> {
+    loss: Box<dyn Loss<T>>,
+    activation: Activation,
+    in_training: bool,
 }
 
-/// Turns logits into what the model gives, where the last activation was left to the loss.
-fn activate<T: Float>(fused: &Option<Fused<T>>, y: &mut Tensor<T>) {
-    if let Some((_, activation)) = fused {
-        let width = y.shape().last();
-        activation.forward(y.as_mut_slice(), width);
+impl<T: Float> Fused<T> {
+    fn new(ending: Ending, loss: &dyn Loss<T>) -> Option<Self> {
+        let Ending { activation, reach, .. } = ending;
+        let loss = loss.with_logits(activation).filter(|_| reach >= Reach::Inference)?;
+        Some(Fused { loss, activation, in_training: reach == Reach::Training })
     }
+
+    /// Turns logits into what the model gives.
+    fn activate(&self, y: &mut Tensor<T>) {
+        let width = y.shape().last();
+        self.activation.forward(y.as_mut_slice(), width);
+    }
+}
+
+/// What is fused in training.
+fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
+    fused.as_ref().filter(|f| f.in_training)
 }
 
 /// The tensors of one step.
@@ -94,14 +108,16 @@ impl<T: Float> Training<T> {
         optimizer: Box<dyn Optimizer<T>>,
         loss: Box<dyn Loss<T>>,
         metrics: Vec<Box<dyn Metric<T>>>,
-        activation: Option<Activation>,
+        ending: Option<Ending>,
+        output: Shape,
         params: &Params<T>,
     ) -> Self {
-        let fused = activation.and_then(|a| Some((loss.with_logits(a)?, a)));
+        let fused = ending.and_then(|ending| Fused::new(ending, &*loss));
         Training {
             state: OptimizerState::new(&*optimizer, params),
             optimizer,
             loss,
+            sums: metrics.iter().map(|m| vec![0.0; m.sums(output)]).collect(),
             names: unique(metrics.iter().map(|m| m.name())),
             metrics,
             fused,
@@ -186,12 +202,12 @@ impl<T: Float> Training<T> {
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
-        if !self.metrics.is_empty() {
-            activate(&self.fused, &mut self.buffers.y);
+        if let (Some(fused), false) = (in_training(&self.fused), self.metrics.is_empty()) {
+            fused.activate(&mut self.buffers.y);
         }
         let Buffers { batch: Batch { y: t, .. }, y, .. } = &self.buffers;
-        for metric in &mut self.metrics {
-            metric.update(t, y, None);
+        for (metric, sums) in self.metrics.iter().zip(&mut self.sums) {
+            metric.update(sums, t, y, None);
         }
         let waits = self.accumulated < self.optimizer.options().gradient_accumulation_steps;
         if !waits && !self.update(params) {
@@ -225,14 +241,15 @@ impl<T: Float> Training<T> {
         let output = layers.output().with_batch(x.samples());
         y.resize(output);
         dy.resize(output);
-        let loss = objective(&self.fused, &*self.loss);
+        let fused = in_training(&self.fused);
+        let loss = fused.map_or(&*self.loss, |f| &*f.loss);
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let batches = batches.wrapping_add(self.accumulated);
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
             .replacing(&mut self.written)
             .with_statistics(&mut self.statistics);
-        pass.logits = self.fused.is_some();
+        pass.logits = fused.is_some();
         layers.forward(&mut pass, slot, x, y);
         let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
         let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
@@ -257,20 +274,23 @@ impl<T: Float> Training<T> {
         Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop }
     }
 
-    /// The names and figures of metrics that came from `compile`.
-    pub fn figures(&self, metrics: &[Box<dyn Metric<T>>]) -> impl Iterator<Item = (String, f64)> {
-        self.names.iter().cloned().zip(metrics.iter().map(|m| m.result()))
+    /// The metrics' names and their figures from sums.
+    pub fn figures(&self, sums: &[Vec<f64>]) -> impl Iterator<Item = (String, f64)> {
+        self.names.iter().cloned().zip(self.metrics.iter().zip(sums).map(|(metric, sums)| metric.result(sums)))
     }
 
-    /// Whether the model's last activation is left to the loss.
+    /// Whether the model's last activation is left to the loss in inference.
     pub fn takes_logits(&self) -> bool {
         self.fused.is_some()
     }
 
     /// The loss of outputs, which are logits where [`takes_logits`](Self::takes_logits); they are activated afterwards.
     pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> f64 {
-        let value = objective(&self.fused, &*self.loss).batch(t, y, weights, y.shape().rows(), None);
-        activate(&self.fused, y);
+        let loss = self.fused.as_ref().map_or(&*self.loss, |f| &*f.loss);
+        let value = loss.batch(t, y, weights, y.shape().rows(), None);
+        if let Some(fused) = &self.fused {
+            fused.activate(y);
+        }
         value
     }
 

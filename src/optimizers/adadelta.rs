@@ -1,7 +1,7 @@
 //! Adadelta.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
-use crate::check::{check_fraction, check_not_negative};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -63,7 +63,7 @@ impl<T: Float> Optimizer<T> for Adadelta {
 
     fn check(&self) -> Result<()> {
         check_fraction("Adadelta", "rho", self.rho)?;
-        check_not_negative("Adadelta", "epsilon", self.epsilon)
+        check_epsilon::<T>("Adadelta", "epsilon", self.epsilon)
     }
 
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {

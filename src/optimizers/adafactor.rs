@@ -1,6 +1,6 @@
 //! Adafactor.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -126,7 +126,7 @@ impl<T: Float> Optimizer<T> for Adafactor {
             let (got, hint) = (self.clip_threshold, "1.0 is usual");
             return Err(Error::argument("Adafactor", "clip_threshold", "finite and above 0", got, hint));
         }
-        check_not_negative("Adafactor", "epsilon_1", self.epsilon_1)?;
+        check_epsilon::<T>("Adafactor", "epsilon_1", self.epsilon_1)?;
         check_not_negative("Adafactor", "epsilon_2", self.epsilon_2)
     }
 

@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_not_negative;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
@@ -64,7 +64,7 @@ impl<T: Float> Optimizer<T> for Adagrad {
 
     fn check(&self) -> Result<()> {
         check_not_negative("Adagrad", "initial_accumulator_value", self.initial_accumulator_value)?;
-        check_not_negative("Adagrad", "epsilon", self.epsilon)
+        check_epsilon::<T>("Adagrad", "epsilon", self.epsilon)
     }
 
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {

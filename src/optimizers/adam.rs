@@ -57,7 +57,7 @@ impl<T: Float> Optimizer<T> for Adam {
     }
 
     fn check(&self) -> crate::Result<()> {
-        self.betas.check("Adam")
+        self.betas.check::<T>("Adam")
     }
 
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {

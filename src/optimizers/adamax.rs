@@ -47,7 +47,7 @@ impl<T: Float> Optimizer<T> for Adamax {
     }
 
     fn check(&self) -> Result<()> {
-        self.betas.check("Adamax")
+        self.betas.check::<T>("Adamax")
     }
 
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {

@@ -1,7 +1,9 @@
 //! What the rules of Adam's family have in common.
 
-use crate::check::{check_fraction, check_not_negative};
+use super::check_epsilon;
+use crate::check::check_fraction;
 use crate::error::Result;
+use crate::tensor::Float;
 
 /// Decay of the two means and the constant in the denominator; set through [`BetaOptions`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,10 +29,10 @@ impl Betas {
         [self.beta_1, self.beta_2].map(|beta| single(beta).powf(t as f64))
     }
 
-    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+    pub(crate) fn check<T: Float>(&self, op: &'static str) -> Result<()> {
         check_fraction(op, "beta_1", self.beta_1)?;
         check_fraction(op, "beta_2", self.beta_2)?;
-        check_not_negative(op, "epsilon", self.epsilon)
+        check_epsilon::<T>(op, "epsilon", self.epsilon)
     }
 }
 

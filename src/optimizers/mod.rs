@@ -40,7 +40,18 @@ pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
 
+use crate::check::check_not_negative;
+use crate::error::Error;
 use crate::tensor::{Float, Shape};
+
+/// An ε, which may be 0 but not become 0 or infinite as an element.
+pub(crate) fn check_epsilon<T: Float>(op: &'static str, name: &'static str, epsilon: f64) -> crate::Result<()> {
+    check_not_negative(op, name, epsilon)?;
+    if epsilon == 0.0 || T::of(epsilon) > T::zero() && T::of(epsilon).is_finite() {
+        return Ok(());
+    }
+    Err(Error::argument(op, name, format!("0, or above 0 and finite as {}", T::NAME), epsilon, "1e-7 is usual"))
+}
 
 /// Numbers that an optimizer computes once a step and uses for every weight.
 pub type Coefficients = [f64; 6];
@@ -106,7 +117,7 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for one outside its range.
+    /// [`Error::Argument`] for one outside its range.
     fn check(&self) -> crate::Result<()> {
         Ok(())
     }

@@ -161,8 +161,18 @@ impl Muon {
     fn orthogonalise<T: Float>(&self, [rows, columns]: [usize; 2], x: &mut [T], y: &mut [T], square: &mut [T]) {
         let [a, b, c] = self.polynomial.map(T::of);
         let length = x.iter().map(|v| v.as_f64() * v.as_f64()).sum::<f64>().sqrt();
-        let scale = T::of(1.0 / (length + 1e-7));
-        x.iter_mut().for_each(|v| *v *= scale);
+        if length.is_finite() && T::of(length.recip()).is_normal() {
+            let scale = T::of(1.0 / (length + 1e-7));
+            x.iter_mut().for_each(|v| *v *= scale);
+        } else {
+            // Where squares or the factor would leave the type, by way of the largest magnitude.
+            let top = x.iter().fold(T::zero(), |m, v| v.abs().max(m));
+            let top = if top == T::zero() { T::one() } else { top };
+            x.iter_mut().for_each(|v| *v /= top);
+            let length = x.iter().map(|v| v.as_f64() * v.as_f64()).sum::<f64>().sqrt();
+            let scale = T::of(1.0 / (length + 1e-7 / top.as_f64()));
+            x.iter_mut().for_each(|v| *v *= scale);
+        }
         let (first, second) = square.split_at_mut(rows * rows);
         for _ in 0..self.ns_steps {
             gemm([rows, columns, rows], Matrix::rows(x, columns), Matrix::transposed(x, columns), T::zero(), first);
@@ -234,7 +244,7 @@ impl<T: Float> Optimizer<T> for Muon {
     fn check(&self) -> Result<()> {
         let op = "Muon";
         check_fraction(op, "momentum", self.momentum)?;
-        self.betas.check(op)?;
+        self.betas.check::<T>(op)?;
         if self.ns_steps > 100 {
             return Err(Error::argument(op, "ns_steps", "at most 100", self.ns_steps, "5 is usual"));
         }

@@ -53,7 +53,7 @@ impl<T: Float> Optimizer<T> for Nadam {
     }
 
     fn check(&self) -> Result<()> {
-        self.betas.check("Nadam")
+        self.betas.check::<T>("Nadam")
     }
 
     fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients {

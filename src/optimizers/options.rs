@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::schedules::Schedule;
+use crate::tensor::Float;
 
 /// How gradients are limited before the update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -87,6 +88,22 @@ impl Options {
             }
             _ => Ok(()),
         }
+    }
+
+    /// [`check`](Self::check), and that the numbers are such as elements of `T` too.
+    pub(crate) fn check_as<T: Float>(&self, op: &'static str) -> Result<()> {
+        self.check(op)?;
+        if let Clip::Value(limit) | Clip::Norm(limit) | Clip::GlobalNorm(limit) = self.clip
+            && !(T::of(limit) > T::zero() && T::of(limit).is_finite())
+        {
+            let expected = format!("above 0 and finite as {}", T::NAME);
+            return Err(Error::argument(op, "clip", expected, limit, "1.0 is usual"));
+        }
+        let rate = self.learning_rate.at(0);
+        if !T::of(rate).is_finite() {
+            return Err(Error::argument(op, "learning_rate", format!("finite as {}", T::NAME), rate, "0.001 is usual"));
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! RMSprop.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
-use crate::check::{check_fraction, check_not_negative};
+use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -82,7 +82,7 @@ impl<T: Float> Optimizer<T> for RmsProp {
     fn check(&self) -> Result<()> {
         check_fraction("RmsProp", "rho", self.rho)?;
         check_fraction("RmsProp", "momentum", self.momentum)?;
-        check_not_negative("RmsProp", "epsilon", self.epsilon)
+        check_epsilon::<T>("RmsProp", "epsilon", self.epsilon)
     }
 
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {

@@ -48,9 +48,11 @@ struct Step<'a, T: Float> {
     coefficients: Coefficients,
     shape: Shape,
     decay: T,
-    scale: T,
+    shrink: Shrink<T>,
     limit: Option<T>,
     ema: Option<T>,
+    /// Where each moment begins, if gradients are so large that it might overflow in this step.
+    starts: Option<[T; 3]>,
 }
 
 impl<T: Float> OptimizerState<T> {
@@ -77,15 +79,22 @@ impl<T: Float> OptimizerState<T> {
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
     ///
-    /// Returns whether gradients, learning rate and new weights were finite. Gradients and learning rate are looked at before
-    /// anything is changed; where new weights overflow, the old ones of that part stay, so that all weights stay finite.
+    /// Returns whether gradients, learning rate, moments and new weights were finite. Gradients and learning rate are looked at
+    /// before anything is changed; where new weights or moments overflow, the old weights of that part stay, so that all stay
+    /// finite, and its moments begin anew.
     pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
         let options = optimizer.options();
         let rate = self.learning_rate.unwrap_or_else(|| options.learning_rate.at(self.step));
         let decay = T::of(1.0 - options.weight_decay * rate);
-        if !(T::of(rate).is_finite() && decay.is_finite() && self.all_finite(gradients)) {
+        // Squares of usual gradients can be added up over many steps.
+        let usual = self.all_within(gradients, T::max_value().sqrt() / T::of(1024.0));
+        if !(T::of(rate).is_finite() && decay.is_finite() && (usual || self.all_within(gradients, T::max_value()))) {
             return false;
         }
+        let starts = (!usual).then(|| {
+            let starts = optimizer.moments();
+            std::array::from_fn(|i| T::of(starts.get(i).copied().unwrap_or(0.0)))
+        });
         // A learning-rate factor asks for coefficients of its own, from the same scalars, which advance once.
         if self.segments.iter().any(|s| s.factor != 1.0) {
             self.scratch[0].clone_from(&self.scalars);
@@ -93,10 +102,8 @@ impl<T: Float> OptimizerState<T> {
         let base = (optimizer.coefficients(self.step + 1, rate, &mut self.scalars), decay);
         let mut scaled = (1.0, base);
         let global = match options.clip {
-            Clip::GlobalNorm(limit) => {
-                shrink(self.segments.iter().map(|s| norm2(&gradients[s.range.clone()])).sum(), limit)
-            }
-            _ => 1.0,
+            Clip::GlobalNorm(limit) => Shrink::of(self.segments.iter().map(|s| &gradients[s.range.clone()]), limit),
+            _ => Shrink::none(),
         };
         let ema = options.ema_momentum.map(|m| T::of(if self.step == 0 { 0.0 } else { m }));
         let whole = optimizer.whole_parameters();
@@ -104,8 +111,8 @@ impl<T: Float> OptimizerState<T> {
         for segment in &self.segments {
             let range = segment.range.clone();
             let g = &mut gradients[range.clone()];
-            let scale = match options.clip {
-                Clip::Norm(limit) => shrink(norm2(g), limit),
+            let shrink = match options.clip {
+                Clip::Norm(limit) => Shrink::of(std::iter::once(&*g), limit),
                 _ => global,
             };
             if segment.factor != scaled.0 {
@@ -124,9 +131,10 @@ impl<T: Float> OptimizerState<T> {
                 coefficients,
                 shape: segment.shape,
                 decay: if segment.decays { decay } else { T::one() },
-                scale: T::of(scale),
+                shrink,
                 limit: if let Clip::Value(limit) = options.clip { Some(T::of(limit)) } else { None },
                 ema,
+                starts,
             };
             let mut moments: Moments<'_, T> = Default::default();
             for ((slot, buffer), range) in moments.iter_mut().zip(&mut self.moments).zip(&segment.moments) {
@@ -145,18 +153,18 @@ impl<T: Float> OptimizerState<T> {
         finite
     }
 
-    /// Whether the gradients of all trainable weights are finite.
-    fn all_finite(&self, gradients: &[T]) -> bool {
-        let finite = AtomicBool::new(true);
+    /// Whether the gradients of all trainable weights lie within ±limit.
+    fn all_within(&self, gradients: &[T], limit: T) -> bool {
+        let all = AtomicBool::new(true);
         for segment in &self.segments {
             let g = &gradients[segment.range.clone()];
             parallel::ranges(g.len(), 1, |part| {
-                if !is_finite(&g[part]) {
-                    finite.store(false, Ordering::Relaxed);
+                if !within(&g[part], limit) {
+                    all.store(false, Ordering::Relaxed);
                 }
             });
         }
-        finite.into_inner()
+        all.into_inner()
     }
 
     /// Replaces the trainable weights by their average, where one is kept.
@@ -245,21 +253,24 @@ impl<T: Float> Run<'_, T> {
     }
 
     fn update(self, step: &Step<'_, T>) -> bool {
-        let Run { w, g, moments, average } = self;
+        let Run { w, g, mut moments, average } = self;
         let mut old = [T::zero(); PART];
         let old = &mut old[..if w.len() <= PART { w.len() } else { 0 }];
         old.copy_from_slice(&w[..old.len()]);
-        if step.scale != T::one() {
-            g.iter_mut().for_each(|v| *v *= step.scale);
-        }
+        step.shrink.apply(g);
         if let Some(limit) = step.limit {
             g.iter_mut().for_each(|v| *v = v.max(-limit).min(limit));
         }
         if step.decay != T::one() {
             w.iter_mut().for_each(|v| *v *= step.decay);
         }
-        step.optimizer.update(&step.coefficients, step.shape, w, g, moments);
-        if !is_finite(w) {
+        let [a, b, c] = &mut moments;
+        step.optimizer.update(&step.coefficients, step.shape, w, g, [a, b, c]);
+        let overflown = step.starts.filter(|_| !moments.iter().all(|m| is_finite(m)));
+        if let Some(starts) = overflown {
+            moments.iter_mut().zip(starts).for_each(|(m, start)| m.fill(start));
+        }
+        if overflown.is_some() || !is_finite(w) {
             // A rule that takes whole parameters has no copy of a long one; the elements that overflowed are set to zero.
             match old.is_empty() {
                 false => w.copy_from_slice(old),
@@ -278,7 +289,12 @@ impl<T: Float> Run<'_, T> {
 
 /// Whether all values are finite.
 fn is_finite<T: Float>(values: &[T]) -> bool {
-    simd::vectorised(|| values.iter().fold(true, |finite, v| finite & (v.abs() <= T::max_value())))
+    within(values, T::max_value())
+}
+
+/// Whether all values lie within ±limit.
+fn within<T: Float>(values: &[T], limit: T) -> bool {
+    simd::vectorised(|| values.iter().fold(true, |all, v| all & (v.abs() <= limit)))
 }
 
 /// Σ g² in f64, in an order that depends on the length only.
@@ -292,8 +308,127 @@ fn norm2<T: Float>(g: &[T]) -> f64 {
     lanes.iter().sum()
 }
 
-/// The factor that brings a squared length down to a limit.
-fn shrink(norm2: f64, limit: f64) -> f64 {
-    let norm = norm2.sqrt();
-    if norm > limit { limit / norm } else { 1.0 }
+/// How gradients are brought down to a length: a divisor, and after it a factor.
+#[derive(Clone, Copy, Debug)]
+struct Shrink<T> {
+    divisor: T,
+    factor: T,
+}
+
+impl<T: Float> Shrink<T> {
+    /// Leaves gradients as they are.
+    fn none() -> Self {
+        Shrink { divisor: T::one(), factor: T::one() }
+    }
+
+    /// Brings all parts together down to a length of `limit`.
+    fn of<'a>(parts: impl Iterator<Item = &'a [T]> + Clone, limit: f64) -> Self {
+        let norm = parts.clone().map(norm2).sum::<f64>().sqrt();
+        let factor = T::of(if norm > limit { limit / norm } else { 1.0 });
+        // Squares of f64 below 1e-290 are not exact any more.
+        if norm > 1e-145 && norm.is_finite() && factor.is_normal() {
+            return Shrink { divisor: T::one(), factor };
+        }
+        // By way of gradients over the largest, where squares or the factor would leave the type.
+        let top = parts.clone().flatten().fold(T::zero(), |m, v| v.abs().max(m));
+        if top == T::zero() {
+            return Self::none();
+        }
+        let square = |v: &T| (v.as_f64() / top.as_f64()).powi(2);
+        let length = parts.map(|g| g.iter().map(square).sum::<f64>()).sum::<f64>().sqrt();
+        match top.as_f64() > limit / length {
+            true => Shrink { divisor: top, factor: T::of(limit / length) },
+            false => Self::none(),
+        }
+    }
+
+    fn apply(self, g: &mut [T]) {
+        if self.divisor != T::one() {
+            g.iter_mut().for_each(|v| *v /= self.divisor);
+        }
+        if self.factor != T::one() {
+            g.iter_mut().for_each(|v| *v *= self.factor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizers::{Adagrad, Adam, OptimizerOptions, Options, Sgd};
+
+    fn after<T: Float>(optimizer: &dyn Optimizer<T>, gradients: &[&[T]]) -> (Vec<bool>, Vec<T>) {
+        let mut params = Params::new();
+        params.push("w", Shape::from([2]), &[T::zero(); 2], true, true).unwrap();
+        params.push("b", Shape::from([1]), &[T::zero()], true, true).unwrap();
+        let mut state = OptimizerState::new(optimizer, &params);
+        let done = gradients.iter().map(|g| state.step(optimizer, &mut params, &mut g.to_vec())).collect();
+        (done, params.values().to_vec())
+    }
+
+    fn shrinks<T: Float>(cases: &[(f64, f64)], accuracy: f64) {
+        for &(size, limit) in cases {
+            let g = [3.0, -4.0, 12.0].map(|v| T::of(v * size));
+            let all = Sgd::default().learning_rate(1.0).global_clipnorm(limit);
+            let each = Sgd::default().learning_rate(1.0).clipnorm(limit);
+            let all = (after::<T>(&all, &[&g]).1, [-3.0 / 13.0, 4.0 / 13.0, -12.0 / 13.0]);
+            let each = (after::<T>(&each, &[&g]).1, [-0.6, 0.8, -1.0]);
+            for (w, expected) in [all, each] {
+                for (w, e) in w.iter().zip(expected) {
+                    assert!((w.as_f64() / (e * limit) - 1.0).abs() < accuracy, "{size:e}, {limit:e}: {w:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_any_size_are_brought_down() {
+        shrinks::<f64>(&[(1e200, 1.0), (1e306, 1e-3), (1.4e307, 2.0), (1e-200, 1e-201), (1e200, 1e-100)], 1e-14);
+        shrinks::<f64>(&[(1.0, 0.5), (1e-160, 1e-165), (1e307, 1e-290)], 1e-14);
+        shrinks::<f32>(&[(1e30, 1.0), (2.5e37, 1e-3), (1e-30, 1e-31), (2.5e37, 1e-20), (1e-36, 1e-37)], 1e-6);
+    }
+
+    #[test]
+    fn moments_that_overflow_fail_the_step_and_begin_anew() {
+        let (huge, usual) = ([1e30f32, 1.0, 1.0], [0.5f32, -0.25, 1.0]);
+        let optimizers: [&dyn Optimizer<f32>; 2] = [&Adam::default(), &Adagrad::default()];
+        for optimizer in optimizers {
+            let (done, w) = after(optimizer, &[&huge]);
+            assert_eq!((done, w), (vec![false], vec![0.0; 3]));
+            let (done, w) = after(optimizer, &[&huge, &usual, &usual]);
+            assert!(done == [false, true, true] && w.iter().all(|v| *v != 0.0), "{w:?}");
+        }
+        // Without squares there is nothing to overflow.
+        assert_eq!(after(&Sgd::default().learning_rate(1.0), &[&huge]), (vec![true], vec![-1e30, -1.0, -1.0]));
+    }
+
+    #[test]
+    fn settings_that_are_nothing_as_elements() {
+        let refused =
+            |options: &Options| options.check_as::<f32>("test").is_err() && options.check_as::<f64>("test").is_ok();
+        let clip = |clip| Options { clip, ..Options::default() };
+        for limit in [1e-50, 1e39] {
+            assert!([Clip::Value(limit), Clip::Norm(limit), Clip::GlobalNorm(limit)].map(clip).iter().all(refused));
+        }
+        assert!(refused(&Options::with_learning_rate(1e39)));
+        use crate::optimizers::{Adadelta, Adafactor, BetaOptions, RmsProp};
+        fn checks<O: Optimizer<f32> + Optimizer<f64>>(optimizer: O) -> [bool; 2] {
+            [Optimizer::<f32>::check(&optimizer).is_ok(), Optimizer::<f64>::check(&optimizer).is_ok()]
+        }
+        assert_eq!(checks(Adam::default().epsilon(1e-50)), [false, true]);
+        assert_eq!(checks(Adam::default().epsilon(0.0)), [true, true]);
+        assert_eq!(checks(Adadelta::default().epsilon(1e-50)), [false, true]);
+        assert_eq!(checks(RmsProp::default().epsilon(1e-50)), [false, true]);
+        assert_eq!(checks(Adagrad::default().epsilon(1e-50)), [false, true]);
+        assert_eq!(checks(Adafactor::default().epsilon_1(1e-50)), [false, true]);
+        // Powers of β₂ are taken in single precision, where this one is 1 and would leave no step at all.
+        assert_eq!(checks(Adam::default().beta_2(1.0 - 1e-9)), [false, false]);
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(checks(Adam::default().epsilon(bad)), [false, false]);
+            assert_eq!(checks(RmsProp::default().momentum(bad)), [false, false]);
+            assert!(Options::with_learning_rate(bad).check("test").is_err());
+            assert!(Options { weight_decay: bad, ..Options::default() }.check("test").is_err());
+            assert!(Options { ema_momentum: Some(bad), ..Options::default() }.check("test").is_err());
+        }
+    }
 }

@@ -55,11 +55,19 @@ impl Schedule for CosineDecayRestarts {
         let (t, part) = (self.t_mul, step as f64 / self.steps as f64);
         let (period, part) = if t == 1.0 {
             (part.floor(), part.fract())
+        } else if t < 1.001 {
+            // The same as below, without the cancellation of 1 − t and 1 − tⁱ.
+            let (more, log) = (t - 1.0, (t - 1.0).ln_1p());
+            let i = ((part * more).ln_1p() / log + 1e-9).floor();
+            (i, (part - (i * log).exp_m1() / more) / t.powf(i))
         } else {
             // i periods take (tⁱ − 1)/(t − 1) first periods; rounding must not put off a restart that falls on a step.
-            let i = ((1.0 - part * (1.0 - t)).ln() / t.ln() + 1e-9).floor();
+            let i = ((1.0 - part * (1.0 - t)).min(f64::MAX).ln() / t.ln() + 1e-9).floor();
             (i, (part - (1.0 - t.powf(i)) / (1.0 - t)) / t.powf(i))
         };
+        if self.initial == 0.0 {
+            return 0.0;
+        }
         let height = self.m_mul.powf(period);
         self.initial * (height * cosine(part, 0.0) * (1.0 - self.alpha) + self.alpha)
     }

@@ -38,7 +38,9 @@ impl ExponentialDecay {
 impl Schedule for ExponentialDecay {
     fn at(&self, step: u64) -> f64 {
         let part = step as f64 / self.steps as f64;
-        self.initial * self.rate.powf(if self.staircase { part.floor() } else { part })
+        // 0 stays 0, however its factor grows.
+        let factor = self.rate.powf(if self.staircase { part.floor() } else { part });
+        if self.initial == 0.0 { 0.0 } else { self.initial * factor }
     }
 
     fn check(&self) -> Result<()> {

@@ -63,6 +63,39 @@ mod tests {
     use crate::prelude::*;
 
     #[test]
+    fn rates_at_the_ends_of_settings_and_steps() {
+        let last = u64::MAX;
+        let restarts = || CosineDecayRestarts::new(0.1, 10);
+        let nearly = || restarts().t_mul(1.0 + 1e-12);
+        let cases: Vec<(Box<dyn Schedule>, u64, f64)> = vec![
+            (Box::new(ExponentialDecay::new(0.0, 1, 2.0)), last, 0.0),
+            (Box::new(ExponentialDecay::new(0.1, last, 2.0)), last, 0.2),
+            (Box::new(ExponentialDecay::new(0.1, 1, 0.5)), last, 0.0),
+            (Box::new(ExponentialDecay::new(0.1, 1, 0.0)), 0, 0.1),
+            (Box::new(InverseTimeDecay::new(0.1, 1, 1e308)), last, 0.0),
+            (Box::new(InverseTimeDecay::new(0.1, 1, 1e308)), 0, 0.1),
+            (Box::new(CosineDecay::new(0.1, last)), last, 0.0),
+            (Box::new(CosineDecay::new(0.1, 1)), last, 0.0),
+            (Box::new(restarts().t_mul(1e308)), 5, 0.05),
+            (Box::new(restarts().t_mul(1e308)), 10, 0.1),
+            (Box::new(restarts().t_mul(1e308)), last, 0.1),
+            (Box::new(CosineDecayRestarts::new(0.0, 1).t_mul(1.0).m_mul(2.0)), last, 0.0),
+            (Box::new(nearly()), 10, 0.1),
+            (Box::new(nearly()), 25, 0.05),
+            (Box::new(restarts().t_mul(1.0 + f64::EPSILON)), 1005, 0.05),
+            (Box::new(PolynomialDecay::new(0.1, 1)), last, 1e-4),
+            (Box::new(WarmupStableDecay::new(0.1, 0, last, 1)), last, 0.1),
+            (Box::new(WarmupStableDecay::new(0.1, 1, 1, 1)), last, 0.0),
+            (Box::new(OneCycle::new(0.1, last)), last, 0.1 / 25.0 / 1e4),
+        ];
+        for (schedule, step, expected) in cases {
+            schedule.check().unwrap();
+            let rate = schedule.at(step);
+            assert!((rate - expected).abs() < 1e-9, "{schedule:?} at {step}: {rate}, expected {expected}");
+        }
+    }
+
+    #[test]
     fn bad_settings_surface_in_compile() {
         let compile = |optimizer: Sgd| {
             let mut model = Sequential::new([2]).add(Dense::new(1)).build(0).unwrap();

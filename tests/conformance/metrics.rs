@@ -23,7 +23,7 @@ pub fn run(case: &mut Case, errors: &mut Errors) -> Outcome {
 
 /// The metric of this name over the inputs that it is for.
 fn value<T: Float>(case: &Case, name: &str) -> Result<Option<f64>, String> {
-    let Some((inputs, mut metric)) = metric::<T>(name) else { return Ok(None) };
+    let Some((inputs, metric)) = metric::<T>(name) else { return Ok(None) };
     let y_true = case.tensor::<T>(&format!("{inputs}_true"))?;
     let mut y_pred = case.tensor::<T>(&format!("{inputs}_pred"))?;
     if y_pred.shape().rank() == 1 {
@@ -31,9 +31,7 @@ fn value<T: Float>(case: &Case, name: &str) -> Result<Option<f64>, String> {
         let n = y_pred.len();
         y_pred = y_pred.reshape([n, 1]).map_err(|e| e.to_string())?;
     }
-    metric.check(y_true.shape(), y_pred.shape()).map_err(|e| e.to_string())?;
-    metric.update(&y_true, &y_pred, None);
-    Ok(Some(metric.result()))
+    metric.score(&y_true, &y_pred, None).map(Some).map_err(|e| e.to_string())
 }
 
 fn metric<T: Float>(name: &str) -> Option<(&'static str, Box<dyn Metric<T>>)> {

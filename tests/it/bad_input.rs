@@ -489,10 +489,11 @@ proptest! {
         for weights in [None, Some(&x.as_slice()[..batch.min(x.len())]), Some(y.as_slice())] {
             let _ = loss.batch(&y, &x, weights, batch, None);
             let _ = loss.batch(&y, &x, weights, batch, Some(&mut dy));
-            for mut metric in metrics(setting, batch) {
-                metric.update(&y, &x, weights);
-                metric.update(&x, &y, weights);
-                let _ = (metric.result(), metric.check(y.shape(), x.shape()));
+            for metric in metrics(setting, batch) {
+                let mut sums = vec![0.0; metric.sums(x.shape())];
+                metric.update(&mut sums, &y, &x, weights);
+                metric.update(&mut sums, &x, &y, weights);
+                let _ = (metric.result(&sums), metric.check(y.shape(), x.shape()));
             }
         }
         let _ = loss.value(y.as_slice(), x.as_slice());

@@ -181,3 +181,95 @@ fn a_whole_model_has_the_right_gradient() {
     model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
     gradcheck::check_model(&mut model, &x, &Tensor::from_labels(&[2, 0, 1])).unwrap();
 }
+
+/// y of one sample, and dx for dy, with the arithmetic of inference.
+fn there_and_back<T: Float>(mut layer: impl Layer<T>, x: &[f64], dy: &[f64]) -> [Vec<f64>; 2] {
+    let mut b = Builder::new(0);
+    layer.build(Shape::from([x.len()]), &mut b).unwrap();
+    let params = b.into_params();
+    let tensor = |v: &[f64]| Tensor::from_fn([1, v.len()], |i| T::of(v[i]));
+    let (mut pass, mut slot) = (gradus::Pass::differentiable(&params), gradus::Slot::new());
+    let (x, mut y, mut dy, mut dx) = (tensor(x), tensor(x), tensor(dy), tensor(x));
+    layer.forward(&mut pass, &mut slot, &x, &mut y);
+    layer.backward(&mut pass, &mut slot, &x, &y, &mut dy, Some(&mut dx));
+    [y, dx].map(|t| t.iter().map(|v| v.as_f64()).collect())
+}
+
+/// Rows (1, 0, −1)·s with dy = (1, 0, 0): x̂ = (h, 0, −h) with h = √1.5 and r = h/s; for an s far below √ε, r = 1/√ε.
+fn norms_of_any_size<T: Float>(large: &[f64], small: &[f64], accuracy: f64) {
+    let check = |name: &str, s: f64, [y, dx]: [Vec<f64>; 2], expected: [[f64; 3]; 2]| {
+        for (got, expected) in [(y, expected[0]), (dx, expected[1])] {
+            let size = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            for (g, e) in got.iter().zip(expected) {
+                assert!((g - e).abs() <= accuracy * size, "{name} at {s:e}: {got:?}, expected {expected:?}");
+            }
+        }
+    };
+    let dy = [1.0, 0.0, 0.0];
+    let h = 1.5f64.sqrt();
+    for &s in large {
+        let (x, r) = ([s, 0.0, -s], h / s);
+        let layer_norm = [[h, 0.0, -h], [r / 6.0, -r / 3.0, r / 6.0]];
+        check("LayerNorm", s, there_and_back::<T>(LayerNorm::new(), &x, &dy), layer_norm);
+        check("GroupNorm", s, there_and_back::<T>(GroupNorm::new(1), &x, &dy), layer_norm);
+        check("RmsNorm", s, there_and_back::<T>(RmsNorm::new(), &x, &dy), [[h, 0.0, -h], [r / 2.0, 0.0, r / 2.0]]);
+        let (u, unit) = (0.5f64.sqrt(), there_and_back::<T>(UnitNormalization::new(), &x, &dy));
+        check("UnitNormalization", s, unit, [[u, 0.0, -u], [u / s / 2.0, 0.0, u / s / 2.0]]);
+    }
+    for &s in small {
+        let x = [s, 0.0, -s];
+        let r = 1e3f64.sqrt();
+        let layer_norm = [[s * r, 0.0, -s * r], [2.0 * r / 3.0, -r / 3.0, -r / 3.0]];
+        check("LayerNorm", s, there_and_back::<T>(LayerNorm::new(), &x, &dy), layer_norm);
+        check("GroupNorm", s, there_and_back::<T>(GroupNorm::new(1), &x, &dy), layer_norm);
+        check("RmsNorm", s, there_and_back::<T>(RmsNorm::new(), &x, &dy), [[s * 1e3, 0.0, -s * 1e3], [1e3, 0.0, 0.0]]);
+    }
+    // Equal values have no deviation.
+    let max = T::max_value().as_f64();
+    let r = 1e3f64.sqrt();
+    check(
+        "LayerNorm",
+        max,
+        there_and_back::<T>(LayerNorm::new(), &[max; 3], &dy),
+        [[0.0; 3], [2.0 * r / 3.0, -r / 3.0, -r / 3.0]],
+    );
+    for bad in [f64::INFINITY, f64::NAN] {
+        for y in [
+            &there_and_back::<T>(LayerNorm::new(), &[bad, 0.0, 1.0], &dy)[0],
+            &there_and_back::<T>(RmsNorm::new(), &[bad, 0.0, 1.0], &dy)[0],
+            &there_and_back::<T>(UnitNormalization::new(), &[bad, 0.0, 1.0], &dy)[0],
+        ] {
+            assert!(y.iter().any(|v| v.is_nan()), "{y:?}");
+        }
+    }
+}
+
+#[test]
+fn norms_at_the_ends_of_the_type() {
+    norms_of_any_size::<f32>(&[1e10, 1e19, 1e30, 1e37, 1.5e38], &[1e-12, 1e-30, 1e-37], 4e-6);
+    norms_of_any_size::<f64>(&[1e10, 1e160, 1e200, 1e307], &[1e-20, 1e-200, 1e-300], 1e-13);
+}
+
+#[test]
+fn a_variance_beyond_the_type_stops_training() {
+    let mut model =
+        Sequential::new([1]).add(BatchNorm::new()).add(Dense::new(1).kernel_initializer(Init::Zeros)).build(0).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let before = model.params().values().to_vec();
+    let error = model.train_on_batch(&Tensor::from([[1e30], [-1e30]]), &Tensor::zeros([2, 1])).unwrap_err();
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
+    assert_eq!(model.params().values(), before);
+    assert!(model.train_on_batch(&Tensor::from([[1e15], [-1e15]]), &Tensor::zeros([2, 1])).is_ok());
+    for epsilon in [1e-50, 1e39, 0.0, f64::NAN] {
+        assert!(Sequential::new([1]).add(BatchNorm::new().epsilon(epsilon)).build(0).is_err());
+        assert!(Sequential::new([1]).add(RmsNorm::new().epsilon(epsilon)).build(0).is_err());
+        assert!(Sequential::new([2]).add(LayerNorm::new().epsilon(epsilon)).build(0).is_err());
+    }
+    assert!(Sequential::<f64>::of([1]).add(BatchNorm::new().epsilon(1e-50)).build(0).is_ok());
+}
+
+#[test]
+fn an_infinite_input_meets_a_slope_of_zero() {
+    let [y, _] = there_and_back::<f32>(PRelu::new(), &[f64::NEG_INFINITY, -2.0, f64::INFINITY], &[1.0; 3]);
+    assert_eq!(y, [0.0, 0.0, f64::INFINITY]);
+}

@@ -30,7 +30,7 @@ fn all<T: Float>(tolerance: f64) {
         ("regression", "r2", Box::new(R2Score::default())),
         ("regression", "cosine_similarity", Box::new(CosineScore::default())),
     ];
-    for (kind, name, mut metric) in metrics {
+    for (kind, name, metric) in metrics {
         let (t, mut p) = (get(&format!("{kind}_true")), get(&format!("{kind}_pred")));
         if kind == "binary" {
             let n = p.len();
@@ -46,20 +46,21 @@ fn all<T: Float>(tolerance: f64) {
         for t in forms {
             metric.check(t.shape(), p.shape()).unwrap();
             for part in [t.samples(), 2] {
-                metric.reset();
+                let mut sums = vec![0.0; metric.sums(p.shape())];
                 let mut start = 0;
                 while start < t.samples() {
                     let end = (start + part).min(t.samples());
                     let ones = vec![T::one(); end - start];
                     let weights = (part == 2).then_some(&ones[..]);
-                    metric.update(&t.rows(start..end).unwrap(), &p.rows(start..end).unwrap(), weights);
+                    let (t, p) = (t.rows(start..end).unwrap(), p.rows(start..end).unwrap());
+                    metric.update(&mut sums, &t, &p, weights);
                     start = end;
                 }
-                let got = metric.result();
+                let got = metric.result(&sums);
                 assert!(error(got, expected) <= tolerance, "{name}: {got} {expected}");
             }
         }
-        assert_eq!(metric.fresh().result(), 0.0, "{name}");
+        assert_eq!(metric.result(&vec![0.0; metric.sums(p.shape())]), 0.0, "{name}");
     }
 }
 
@@ -106,44 +107,44 @@ fn predictions_of_nan_are_wrong() {
         Box::new(SparseCategoricalAccuracy::default()),
         Box::new(TopKAccuracy::default().k(1)),
     ];
-    for mut metric in accuracies {
+    for metric in accuracies {
         for y in [Tensor::zeros([3]), Tensor::from([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])] {
-            metric.reset();
-            metric.update(&y, &rows, None);
-            assert_eq!(metric.result(), 1.0 / 3.0, "{}", metric.name());
+            assert_eq!(metric.score(&y, &rows, None).unwrap(), 1.0 / 3.0, "{}", metric.name());
         }
     }
-    let (mut one, mut each) = (Accuracy::default(), BinaryAccuracy::default());
     let (y, p) = (Tensor::from([[0.0], [0.0], [1.0], [nan]]), Tensor::from([[nan], [0.1], [nan], [0.1]]));
-    one.update(&y, &p, None);
-    each.update(&y, &p, None);
-    assert_eq!((Metric::<f32>::result(&one), Metric::<f32>::result(&each)), (0.25, 0.25));
+    assert_eq!(Accuracy::default().score(&y, &p, None).unwrap(), 0.25);
+    assert_eq!(BinaryAccuracy::default().score(&y, &p, None).unwrap(), 0.25);
 }
 
 #[test]
 fn lengths_that_do_not_fit_do_not_panic() {
     let p = Tensor::full([4, 2], 0.6);
-    for mut metric in every() {
+    for metric in every() {
         let name = metric.name();
+        let zeros = vec![0.0; metric.sums(p.shape())];
         for y in [Tensor::zeros([0]), Tensor::zeros([3]), Tensor::zeros([9])] {
-            metric.update(&y, &p, None);
-            assert!(metric.result().is_nan() || name.starts_with("auc"), "{name} {}", metric.result());
-            metric.reset();
+            let mut sums = zeros.clone();
+            metric.update(&mut sums, &y, &p, None);
+            assert!(metric.result(&sums).is_nan() || name.starts_with("auc"), "{name} {sums:?}");
         }
         for n in [0, 3, 8] {
-            metric.update(&Tensor::full([4, 2], 1.0), &p, Some(&vec![1.0; n]));
-            assert!(metric.result().is_nan() || name.starts_with("auc"), "{name} {}", metric.result());
-            metric.reset();
+            let (mut sums, y, w) = (zeros.clone(), Tensor::full([4, 2], 1.0), vec![1.0; n]);
+            metric.update(&mut sums, &y, &p, Some(&w));
+            assert!(metric.result(&sums).is_nan() || name.starts_with("auc"), "{name} {sums:?}");
+            assert!(metric.score(&y, &p, Some(&w)).unwrap_err().is_shape(), "{name}");
         }
         for y in [Tensor::zeros([4, 3]), Tensor::zeros([4, 1]), Tensor::zeros([4, 2, 5])] {
-            metric.update(&y, &p, Some(&[1.0, 2.0]));
-            metric.update(&y, &Tensor::zeros([4, 3, 1]), None);
-            metric.update(&y, &Tensor::zeros([0, 3]), None);
-            metric.update(&y, &Tensor::zeros([5]), None);
-            let _ = metric.result();
+            for n in [0, 1, 2, 3, 7, zeros.len()] {
+                let mut sums = vec![0.0; n];
+                metric.update(&mut sums, &y, &p, Some(&[1.0, 2.0]));
+                metric.update(&mut sums, &y, &Tensor::zeros([4, 3, 1]), None);
+                metric.update(&mut sums, &y, &Tensor::zeros([0, 3]), None);
+                metric.update(&mut sums, &y, &Tensor::zeros([5]), None);
+                let _ = metric.result(&sums);
+            }
         }
-        metric.reset();
-        assert!(metric.result().is_finite(), "{name}");
+        assert!(metric.result(&zeros).is_finite(), "{name}");
     }
 }
 
@@ -170,4 +171,54 @@ fn settings_are_checked_with_the_shapes() {
             assert!(matches!(error, Error::Argument { .. }), "{metric:?}: {error}");
         }
     }
+}
+
+/// Figures of predictions at the ends of f32 and f64, and of infinite ones.
+#[test]
+fn figures_at_the_ends_of_the_type() {
+    fn check<T: Float>(big: f64) {
+        let max = T::max_value().as_f64();
+        let t = |rows: [[f64; 2]; 2]| Tensor::from_fn([2, 2], |i| T::of(rows[i / 2][i % 2]));
+        let near = |metric: &dyn Metric<T>, y: [[f64; 2]; 2], p: [[f64; 2]; 2], expected: f64| {
+            let got = metric.score(&t(y), &t(p), None).unwrap();
+            assert!(
+                got == expected || (got / expected - 1.0).abs() < 1e-5,
+                "{metric:?} {p:?}: {got:e}, expected {expected:e}"
+            );
+        };
+        let tiny = 1.0 / big;
+        let (large, small) = ([3.0 * big, 4.0 * big], [3.0 * tiny, 4.0 * tiny]);
+        near(&CosineScore::default(), [large, [4.0, 3.0]], [[4.0 * big, 3.0 * big], large], 0.96);
+        near(&CosineScore::default(), [small; 2], [[4.0, 3.0]; 2], 4.8e7 * tiny);
+        let rmse = RootMeanSquaredError::default();
+        near(&rmse, [[0.0; 2]; 2], [[big, -big], [7.0 * big, 7.0 * big]], 5.0 * big);
+        near(&rmse, [[0.0; 2]; 2], [[tiny, -tiny], [7.0 * tiny, 7.0 * tiny]], 5.0 * tiny);
+        near(&rmse, [[0.0; 2]; 2], [[max, -max]; 2], max);
+        near(&LossMetric::new(MeanAbsoluteError::default()), [[0.0; 2]; 2], [[max, -max], [0.0; 2]], 0.5 * max);
+        near(&R2Score::default(), [[tiny.max(1e-100); 2], [0.0; 2]], [[tiny.max(1e-100); 2], [0.0; 2]], 1.0);
+        let (inf, one_hot) = (f64::INFINITY, [[1.0, 0.0], [0.0, 1.0]]);
+        for row in [[big, -big], [max, -max], [inf, -inf], [tiny, 0.0], [0.0, -inf]] {
+            let right = [row, [row[1], row[0]]];
+            near(&Accuracy::default(), one_hot, right, 1.0);
+            near(&CategoricalAccuracy::default(), one_hot, [row, row], 0.5);
+            if row[0] > 0.5 {
+                near(&BinaryAccuracy::default(), one_hot, right, 1.0);
+                near(&F1Score::default(), one_hot, right, 1.0);
+                near(&Auc::default(), one_hot, right, 1.0);
+                near(&Precision::default(), one_hot, [row, row], 0.5);
+                near(&Recall::default(), one_hot, [row, row], 0.5);
+            }
+        }
+        let logits = LossMetric::new(CategoricalCrossentropy::default().from_logits(true));
+        near(&logits, one_hot, [[0.0, -inf], [-big, big]], 0.0);
+        // What has no weight has no part in a figure.
+        let p = t([[1.0, 2.0], [f64::NAN, inf]]);
+        for metric in [&rmse as &dyn Metric<T>, &LossMetric::new(MeanSquaredError::default())] {
+            let score = metric.score(&t([[0.0, 2.0]; 2]), &p, Some(&[T::one(), T::zero()])).unwrap();
+            assert!((score - 0.5f64.sqrt()).abs() < 1e-7 || score == 0.5, "{score}");
+        }
+    }
+    check::<f32>(1e30);
+    check::<f64>(1e30);
+    check::<f64>(1e200);
 }

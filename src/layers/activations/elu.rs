@@ -1,10 +1,6 @@
 //! Exponential linear unit.
 
 use crate::activations::Activation;
-use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
-use crate::layers::LayerConfig;
-use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x for x > 0, else α(eˣ − 1).
 ///
@@ -51,45 +47,14 @@ impl Elu {
     }
 }
 
-impl<T: Float> Layer<T> for Elu {
-    fn class(&self) -> &'static str {
-        "Elu"
-    }
-
-    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        self.function().build(input, b)
-    }
-
-    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        Layer::forward(&self.function(), pass, slot, x, y);
-    }
-
-    fn backward(
-        &self,
-        pass: &mut Pass<'_, T>,
-        slot: &mut Slot<T>,
-        x: &Tensor<T>,
-        y: &Tensor<T>,
-        dy: &mut Tensor<T>,
-        dx: Option<&mut Tensor<T>>,
-    ) {
-        Layer::backward(&self.function(), pass, slot, x, y, dy, dx);
-    }
-
-    fn config(&self) -> LayerConfig {
-        LayerConfig::Elu(self.clone())
-    }
-
-    fn output_activation(&self) -> Option<Activation> {
-        Some(self.function())
-    }
-}
+activation_layer!(Elu);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gradcheck;
     use crate::model::Sequential;
+    use crate::tensor::Tensor;
 
     #[test]
     fn values_gradients_and_errors() {

@@ -100,7 +100,12 @@ impl PRelu {
 
 /// y from x, with one slope or one for each element.
 fn forward<T: Float>(alpha: &[T], x: &[T], y: &mut [T]) {
-    let f = |x: T, a: T| if x > T::zero() { x } else { a * x };
+    // A slope of 0 times −∞ would be no number.
+    let f = |x: T, a: T| match () {
+        () if x > T::zero() => x,
+        () if a == T::zero() && x.is_infinite() => a,
+        () => a * x,
+    };
     match *alpha {
         [a] => y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x, a)),
         _ => y.iter_mut().zip(x).zip(alpha).for_each(|((y, &x), &a)| *y = f(x, a)),

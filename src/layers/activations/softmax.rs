@@ -1,10 +1,6 @@
 //! Softmax as a layer.
 
 use crate::activations::Activation;
-use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
-use crate::layers::LayerConfig;
-use crate::tensor::{Float, Shape, Tensor};
 
 /// yᵢ = eˣⁱ / Σ eˣʲ along the last axis: rows of positive numbers that sum to 1.
 ///
@@ -37,39 +33,7 @@ impl Softmax {
     }
 }
 
-impl<T: Float> Layer<T> for Softmax {
-    fn class(&self) -> &'static str {
-        "Softmax"
-    }
-
-    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        self.function().build(input, b)
-    }
-
-    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        Layer::forward(&self.function(), pass, slot, x, y);
-    }
-
-    fn backward(
-        &self,
-        pass: &mut Pass<'_, T>,
-        slot: &mut Slot<T>,
-        x: &Tensor<T>,
-        y: &Tensor<T>,
-        dy: &mut Tensor<T>,
-        dx: Option<&mut Tensor<T>>,
-    ) {
-        Layer::backward(&self.function(), pass, slot, x, y, dy, dx);
-    }
-
-    fn config(&self) -> LayerConfig {
-        LayerConfig::Softmax(self.clone())
-    }
-
-    fn output_activation(&self) -> Option<Activation> {
-        Some(self.function())
-    }
-}
+activation_layer!(Softmax);
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +43,7 @@ mod tests {
     use crate::losses::CategoricalCrossentropy;
     use crate::model::Sequential;
     use crate::optimizers::Sgd;
+    use crate::tensor::Tensor;
 
     #[test]
     fn values_and_gradients() {

@@ -3,7 +3,7 @@
 use super::{Chain, chain_builders};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
+use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::tensor::{Float, Shape, Tensor};
@@ -74,7 +74,15 @@ impl<T: Float> Layer<T> for Block<T> {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.chain.output_activation()
+        self.chain.ending().map(|ending| ending.activation)
+    }
+
+    fn output_reach(&self) -> Reach {
+        self.chain.ending().map_or(Reach::Nowhere, |ending| ending.reach)
+    }
+
+    fn reach(&self, activation: Activation) -> Reach {
+        self.chain.reach(activation)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::activations::Activation;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
+use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::config::NamedConfig;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
@@ -15,8 +15,20 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 #[derive(Debug)]
 pub(crate) struct Chain<T: Float> {
     entries: Vec<Entry<T>>,
+    /// The shape of one input sample; set by build.
+    input: Shape,
     /// A setting of the layer added last that came before the first one; an error of `build`.
     misplaced: Option<&'static str>,
+}
+
+/// The last activation of a chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// The position of its layer.
+    layer: usize,
+    pub activation: Activation,
+    /// The passes in which it can be left to the loss.
+    pub reach: Reach,
 }
 
 /// A layer of a chain and what `build` found out about it.
@@ -61,7 +73,7 @@ impl<T: Float> Entry<T> {
 
 impl<T: Float> Default for Chain<T> {
     fn default() -> Self {
-        Chain { entries: Vec::new(), misplaced: None }
+        Chain { entries: Vec::new(), input: Shape::SCALAR, misplaced: None }
     }
 }
 
@@ -143,6 +155,7 @@ impl<T: Float> Chain<T> {
 
     pub fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         self.check_settings()?;
+        self.input = input;
         let mut shape = input;
         for (index, entry) in self.entries.iter_mut().enumerate() {
             shape = entry.build(index, shape, b)?;
@@ -173,9 +186,35 @@ impl<T: Float> Chain<T> {
         of(&self.parts())
     }
 
-    /// What the last layer applies last; through containers, as they answer for their own last layer.
-    pub fn output_activation(&self) -> Option<Activation> {
-        self.entries.last().and_then(|e| e.layer.output_activation())
+    /// The activation that the output's values have been through last: that of the last layer which does more than to hand
+    /// values on.
+    pub fn ending(&self) -> Option<Ending> {
+        let hands_on = |e: &Entry<T>| e.layer.reach(Activation::Linear) != Reach::Nowhere;
+        let layer = self.entries.iter().rposition(|e| !hands_on(e))?;
+        let entry = &self.entries[layer];
+        let activation = entry.layer.output_activation()?;
+        let reach = entry.layer.output_reach().min(self.reach_from(layer + 1, activation));
+        Some(Ending { layer, activation, reach })
+    }
+
+    /// How far an activation of the input reaches.
+    pub fn reach(&self, activation: Activation) -> Reach {
+        self.reach_from(0, activation)
+    }
+
+    /// How far an activation before the layer at this position reaches.
+    fn reach_from(&self, first: usize, activation: Activation) -> Reach {
+        let each = self.entries.iter().enumerate().skip(first).map(|(i, entry)| {
+            let input = if i == 0 { self.input } else { self.entries[i - 1].output };
+            let whole_rows = !activation.is_row_wise() || input.last() == entry.output.last();
+            entry.layer.reach(activation).min(if whole_rows { Reach::Training } else { Reach::Values })
+        });
+        each.min().unwrap_or(Reach::Training)
+    }
+
+    /// The position of the layer that leaves out its activation in this pass.
+    fn left_out(&self, pass: &Pass<'_, T>) -> Option<usize> {
+        if pass.logits { self.ending().map(|ending| ending.layer) } else { None }
     }
 
     pub fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -187,17 +226,20 @@ impl<T: Float> Chain<T> {
         }
         let batch = x.samples();
         self.reserve(slot);
-        let logits = std::mem::take(&mut pass.logits);
+        let (logits, left_out) = (pass.logits, self.left_out(pass));
         let Slot { tensors, children, .. } = slot;
         for (i, entry) in inner.iter().enumerate() {
             let (before, rest) = tensors.split_at_mut(i);
             let out = &mut rest[0];
             out.resize_batch(&entry.output, batch);
+            pass.logits = left_out == Some(i);
             entry.layer.forward(pass, &mut children[i], before.last().unwrap_or(x), out);
         }
-        pass.logits = logits;
         let n = inner.len();
+        pass.logits = left_out == Some(n);
         last.layer.forward(pass, &mut children[n], tensors[..n].last().unwrap_or(x), y);
+        // For backward.
+        pass.logits = logits;
     }
 
     /// Forward where no backward pass follows: the outputs take turns in two tensors, the layers share their scratch space.
@@ -213,7 +255,7 @@ impl<T: Float> Chain<T> {
         let Some((last, inner)) = self.entries.split_last() else {
             return y.copy_from(x);
         };
-        let (batch, logits) = (x.samples(), std::mem::take(&mut pass.logits));
+        let (batch, logits, left_out) = (x.samples(), pass.logits, self.left_out(pass));
         let [_, _] = slot.buffers();
         slot.children.resize_with(self.entries.len(), Slot::new);
         let Slot { tensors, children, .. } = slot;
@@ -222,13 +264,15 @@ impl<T: Float> Chain<T> {
         for (i, entry) in inner.iter().enumerate() {
             output.resize_batch(&entry.output, batch);
             let from = if i == 0 { x } else { &*input };
+            pass.logits = left_out == Some(i);
             pass.lending(&mut children[i], |pass, slot| entry.layer.forward(pass, slot, from, output));
             seen(i, output);
             std::mem::swap(&mut input, &mut output);
         }
-        pass.logits = logits;
+        pass.logits = left_out == Some(inner.len());
         let from = if inner.is_empty() { x } else { &*input };
         pass.lending(&mut children[inner.len()], |pass, slot| last.layer.forward(pass, slot, from, y));
+        pass.logits = logits;
     }
 
     pub fn backward(
@@ -253,6 +297,7 @@ impl<T: Float> Chain<T> {
         let (outputs, gradients) = tensors.split_at_mut(n - 1);
         let [even, odd, ..] = gradients else { return };
         let mut dx = dx;
+        let left_out = self.left_out(pass);
         for i in (lowest..n).rev() {
             let entry = &self.entries[i];
             let input = if i == 0 { x } else { &outputs[i - 1] };
@@ -268,9 +313,10 @@ impl<T: Float> Chain<T> {
                     Some(below)
                 }
             };
+            pass.logits = left_out == Some(i);
             entry.layer.backward(pass, &mut children[i], input, output, incoming, outgoing);
-            pass.logits = false;
         }
+        pass.logits = false;
     }
 
     /// Every layer on x: the outputs become the slot's first tensors.

@@ -11,7 +11,7 @@ mod sum;
 
 pub use add::Add;
 pub use block::Block;
-pub(crate) use chain::{Chain, chain_builders};
+pub(crate) use chain::{Chain, Ending, chain_builders};
 pub use concatenate::Concatenate;
 pub use multiply::Multiply;
 pub use residual::Residual;

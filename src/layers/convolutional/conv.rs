@@ -6,7 +6,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::algorithm::Algorithm;
 use crate::kernels::convolution::{Convolution, Gradients};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::params::ParamId;
@@ -196,7 +196,11 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.epilogue.output_activation()
+        Some(self.epilogue.activation)
+    }
+
+    fn output_reach(&self) -> Reach {
+        self.epilogue.output_reach()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::patches::Window;
 use crate::kernels::{depthwise, parallel};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::params::ParamId;
@@ -209,7 +209,11 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.epilogue.output_activation()
+        Some(self.epilogue.activation)
+    }
+
+    fn output_reach(&self) -> Reach {
+        self.epilogue.output_reach()
     }
 }
 

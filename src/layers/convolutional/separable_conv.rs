@@ -9,7 +9,7 @@ use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::depthwise;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders};
 use crate::layers::linear::{linear, linear_backward};
@@ -185,7 +185,11 @@ where
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.epilogue.output_activation()
+        Some(self.epilogue.activation)
+    }
+
+    fn output_reach(&self) -> Reach {
+        self.epilogue.output_reach()
     }
 }
 

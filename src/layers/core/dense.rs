@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::layers::linear::{linear, linear_backward};
@@ -89,7 +89,11 @@ impl<T: Float> Layer<T> for Dense {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.epilogue.output_activation()
+        Some(self.epilogue.activation)
+    }
+
+    fn output_reach(&self) -> Reach {
+        self.epilogue.output_reach()
     }
 }
 
@@ -128,7 +132,7 @@ mod tests {
         let fused = Layer::<f32>::output_activation(&penalised.clone().bias_constraint(Constraint::NonNeg));
         assert_eq!(fused, Some(Activation::Tanh));
         let activity = penalised.activity_regularizer(Regularizer::L1(0.1));
-        assert_eq!(Layer::<f32>::output_activation(&activity), None);
+        assert_eq!(Layer::<f32>::output_reach(&activity), Reach::Values);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The layer that changes nothing.
 
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -57,6 +58,10 @@ impl<T: Float> Layer<T> for Identity {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::Identity(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        Reach::Training
     }
 }
 

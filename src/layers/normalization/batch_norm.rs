@@ -19,6 +19,8 @@ use crate::tensor::{Float, Shape, Tensor};
 ///   `[channels]`. After each training batch moving = momentum·moving + (1 − momentum)·batch.
 /// - Defaults: momentum 0.99, ε = 0.001, with γ and β, no activation f. An activation here is the same as one that follows, but for
 ///   the memory and the time of another layer.
+/// - A variance that the type does not hold (from values of 10¹⁹ on in f32) gives NaN, so that training stops with an error instead
+///   of keeping it.
 /// - Frozen (`trainable(false)`), the layer works as in inference during training too, and its statistics stay.
 /// - Gradient in training, dy that of f's input, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
 ///   dx = γ/√(σ² + ε)·(dy − mean(dy) − x̂·mean(dy·x̂)); in inference dx = γ/√(σ² + ε)·dy.
@@ -114,11 +116,9 @@ impl BatchNorm {
         for c in 0..mean.len() {
             let d = sum[c] * inv_n;
             mean[c] = shift[c] + d;
-            variance[c] = (variance[c] * inv_n - d * d).max(T::zero());
-            // max passes a NaN over, which must show.
-            if d.is_nan() {
-                variance[c] = d;
-            }
+            let square = variance[c] * inv_n - d * d;
+            // A variance beyond the type must show, as no moving average could take it in.
+            variance[c] = if square.is_finite() { square.max(T::zero()) } else { T::nan() };
         }
         let momentum = T::of(self.momentum);
         for (id, batch) in self.moving.into_iter().zip([mean, variance]) {
@@ -142,7 +142,7 @@ impl<T: Float> Layer<T> for BatchNorm {
             let hint = "0.99 is the default; PyTorch's momentum is 1 minus this one";
             return Err(Error::argument("BatchNorm", "momentum", "from 0 to 1", self.momentum, hint));
         }
-        check_epsilon("BatchNorm", self.epsilon)?;
+        check_epsilon::<T>("BatchNorm", self.epsilon)?;
         self.activation.check()?;
         self.affine.build(input.last(), b)?;
         let mean = b.state("moving_mean", [input.last()], &self.moving_mean_initializer)?;

@@ -91,12 +91,13 @@ impl GammaBeta {
     }
 }
 
-/// Checks an ε: finite and above 0.
-pub(super) fn check_epsilon(op: &'static str, epsilon: f64) -> Result<()> {
-    if epsilon.is_finite() && epsilon > 0.0 {
+/// Checks an ε: finite and above 0, as an element too.
+pub(super) fn check_epsilon<T: Float>(op: &'static str, epsilon: f64) -> Result<()> {
+    if T::of(epsilon).is_finite() && T::of(epsilon) > T::zero() {
         return Ok(());
     }
-    Err(Error::argument(op, "epsilon", "above 0 and finite", epsilon, "0.001 is Keras's default"))
+    let expected = format!("above 0 and finite as {}", T::NAME);
+    Err(Error::argument(op, "epsilon", expected, epsilon, "0.001 is Keras's default"))
 }
 
 /// The methods that set γ and β.

@@ -58,7 +58,7 @@ impl<T: Float> Layer<T> for GroupNorm {
             let hint = "1 normalises the whole sample, as many as channels each channel on its own";
             return Err(Error::argument("GroupNorm", "groups", expected, self.groups, hint));
         }
-        check_epsilon("GroupNorm", self.epsilon)?;
+        check_epsilon::<T>("GroupNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
         Ok(input)
     }

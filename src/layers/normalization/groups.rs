@@ -18,6 +18,25 @@ fn runs_mut<T>(sample: &mut [T], [_, channels, groups]: [usize; 3], group: usize
     sample.chunks_exact_mut(channels).map(move |row| &mut row[group * each..(group + 1) * each])
 }
 
+/// x̂ of a group whose squares overflow, and 1/√(σ² + ε), by way of x over its largest magnitude; NaN where x is not finite.
+fn normalise_scaled<T: Float>(x: &[T], sizes: [usize; 3], group: usize, [inv_n, epsilon]: [T; 2], y: &mut [T]) -> T {
+    let values = runs(x, sizes, group).flatten();
+    let top = values.clone().fold(T::zero(), |m, v| if v.abs() > m { v.abs() } else { m });
+    let shift = values.clone().next().map_or(T::zero(), |&v| v / top);
+    let mean = values.clone().map(|&v| v / top - shift).sum::<T>() * inv_n;
+    let variance = values.map(|&v| (v / top - shift - mean).powi(2)).sum::<T>() * inv_n;
+    if variance == T::zero() {
+        // Equal values, far from 0 as they are, have no deviation.
+        runs_mut(y, sizes, group).for_each(|y| y.fill(T::zero()));
+        return T::one() / epsilon.sqrt();
+    }
+    let r = T::one() / (variance + epsilon / top / top).sqrt();
+    for (y, x) in runs_mut(y, sizes, group).zip(runs(x, sizes, group)) {
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x / top - shift - mean) * r);
+    }
+    r / top
+}
+
 /// y from x; samples have `sizes` positions, channels and groups. The slot keeps x̂, and 1/√(σ² + ε) of each group of each sample.
 pub(super) fn forward<T: Float>(
     affine: &GammaBeta,
@@ -45,12 +64,16 @@ pub(super) fn forward<T: Float>(
             for group in 0..groups {
                 let mean = runs(x, sizes, group).map(rows::sum).sum::<T>() * inv_n;
                 let variance = runs(x, sizes, group).map(|x| rows::sum_of_squares(x, mean)).sum::<T>() * inv_n;
-                let r = T::one() / (variance + epsilon).sqrt();
+                let mut r = T::one() / (variance + epsilon).sqrt();
+                if variance.is_finite() {
+                    for (y, x) in runs_mut(y, sizes, group).zip(runs(x, sizes, group)) {
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * r);
+                    }
+                } else {
+                    r = normalise_scaled(x, sizes, group, [inv_n, epsilon], y);
+                }
                 if keeps {
                     inverse.0[i * groups + group] = r;
-                }
-                for (y, x) in runs_mut(y, sizes, group).zip(runs(x, sizes, group)) {
-                    y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * r);
                 }
             }
             if keeps {

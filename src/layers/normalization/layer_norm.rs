@@ -54,7 +54,7 @@ impl<T: Float> Layer<T> for LayerNorm {
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         input.need_axis("LayerNorm")?;
-        check_epsilon("LayerNorm", self.epsilon)?;
+        check_epsilon::<T>("LayerNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
         Ok(input)
     }

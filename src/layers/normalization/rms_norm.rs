@@ -67,7 +67,7 @@ impl<T: Float> Layer<T> for RmsNorm {
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         input.need_axis("RmsNorm")?;
-        check_epsilon("RmsNorm", self.epsilon)?;
+        check_epsilon::<T>("RmsNorm", self.epsilon)?;
         self.scale = b.bias("scale", [input.last()], &self.scale_initializer)?;
         Ok(input)
     }
@@ -85,7 +85,20 @@ impl<T: Float> Layer<T> for RmsNorm {
         parallel::each_part(0..n, parallel::parts(n, 4 * width), cut, &|range, (y, normalised, inverse)| {
             for (i, (y, at)) in y.0.chunks_exact_mut(width).zip(range).enumerate() {
                 let x = &x.as_slice()[at * width..][..width];
-                let r = T::one() / (rows::dot(x, x) * inv_n + epsilon).sqrt();
+                let square = rows::dot(x, x);
+                if !square.is_finite() {
+                    // By way of x over its largest magnitude m, with mean(x²) + ε = m²·(mean((x/m)²) + ε/m²).
+                    let [top, length] = rows::scaled_norm(square, x);
+                    let r = T::one() / (length * length * inv_n + epsilon / top / top).sqrt();
+                    if keeps {
+                        inverse.0[i] = r / top;
+                        let normalised = &mut normalised.0[i * width..(i + 1) * width];
+                        normalised.iter_mut().zip(x).for_each(|(n, &x)| *n = x / top * r);
+                    }
+                    y.iter_mut().zip(x).zip(scale).for_each(|((y, &x), &s)| *y = x / top * r * s);
+                    continue;
+                }
+                let r = T::one() / (square * inv_n + epsilon).sqrt();
                 if keeps {
                     inverse.0[i] = r;
                     let normalised = &mut normalised.0[i * width..(i + 1) * width];

@@ -6,12 +6,14 @@ use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// y = x / max(‖x‖₂, 10⁻⁶) along the last axis.
+/// y = x / ‖x‖₂ along the last axis; a row of zeros stays one.
 ///
 /// - Input and output of one shape, at least one axis; no parameters.
-/// - Gradient, with r = 1 / ‖x‖: dx = r·(dy − y·Σ dy·y); where the length is at its floor, dx = 10⁶·dy.
+/// - Gradient, with r = 1 / ‖x‖: dx = r·(dy − y·Σ dy·y); 0 for a row of zeros, where there is none.
+/// - Every finite row but that of zeros gets length 1, however small or large; an infinite value gives NaN.
 ///
-/// Keras `UnitNormalization` (which keeps Σ x² at 10⁻¹² or more), PyTorch `functional.normalize`.
+/// Keras `UnitNormalization` (which keeps Σ x² at 10⁻¹² or more, so that rows shorter than 10⁻⁶ stay short), PyTorch
+/// `functional.normalize` (from 10⁻¹² on).
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -24,9 +26,6 @@ use crate::tensor::{Float, Shape, Tensor};
 #[non_exhaustive]
 pub struct UnitNormalization {}
 
-/// The least Σ x².
-const FLOOR: f64 = 1e-12;
-
 impl UnitNormalization {
     /// Along the last axis.
     pub fn new() -> Self {
@@ -34,11 +33,17 @@ impl UnitNormalization {
     }
 }
 
-/// 1 / ‖x‖, and whether the length is above its floor.
-fn inverse_length<T: Float>(x: &[T]) -> (T, bool) {
-    let (square, floor) = (rows::dot(x, x), T::of(FLOOR));
-    // NaN counts as above, so that it shows.
-    if square < floor { (T::one() / floor.sqrt(), false) } else { (T::one() / square.sqrt(), true) }
+/// v / ‖x‖ of each value, `v(i)`, into `out`; zeros where the length is 0.
+fn divide<T: Float>(x: &[T], out: &mut [T], v: impl Fn(usize) -> T) {
+    let [top, length] = rows::scaled_norm(rows::dot(x, x), x);
+    if length == T::zero() {
+        return out.fill(T::zero());
+    }
+    if top == T::one() {
+        let r = T::one() / length;
+        return out.iter_mut().enumerate().for_each(|(i, out)| *out = v(i) * r);
+    }
+    out.iter_mut().enumerate().for_each(|(i, out)| *out = v(i) / top / length);
 }
 
 impl<T: Float> Layer<T> for UnitNormalization {
@@ -55,8 +60,7 @@ impl<T: Float> Layer<T> for UnitNormalization {
         let width = x.shape().last().max(1);
         parallel::rows(y.as_mut_slice(), width, 2 * width, |first, y| {
             for (y, x) in y.chunks_exact_mut(width).zip(x.as_slice()[first * width..].chunks_exact(width)) {
-                let (r, _) = inverse_length(x);
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * r);
+                divide(x, y, |i| x[i]);
             }
         });
     }
@@ -79,9 +83,8 @@ impl<T: Float> Layer<T> for UnitNormalization {
             let each = each.zip(dy.as_slice()[part].chunks_exact(width));
             for (dx, ((x, y), dy)) in dx.chunks_exact_mut(width).zip(each) {
                 // dx = r·(dy − y·Σ dy·y)
-                let (r, above) = inverse_length(x);
-                let dot = if above { rows::dot(dy, y) } else { T::zero() };
-                dx.iter_mut().zip(y).zip(dy).for_each(|((dx, &y), &dy)| *dx = r * (dy - y * dot));
+                let dot = rows::dot(dy, y);
+                divide(x, dx, |i| dy[i] - y[i] * dot);
             }
         });
     }
@@ -98,25 +101,38 @@ mod tests {
     use crate::model::Sequential;
 
     #[test]
-    fn short_rows_stay_finite() {
-        let model = Sequential::of([2]).add(UnitNormalization::new()).build(0).unwrap();
-        let y = model.predict(&Tensor::from([[0.0f64, 0.0], [3e-7, 4e-7], [-3e6, 4e6]])).unwrap();
-        for (y, expected) in y.iter().zip([0.0, 0.0, 0.3, 0.4, -0.6, 0.8]) {
-            assert!((y - expected).abs() < 1e-15, "{y} for {expected}");
+    fn rows_of_any_length_but_zero() {
+        fn check<T: Float>(scales: &[f64], accuracy: f64) {
+            for &scale in scales {
+                let tensor = |row: [f64; 4]| Tensor::from_fn([2, 2], |i| T::of(row[i]));
+                let x = tensor([3.0 * scale, -4.0 * scale, 0.0, 0.0]);
+                let (mut y, mut dx) = (Tensor::zeros([2, 2]), Tensor::zeros([2, 2]));
+                let params = crate::Params::new();
+                let (pass, slot) = (&mut Pass::inference(&params), &mut Slot::new());
+                UnitNormalization::new().forward(pass, slot, &x, &mut y);
+                for (y, expected) in y.iter().zip([0.6, -0.8, 0.0, 0.0]) {
+                    assert!((y.as_f64() - expected).abs() < accuracy, "{y} for {expected} at {scale}");
+                }
+                // dy − y·Σ dy·y = (1, 2) − (0.6, −0.8)·(−1) = (1.6, 1.2), over the length of 5·scale
+                let mut dy = tensor([1.0, 2.0, 1.0, 2.0]);
+                UnitNormalization::new().backward(pass, slot, &x, &y, &mut dy, Some(&mut dx));
+                for (dx, expected) in dx.iter().zip([0.32 / scale, 0.24 / scale, 0.0, 0.0]) {
+                    let expected = T::of(expected).as_f64();
+                    assert!(
+                        dx.as_f64() == expected || (dx.as_f64() - expected).abs() <= 10.0 * accuracy * expected,
+                        "{dx} for {expected} at {scale}"
+                    );
+                }
+            }
         }
+        check::<f64>(&[1e-300, 1e-200, 1e-30, 1e-8, 1.0, 1e30, 1e200, 4e307], 1e-15);
+        check::<f32>(&[1e-37, 1e-30, 1e-8, 1.0, 1e8, 1e30, 8e37], 1e-6);
     }
 
     #[test]
     fn gradients() {
         gradcheck::check_layer(&UnitNormalization::new(), [11]).unwrap();
         gradcheck::check_layer(&UnitNormalization::new(), [3, 5]).unwrap();
-        // Below the floor the layer is a multiplication.
-        let (x, params) = (Tensor::from([[1e-8f64, 2e-8]]), crate::Params::new());
-        let (mut y, mut dx) = (Tensor::zeros([1, 2]), Tensor::zeros([1, 2]));
-        let (pass, slot) = (&mut Pass::inference(&params), &mut Slot::new());
-        UnitNormalization::new().forward(pass, slot, &x, &mut y);
-        UnitNormalization::new().backward(pass, slot, &x, &y, &mut Tensor::from([[1.0, -2.0]]), Some(&mut dx));
-        assert!((dx.as_slice()[0] - 1e6).abs() < 1e-6 && (dx.as_slice()[1] + 2e6).abs() < 1e-6);
         assert!(Sequential::new(Shape::SCALAR).add(UnitNormalization::new()).build(0).is_err());
     }
 }

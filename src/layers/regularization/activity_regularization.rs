@@ -1,7 +1,8 @@
 //! A penalty on what passes through.
 
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
@@ -88,6 +89,11 @@ impl<T: Float> Layer<T> for ActivityRegularization {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::ActivityRegularization(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        // The penalty needs activated values.
+        Reach::Values
     }
 }
 

@@ -1,8 +1,9 @@
 //! Dropout for SELU networks.
 
 use super::{UNIFORM, check_rate, each_sample, mask};
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -91,6 +92,10 @@ impl<T: Float> Layer<T> for AlphaDropout {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::AlphaDropout(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.rate == 0.0 { Reach::Training } else { Reach::Inference }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Dropout.
 
 use super::{UNIFORM, check_rate, each_sample, mask};
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -78,6 +79,10 @@ impl<T: Float> Layer<T> for Dropout {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::Dropout(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.rate == 0.0 { Reach::Training } else { Reach::Inference }
     }
 }
 

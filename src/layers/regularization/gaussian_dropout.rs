@@ -1,8 +1,9 @@
 //! Multiplicative noise.
 
 use super::{NORMAL, check_rate, each_sample, normal};
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -77,6 +78,10 @@ impl<T: Float> Layer<T> for GaussianDropout {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::GaussianDropout(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.rate == 0.0 { Reach::Training } else { Reach::Inference }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Additive noise.
 
 use super::{NORMAL, each_sample, normal};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -73,6 +74,10 @@ impl<T: Float> Layer<T> for GaussianNoise {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::GaussianNoise(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.stddev == 0.0 { Reach::Training } else { Reach::Inference }
     }
 }
 

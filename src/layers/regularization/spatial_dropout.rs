@@ -1,9 +1,10 @@
 //! Dropout of whole channels.
 
 use super::{UNIFORM, check_rate, each_sample, mask};
+use crate::activations::Activation;
 use crate::error::Result;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
 use crate::tensor::{Float, Shape, Tensor};
@@ -120,6 +121,10 @@ where
 
     fn config(&self) -> LayerConfig {
         self.clone().into()
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.rate == 0.0 { Reach::Training } else { Reach::Inference }
     }
 }
 

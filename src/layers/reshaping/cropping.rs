@@ -1,8 +1,9 @@
 //! The middle of sequences and images.
 
 use super::margins::{Frame, Margins};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
 use crate::tensor::{Float, Shape, Tensor};
@@ -90,6 +91,10 @@ where
 
     fn config(&self) -> LayerConfig {
         self.clone().into()
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        Reach::Training
     }
 }
 

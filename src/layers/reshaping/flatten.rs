@@ -1,7 +1,8 @@
 //! All axes of a sample as one.
 
+use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -60,6 +61,10 @@ impl<T: Float> Layer<T> for Flatten {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::Flatten(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        Reach::Training
     }
 }
 

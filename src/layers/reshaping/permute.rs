@@ -1,8 +1,9 @@
 //! Axes in another order.
 
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
@@ -107,6 +108,11 @@ impl<T: Float> Layer<T> for Permute {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::Permute(self.clone())
+    }
+
+    fn reach(&self, activation: Activation) -> Reach {
+        let whole_rows = self.dims.last() == Some(&self.dims.len());
+        if whole_rows || !activation.is_row_wise() { Reach::Training } else { Reach::Values }
     }
 }
 

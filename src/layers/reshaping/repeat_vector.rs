@@ -1,7 +1,8 @@
 //! A vector as a sequence.
 
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -76,6 +77,10 @@ impl<T: Float> Layer<T> for RepeatVector {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::RepeatVector(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        Reach::Training
     }
 }
 

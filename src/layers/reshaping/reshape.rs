@@ -1,7 +1,8 @@
 //! Another shape for the same values.
 
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
@@ -100,6 +101,10 @@ impl<T: Float> Layer<T> for Reshape {
 
     fn config(&self) -> LayerConfig {
         LayerConfig::Reshape(self.clone())
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        Reach::Training
     }
 }
 

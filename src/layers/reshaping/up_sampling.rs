@@ -1,8 +1,9 @@
 //! More positions: values repeated, or interpolated.
 
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::{Size, check_rank, check_sizes};
 use crate::tensor::{Float, Shape, Tensor};
@@ -174,6 +175,10 @@ where
 
     fn config(&self) -> LayerConfig {
         self.clone().into()
+    }
+
+    fn reach(&self, _: Activation) -> Reach {
+        if self.interpolation == Interpolation::Nearest { Reach::Training } else { Reach::Nowhere }
     }
 }
 
