@@ -54,6 +54,14 @@ pub enum Error {
     /// An error in the data that `fit` validates on.
     #[error("validation data: {0}")]
     ValidationData(Box<Error>),
+    /// An error in a batch of a dataset.
+    #[error("batch {index} of the dataset: {source}")]
+    Batch {
+        /// The number of the batch, from 0.
+        index: usize,
+        /// What is wrong with it; rows are those of the batch.
+        source: Box<Error>,
+    },
     /// The model has not been built yet.
     #[error("{op}: the model is not built; call .build(seed)? after the last .add(...)")]
     NotBuilt {
@@ -89,7 +97,7 @@ pub enum Error {
         hint: String,
     },
     /// A value that must be finite is NaN or infinite.
-    #[error("{op}: {what} has {value} in row {row}, column {column}; remove or impute it before training")]
+    #[error("{op}: {what} has {value} in row {row}, column {column}; remove or impute it")]
     NonFinite {
         /// The operation that was asked for.
         op: &'static str,
@@ -103,10 +111,7 @@ pub enum Error {
         value: f64,
     },
     /// Training left the finite numbers; the weights are the last finite ones.
-    #[error(
-        "{op}: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. Lower the learning \
-         rate, scale the inputs or clip the gradients (clipnorm, global_clipnorm), and check the data for NaN (Fit::check_finite)"
-    )]
+    #[error("{op}: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. {cause}")]
     Diverged {
         /// `fit` or `train_on_batch`.
         op: &'static str,
@@ -118,6 +123,8 @@ pub enum Error {
         step: usize,
         /// The value seen.
         value: f64,
+        /// Where the batch holds NaN or an infinity; or, where it is finite, what to change in training.
+        cause: String,
     },
     /// The loss and the last layer's activation do not go together.
     #[error("{loss} does not fit a last layer with {activation}: {why}; {hint}")]
@@ -241,10 +248,10 @@ impl Error {
         Error::shape(op, "a shape that fits in memory", shape, "make it smaller")
     }
 
-    /// The error itself, or the one inside the layers or the validation data around it.
+    /// The error itself, or the one inside the layers, the batch or the validation data around it.
     pub fn root(&self) -> &Error {
         match self {
-            Error::Layer { source, .. } | Error::ValidationData(source) => source.root(),
+            Error::Layer { source, .. } | Error::Batch { source, .. } | Error::ValidationData(source) => source.root(),
             other => other,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::source::{Source, each, widths};
+use super::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
@@ -282,6 +282,20 @@ impl<S> Augmented<S> {
     pub(crate) fn new(source: S, augment: Augment, seed: u64) -> Self {
         Augmented { source, augment, seed }
     }
+
+    /// Height, width and channels of an image, if the settings can work.
+    fn size<T: Float>(&self) -> Result<[usize; 3]>
+    where
+        S: Source<T>,
+    {
+        self.augment.check()?;
+        let shape = self.source.shapes().0;
+        let &[height, width, channels] = shape.dims() else {
+            let hint = "give samples three axes, 1 channel for grey images";
+            return Err(Error::shape("Augment", "images [height, width, channels]", shape, hint));
+        };
+        Ok([height, width, channels])
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Augmented<S> {
@@ -300,19 +314,27 @@ impl<T: Float, S: Source<T>> Source<T> for Augmented<S> {
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        self.augment.check()?;
-        let shape = self.shapes().0;
-        let &[height, width, channels] = shape.dims() else {
-            let hint = "give samples three axes, 1 channel for grey images";
-            return Err(Error::shape("Augment", "images [height, width, channels]", shape, hint));
-        };
+        let size = self.size()?;
         self.source.read(epoch, first, x, y)?;
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
-        let mut scratch = Vec::with_capacity(shape.len());
+        let mut scratch = Vec::with_capacity(size.iter().product());
         for (i, x, _) in each(widths(self.shapes()), x, y) {
-            self.augment.apply(key.with((first + i) as u64), [height, width, channels], x, &mut scratch);
+            self.augment.apply(key.with((first + i) as u64), size, x, &mut scratch);
         }
         Ok(())
+    }
+
+    fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+        self.source.read_targets(first, y)
+    }
+
+    fn order(&self) -> Order {
+        self.source.order()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.size().map(|_| ())
     }
 }
 

@@ -57,6 +57,14 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     /// epoch of training to the next.
     fn batches(&self) -> Option<usize>;
 
+    /// What can be known to be wrong before a batch is loaded; called before training.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Fills `batch` with number `index` of an epoch. What it held before is to be overwritten, its memory may be reused.
     ///
     /// # Errors
@@ -73,6 +81,10 @@ macro_rules! through {
 
             fn batches(&self) -> Option<usize> {
                 (**self).batches()
+            }
+
+            fn check(&self) -> Result<()> {
+                (**self).check()
             }
 
             fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {

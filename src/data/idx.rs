@@ -1,10 +1,10 @@
 //! IDX, the format of MNIST and its relatives.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::io::{kind, open_file};
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// Deflate cannot shrink data by more than this factor.
@@ -22,13 +22,11 @@ const CHUNK: usize = 1 << 16;
 /// Format: Yann LeCun, "The MNIST database of handwritten digits".
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is not an IDX file, is shorter or longer than its
+/// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is no file on a disk, [`Error::Data`] if it is not an IDX file, is shorter or longer than its
 /// header says, or is gzipped without that feature.
 pub fn read_idx<T: Float>(path: impl AsRef<Path>) -> Result<Tensor<T>> {
     let path = path.as_ref();
-    let io = |source| Error::Io { file: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
+    let (file, size) = open_file(path)?;
     open(BufReader::new(file), size, path)
 }
 
@@ -61,7 +59,16 @@ fn open<T: Float>(mut source: impl std::io::BufRead, size: u64, file: &Path) -> 
         return Err(data(file, "the file is gzipped", "unpack it, or switch on the feature gzip"));
     }
     let _ = MOST_EXPANSION;
+    check_kind(start, file)?;
     read(source, size, file)
+}
+
+/// An error that names the kind of a file that is another.
+pub(super) fn check_kind(start: &[u8], file: &Path) -> Result<()> {
+    match kind::other_than("an IDX file", start).filter(|_| !start.starts_with(&[0, 0])) {
+        Some((problem, hint)) => Err(data(file, problem, &hint)),
+        None => Ok(()),
+    }
 }
 
 /// What the beginning of a file says.
@@ -222,7 +229,9 @@ mod tests {
         for cut in 0..good.len() {
             assert!(error(&good[..cut]).contains("fetch it again"), "{cut}");
         }
-        assert!(error(b"PK\x03\x04").contains("two zero bytes"));
+        assert!(error(b"PK\x03\x04").contains("the file is a zip archive, not an IDX file; unpack it first"));
+        assert!(error(b"\x93NUMPY\x01\0").contains("a NumPy array (.npy), not an IDX file; read it with"));
+        assert!(error(b"1,2,3\n").contains("two zero bytes"));
         assert!(error(&idx(0x07, &[1], &[0])).contains("0x07"));
         assert!(error(&idx(0x08, &[1; 7], &[0])).contains("7 axes"));
         assert!(error(&idx(0x08, &[], &[])).contains("0 axes"));

@@ -1,10 +1,10 @@
 //! Samples straight from IDX files.
 
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use super::files::Files;
-use super::idx::{Header, data};
+use super::idx::{Header, check_kind, data};
 use super::samples::check_range;
 use super::source::{Source, widths};
 use crate::error::{Error, Result};
@@ -49,7 +49,11 @@ impl IdxSource {
 
 fn open(path: &Path) -> Result<(Files, Header)> {
     let (files, len) = Files::open(path)?;
-    let header = files.with(|file| Header::read(&mut BufReader::new(file), len, path))?;
+    let header = files.with(|file| {
+        let mut source = BufReader::new(file);
+        check_kind(source.fill_buf().map_err(|source| files.failed(source))?, path)?;
+        Header::read(&mut source, len, path)
+    })?;
     let expected = header.len() + header.shape.len() as u64 * header.width as u64;
     if len != expected {
         let problem = format!("{len} bytes where the header promises {expected}");
@@ -79,6 +83,12 @@ impl<T: Float> Source<T> for IdxSource {
         let (width, target) = widths(Source::<T>::shapes(self));
         check_range("IdxSource", first, x.len() / width, Source::<T>::samples(self))?;
         read(&self.x, first, width, x)?;
+        read(&self.y, first, target, y)
+    }
+
+    fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+        let target = widths(Source::<T>::shapes(self)).1;
+        check_range("IdxSource", first, y.len().div_ceil(target.max(1)), Source::<T>::samples(self))?;
         read(&self.y, first, target, y)
     }
 }

@@ -22,6 +22,8 @@ mod idx_source;
 mod images;
 mod iris;
 mod min_max_scaler;
+#[cfg(any(feature = "csv", feature = "image"))]
+mod names;
 mod one_hot;
 mod pipeline;
 mod samples;
@@ -42,9 +44,9 @@ pub use images::{ImageFolder, read_image, resize_image, save_image};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 pub use one_hot::one_hot;
-pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle};
+pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle, Subset};
 pub use samples::{FromFn, Samples};
-pub use source::Source;
+pub use source::{Order, Source};
 #[cfg(feature = "tools")]
 pub(crate) use split::number_classes;
 pub use split::{Parts, Split, train_test_split};

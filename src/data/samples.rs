@@ -55,6 +55,13 @@ impl<T: Float> Source<T> for Samples<T> {
         y.copy_from_slice(&self.y.as_slice()[first * target..][..y.len()]);
         Ok(())
     }
+
+    fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+        let target = widths(self.shapes()).1;
+        check_range("Samples", first, y.len().div_ceil(target.max(1)), Some(self.x.samples()))?;
+        y.copy_from_slice(&self.y.as_slice()[first * target..][..y.len()]);
+        Ok(())
+    }
 }
 
 /// An error unless samples `first` to `first + n` are there.

@@ -4,10 +4,52 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::augment::{Augment, Augmented};
-use super::pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Repeat, Shuffle};
-use crate::error::Result;
+use super::pipeline::subset::{split, targets_with_inputs};
+use super::pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Repeat, Shuffle, Subset};
+use super::split::Split;
+use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Float, Shape};
+
+/// What a position of a source stands for, which decides whether the source may be parted: with [`take`](Source::take),
+/// [`skip`](Source::skip) or [`split`](Source::split).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// One sample, the same in every epoch and at no other position.
+    #[default]
+    Fixed,
+    /// A sample that comes again at later positions, as after [`repeat`](Source::repeat).
+    Repeated,
+    /// Another sample in another epoch, as after [`shuffle`](Source::shuffle).
+    Shuffled,
+    /// A sample with parts of others, as after [`mixup`](Source::mixup).
+    Mixed,
+}
+
+impl Order {
+    /// An error where samples of one part would come up in another.
+    pub(crate) fn keeps_apart(self, op: &'static str) -> Result<()> {
+        let (got, hint) = match self {
+            Order::Fixed => return Ok(()),
+            Order::Repeated => (
+                "one that is repeated, so that its parts would share samples",
+                "part it first: let (train, validation) = source.split(0.2, seed)?; train.repeat()",
+            ),
+            Order::Shuffled => (
+                "one that is shuffled anew each epoch, so that samples would change between its parts",
+                "split first and shuffle the part to train on: let (train, validation) = source.split(0.2, seed)?; \
+                 train.shuffle(seed); or, for a part of an epoch, Fit::steps_per_epoch",
+            ),
+            Order::Mixed => (
+                "one whose samples are mixed with others, so that its parts would share samples",
+                "split first and mix the part to train on: let (train, validation) = source.split(0.2, seed)?; \
+                 train.mixup(alpha, seed)",
+            ),
+        };
+        Err(Error::argument(op, "source", "in an order that stays", got, hint))
+    }
+}
 
 /// Samples with their targets, by position: tensors, CSV or IDX files, a function of your own.
 ///
@@ -35,6 +77,65 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
     /// # Errors
     /// Whatever goes wrong.
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()>;
+
+    /// Writes the targets alone of consecutive samples of epoch 0, as many as `y` has room for. By default the inputs are read
+    /// with them; a source that can do without should.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+        targets_with_inputs(self, first, y)
+    }
+
+    /// What a position stands for. A source made of another one hands on the other's.
+    fn order(&self) -> Order {
+        Order::Fixed
+    }
+
+    /// What can be known to be wrong before a sample is read; called before training. A source made of another one asks that too.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A part to train on and a part that is held out, the same samples in every epoch, in the order of the source: of n samples,
+    /// ⌈n·`part`⌉ drawn at random are held out. They are those that [`train_test_split`](super::train_test_split) chooses for
+    /// the same seed. Shuffle, augment and mix afterwards.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let digits = digits();
+    /// let (train, validation) = Samples::new(digits.x, digits.y)?.split(0.2, 1)?;
+    /// assert_eq!((train.positions().len(), validation.positions().len()), (1437, 360));
+    /// let (train, validation) = (train.shuffle(7).batch(32), validation.batch(256));
+    /// # let _ = (Dataset::<f32>::batches(&train), Dataset::<f32>::batches(&validation));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a part that is not above 0 and below 1, or leaves less than two samples to train on; for a source
+    /// without end, or one that is shuffled, repeated or mixed already.
+    fn split(self, part: f64, seed: u64) -> Result<(Subset<Self>, Subset<Self>)>
+    where
+        Self: Sized,
+    {
+        split("split", self, &Split::default().test_size(part).seed(seed))
+    }
+
+    /// [`split`](Self::split) in which each class has the same share of both parts, to within one sample; equal targets (class
+    /// numbers or one-hot rows) are a class. Reads all targets once.
+    ///
+    /// # Errors
+    /// As [`split`](Self::split); [`Error::Argument`] for a class of one sample, or a part that is smaller than the number of
+    /// classes.
+    fn split_stratified(self, part: f64, seed: u64) -> Result<(Subset<Self>, Subset<Self>)>
+    where
+        Self: Sized,
+    {
+        split("split_stratified", self, &Split::default().test_size(part).seed(seed).stratify(true))
+    }
 
     /// Every sample through a function that changes input and target in place.
     fn map<F: Fn(&mut [T], &mut [T]) + Send + Sync>(self, f: F) -> Map<Self, F>
@@ -101,7 +202,8 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
         Shuffle::new(self, seed, block)
     }
 
-    /// The first `n` samples, or all if there are fewer.
+    /// The first `n` samples, or all if there are fewer. An error, when it is read, of a source that is shuffled: the first `n` are
+    /// others in each epoch; [`split`](Self::split) makes parts that stay.
     fn take(self, n: usize) -> Part<Self>
     where
         Self: Sized,
@@ -109,7 +211,8 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
         Part::new(self, 0, Some(n))
     }
 
-    /// All samples but the first `n`.
+    /// All samples but the first `n`. An error, when it is read, of a source that is shuffled or repeated; see
+    /// [`split`](Self::split).
     fn skip(self, n: usize) -> Part<Self>
     where
         Self: Sized,
@@ -147,6 +250,18 @@ macro_rules! through {
 
             fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
                 (**self).read(epoch, first, x, y)
+            }
+
+            fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+                (**self).read_targets(first, y)
+            }
+
+            fn order(&self) -> Order {
+                (**self).order()
+            }
+
+            fn check(&self) -> Result<()> {
+                (**self).check()
             }
         }
     )+};

@@ -1,5 +1,6 @@
 //! Splitting data into a part to train on and a part to test on.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
@@ -83,8 +84,8 @@ pub struct Parts<T = f32> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without samples; [`Error::Shape`] if `x` and `y` differ in samples; [`Error::Argument`] if a part would
-/// be empty or, with `stratify`, smaller than the number of classes, if a class has one sample only, or if `stratify` comes
+/// [`Error::Empty`] without samples; [`Error::Shape`] if `x` and `y` differ in samples; [`Error::Argument`] if the test part would
+/// be empty, the training part of less than two samples or, with `stratify`, smaller than the number of classes, if a class has one sample only, or if `stratify` comes
 /// with `shuffle(false)`.
 pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> Result<Parts<T>> {
     let op = "train_test_split";
@@ -96,14 +97,32 @@ pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> 
         let expected = format!("{n} targets, one for each sample of x");
         return Err(Error::shape(op, expected, y.samples(), "make the first axes of x and y agree"));
     }
+    let [train, test] = positions(op, n, how, || Ok(y))?;
+    Ok(Parts {
+        x_train: x.select(&train)?,
+        x_test: x.select(&test)?,
+        y_train: y.select(&train)?,
+        y_test: y.select(&test)?,
+    })
+}
+
+/// The positions of the samples of both parts, in the order in which they were drawn; targets are asked for to stratify by.
+pub(crate) fn positions<T: Float, Y: Borrow<Tensor<T>>>(
+    op: &'static str,
+    n: usize,
+    how: &Split,
+    targets: impl FnOnce() -> Result<Y>,
+) -> Result<[Vec<usize>; 2]> {
+    let name = if op == "train_test_split" { "test_size" } else { "part" };
     if !(how.test_size > 0.0 && how.test_size < 1.0) {
-        let hint = "0.2 keeps a fifth for the test";
-        return Err(Error::argument(op, "test_size", "above 0 and below 1", how.test_size, hint));
+        let hint = "0.2 holds a fifth of the samples back";
+        return Err(Error::argument(op, name, "above 0 and below 1", how.test_size, hint));
     }
     let tests = (n as f64 * how.test_size).ceil() as usize;
-    if tests >= n {
-        let expected = format!("small enough to leave a sample of {n} to train on");
-        return Err(Error::argument(op, "test_size", expected, how.test_size, "make it smaller or bring more samples"));
+    // One sample says nothing of how others differ.
+    if n.saturating_sub(tests) < 2 {
+        let expected = format!("small enough to leave two samples of {n} to train on");
+        return Err(Error::argument(op, name, expected, how.test_size, "make it smaller or bring more samples"));
     }
     let (mut train, mut test) = (Vec::with_capacity(n - tests), Vec::with_capacity(tests));
     match (how.stratify, how.shuffle) {
@@ -119,7 +138,8 @@ pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> 
             // One permutation; in its order, samples go to the test while their class has places left there.
             let mut order = Vec::new();
             Key::new(how.seed, Purpose::Split).permutation(n, &mut order);
-            let (class, mut places) = if stratify { classes(y, tests)? } else { (vec![0; n], vec![tests]) };
+            let (class, mut places) =
+                if stratify { classes(op, targets()?.borrow(), tests)? } else { (vec![0; n], vec![tests]) };
             for i in order {
                 let left = &mut places[class[i]];
                 if *left > 0 {
@@ -131,12 +151,7 @@ pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> 
             }
         }
     }
-    Ok(Parts {
-        x_train: x.select(&train)?,
-        x_test: x.select(&test)?,
-        y_train: y.select(&train)?,
-        y_test: y.select(&test)?,
-    })
+    Ok([train, test])
 }
 
 /// The class of each sample, the number of samples of each class and the first of them; equal targets are a class, numbered in
@@ -160,8 +175,8 @@ pub(crate) fn number_classes<T: Float>(y: &Tensor<T>) -> (Vec<usize>, Vec<usize>
 }
 
 /// The class of each sample, and each class's places in the test part.
-fn classes<T: Float>(y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usize>)> {
-    let (op, n) = ("train_test_split", y.samples());
+fn classes<T: Float>(op: &'static str, y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usize>)> {
+    let n = y.samples();
     let (class, counts, first) = number_classes(y);
     if let Some(lonely) = counts.iter().position(|&count| count < 2) {
         let got = format!("1 of target {:?} (row {})", y.row(first[lonely]), first[lonely]);
@@ -171,7 +186,7 @@ fn classes<T: Float>(y: &Tensor<T>, tests: usize) -> Result<(Vec<usize>, Vec<usi
     let smaller = tests.min(n - tests);
     if smaller < counts.len() {
         let expected = format!("large enough for a sample of each of {} classes in both parts", counts.len());
-        let hint = "change test_size, or leave stratify out";
+        let hint = "change its size, or leave stratify out";
         return Err(Error::argument(op, "the smaller part", expected, smaller, hint));
     }
     // ⌊count·tests/n⌋ each, then one each for the largest remainders; equal ones by the order of appearance.
@@ -198,7 +213,7 @@ mod tests {
 
     #[test]
     fn every_sample_once_with_its_target() {
-        for (n, size, tests) in [(10, 0.25, 3), (7, 0.2, 2), (100, 0.333, 34), (2, 0.5, 1)] {
+        for (n, size, tests) in [(10, 0.25, 3), (7, 0.2, 2), (100, 0.333, 34), (3, 0.3, 1)] {
             let x = numbered(n);
             let parts = train_test_split(&x, &x, &Split::default().test_size(size).seed(4)).unwrap();
             assert_eq!((parts.x_train.samples(), parts.x_test.samples()), (n - tests, tests));
@@ -256,8 +271,11 @@ mod tests {
         }
         assert_eq!(
             message(&x, &y, &how.test_size(0.9)),
-            "train_test_split: test_size must be small enough to leave a sample of 4 to train on, got 0.9; make it \
+            "train_test_split: test_size must be small enough to leave two samples of 4 to train on, got 0.9; make it \
              smaller or bring more samples"
+        );
+        assert!(
+            message(&numbered(2), &numbered(2), &how.test_size(0.5)).contains("leave two samples of 2 to train on")
         );
         assert_eq!(
             message(&x, &Tensor::from([0.0, 0.0, 0.0, 1.0]), &how.stratify(true)),
@@ -267,7 +285,7 @@ mod tests {
         assert_eq!(
             message(&x, &y, &how.stratify(true)),
             "train_test_split: the smaller part must be large enough for a sample of each of 2 classes in both parts, \
-             got 1; change test_size, or leave stratify out"
+             got 1; change its size, or leave stratify out"
         );
         assert!(message(&x, &y, &how.stratify(true).shuffle(false)).contains("false with shuffle(false)"));
     }

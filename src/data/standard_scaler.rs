@@ -140,7 +140,7 @@ mod tests {
         );
         assert_eq!(
             message(StandardScaler::fit(&Tensor::from([[1.0f32, 2.0], [3.0, f32::NAN]]))),
-            "StandardScaler::fit: x has NaN in row 1, column 1; remove or impute it before training"
+            "StandardScaler::fit: x has NaN in row 1, column 1; remove or impute it"
         );
         assert_eq!(
             message(StandardScaler::fit(&Tensor::from([[1.0, f64::MAX], [2.0, f64::MIN]]))),

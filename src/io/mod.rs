@@ -2,6 +2,7 @@
 //! half of one.
 
 pub(crate) mod atomic;
+pub(crate) mod kind;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
@@ -38,7 +39,8 @@ const CHUNK: usize = 1 << 14;
 pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
     let failed = |source| Error::Io { file: path.to_owned(), source };
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::file(path, "no regular file", "pass the path of a file on a disk"));
+        let (problem, hint) = kind::folder(path);
+        return Err(Error::file(path, problem, hint));
     }
     let file = File::open(path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();

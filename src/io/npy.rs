@@ -64,17 +64,25 @@ pub(super) fn read<T: Float>(mut source: impl Read, len: u64, path: &Path) -> Re
     let failed = |problem: String, hint: &str| Error::File { file: path.to_owned(), problem, hint: hint.to_owned() };
     let damaged =
         |problem: String| failed(problem, "the file is cut off or no .npy file: write it again with numpy.save");
+    let io = |source| Error::Io { file: path.to_owned(), source };
+    let mut start = Vec::new();
+    source.by_ref().take(8).read_to_end(&mut start).map_err(io)?;
+    if !start.starts_with(&b"\x93NUMPY"[..start.len().min(6)]) {
+        source.by_ref().take(504).read_to_end(&mut start).map_err(io)?;
+        return Err(match super::kind::other_than("a NumPy array (.npy)", &start) {
+            Some((problem, hint)) => failed(problem, &hint),
+            None => damaged("the file does not begin as .npy files do".into()),
+        });
+    }
+    if start.len() < 8 {
+        return Err(damaged("the file ends too early".into()));
+    }
     let mut fill = |bytes: &mut [u8]| {
         source.read_exact(bytes).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => damaged("the file ends too early".into()),
             _ => Error::Io { file: path.to_owned(), source: error },
         })
     };
-    let mut start = [0; 8];
-    fill(&mut start)?;
-    if &start[..6] != b"\x93NUMPY" {
-        return Err(damaged("the file does not begin as .npy files do".into()));
-    }
     let (size, head) = match start[6] {
         1 => {
             let mut bytes = [0; 2];
@@ -290,6 +298,10 @@ mod tests {
         for len in 0..good.len() {
             assert!(parse_npy::<f32>(&good[..len]).is_err());
         }
+        let other = |bytes: &[u8]| parse_npy::<f32>(bytes).unwrap_err().to_string();
+        assert!(other(b"PK\x03\x04").contains("a zip archive, not a NumPy array"), "{}", other(b"PK\x03\x04"));
+        assert!(other(b"\x89HDF\r\n\x1a\n....").contains("an HDF5 file (.h5), not a NumPy array"));
+        assert!(other(b"a,b\n1,2\n").contains("does not begin as .npy files do"));
         let error = |header: &str| parse_npy::<f32>(&file(header, &[0; 6])).unwrap_err().to_string();
         assert!(error(&header("<U5", "False", "(2, 3)")).contains("elements of type \"<U5\"; save floats"));
         assert!(error(&header("|u1", "False", "(1,1,1,1,1,1,6)")).contains("7 axes"));

@@ -179,6 +179,13 @@ impl<'a> Archive<'a> {
             let hint = "the file is damaged or no safetensors file: write it again, or take an older copy";
             Error::file(path, problem, hint)
         };
+        let mut start = Vec::new();
+        (&mut source).take(512).read_to_end(&mut start).map_err(failed)?;
+        source.rewind().map_err(failed)?;
+        let other = super::kind::other_than("a safetensors file", &start).filter(|_| start.get(8) != Some(&b'{'));
+        if let Some((problem, hint)) = other {
+            return Err(Error::file(path, problem, hint));
+        }
         let mut word = [0; 8];
         if len < 8 {
             return Err(damaged(format!("only {len} bytes")));

@@ -26,6 +26,13 @@ impl Zipped {
         let (mut file, len) = open_file(path)?;
         let failed = |source| Error::Io { file: path.to_owned(), source };
         // The directory's end, with the number of files, is in the last 64 KiB; whatever looks like one must be modest.
+        let mut start = Vec::new();
+        (&mut file).take(512).read_to_end(&mut start).map_err(failed)?;
+        if let Some((problem, hint)) =
+            super::kind::other_than("a zip file (.keras, .npz)", &start).filter(|_| !start.starts_with(b"PK"))
+        {
+            return Err(Error::file(path, problem, hint));
+        }
         let tail = len.min((1 << 16) + 22);
         file.seek(SeekFrom::End(-(tail as i64))).map_err(failed)?;
         let mut bytes = Vec::new();
@@ -59,7 +66,10 @@ impl Zipped {
     #[cfg(feature = "keras")]
     pub fn read(&mut self, name: &str, most: u64) -> Result<Vec<u8>> {
         let path = &self.path;
-        let part = self.archive.by_name(name).map_err(|e| damaged(path, format!("{name}: {e}")))?;
+        let part = self.archive.by_name(name).map_err(|e| match e {
+            zip::result::ZipError::FileNotFound => missing(path, name),
+            e => damaged(path, format!("{name}: {e}")),
+        })?;
         if part.size() > most {
             let problem = format!("{name} has {} bytes, more than the {most} that are read", part.size());
             return Err(Error::file(path, problem, "the file is damaged, or made to do harm"));
@@ -67,6 +77,20 @@ impl Zipped {
         let mut bytes = Vec::new();
         part.take(most + 1).read_to_end(&mut bytes).map_err(|e| damaged(path, format!("{name}: {e}")))?;
         Ok(bytes)
+    }
+}
+
+/// A zip file without one of the files of a Keras model, which may be something else altogether.
+#[cfg(feature = "keras")]
+fn missing(path: &Path, name: &str) -> Error {
+    let mut start = Vec::new();
+    if let Ok((file, _)) = open_file(path) {
+        // What cannot be read is no worse than what is not known.
+        let _ = file.take(512).read_to_end(&mut start);
+    }
+    match super::kind::other_than("a Keras model", &start).filter(|(problem, _)| !problem.contains("(.keras)")) {
+        Some((problem, hint)) => Error::file(path, problem, hint),
+        None => Error::file(path, format!("there is no {name} inside"), "save the model in Keras 3 as .keras again"),
     }
 }
 

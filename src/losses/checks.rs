@@ -42,7 +42,11 @@ pub(crate) fn check_class_numbers<T: Float>(op: &'static str, y_true: &[T], clas
             row,
             expected: format!("a whole number from 0 to {}", classes.saturating_sub(1)),
             got: y_true[row].to_string(),
-            hint: "map class names to numbers from 0, and give the last layer one unit a class".into(),
+            hint: if y_true.iter().all(|v| v.fract() == T::zero() && *v >= T::one() && v.as_f64() <= classes as f64) {
+                format!("these labels run from 1 to {classes}: subtract 1, as in y.map(|c| c - 1.0)")
+            } else {
+                "map class names to numbers from 0, and give the last layer one unit a class".into()
+            },
         }),
     }
 }
@@ -71,7 +75,25 @@ pub(crate) fn check_range<T: Float>(
 /// Class numbers, one for each row of predictions, or rows of probabilities.
 pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
     if y_true.shape() == y_pred && y_pred.last() > 1 {
-        return check_range(op, y_true, 0.0, 1.0, "pass one-hot rows, probabilities or class numbers");
+        check_range(op, y_true, 0.0, 1.0, "pass one-hot rows, probabilities or class numbers")?;
+        // Far more than rounding leaves of thousands of classes.
+        let sums = |row: &[T]| (row.iter().map(|v| v.as_f64()).sum::<f64>() - 1.0).abs() < 1e-3;
+        return match y_true.as_slice().chunks_exact(y_pred.last()).position(|row| !sums(row)) {
+            None => Ok(()),
+            Some(row) => {
+                let sum: f64 =
+                    y_true.as_slice()[row * y_pred.last()..][..y_pred.last()].iter().map(|v| v.as_f64()).sum();
+                Err(Error::Label {
+                    op,
+                    row: row / (y_pred.rows() / y_true.samples().max(1)).max(1),
+                    expected: "a row of probabilities that sums to 1".into(),
+                    got: format!("a row that sums to {sum}"),
+                    hint: "for several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the \
+                           weight 0"
+                        .into(),
+                })
+            }
+        };
     }
     check_class_numbers(op, y_true.as_slice(), y_pred.last())
 }

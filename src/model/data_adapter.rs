@@ -1,15 +1,16 @@
 //! Where the batches of a training run come from: tensors in memory, or a dataset.
 
-use super::sample_weights::{check_classes, weigh};
+use super::checks::weigh;
+use super::sample_weights::check_classes;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::kernels::random::{Key, Purpose};
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
-/// FromDataset by number.
+/// Batches by number.
 pub(crate) trait DataAdapter<T: Float>: Sync {
-    /// FromDataset an epoch.
+    /// Batches an epoch.
     fn batches(&self) -> usize;
 
     /// Gets ready for the batches of an epoch.
@@ -23,6 +24,9 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
 
     /// Numbers that are the same where the adapter gives the same batches: samples, batch size, batches, shuffled or not.
     fn fingerprint(&self) -> [u64; 4];
+
+    /// The number of a batch's sample in the whole of the data, where there is one.
+    fn sample(&self, index: usize, row: usize) -> Option<usize>;
 }
 
 /// Samples of tensors in memory, checked before.
@@ -62,23 +66,34 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
         Ok(false)
     }
 
+    fn sample(&self, index: usize, row: usize) -> Option<usize> {
+        self.order.get(index * self.batch_size + row).copied()
+    }
+
     fn fingerprint(&self) -> [u64; 4] {
         [self.n as u64, self.batch_size as u64, self.batches() as u64, u64::from(self.shuffle.is_some())]
     }
 }
 
-/// FromDataset of a dataset.
+/// Batches of a dataset.
 pub(crate) struct FromDataset<'a, T: Float> {
     data: &'a dyn Dataset<T>,
     classes: Option<&'a [f64]>,
+    /// The shape of an output sample.
+    output: Shape,
     batches: usize,
 }
 
 impl<'a, T: Float> FromDataset<'a, T> {
-    /// The batches of a dataset, `steps` an epoch, samples weighted by `classes`.
-    pub fn new(data: &'a dyn Dataset<T>, steps: Option<usize>, classes: Option<&'a [f64]>) -> Result<Self> {
+    /// The batches of a dataset, `steps` an epoch, for outputs of a shape, samples weighted by `classes`.
+    pub fn new(
+        data: &'a dyn Dataset<T>,
+        steps: Option<usize>,
+        classes: Option<&'a [f64]>,
+        output: Shape,
+    ) -> Result<Self> {
         check_classes(classes)?;
-        Ok(FromDataset { data, classes, batches: batches(data, steps, "fit")? })
+        Ok(FromDataset { data, classes, output, batches: batches(data, steps, "fit")? })
     }
 }
 
@@ -124,9 +139,13 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
             None => self.data.load(0, epoch.saturating_mul(self.batches).saturating_add(index), batch)?,
         }
         if let Some(classes) = self.classes {
-            weigh(&batch.y, classes, &mut batch.weights)?;
+            weigh(&batch.y, self.output, classes, &mut batch.weights)?;
         }
         Ok(true)
+    }
+
+    fn sample(&self, _: usize, _: usize) -> Option<usize> {
+        None
     }
 
     fn fingerprint(&self) -> [u64; 4] {

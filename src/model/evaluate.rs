@@ -1,5 +1,6 @@
 //! `evaluate`, and the checks that data passes before it is used.
 
+use super::checks::check_finite;
 use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
@@ -34,17 +35,19 @@ impl<T: Float> Sequential<T> {
     /// Loss and metrics on samples and targets, averaged over samples.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit); [`Error::NonFinite`] with row and column for NaN or an infinity in `x` or `y`.
     #[inline(never)]
     pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
         self.check_data("evaluate", x, y)?;
+        check_finite("evaluate", "x", x, 0..x.samples())?;
+        check_finite("evaluate", "y", y, 0..y.samples())?;
         self.measure(&ValidationData::Rows(x, y, 0..x.samples(), None))
     }
 
     /// Loss and metrics on all batches of a dataset, in its epoch 0.
     ///
     /// # Errors
-    /// As [`fit_dataset`](Self::fit_dataset).
+    /// As [`fit_dataset`](Self::fit_dataset); [`Error::Batch`] around what is wrong with the values of a batch.
     #[inline(never)]
     pub fn evaluate_dataset(&self, data: &dyn Dataset<T>) -> Result<Scores> {
         self.check_dataset("evaluate", data)?;
@@ -69,7 +72,8 @@ impl<T: Float> Sequential<T> {
                 for index in 0..all_batches(*data, "evaluate")? {
                     batch.weights.clear();
                     data.load(0, index, &mut batch)?;
-                    self.check_batch("evaluate", &batch)?;
+                    self.check_batch("evaluate", &batch)
+                        .map_err(|error| Error::Batch { index, source: Box::new(error) })?;
                     let weights = (!batch.weights.is_empty()).then_some(&batch.weights[..]);
                     self.measure_rows(&mut m, &batch.x, &batch.y, 0..batch.x.samples(), weights)?;
                 }
@@ -124,6 +128,7 @@ impl<T: Float> Sequential<T> {
     pub(super) fn check_dataset(&self, op: &'static str, data: &dyn Dataset<T>) -> Result<()> {
         self.check_built(op)?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        data.check()?;
         let (x, y) = data.shapes();
         if x != self.input {
             let hint = "reshape or map the dataset's samples, or change the shape given to Sequential::new";
@@ -134,6 +139,8 @@ impl<T: Float> Sequential<T> {
 
     fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {
         self.check_data(op, &batch.x, &batch.y)?;
+        check_finite(op, "x", &batch.x, 0..batch.x.samples())?;
+        check_finite(op, "y", &batch.y, 0..batch.y.samples())?;
         if batch.weights.is_empty() {
             Ok(())
         } else {

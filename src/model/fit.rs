@@ -1,5 +1,6 @@
 //! `fit` and `train_on_batch`.
 
+use super::checks::{cause, check_classes_apart, check_finite};
 use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
@@ -22,8 +23,9 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::NotCompiled`] before `compile`; [`Error::Empty`], [`Error::Shape`], [`Error::Label`] or
-    /// [`Error::Argument`] for data or settings that do not fit; [`Error::NonFinite`] if asked to look for it;
-    /// [`Error::Diverged`] when the loss becomes NaN or infinite, with the last finite weights kept.
+    /// [`Error::Argument`] for data or settings that do not fit, among them a `validation_split` of rows that are sorted by class;
+    /// [`Error::NonFinite`] in what is validated on, and in x and y if asked to look for it; [`Error::Diverged`] when the loss
+    /// becomes NaN or infinite, with the last finite weights kept and the row and column of the data that caused it, if they did.
     #[inline(never)]
     pub fn fit(&mut self, x: &Tensor<T>, y: &Tensor<T>, how: &Fit<'_, T>) -> Result<History> {
         self.fit_with(x, y, how, &mut [])
@@ -49,16 +51,22 @@ impl<T: Float> Sequential<T> {
             let hint = "leave it out, or pass a dataset to fit_dataset";
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
-        let n = how.kept(x.samples())?;
+        let (n, all) = (how.kept(x.samples())?, x.samples());
         let held_out = match self.validation(how)? {
-            None if n < x.samples() => Some(ValidationData::Rows(x, y, n..x.samples(), how.sample_weight)),
+            None if n < all => {
+                if self.tells_classes() {
+                    check_classes_apart(y, n, how.validation_split)?;
+                }
+                check_held_out(x, y, n..all)?;
+                Some(ValidationData::Rows(x, y, n..all, how.sample_weight))
+            }
             other => other,
         };
         if how.check_finite {
-            check_finite("fit", "x", x)?;
-            check_finite("fit", "y", y)?;
+            check_finite("fit", "x", x, 0..all)?;
+            check_finite("fit", "y", y, 0..all)?;
         }
-        let weights = sample_weights(y, how.sample_weight, how.class_weight)?;
+        let weights = sample_weights(y, self.output, how.sample_weight, how.class_weight)?;
         let shuffle = how.shuffle.then_some(self.seed);
         let mut data = InMemory { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };
         self.run(&mut data, held_out, how, callbacks)
@@ -79,7 +87,7 @@ impl<T: Float> Sequential<T> {
         self.check_dataset("fit", data)?;
         let held_out = self.validation(how)?;
         how.check_for_dataset()?;
-        let mut data = FromDataset::new(data, how.steps_per_epoch, how.class_weight)?;
+        let mut data = FromDataset::new(data, how.steps_per_epoch, how.class_weight, self.output)?;
         self.run(&mut data, held_out, how, callbacks)
     }
 
@@ -92,10 +100,7 @@ impl<T: Float> Sequential<T> {
         }
         let Some((x, y)) = how.validation_data else { return Ok(None) };
         self.check_data("fit", x, y).map_err(wrapped)?;
-        if how.check_finite {
-            check_finite("fit", "validation x", x)?;
-            check_finite("fit", "validation y", y)?;
-        }
+        check_held_out(x, y, 0..x.samples())?;
         Ok(Some(ValidationData::Rows(x, y, 0..x.samples(), None)))
     }
 
@@ -143,7 +148,8 @@ impl<T: Float> Sequential<T> {
                 let load = |batch: &mut _| data.load(epoch, index, batch);
                 let samples = data.samples(index);
                 let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
-                let loss = match outcome.loss("fit", epoch, index) {
+                let cause = || cause(training.loaded(), |row| data.sample(index, row));
+                let loss = match outcome.loss("fit", epoch, index, cause) {
                     Ok(loss) => loss,
                     Err(error) => {
                         let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
@@ -238,7 +244,7 @@ impl<T: Float> Sequential<T> {
         };
         let step = training.state.step as usize;
         let outcome = training.step(x.samples(), load, self.input, &self.layers, &mut self.params, self.seed)?;
-        outcome.loss("train_on_batch", 0, step)
+        outcome.loss("train_on_batch", 0, step, || cause(training.loaded(), Some))
     }
 
     /// The loss of a batch and the gradient of every weight, laid out as [`params`](Self::params); changes nothing that
@@ -284,7 +290,8 @@ impl<T: Float> Fit<'_, T> {
         }
         // As Keras: the first ⌊n(1 − part)⌋ samples are trained on.
         match (n as f64 * (1.0 - part)) as usize {
-            0 => bad(&format!("small enough to leave a sample of {n} to train on"), "make it smaller"),
+            // One sample says nothing of how others differ.
+            0 | 1 => bad(&format!("small enough to leave two samples of {n} to train on"), "make it smaller"),
             kept if kept == n => {
                 bad(&format!("large enough to keep one sample of {n} for validation"), "make it larger")
             }
@@ -295,8 +302,15 @@ impl<T: Float> Fit<'_, T> {
 
 impl Outcome {
     /// The loss of a step; an error where it could not be made, with epoch and step from 0.
-    fn loss(self, op: &'static str, epoch: usize, step: usize) -> Result<f64> {
-        let diverged = |what, value| Err(Error::Diverged { op, what, epoch: epoch + 1, step: step + 1, value });
+    pub(super) fn loss(
+        self,
+        op: &'static str,
+        epoch: usize,
+        step: usize,
+        cause: impl FnOnce() -> String,
+    ) -> Result<f64> {
+        let diverged =
+            |what, value| Err(Error::Diverged { op, what, epoch: epoch + 1, step: step + 1, value, cause: cause() });
         match self {
             Outcome::Done(loss) => Ok(loss),
             Outcome::Loss(value) => diverged("the loss", value),
@@ -305,9 +319,9 @@ impl Outcome {
     }
 }
 
-fn check_finite<T: Float>(op: &'static str, what: &'static str, x: &Tensor<T>) -> Result<()> {
-    match x.first_non_finite() {
-        None => Ok(()),
-        Some((row, column, value)) => Err(Error::NonFinite { op, what, row, column, value: value.as_f64() }),
-    }
+/// What is measured after an epoch is finite, or an error before the first one.
+fn check_held_out<T: Float>(x: &Tensor<T>, y: &Tensor<T>, rows: std::ops::Range<usize>) -> Result<()> {
+    check_finite("fit", "x", x, rows.clone())
+        .and_then(|()| check_finite("fit", "y", y, rows))
+        .map_err(|error| Error::ValidationData(Box::new(error)))
 }

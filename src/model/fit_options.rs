@@ -93,7 +93,9 @@ impl<'a, T: Float> Fit<'a, T> {
         self
     }
 
-    /// The last part of the samples, from 0 (the default) to below 1, is kept from training and measured after each epoch.
+    /// The last part of the samples, from 0 (the default) to below 1, is kept from training and measured after each epoch. An error
+    /// where the rows are sorted by class, so that training would lack what is measured; see
+    /// [`train_test_split`](crate::data::train_test_split).
     pub fn validation_split(mut self, part: f64) -> Self {
         self.validation_split = part;
         self
@@ -113,7 +115,8 @@ impl<'a, T: Float> Fit<'a, T> {
     }
 
     /// A weight for the loss of each class, by its number; none by default. Multiplied by the sample's weight; validation is not
-    /// weighted by class. Targets are class numbers or one-hot rows.
+    /// weighted by class. Targets are class numbers or one-hot rows (of soft ones the largest counts); a sample of several labels
+    /// or none is an error, as only [`sample_weight`](Self::sample_weight) can weigh it.
     pub fn class_weight(mut self, weights: &'a [f64]) -> Self {
         self.class_weight = Some(weights);
         self
@@ -125,7 +128,8 @@ impl<'a, T: Float> Fit<'a, T> {
         self
     }
 
-    /// Whether inputs and targets are searched for NaN and infinities before training; no by default.
+    /// Whether the inputs and targets to train on are searched for NaN and infinities before training; no by default: what makes
+    /// the loss NaN is found then, and named. What is validated on is always searched.
     pub fn check_finite(mut self, check: bool) -> Self {
         self.check_finite = check;
         self

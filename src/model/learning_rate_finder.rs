@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::checks::cause;
 use super::sequential::Sequential;
 use super::train::Outcome;
 use crate::data::Batch;
@@ -135,7 +136,7 @@ impl<T: Float> Sequential<T> {
         let (n, mut order) = (x.samples(), Vec::new());
         let batches = n.div_ceil(how.batch_size);
         let mut found = LearningRates { rates: Vec::new(), losses: Vec::new(), smoothed: Vec::new() };
-        let (mut average, mut least) = (0.0, f64::INFINITY);
+        let (mut average, mut least, mut why) = (0.0, f64::INFINITY, String::new());
         for step in 0..how.steps {
             // Batches in the order in which `fit` would take them.
             if step % batches == 0 {
@@ -153,10 +154,16 @@ impl<T: Float> Sequential<T> {
             training.state.learning_rate = Some(rate);
             let outcome =
                 training.step(positions.len(), load, self.input, &self.layers, &mut self.params, self.seed)?;
+            if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < 3 {
+                why = cause(training.loaded(), |row| positions.get(row).copied());
+            }
             let (Outcome::Done(loss) | Outcome::Loss(loss)) = outcome else { break };
             average = how.smoothing * average + (1.0 - how.smoothing) * loss;
             let smoothed = average / (1.0 - how.smoothing.powf(step as f64 + 1.0));
             if !smoothed.is_finite() || (step > 0 && smoothed > END * least) {
+                if found.rates.len() < 3 {
+                    why = "The loss rose at once: begin with a lower rate".to_owned();
+                }
                 break;
             }
             least = least.min(smoothed);
@@ -167,7 +174,7 @@ impl<T: Float> Sequential<T> {
         match found.rates.len() {
             0..=2 => {
                 let step = found.rates.len() + 1;
-                Err(Error::Diverged { op: OP, what: "the loss", epoch: 1, step, value: f64::NAN })
+                Err(Error::Diverged { op: OP, what: "the loss", epoch: 1, step, value: f64::NAN, cause: why })
             }
             _ => Ok(found),
         }

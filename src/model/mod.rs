@@ -4,6 +4,7 @@
 mod activations;
 #[cfg(feature = "files")]
 mod checkpoint;
+mod checks;
 mod data_adapter;
 mod evaluate;
 mod fit;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::checks::{all_finite, blame};
 use super::sequential::Sequential;
 #[allow(unused_imports)] // The documentation speaks of it.
 use crate::error::Error;
@@ -23,11 +24,13 @@ pub(crate) struct Workspace<T> {
 impl<T: Float> Sequential<T> {
     /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
     ///
-    /// A sample's output does not depend, to the bit, on the others in the call.
+    /// A sample's output does not depend, to the bit, on the others in the call. NaN in `x` is an error, and so is an infinity whose
+    /// output is not finite; finite samples whose output exceeds the type give infinities.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape. No samples give no
-    /// outputs.
+    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape; [`Error::NonFinite`] with
+    /// row and column where `x` is the cause of outputs that are not finite, [`Error::Config`] for an output of NaN where it is
+    /// not. No samples give no outputs.
     #[inline(never)]
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         self.check_built("predict")?;
@@ -35,6 +38,7 @@ impl<T: Float> Sequential<T> {
         self.output.with_batch(x.samples()).checked_len("predict")?;
         let mut out = Tensor::default();
         self.predict_with(&mut Workspace::default(), x, &mut out);
+        self.check_output("predict", x, &out)?;
         Ok(out)
     }
 
@@ -46,6 +50,13 @@ impl<T: Float> Sequential<T> {
     pub fn predictor(&self) -> Result<Predictor<'_, T>> {
         self.check_built("predictor")?;
         Ok(Predictor::new(self))
+    }
+
+    /// An error for outputs that are no numbers; inputs are looked at only where an output is not finite, as every layer lets NaN
+    /// through.
+    #[inline]
+    pub(crate) fn check_output(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        if all_finite(y.as_slice()) { Ok(()) } else { blame(op, x, y) }
     }
 
     /// The outputs for checked samples, into `out`.
@@ -86,19 +97,6 @@ impl<T: Float> Sequential<T> {
         }
         penalty / n.max(1) as f64
     }
-
-    /// The class of each sample: the position of its largest output, or with a single output whether it is above 0.5.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict).
-    #[inline(never)]
-    pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
-        let y = self.predict(x)?;
-        if self.output.last() == 1 {
-            return Ok(y.iter().map(|&p| usize::from(p > T::of(0.5))).collect());
-        }
-        Ok(y.argmax())
-    }
 }
 
 /// A model and the buffers to predict with it again and again: after the first call of a size nothing is allocated, and
@@ -131,11 +129,12 @@ impl<'a, T: Float> Predictor<'a, T> {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if `x` does not have the model's input shape; `y` is unchanged then.
+    /// Those of [`Sequential::predict`] for outputs that are not finite.
     #[inline(never)]
     pub fn predict_into(&mut self, x: &Tensor<T>, y: &mut Tensor<T>) -> Result<()> {
         self.model.check_input("predict_into", x)?;
         self.model.predict_with(&mut self.work, x, y);
-        Ok(())
+        self.model.check_output("predict_into", x, y)
     }
 }
 

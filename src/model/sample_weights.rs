@@ -1,7 +1,8 @@
 //! Weights of samples and classes.
 
+use super::checks::weigh;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 fn bad(weight: f64) -> bool {
     !weight.is_finite() || weight < 0.0
@@ -17,9 +18,10 @@ pub(super) fn check_classes(classes: Option<&[f64]>) -> Result<()> {
     }
 }
 
-/// The weight of every sample; empty where all are 1.
+/// The weight of every sample, for outputs of a shape; empty where all are 1.
 pub(crate) fn sample_weights<T: Float>(
     y: &Tensor<T>,
+    output: Shape,
     samples: Option<&[T]>,
     classes: Option<&[f64]>,
 ) -> Result<Vec<T>> {
@@ -30,7 +32,7 @@ pub(crate) fn sample_weights<T: Float>(
     check_classes(classes)?;
     let mut weights = samples.unwrap_or_default().to_vec();
     if let Some(classes) = classes {
-        weigh(y, classes, &mut weights)?;
+        weigh(y, output, classes, &mut weights)?;
     }
     Ok(weights)
 }
@@ -48,28 +50,4 @@ pub(crate) fn check_weights<T: Float>(op: &'static str, n: usize, weights: &[T])
             Err(Error::argument(op, "sample_weight", "finite and not negative", w, hint))
         }
     }
-}
-
-/// Multiplies the weight of each sample by that of its class.
-pub(super) fn weigh<T: Float>(y: &Tensor<T>, classes: &[f64], weights: &mut Vec<T>) -> Result<()> {
-    if weights.is_empty() {
-        weights.resize(y.samples(), T::one());
-    }
-    for (i, weight) in weights.iter_mut().enumerate() {
-        let row = y.row(i);
-        let largest = || (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
-        let class = if row.len() == 1 { row[0].as_f64() } else { largest() as f64 };
-        let factor = if class.fract() == 0.0 && class >= 0.0 { classes.get(class as usize) } else { None };
-        *weight *= T::of(*factor.ok_or_else(|| Error::Label {
-            op: "fit",
-            row: i,
-            expected: format!(
-                "a class number from 0 to {}, which class_weight has weights for",
-                classes.len().max(1) - 1
-            ),
-            got: class.to_string(),
-            hint: "give every class a weight".into(),
-        })?);
-    }
-    Ok(())
 }

@@ -138,6 +138,11 @@ impl<T: Float> Training<T> {
         &mut self.buffers.batch
     }
 
+    /// The batch of the last step.
+    pub fn loaded(&self) -> &Batch<T> {
+        &self.buffers.batch
+    }
+
     /// Checks the shapes of targets and outputs, both with the batch axis.
     pub fn check_shapes(&self, targets: Shape, output: Shape) -> Result<()> {
         self.loss.check(targets, output)?;

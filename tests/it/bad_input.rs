@@ -72,6 +72,19 @@ fn label_out_of_range() {
         );
     }
     assert!(fit_error(&x(1), &Tensor::from([[0.5, f32::NAN]]), quiet()).contains("target in row 0 is NaN"));
+    // Labels from 1 on, and rows of several labels or none.
+    let from_one = fit_error(&x(3), &Tensor::from([1.0, 2.0, 1.0]), quiet());
+    assert!(
+        from_one.contains("row 1 is 2, expected a whole number from 0 to 1; these labels run from 1 to 2: subtract 1"),
+        "{from_one}"
+    );
+    assert_eq!(
+        fit_error(&x(2), &Tensor::from([[0.0, 1.0], [1.0, 1.0]]), quiet()),
+        "CategoricalCrossentropy: target in row 1 is a row that sums to 2, expected a row of probabilities that sums to 1; for \
+         several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the weight 0"
+    );
+    assert!(fit_error(&x(1), &Tensor::from([[0.0, 0.0]]), quiet()).contains("sums to 0"));
+    assert!(model().fit(&x(1), &Tensor::from([[0.3, 0.7]]), &quiet()).is_ok());
 }
 
 #[test]
@@ -108,7 +121,7 @@ fn settings_of_fit() {
     for part in [1.0, -0.1, f64::NAN] {
         assert!(fit_error(&x(4), &y(4), quiet().validation_split(part)).contains("at least 0 and below 1"));
     }
-    assert!(fit_error(&x(1), &y(1), quiet().validation_split(0.5)).contains("leave a sample of 1 to train on"));
+    assert!(fit_error(&x(1), &y(1), quiet().validation_split(0.5)).contains("leave two samples of 1 to train on"));
     let history = model().fit(&x(4), &y(4), &quiet().epochs(2).initial_epoch(5)).unwrap();
     assert!(history.epochs.is_empty());
 }
@@ -119,7 +132,7 @@ fn nan_in_data_is_reported_with_row_and_column() {
     bad.row_mut(4)[1] = f32::NAN;
     assert_eq!(
         fit_error(&bad, &y(6), quiet().check_finite(true)),
-        "fit: x has NaN in row 4, column 1; remove or impute it before training"
+        "fit: x has NaN in row 4, column 1; remove or impute it"
     );
 }
 
@@ -132,13 +145,93 @@ fn nan_loss_stops_and_keeps_the_last_finite_weights() {
     bad.row_mut(0)[0] = f32::NAN;
     let error = model.fit(&bad, &y(8), &quiet()).unwrap_err();
     assert!(error.is_diverged());
-    assert!(
-        error.to_string().starts_with("fit: the loss became NaN in epoch 1, step 1; the last finite weights are kept")
+    assert_eq!(
+        error.to_string(),
+        "fit: the loss became NaN in epoch 1, step 1; the last finite weights are kept. The cause is in the data: x has NaN in \
+         row 0, column 0; remove or impute it"
     );
     assert_eq!(model.params().values(), before);
     // And training can go on.
     model.fit(&x(8), &y(8), &quiet()).unwrap();
     assert!(model.params().values().iter().all(|w| w.is_finite()));
+}
+
+/// The row is that of the data, not of the batch, in whatever order and batch it came.
+#[test]
+fn the_cause_of_a_loss_that_is_not_finite_is_named() {
+    let regression = || {
+        let mut model = Sequential::new([3]).add(Dense::new(1)).build(1).unwrap();
+        model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+        model
+    };
+    for row in [0, 13, 39] {
+        let mut bad = x(40);
+        bad.row_mut(row)[2] = f32::NEG_INFINITY;
+        let error = regression().fit(&bad, &Tensor::zeros([40]), &quiet().batch_size(7)).unwrap_err().to_string();
+        assert!(error.contains(&format!("x has -inf in row {row}, column 2; remove or impute it")), "{error}");
+        let mut y = Tensor::zeros([40, 1]);
+        y.row_mut(row)[0] = f32::NAN;
+        let error = regression().fit(&x(40), &y, &quiet().batch_size(7)).unwrap_err().to_string();
+        assert!(error.contains(&format!("y has NaN in row {row}, column 0")), "{error}");
+        let error = regression().train_on_batch(&bad, &Tensor::zeros([40])).unwrap_err().to_string();
+        assert!(error.contains(&format!("x has -inf in row {row}, column 2")), "{error}");
+    }
+    // In a dataset rows are those of the batch.
+    let mut bad = x(8);
+    bad.row_mut(7)[1] = f32::NAN;
+    let data = Samples::new(bad.clone(), Tensor::zeros([8, 1])).unwrap().batch(5);
+    let error = regression().fit_dataset(&data, &quiet(), &mut []).unwrap_err().to_string();
+    assert!(
+        error.contains("in epoch 1, step 2") && error.contains("x has NaN in row 2 of the batch, column 1"),
+        "{error}"
+    );
+    let error = regression().find_learning_rate(&bad, &Tensor::zeros([8]), &LearningRateFinder::default());
+    assert!(error.unwrap_err().to_string().contains("x has NaN in row 7, column 1"));
+}
+
+#[test]
+fn what_is_measured_is_finite() {
+    let mut model = Sequential::new([3]).add(Dense::new(1)).build(1).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let (good, y) = (x(8), Tensor::zeros([8, 1]));
+    let (mut bad, mut bad_y) = (good.clone(), y.clone());
+    bad.row_mut(6)[1] = f32::NAN;
+    bad_y.row_mut(7)[0] = f32::INFINITY;
+    let before = model.params().values().to_vec();
+    let mut fit = |how: Fit<'_>, x: &Tensor, y: &Tensor| model.fit(x, y, &how).unwrap_err().to_string();
+    let x_message = "validation data: fit: x has NaN in row 6, column 1; remove or impute it";
+    let y_message = "validation data: fit: y has inf in row 7, column 0; remove or impute it";
+    assert_eq!(fit(quiet().validation_data(&bad, &y), &good, &y), x_message);
+    assert_eq!(fit(quiet().validation_data(&good, &bad_y), &good, &y), y_message);
+    // Rows held back are searched before training too.
+    assert_eq!(fit(quiet().validation_split(0.25), &bad, &y), x_message);
+    assert_eq!(fit(quiet().validation_split(0.25), &good, &bad_y), y_message);
+    assert_eq!(model.params().values(), before);
+    let evaluate = |x: &Tensor, y: &Tensor| model.evaluate(x, y).unwrap_err().to_string();
+    assert_eq!(evaluate(&bad, &y), x_message.replace("validation data: fit", "evaluate"));
+    assert_eq!(evaluate(&good, &bad_y), y_message.replace("validation data: fit", "evaluate"));
+    let data = Samples::new(bad, y).unwrap().batch(4);
+    assert_eq!(
+        model.evaluate_dataset(&data).unwrap_err().to_string(),
+        "batch 1 of the dataset: evaluate: x has NaN in row 2, column 1; remove or impute it"
+    );
+}
+
+#[test]
+fn rows_sorted_by_class_are_no_validation_split() {
+    let sorted = Tensor::from_fn([40], |i| (i / 20) as f32);
+    let error = fit_error(&x(40), &sorted, quiet().validation_split(0.5));
+    assert!(error.contains("a class that the others lack, class 1; the rows look sorted"), "{error}");
+    let hot = one_hot(&sorted, 2).unwrap();
+    assert!(fit_error(&x(40), &hot, quiet().validation_split(0.5)).contains("the rows look sorted"));
+    assert!(fit_error(&x(2), &y(2), quiet().validation_split(0.5)).contains("leave two samples of 2 to train on"));
+    assert!(model().fit(&x(40), &y(40), &quiet().validation_split(0.5)).is_ok());
+    // Held-out data of one's own are taken as they come, and numbers have no classes.
+    let (last, of) = (x(40).rows(20..40).unwrap(), sorted.rows(20..40).unwrap());
+    assert!(model().fit(&x(40), &sorted, &quiet().validation_data(&last, &of)).is_ok());
+    let mut regression = Sequential::new([3]).add(Dense::new(1)).build(1).unwrap();
+    regression.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    assert!(regression.fit(&x(40), &sorted, &quiet().validation_split(0.5)).is_ok());
 }
 
 #[test]
@@ -147,6 +240,9 @@ fn divergence_leaves_finite_weights() {
     model.compile(Sgd::default().learning_rate(1e6), MeanSquaredError::default(), ()).unwrap();
     let error = model.fit(&x(64), &Tensor::full([64], 1.0), &quiet().epochs(100)).unwrap_err();
     assert!(error.is_diverged(), "{error}");
+    let hint =
+        "The batch is finite (x up to 6.000e-1, y up to 1.000e0 in size): lower the learning rate, scale the inputs";
+    assert!(error.to_string().contains(hint), "{error}");
     assert!(model.params().values().iter().all(|w| w.is_finite()));
 }
 
@@ -176,7 +272,7 @@ fn a_gradient_that_overflows_changes_nothing() {
     model.compile(Adam::default().global_clipnorm(1.0), MeanSquaredError::default(), ()).unwrap();
     let before = model.params().values().to_vec();
     let error = model.fit(&Tensor::from([[f32::INFINITY]]), &Tensor::from([1.0]), &quiet()).unwrap_err();
-    assert!(error.is_diverged(), "{error}");
+    assert!(error.is_diverged() && error.to_string().contains("x has inf in row 0, column 0"), "{error}");
     assert_eq!(model.params().values(), before);
 }
 

@@ -53,9 +53,10 @@ fn a_learning_rate_of_zero_freezes_the_weights() {
 
 #[test]
 fn callbacks_that_watch_change_no_bit() {
-    let how = Fit::default().epochs(3).validation_split(0.2).verbose(Verbose::Silent);
     let (mut plain, x, y) = compiled();
-    plain.fit(&x, &y, &how).unwrap();
+    let split = train_test_split(&x, &y, &Split::default().test_size(0.2).stratify(true)).unwrap();
+    let how = Fit::default().epochs(3).validation_data(&split.x_test, &split.y_test).verbose(Verbose::Silent);
+    plain.fit(&split.x_train, &split.y_train, &how).unwrap();
     let (mut watched, ..) = compiled();
     let mut batches = 0;
     let mut count = LambdaCallback::default().on_batch_end(|_, _, _| {
@@ -63,7 +64,8 @@ fn callbacks_that_watch_change_no_bit() {
         Ok(())
     });
     let (mut stopping, mut slower) = (EarlyStopping::default().patience(9), ReduceLrOnPlateau::default());
-    watched.fit_with(&x, &y, &how, &mut [&mut stopping, &mut slower, &mut count]).unwrap();
+    let callbacks: &mut [&mut dyn Callback] = &mut [&mut stopping, &mut slower, &mut count];
+    watched.fit_with(&split.x_train, &split.y_train, &how, callbacks).unwrap();
     drop(count);
     assert_eq!(batches, 3 * 120usize.div_ceil(32));
     assert_eq!(plain.params(), watched.params());

@@ -35,6 +35,51 @@ mod csv {
     }
 
     #[test]
+    fn files_of_another_kind() {
+        for (name, bytes, what) in [
+            (
+                "x.csv.gz",
+                b"\x1f\x8b\x08\0".to_vec(),
+                "the file is a gzipped file, not a CSV file; unpack it first (gunzip)",
+            ),
+            ("model.h5", b"\x89HDF\r\n\x1a\n".to_vec(), "an HDF5 file (.h5), not a CSV file; a model: in Python"),
+            (
+                "x.npy",
+                b"\x93NUMPY\x01\0".to_vec(),
+                "a NumPy array (.npy), not a CSV file; read it with gradus::io::read_npy",
+            ),
+            ("x.parquet", b"PAR1\x15\x04".to_vec(), "a Parquet file, not a CSV file"),
+            ("x.png", b"\x89PNG\r\n\x1a\n".to_vec(), "a PNG picture, not a CSV file; read it with read_image"),
+            (
+                "utf16.csv",
+                "\u{feff}a,b\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect(),
+                "UTF-16 text, not a CSV file; save it as UTF-8",
+            ),
+            ("page.csv", b"<!DOCTYPE html>\n<html>".to_vec(), "a web page, not a CSV file"),
+        ] {
+            let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+            fs::write(&path, bytes).unwrap();
+            let error = Csv::default().read::<f32>(&path).unwrap_err().to_string();
+            assert!(error.starts_with(&path.display().to_string()) && error.contains(what), "{error}");
+            assert_eq!(Csv::default().stream::<f32>(&path).unwrap_err().to_string(), error);
+            let error = read_idx::<f32>(&path).unwrap_err().to_string();
+            assert!(
+                error.contains("not an IDX file")
+                    || error.contains("zero bytes")
+                    || error.contains("cut off")
+                    || error.contains("gzip"),
+                "{error}"
+            );
+        }
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("saved_model");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("saved_model.pb"), b"x").unwrap();
+        let error = Csv::default().read::<f32>(&folder).unwrap_err().to_string();
+        assert!(error.contains("a folder with a TensorFlow SavedModel, no regular file"), "{error}");
+        assert!(read_idx::<f32>(&folder).unwrap_err().to_string().contains("SavedModel"));
+    }
+
+    #[test]
     fn from_a_file_to_a_trained_model() -> Result<(), Error> {
         let rows: String = (0..60).map(|i| format!("{i},{},{}\r\n", 60 - i, ["low", "high"][i / 30])).collect();
         let path = file("levels.csv", &format!("\u{feff}a,\"b\",level\r\n{rows}"));

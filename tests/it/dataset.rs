@@ -151,6 +151,35 @@ fn endless_and_partial() {
     assert_eq!(fails(&mut model, &strange.unwrap().batch(1), &plain), "row 2 is missing");
 }
 
+/// Shuffled and then parted, samples would change sides each epoch: found before the first step, also where the chain stands in
+/// validation alone.
+#[test]
+fn parts_of_a_shuffled_source_are_refused() {
+    let mut model = Sequential::new([64]).add(Dense::new(10)).build(0).unwrap();
+    let loss = SparseCategoricalCrossentropy::default().from_logits(true);
+    model.compile(Sgd::default(), loss, ()).unwrap();
+    let before = model.params().values().to_vec();
+    let how = Fit::default().verbose(Verbose::Silent);
+    let train = digits_source().shuffle(1).take(1000).batch(32);
+    let error = model.fit_dataset(&train, &how, &mut []).unwrap_err().to_string();
+    assert!(
+        error.starts_with("take: source must be in an order that stays") && error.contains("source.split("),
+        "{error}"
+    );
+    let validation = digits_source().shuffle(1).map(|x, _| x[0] = 1.0).skip(1000).batch(32);
+    let good = digits_source().batch(32);
+    let error = model.fit_dataset(&good, &how.validation_dataset(&validation), &mut []).unwrap_err().to_string();
+    assert!(error.starts_with("validation data: skip: source must be"), "{error}");
+    assert!(model.evaluate_dataset(&validation).is_err() && validation.prefetch::<f32>(1).is_err());
+    assert_eq!(model.params().values(), before);
+    let (train, validation) = digits_source().split_stratified(0.2, 1).unwrap();
+    let mut counts = [0; 10];
+    batches(&validation.clone().batch(64), 0).iter().flat_map(|b| b.y.to_labels()).for_each(|c| counts[c] += 1);
+    assert_eq!(counts, [36, 37, 35, 37, 36, 36, 36, 36, 35, 36]);
+    let (train, validation) = (train.shuffle(1).batch(32), validation.batch(64));
+    assert!(model.fit_dataset(&train, &how.validation_dataset(&validation), &mut []).is_ok());
+}
+
 /// A stream goes on from epoch to epoch.
 #[test]
 fn an_epoch_of_a_stream_is_a_stretch() {
@@ -335,7 +364,7 @@ mod csv {
             let kind = ["delta", "alpha", "\"char\"\"lie\"", "bravo"][i * i % 7 % 4];
             let note = ["\"two\nlines, quoted\"", "x"][i % 2];
             let blank = if i % 50 == 3 { "\n" } else { "" };
-            let _ = writeln!(text, "{blank} {} ,{note},{:e},{kind}", i as f64 / 3.0, i);
+            let _ = writeln!(text, "{blank} {} , {note},{:e},  {kind}", i as f64 / 3.0, i);
         }
         text
     }
@@ -355,6 +384,16 @@ mod csv {
         let eager = Samples::new(table.x, table.y).unwrap().shuffle(1).batch(333);
         let ahead = csv.stream::<f32>(&file.0).unwrap().shuffle(1).batch(333).prefetch(3).unwrap();
         assert_eq!(batches(&ahead, 1), batches(&eager, 1));
+        // A part of either is the same part.
+        let whole: Table = csv.parse(&text).unwrap();
+        let (train, test) = Samples::new(whole.x, whole.y).unwrap().split_stratified(0.2, 5).unwrap();
+        let (streamed, held_out) = csv.stream::<f32>(&file.0).unwrap().split_stratified(0.2, 5).unwrap();
+        assert_eq!((streamed.positions(), streamed.source().class_names().len()), (train.positions(), 4));
+        assert_eq!(
+            batches(&streamed.shuffle_blocks(1, 100).batch(333), 2),
+            batches(&train.shuffle_blocks(1, 100).batch(333), 2)
+        );
+        assert_eq!(batches(&held_out.batch(100), 0), batches(&test.batch(100), 0));
         // No label.
         let none = csv.clone().no_label().ignore(["note", "kind"]).stream::<f32>(&file.0).unwrap();
         let first = &batches(&none.take(3).batch(2), 0)[1];
@@ -373,6 +412,18 @@ mod csv {
             "a\n1\n",
             "a,b\r1,2\r",
             "a,b\n1,2\n,4\n",
+            "2019,2020,y\n1,2,0\n3,4,1\n",
+            "2019,2020,kind\n1,2,cat\n3,4,dog\n5,6,cat\n",
+            "NA,?,cat\n1,2,dog\n",
+            "a,y\n1,cat\n2,7\n",
+            "a,y\n1,0\n2,NA\n",
+            "a,y\n1,\"1,5\"\n",
+            "a,y\n1,New York\n2,New  York\n",
+            "a,a,y\n1,2,0\n",
+            "a,y\n\"5\"1,0\n",
+            "a;b;y\n1;2;0\n",
+            "\u{1f}\u{8b}",
+            "{\"a\": [1, 2]}",
         ] {
             let file = Temporary::new("bad.csv", text);
             let eager = Csv::default().read::<f32>(&file.0).unwrap_err().to_string();

@@ -247,6 +247,37 @@ fn folders_that_cannot_be_written() {
     assert!(Sequential::load(&folder.0).unwrap_err().to_string().contains("no regular file"));
 }
 
+#[test]
+fn files_of_another_kind() {
+    let _alone = alone();
+    let folder = Folder::new("kinds");
+    let path = folder.path("model");
+    let mut keras = b"PK\x03\x04".to_vec();
+    keras.resize(26, 0);
+    keras.extend([13, 0, 0, 0]);
+    keras.extend(b"metadata.json");
+    for (bytes, what) in [
+        (
+            b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec(),
+            "an HDF5 file (.h5), not a safetensors file; a model: in Python, keras.models.load_model",
+        ),
+        (keras, "a Keras model (.keras), not a safetensors file; load it with Sequential::load_keras"),
+        (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "a NumPy array (.npy), not a safetensors file"),
+        (b"\x80\x02\x8a\x0al\xfc".to_vec(), "a Python pickle, not a safetensors file"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Sequential::load(&path).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    std::fs::create_dir(folder.path("saved")).unwrap();
+    std::fs::write(folder.path("saved/saved_model.pb"), b"x").unwrap();
+    let error = Sequential::load(folder.path("saved")).unwrap_err().to_string();
+    assert!(
+        error.contains("a folder with a TensorFlow SavedModel, no regular file; build the model in Keras 3"),
+        "{error}"
+    );
+}
+
 /// Whatever there is to try on bytes: none may succeed, panic, or take more memory than the bytes and 16 MB.
 fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
     let before = counting::begin();

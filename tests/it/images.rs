@@ -114,7 +114,9 @@ fn what_is_refused() {
     folder.path("cat/x");
     assert!(open(&folder.0).contains("a class without pictures"));
     std::fs::write(folder.path("cat/1.png"), "<html>").unwrap();
-    assert!(open(&folder.0).contains("no PNG or JPEG picture"), "{}", open(&folder.0));
+    assert!(open(&folder.0).contains("the file is a web page, not a PNG or JPEG picture"), "{}", open(&folder.0));
+    std::fs::write(folder.path("cat/1.png"), b"GIF89a\x01\0\x01\0").unwrap();
+    assert!(open(&folder.0).contains("a GIF picture, not a PNG or JPEG picture; convert it to PNG"));
     std::fs::write(folder.path("cat/1.png"), []).unwrap();
     assert!(open(&folder.0).contains("no PNG or JPEG picture"));
     assert!(message(ImageFolder::open(&folder.0, [8, 0], 3)).contains("size must be from 1 to 32768"));
@@ -124,6 +126,11 @@ fn what_is_refused() {
     );
     assert!(message(save_image(&picture(2, 2, 3, 0), folder.path("x.gif"))).contains("ends in .png"));
     assert!(message(save_image(&picture(2, 2, 4, 0), folder.path("x.jpg"))).contains("1 or 3 channels for JPEG"));
+    for bad in [f32::NAN, f32::INFINITY] {
+        let x = Tensor::from([[[1.0], [bad]]]);
+        assert!(message(save_image(&x, folder.path("nan.png"))).contains(&format!("x has {bad} in row 0, column 1")));
+        assert!(!folder.0.join("nan.png").exists());
+    }
     let nowhere = folder.0.join("no/where.png");
     assert!(message(save_image(&picture(2, 2, 3, 0), nowhere)).contains("cannot write"));
 }
@@ -136,17 +143,25 @@ fn damaged_and_huge_pictures() {
         let path = folder.path(name);
         save_image(&picture(20, 30, 3, 1), &path).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        for cut in (0..whole.len()).step_by(37) {
+        // Without its end a picture is none, and that is found when the folder is opened.
+        for cut in (0..whole.len()).step_by(37).chain([whole.len() / 2, whole.len() - 2, whole.len() - 1]) {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let opened = ImageFolder::open(&folder.0, [8, 8], 3);
-            if let Ok(photos) = opened {
-                // The header was whole; a JPEG decoder may fill up what is missing of the picture.
-                match photos.load() {
-                    Err(error) => assert!(error.to_string().contains("the picture cannot be read"), "{error}"),
-                    Ok(_) => assert!(name.ends_with("jpg"), "{cut} of {}", whole.len()),
-                }
-            }
+            assert!(ImageFolder::open(&folder.0, [8, 8], 3).is_err(), "{cut} of {}", whole.len());
+            let error = message(read_image::<f32>(&path, 3));
+            let known = ["its end is missing", "the picture cannot be read", "no PNG or JPEG picture"];
+            assert!(known.iter().any(|k| error.contains(k)), "{error}");
         }
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let error = message(read_image::<f32>(&path, 3));
+        assert!(
+            error.ends_with(
+                "the picture cannot be read: its end is missing; the file is cut short; get it again, or take it out"
+            ),
+            "{error}"
+        );
+        // What stands behind the end is no matter.
+        std::fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
+        assert!(ImageFolder::open(&folder.0, [8, 8], 3).unwrap().load().is_ok());
         for i in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[i] ^= 1 << (i % 8);
@@ -164,4 +179,192 @@ fn damaged_and_huge_pictures() {
     std::fs::write(folder.path("cat/huge.png"), png).unwrap();
     let error = message(ImageFolder::open(&folder.0, [8, 8], 3));
     assert!(error.contains("pixels"), "{error}");
+}
+
+/// A PNG of one row, as the file has it.
+fn png(width: u32, color: png::ColorType, depth: png::BitDepth, data: &[u8], palette: &[u8], alpha: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, 1);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if !palette.is_empty() {
+        encoder.set_palette(palette);
+    }
+    if !alpha.is_empty() {
+        encoder.set_trns(alpha);
+    }
+    encoder.write_header().unwrap().write_image_data(data).unwrap();
+    bytes
+}
+
+/// Values of Pillow 13, `Image.open(file).convert(mode)` for the modes L, RGB and RGBA; of 16 bits of grey the upper 8 count, as
+/// TensorFlow and, for colours, Pillow have it.
+#[test]
+fn channels_as_pillow_has_them() {
+    use png::{BitDepth, ColorType};
+    let folder = Folder::new("channels");
+    let words = |values: &[u16]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>();
+    let colors = [255, 0, 0, 200, 100, 50, 10, 250, 30];
+    let with_alpha = |alpha: [u8; 3]| (0..3).flat_map(|i| [&colors[3 * i..][..3], &alpha[i..][..1]].concat()).collect();
+    let greys = |values: &[u8], alpha: &[u8]| {
+        let rgb = values.iter().flat_map(|v| [*v; 3]).collect::<Vec<u8>>();
+        let rgba = values.iter().zip(alpha).flat_map(|(v, a)| [*v, *v, *v, *a]).collect::<Vec<u8>>();
+        (values.to_vec(), rgb, rgba)
+    };
+    let many = |values: &[u8]| greys(values, &[255; 8][..values.len()]);
+    type Channels = (Vec<u8>, Vec<u8>, Vec<u8>);
+    let cases: Vec<(&str, Vec<u8>, Channels)> = vec![
+        (
+            "rgb",
+            png(3, ColorType::Rgb, BitDepth::Eight, &colors, &[], &[]),
+            (vec![76, 124, 153], colors.to_vec(), with_alpha([255; 3])),
+        ),
+        (
+            "rgba",
+            png(3, ColorType::Rgba, BitDepth::Eight, &[255, 0, 0, 0, 200, 100, 50, 128, 10, 250, 30, 255], &[], &[]),
+            (vec![76, 124, 153], colors.to_vec(), with_alpha([0, 128, 255])),
+        ),
+        (
+            "palette",
+            png(3, ColorType::Indexed, BitDepth::Eight, &[0, 1, 2], &colors, &[]),
+            (vec![76, 124, 153], colors.to_vec(), with_alpha([255; 3])),
+        ),
+        (
+            "palette of 4 bits",
+            png(3, ColorType::Indexed, BitDepth::Four, &[0x01, 0x20], &colors, &[]),
+            (vec![76, 124, 153], colors.to_vec(), with_alpha([255; 3])),
+        ),
+        (
+            "palette with alpha",
+            png(3, ColorType::Indexed, BitDepth::Eight, &[0, 1, 2], &colors, &[0, 128]),
+            (vec![76, 124, 153], colors.to_vec(), with_alpha([0, 128, 255])),
+        ),
+        (
+            "rgb of 16 bits",
+            png(
+                3,
+                ColorType::Rgb,
+                BitDepth::Sixteen,
+                &words(&[65535, 0, 0, 0x1280, 0x34ff, 0x5600, 65408, 65407, 32896]),
+                &[],
+                &[],
+            ),
+            (
+                vec![76, 46, 241],
+                vec![255, 0, 0, 18, 52, 86, 255, 255, 128],
+                vec![255, 0, 0, 255, 18, 52, 86, 255, 255, 255, 128, 255],
+            ),
+        ),
+        (
+            "rgba of 16 bits",
+            png(
+                2,
+                ColorType::Rgba,
+                BitDepth::Sixteen,
+                &words(&[65535, 0, 0, 0, 0x1280, 0x34ff, 0x5600, 0x80ff]),
+                &[],
+                &[],
+            ),
+            (vec![76, 46], vec![255, 0, 0, 18, 52, 86], vec![255, 0, 0, 0, 18, 52, 86, 128]),
+        ),
+        (
+            "grey with alpha of 16 bits",
+            png(2, ColorType::GrayscaleAlpha, BitDepth::Sixteen, &words(&[0x12ff, 0, 0xff80, 0x80ff]), &[], &[]),
+            greys(&[18, 255], &[0, 128]),
+        ),
+        (
+            "grey with alpha",
+            png(2, ColorType::GrayscaleAlpha, BitDepth::Eight, &[100, 0, 200, 128], &[], &[]),
+            greys(&[100, 200], &[0, 128]),
+        ),
+        (
+            "grey with one transparent",
+            png(3, ColorType::Grayscale, BitDepth::Eight, &[0, 100, 200], &[], &[0, 100]),
+            greys(&[0, 100, 200], &[255, 0, 255]),
+        ),
+        (
+            "grey of 16 bits",
+            png(6, ColorType::Grayscale, BitDepth::Sixteen, &words(&[0, 255, 256, 32767, 65408, 65535]), &[], &[]),
+            many(&[0, 0, 1, 127, 255, 255]),
+        ),
+        (
+            "1 bit",
+            png(8, ColorType::Grayscale, BitDepth::One, &[0b1010_0101], &[], &[]),
+            many(&[255, 0, 255, 0, 0, 255, 0, 255]),
+        ),
+        ("2 bits", png(4, ColorType::Grayscale, BitDepth::Two, &[0b0001_1011], &[], &[]), many(&[0, 85, 170, 255])),
+        ("4 bits", png(4, ColorType::Grayscale, BitDepth::Four, &[0x0f, 0x5a], &[], &[]), many(&[0, 255, 85, 170])),
+    ];
+    for (name, bytes, (grey, rgb, rgba)) in cases {
+        let path = folder.path("x.png");
+        std::fs::write(&path, bytes).unwrap();
+        for (channels, expected) in [(1, grey), (3, rgb), (4, rgba)] {
+            let x: Tensor = read_image(&path, channels).unwrap();
+            let x: Vec<u8> = x.iter().map(|v| *v as u8).collect();
+            assert_eq!(x, expected, "{name} in {channels} channels");
+        }
+    }
+    // Grey before it is resized, so that two colours of one brightness stay one.
+    std::fs::write(folder.path("c/x.png"), png(2, ColorType::Rgb, BitDepth::Eight, &[255, 0, 0, 76, 76, 76], &[], &[]))
+        .unwrap();
+    assert_eq!(
+        ImageFolder::open(&folder.0.join(""), [1, 1], 1).err().map(|e| e.to_string().contains("a picture of no class")),
+        Some(true)
+    );
+    std::fs::remove_file(folder.path("x.png")).unwrap();
+    assert_eq!(ImageFolder::open(&folder.0, [1, 1], 1).unwrap().load().unwrap().x.as_slice(), &[76.0]);
+}
+
+#[test]
+fn a_folder_in_two_parts() {
+    let folder = Folder::new("parts");
+    for (class, n) in [("cat", 10), ("dog", 20)] {
+        for i in 0..n {
+            save_image(&picture(4, 4, 1, i), folder.path(&format!("{class}/{i:02}.png"))).unwrap();
+        }
+    }
+    let photos = || ImageFolder::open(&folder.0, [4, 4], 1).unwrap();
+    let (train, validation) = photos().split_stratified(0.2, 7).unwrap();
+    let counts = |f: &ImageFolder| [0, 1].map(|c| f.files().iter().filter(|(_, class)| *class == c).count());
+    assert_eq!((counts(&train), counts(&validation)), ([8, 16], [2, 4]));
+    assert_eq!(train.class_names(), validation.class_names());
+    let mut all = [train.files(), validation.files()].concat();
+    all.sort();
+    assert_eq!(all, photos().files());
+    assert_eq!(validation.load().unwrap().x.dims(), &[6, 4, 4, 1]);
+    let (again, _) = photos().split_stratified(0.2, 7).unwrap();
+    assert_eq!(again.files(), train.files());
+    let (train, validation) = photos().split(0.5, 7).unwrap();
+    assert_eq!((train.files().len(), validation.files().len()), (15, 15));
+    assert!(message(photos().split(0.99, 7)).contains("two samples of 30 to train on"));
+    // The same pictures as by way of any source.
+    let (part, _) = Source::<f32>::split(photos(), 0.5, 7).unwrap();
+    let files: Vec<_> = part.positions().iter().map(|&i| photos().files()[i].clone()).collect();
+    assert_eq!(files, train.files());
+}
+
+#[test]
+fn pictures_that_would_be_passed_over() {
+    let folder = folder_of_classes("passed_over");
+    let open = || message(ImageFolder::open(&folder.0, [8, 8], 3));
+    let with = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path(name), bytes).unwrap();
+        let error = open();
+        std::fs::remove_file(folder.path(name)).unwrap();
+        error
+    };
+    assert!(with("a/z.GIF", b"GIF89a").contains("a picture of a format that is not read; convert it to PNG"));
+    let jpeg = std::fs::read(folder.path("b/1.jpg")).unwrap();
+    assert!(with("a/photo", &jpeg).contains("a picture under the name of another file; let its name end in .png"));
+    assert!(with("a/photo.jfif", &jpeg).contains("under the name of another file"));
+    assert!(with("cover.JPG", &jpeg).contains("a picture of no class; put it into the folder of its class"));
+    std::fs::write(folder.path("a/Thumbs.db"), b"\xd0\xcf\x11\xe0").unwrap();
+    std::fs::write(folder.path("a/inside/more/UPPER.JPG"), &jpeg).unwrap();
+    let photos = ImageFolder::open(&folder.0, [8, 8], 3).unwrap();
+    assert_eq!(
+        photos.files().iter().filter(|(path, class)| path.ends_with("inside/more/UPPER.JPG") && *class == 0).count(),
+        1
+    );
+    std::fs::write(folder.path("a /1.jpg"), &jpeg).unwrap();
+    assert!(open().contains("the classes \"a\" and \"a \" differ in white space alone"), "{}", open());
 }

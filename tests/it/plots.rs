@@ -34,8 +34,9 @@ fn trained(epochs: usize) -> (Sequential, History) {
     let iris = iris();
     let mut model = model();
     model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
-    let how = Fit::default().epochs(epochs).validation_split(0.2).verbose(Verbose::Silent);
-    let history = model.fit(&iris.x, &iris.y, &how).unwrap();
+    let split = train_test_split(&iris.x, &iris.y, &Split::default().test_size(0.2).stratify(true)).unwrap();
+    let how = Fit::default().epochs(epochs).validation_data(&split.x_test, &split.y_test).verbose(Verbose::Silent);
+    let history = model.fit(&split.x_train, &split.y_train, &how).unwrap();
     (model, history)
 }
 

@@ -54,6 +54,23 @@ fn a_validation_split_has_its_samples_weights() {
 }
 
 #[test]
+fn several_labels_a_sample_have_no_class_weight() {
+    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Sigmoid)).build(2).unwrap();
+    model.compile(Sgd::default(), BinaryCrossentropy::default(), ()).unwrap();
+    let x = data().0.rows(0..2).unwrap();
+    let how = Fit::default().class_weight(&[1.0, 2.0, 3.0]).verbose(Verbose::Silent);
+    let several = Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]);
+    let error = model.fit(&x, &several, &how).unwrap_err().to_string();
+    assert!(error.contains("target in row 1 is [1, 0, 1]") && error.contains("sample_weight"), "{error}");
+    let source = Samples::new(x.clone(), several.clone()).unwrap();
+    assert_eq!(model.fit_dataset(&source.batch(2), &how, &mut []).unwrap_err().to_string(), error);
+    // One label a sample is a class, and weights by sample fit all.
+    assert!(model.fit(&x, &Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), &how).is_ok());
+    let by_sample = Fit::default().sample_weight(&[1.0, 2.0]).verbose(Verbose::Silent);
+    assert!(model.fit(&x, &several, &by_sample).is_ok());
+}
+
+#[test]
 fn weights_that_do_not_fit() {
     let (_, y) = data();
     let message = |how: &Fit<'_, f64>| trained(&y, how).unwrap_err().to_string();

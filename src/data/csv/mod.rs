@@ -1,19 +1,23 @@
 //! Tables from CSV files.
 
+mod number;
 mod plan;
+mod quotes;
 mod stream;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
+use self::number::{is_marker, is_number};
 use self::plan::{Place, Plan};
+use self::quotes::Quotes;
 pub use self::stream::CsvSource;
 use super::Table;
 use crate::error::{Error, Result};
+use crate::io::{kind, open_file};
 use crate::tensor::Float;
 
 /// A column of a table, by name (`"species"`) or by position from 0 (`4`), from the end if negative (`-1` is the last).
@@ -57,15 +61,18 @@ enum Labels {
 
 /// Reads a table of numbers and labels from CSV.
 ///
-/// - Header: the first line, if none of its cells is a number; [`header`](Self::header) decides otherwise.
+/// - Header: the first line, if none of its cells is a number; [`header`](Self::header) decides otherwise. A guess that later rows
+///   speak against is an error that says so, such as a line of years and names above rows of numbers.
 /// - Label: the last column; [`label`](Self::label), [`labels`](Self::labels) and [`no_label`](Self::no_label) decide
 ///   otherwise. All other columns are features, unless [`features`](Self::features) or [`ignore`](Self::ignore) choose.
 /// - Labels that are numbers stay as they are. Labels that are names become 0, 1, 2 … in sorted order, and
-///   [`Table::class_names`] holds the names; [`classes`](Self::classes) and [`numbers`](Self::numbers) decide otherwise.
+///   [`Table::class_names`] holds the names; [`classes`](Self::classes) and [`numbers`](Self::numbers) decide otherwise. A column
+///   of both is an error, and so is a label that looks like a number written in another way (`1,5`, `0x1F`, `12 %`).
 ///   A second file (a test set) may lack a class and would be numbered otherwise: give it the names of the first, with
 ///   `.class_names(&train.class_names)` or [`.class_names(["setosa", "virginica"])`](Self::class_names).
-/// - Numbers are read as `f64` and rounded to the table's type. Spaces around a cell do not count, quoted cells, CRLF, a
-///   byte-order mark and blank lines are allowed. A missing value is an error, as is a quote that is never closed.
+/// - Numbers are read as `f64` and rounded to the table's type. Spaces around a cell and before its quotes do not count, quoted
+///   cells, CRLF, a byte-order mark and blank lines are allowed. A missing value (an empty cell, `NA`, `NaN`, `null`, `?` …) is an
+///   error, as is a quote that is never closed, or one that closes within a cell.
 ///
 /// The text is read once, row by row.
 ///
@@ -89,6 +96,7 @@ enum Labels {
 pub struct Csv {
     header: Option<bool>,
     delimiter: u8,
+    decimal_comma: bool,
     skip_lines: usize,
     label: Vec<Column>,
     labels: Labels,
@@ -101,6 +109,7 @@ impl Default for Csv {
         Csv {
             header: None,
             delimiter: b',',
+            decimal_comma: false,
             skip_lines: 0,
             label: vec![Column::Index(-1)],
             labels: Labels::Auto,
@@ -120,6 +129,19 @@ impl Csv {
     /// The character between cells, in ASCII and neither a quote nor a line end; a comma by default.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.delimiter = delimiter;
+        self
+    }
+
+    /// Whether numbers are written with a comma in the place of the point, as in `1,5;2,25`; no by default. pandas `decimal=","`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let table: Table = Csv::default().delimiter(b';').decimal_comma(true).parse("1,5;2,25;0\n3;4,5e1;1\n")?;
+    /// assert_eq!(table.x, Tensor::from([[1.5, 2.25], [3.0, 45.0]]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn decimal_comma(mut self, comma: bool) -> Self {
+        self.decimal_comma = comma;
         self
     }
 
@@ -183,13 +205,15 @@ impl Csv {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::Data`] with file, line and column for an empty file, a row of
-    /// another length, a cell that is empty or not a finite number, a column that does not exist, a label among the features
-    /// or the ignored columns, an unknown class, a quote that is never closed, lines that end in carriage returns alone, or
-    /// text that is not UTF-8; [`Error::Argument`] for a delimiter that cannot be one.
+    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is no file on a disk; [`Error::Data`] with file, line and
+    /// column for an empty file, a row of another length, a cell that is empty or not a finite number, a column that does not
+    /// exist or whose name another one has, a label among the features or the ignored columns, an unknown class, classes that
+    /// differ in white space alone, a quote that is never closed, lines that end in carriage returns alone, text that is not
+    /// UTF-8, a file of another kind, or a guess about header or labels that rows speak against; [`Error::Argument`] for a
+    /// delimiter that cannot be one and class names that repeat.
     pub fn read<T: Float>(&self, path: impl AsRef<Path>) -> Result<Table<T>> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| Error::Io { file: path.to_owned(), source })?;
+        let (file, _) = open_file(path)?;
         self.read_from(path, file)
     }
 
@@ -221,16 +245,36 @@ impl Csv {
             let expected = "an ASCII character other than a quote or a line end";
             return Err(Error::argument("Csv", "delimiter", expected, got, "b',', b';' and b'\\t' are usual"));
         }
+        if self.decimal_comma && self.delimiter == b',' {
+            let hint = "set .delimiter(b';') or the one that stands between the cells";
+            return Err(Error::argument("Csv", "delimiter", "another than the decimal comma", "a comma", hint));
+        }
+        if let Labels::Given(names) = &self.labels {
+            let mut sorted: Vec<&String> = names.iter().collect();
+            sorted.sort();
+            if let Some(twice) = sorted.windows(2).find(|w| w[0] == w[1]) {
+                let got = format!("{:?} twice", twice[0]);
+                return Err(Error::argument("Csv", "class_names", "different", got, "name every class once"));
+            }
+        }
+        let failed = |source| Error::Io { file: file.to_owned(), source };
         let mut source = BufReader::with_capacity(1 << 16, source);
+        if let Some((problem, hint)) = kind::other_than("a CSV file", source.fill_buf().map_err(failed)?) {
+            return Err(Error::Data { file: file.to_owned(), line: None, column: None, problem, hint });
+        }
         let mut skipped = 0;
         for _ in 0..self.skip_lines {
-            skipped += source.skip_until(b'\n').map_err(|source| Error::Io { file: file.to_owned(), source })? as u64;
+            match source.skip_until(b'\n').map_err(failed)? {
+                0 => break,
+                bytes => skipped += bytes as u64,
+            }
         }
         // With a line feed as the only end of a row, and one after the last row, the reader's line is always that after the
         // row just read; a carriage return is trimmed as space. The pair of quotes at the end reads as one more blank row, unless
         // a quote is still open: then it belongs to the open cell, and the last row is not blank.
-        let mut rows = self.reader(source.chain(&b"\n\"\"\n"[..]));
-        let mut at = Place { file, names: Cow::Borrowed(&[]), line: self.skip_lines as u64 };
+        let lines = self.skip_lines as u64;
+        let mut rows = self.reader(Quotes::new(source.chain(&b"\n\"\"\n"[..]), self.delimiter, Some(lines)));
+        let mut at = Place { file, names: Cow::Borrowed(&[]), line: lines };
         let (mut record, mut plan) = (StringRecord::new(), None);
         // Where the last row's last cell begins, and what came of the row; None for a blank row.
         let mut last: Option<(u64, Result<()>)> = None;
@@ -238,7 +282,7 @@ impl Csv {
             let start = skipped + rows.position().byte();
             let more = match rows.read_record(&mut record) {
                 Ok(more) => more,
-                Err(error) => return Err(at.unreadable(error, self.skip_lines as u64)),
+                Err(error) => return Err(at.unreadable(error, lines)),
             };
             match last.take() {
                 Some((line, _)) if !more => {
@@ -253,7 +297,7 @@ impl Csv {
                 break;
             }
             let inside: usize = record.iter().map(line_feeds).sum();
-            let end = self.skip_lines as u64 + rows.position().line();
+            let end = lines.saturating_add(rows.position().line());
             at.line = end.saturating_sub(1 + inside as u64);
             let opening = end.saturating_sub(record.iter().next_back().map_or(0, line_feeds) as u64);
             record.trim();
@@ -268,7 +312,10 @@ impl Csv {
             last = Some((opening, row));
         }
         match plan {
-            Some(plan) if plan.rows > 0 => Ok(plan),
+            Some(plan) if plan.rows > 0 => {
+                plan.check_guesses(&mut at)?;
+                Ok(plan)
+            }
             Some(_) => Err(at.error(None, "there are no rows below the names", "add rows, or set .header(false)")),
             None => {
                 at.line = 0;
@@ -297,12 +344,19 @@ impl Csv {
             let hint = "save the file with line feeds (Unix or Windows line ends)";
             return Err(at.error(None, "lines end in carriage returns alone (old Mac text)", hint));
         }
-        let numbers = record.iter().any(|cell| cell.parse::<f64>().is_ok());
+        let numbers = record.iter().any(|cell| is_number(cell, self.decimal_comma));
         let header = self.header.unwrap_or(!numbers);
+        if let (None, true, Some(column)) =
+            (self.header, header, record.iter().position(|c| !c.is_empty() && is_marker(c)))
+        {
+            let problem = format!("no cell is a number, and {:?} stands for a missing value", &record[column]);
+            let hint = "set .header(true) if this line holds the columns' names; else fill the values in";
+            return Err(at.error(Some(column), problem, hint));
+        }
         if header {
             at.names = record.iter().map(str::to_owned).collect();
         }
-        let made = plan.insert(Plan::new(self, record.len(), at)?);
+        let made = plan.insert(Plan::new(self, record, at)?);
         if header { Ok(()) } else { made.row(record, at) }
     }
 }
@@ -423,6 +477,169 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_years_is_no_sample() {
+        let d = Csv::default;
+        assert_eq!(
+            message(d(), "2019,2020,y\n1,2,0\n3,4,1\n"),
+            "text, line 2, column 3: the label \"0\" is a number, that of line 1 the name \"y\"; set .header(true) if line 1 holds \
+             the columns' names, or .classes() if all labels are names"
+        );
+        assert_eq!(parse(d().header(true), "2019,2020,y\n1,2,0\n3,4,1\n").feature_names, ["2019", "2020"]);
+        for how in [d(), d().classes()] {
+            let error = message(how, "2019,2020,kind\n1,2,cat\n3,4,dog\n5,6,cat\n");
+            assert_eq!(
+                error,
+                "text, line 1, column 3: no other line has the class \"kind\": this line may hold the columns' names; set \
+                 .header(true) if it does, .header(false) if it is a row"
+            );
+        }
+        let bare = parse(d(), "1,2,cat\n3,4,dog\n5,6,cat\n");
+        assert_eq!((bare.x.samples(), bare.y.as_slice()), (3, [0.0, 1.0, 0.0].as_slice()));
+        assert_eq!(parse(d().header(false), "1,2,cat\n3,4,dog\n").class_names, ["cat", "dog"]);
+        assert_eq!(parse(d(), "1,2,cat").class_names, ["cat"]);
+        assert!(
+            message(d().numbers(), "2019,y\n1,0\n")
+                .contains("line 1, column 2: expected a number, got \"y\"; correct the cell, or set .header(true)")
+        );
+        assert!(message(d().class_names(["0"]), "2019,y\n1,0\n").contains("set .header(true) if this line"));
+        // And a row of missing values is no header.
+        assert_eq!(
+            message(d(), "NA,?,cat\n1,2,dog\n"),
+            "text, line 1, column 1: no cell is a number, and \"NA\" stands for a missing value; set .header(true) if this line \
+             holds the columns' names; else fill the values in"
+        );
+        assert_eq!(parse(d().header(true), "none,mild,y\n1,2,0\n").feature_names, ["none", "mild"]);
+        assert_eq!(parse(d(), ",a,y\n0,2,0\n").x.as_slice(), &[0.0, 2.0]);
+    }
+
+    #[test]
+    fn labels_are_of_one_kind() {
+        let d = Csv::default;
+        // Missing in the first row or in another, the same.
+        for (text, line) in
+            [("a,y\n1,NA\n2,0\n", 2), ("a,y\n1,0\n2,NA\n", 3), ("a,y\n1,cat\n2,NA\n", 3), ("a,y\n1,?\n2,dog\n", 2)]
+        {
+            let error = message(d(), text);
+            assert!(error.starts_with(&format!("text, line {line}, column y: the label is missing (")), "{error}");
+        }
+        assert!(
+            message(d(), "a,y\n1,NA\n2,NL\n")
+                .ends_with("give it, or remove the row; set .classes() if NA is the name of a class")
+        );
+        assert_eq!(parse(d().classes(), "a,y\n1,NA\n2,NL\n").class_names, ["NA", "NL"]);
+        assert_eq!(
+            message(d(), "a,y\n1,cat\n2,7\n"),
+            "text, line 3, column y: the label \"7\" is a number, that of line 2 the name \"cat\"; correct the cell, or set \
+             .classes() if all labels are names"
+        );
+        assert_eq!(parse(d().classes(), "a,y\n1,cat\n2,7\n").class_names, ["7", "cat"]);
+        for (label, advice) in [
+            ("\"1,5\"", "write it with a point"),
+            ("\"1,234,567\"", "without separators of thousands"),
+            ("1 234", "without separators"),
+            ("1'234.5", "without separators"),
+            ("1_000", "without separators"),
+            ("0x1F", "in decimal"),
+            ("5%", "without the sign"),
+        ] {
+            let error = message(d(), &format!("a,y\n1,{label}\n2,{label}\n"));
+            assert!(
+                error.contains("line 2, column y: the label") && error.contains(advice) && error.contains(".classes()"),
+                "{error}"
+            );
+            let error = message(d(), &format!("a,y\n{label},0\n"));
+            assert!(error.contains("line 2, column a: expected a number") && error.contains(advice), "{error}");
+        }
+        assert_eq!(parse(d(), "a,y\n1,10-20\n2,3D\n").class_names, ["10-20", "3D"]);
+        assert!(message(d(), "a,y\ntrue,0\n").contains("write true and false as 1 and 0"));
+        assert_eq!(parse(d(), "a,y\n1,true\n2,false\n").class_names, ["false", "true"]);
+        for text in ["a,y\n1,New York\n2,New  York\n", "a,y\n1,New\u{a0}York\n2,New York\n"] {
+            let error = message(d(), text);
+            assert!(
+                error.contains("column y: the classes ") && error.contains("differ in white space alone"),
+                "{error}"
+            );
+        }
+        assert!(
+            message(d().classes(), "a,y\n1,1\n2,1.0\n").contains("the classes \"1\" and \"1.0\" are the same number")
+        );
+        assert!(
+            message(d().class_names(["a", "b", "a"]), "a,y\n1,a\n")
+                .contains("class_names must be different, got \"a\" twice")
+        );
+    }
+
+    #[test]
+    fn the_wrong_delimiter() {
+        let d = Csv::default;
+        for (text, setting) in [
+            ("a;b;y\n1;2;0\n", "b';'"),
+            ("1;2;0\n3;4;1\n", "b';'"),
+            ("1,5;2,5;0\n2,5;3,5;1\n", "b';'"),
+            ("1,5;0\n2,5;1\n", "b';'"),
+            ("a\tb\ty\n1\t2\t0\n", "b'\\t'"),
+            ("a|b|y\n1|2|0\n", "b'|'"),
+        ] {
+            let error = message(d(), text);
+            assert!(error.contains(&format!("set .delimiter({setting})")), "{text:?}: {error}");
+        }
+        assert!(message(d().delimiter(b';'), "a,b,y\n1,2,0\n").contains("set .delimiter(b',')"));
+        assert!(message(d().no_label(), "1;2;3\n").contains("set .delimiter(b';')"));
+        let european = parse(d().delimiter(b';').decimal_comma(true), "a;b;y\n1,5;-2,25e1;0,5\n3;4;1\n");
+        assert_eq!(
+            (european.x.as_slice(), european.y.as_slice()),
+            ([1.5, -22.5, 3.0, 4.0].as_slice(), [0.5, 1.0].as_slice())
+        );
+        assert!(
+            message(d().delimiter(b';').decimal_comma(true), "a;y\n1.5;0\n").contains("write the number with a comma")
+        );
+        assert!(message(d().decimal_comma(true), "1,2\n").contains("another than the decimal comma"));
+    }
+
+    #[test]
+    fn spaces_before_quotes() {
+        let table = parse(Csv::default(), "a, \"b, c\",y\n1, \"2\", \"two, words\"\n3,\t\"4\" , \"two, words\"\n");
+        assert_eq!(table.feature_names, ["a", "b, c"]);
+        assert_eq!(
+            (table.x.as_slice(), table.class_names),
+            ([1.0, 2.0, 3.0, 4.0].as_slice(), vec!["two, words".to_owned()])
+        );
+        assert_eq!(
+            message(Csv::default(), "a,y\n1,0\n\"5\"1,0\n"),
+            "text, line 3: text follows the closing quote of a cell; close the quote that was open before it, or write quotes \
+             inside a quoted cell twice"
+        );
+        assert!(
+            message(Csv::default().skip_lines(1), "\"x\"y\na,y\n\"5\"1,0\n").starts_with("text, line 3: text follows")
+        );
+    }
+
+    #[test]
+    fn names_that_several_columns_have() {
+        let d = Csv::default;
+        assert_eq!(
+            message(d(), "a,b,a,y\n1,2,3,0\n"),
+            "text, line 1: the columns 1 and 3 are both called \"a\"; rename one, leave one out with .ignore([2]), or choose by \
+             position with .features([0, 1, …])"
+        );
+        assert_eq!(parse(d().ignore([2]), "a,b,a,y\n1,2,3,0\n").x.as_slice(), &[1.0, 2.0]);
+        assert!(
+            message(d().features([1, 1]), "a,b,y\n1,2,0\n")
+                .contains("column b: the column is chosen twice in .features(...)")
+        );
+        assert!(
+            message(d().labels([2, -1]), "a,b,y\n1,2,0\n")
+                .contains("column y: the column is chosen twice in .labels(...)")
+        );
+        assert_eq!(parse(d().features([2, 0]), "a,b,a,y\n1,2,3,0\n").x.as_slice(), &[3.0, 1.0]);
+    }
+
+    #[test]
+    fn skipping_past_the_end_comes_back() {
+        assert!(message(Csv::default().skip_lines(usize::MAX), "1,2\n").contains("the table is empty"));
+    }
+
+    #[test]
     fn missing_columns_and_empty_files() {
         let d = Csv::default;
         assert_eq!(
@@ -536,7 +753,7 @@ mod tests {
         let error = Csv::default().read_from::<f32>("table.csv", &b"a,b,y\n1,2,0\n1,\xff,0\n"[..]).unwrap_err();
         assert_eq!(error.to_string(), "table.csv, line 3, column b: the text is not UTF-8; save the file as UTF-8");
         assert!(matches!(Csv::default().read::<f32>("no/such/file.csv"), Err(Error::Io { .. })));
-        assert!(matches!(Csv::default().read::<f32>(env!("CARGO_MANIFEST_DIR")), Err(Error::Io { .. })));
+        assert!(matches!(Csv::default().read::<f32>(env!("CARGO_MANIFEST_DIR")), Err(Error::File { .. })));
         let iris = Csv::default().read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/iris.csv")).unwrap();
         assert_eq!(iris, crate::data::iris());
     }

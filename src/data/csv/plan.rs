@@ -6,8 +6,11 @@ use std::path::Path;
 
 use csv::{ErrorKind, StringRecord};
 
+use super::number::{advice, delimiter, is_marker, is_number, is_row, parse};
+use super::quotes::{stray, stray_error};
 use super::{Column, Csv, Labels};
 use crate::data::Table;
+use crate::data::names::twins;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -40,7 +43,10 @@ impl Place<'_> {
     pub fn unreadable(&mut self, error: csv::Error, skipped: u64) -> Error {
         let line = error.position().map(|p| p.line());
         match error.into_kind() {
-            ErrorKind::Io(source) => Error::Io { file: self.file.to_owned(), source },
+            ErrorKind::Io(source) => match stray(&source) {
+                Some(line) => stray_error(self.file, line),
+                None => Error::Io { file: self.file.to_owned(), source },
+            },
             ErrorKind::Utf8 { err, .. } => {
                 self.line = line.map_or(self.line + 1, |l| l + skipped);
                 self.error(Some(err.field()), "the text is not UTF-8", "save the file as UTF-8")
@@ -91,6 +97,18 @@ pub(super) struct Plan<T> {
     features: Vec<usize>,
     label: Vec<usize>,
     labels: Labels,
+    /// Whether it was guessed from the first label what labels are.
+    guessed: bool,
+    /// Line and text of the first label, where it was guessed from.
+    first: (u64, String),
+    /// The line of the first row.
+    first_line: u64,
+    /// Whether a later row has the class of the first one.
+    again: bool,
+    /// Whether the first line was taken for a row without being asked.
+    bare: bool,
+    delimiter: u8,
+    decimal_comma: bool,
     /// All names of the first line.
     pub column_names: Vec<String>,
     feature_names: Vec<String>,
@@ -102,7 +120,8 @@ pub(super) struct Plan<T> {
 }
 
 impl<T: Float> Plan<T> {
-    pub fn new(how: &Csv, width: usize, at: &Place<'_>) -> Result<Self> {
+    pub fn new(how: &Csv, first: &StringRecord, at: &Place<'_>) -> Result<Self> {
+        let width = first.len();
         let all = |columns: &[Column]| columns.iter().map(|c| at.find(c, width)).collect::<Result<Vec<_>>>();
         let (label, ignored) = (all(&how.label)?, all(&how.ignore)?);
         for &column in &label {
@@ -123,11 +142,31 @@ impl<T: Float> Plan<T> {
             Some(columns) => all(columns)?,
             None => (0..width).filter(|c| !label.contains(c) && !ignored.contains(c)).collect(),
         };
+        for (columns, setting) in [(&features, "features"), (&label, "labels")] {
+            if let Some(&twice) = columns.iter().enumerate().find(|(i, c)| columns[..*i].contains(c)).map(|(_, c)| c) {
+                let problem = format!("the column is chosen twice in .{setting}(...)");
+                return Err(at.error(Some(twice), problem, "choose it once"));
+            }
+        }
         if features.is_empty() {
             let problem = format!("no features are left of {width} columns");
-            let hint =
-                "check .delimiter(...), set .skip_lines(1) if this line is a title, or .no_label() for features only";
+            let hint = first.iter().find_map(|cell| delimiter(cell, how.delimiter)).unwrap_or(
+                "check .delimiter(...), set .skip_lines(1) if this line is a title, or .no_label() for features only",
+            );
             return Err(at.error(None, problem, hint));
+        }
+        if how.features.is_none() && !at.names.is_empty() {
+            let used: Vec<usize> = (0..width).filter(|c| !ignored.contains(c)).collect();
+            for (i, &column) in used.iter().enumerate() {
+                if let Some(&twin) = used[..i].iter().find(|&&c| at.names[c] == at.names[column]) {
+                    let name = &at.names[column];
+                    let problem = format!("the columns {} and {} are both called {name:?}", twin + 1, column + 1);
+                    let hint = format!(
+                        "rename one, leave one out with .ignore([{column}]), or choose by position with .features([0, 1, …])"
+                    );
+                    return Err(at.error(None, problem, hint));
+                }
+            }
         }
         let mut seen = BTreeMap::new();
         if let Labels::Given(names) = &how.labels {
@@ -137,6 +176,13 @@ impl<T: Float> Plan<T> {
             column_names: at.names.to_vec(),
             feature_names: features.iter().filter_map(|&c| at.names.get(c).cloned()).collect(),
             labels: how.labels.clone(),
+            guessed: how.labels == Labels::Auto,
+            first: (0, String::new()),
+            first_line: 0,
+            again: false,
+            bare: how.header.is_none() && at.names.is_empty(),
+            delimiter: how.delimiter,
+            decimal_comma: how.decimal_comma,
             width,
             features,
             label,
@@ -153,6 +199,9 @@ impl<T: Float> Plan<T> {
             return Ok(());
         }
         let problem = format!("expected {} cells as in the first row, got {}", self.width, record.len());
+        if let Some(hint) = record.iter().find_map(|cell| is_row(cell, self.delimiter)) {
+            return Err(at.error(None, problem, hint));
+        }
         let hint = match self.rows == 0 && !at.names.is_empty() {
             true => {
                 "correct the row, or set .skip_lines(1) if the line above is a title rather than the columns' names"
@@ -164,21 +213,32 @@ impl<T: Float> Plan<T> {
 
     pub fn row(&mut self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
         self.check_width(record, at)?;
-        for &column in &self.features {
+        if self.rows == 0 {
+            self.first_line = at.line;
+        }
+        for i in 0..self.features.len() {
+            let column = self.features[i];
             let hint = match self.rows == 0 && at.names.is_empty() {
                 true => "correct the cell, or set .header(true) or .skip_lines(1) if this line is not a row",
                 false => "correct the cell or leave the column out with .ignore(...)",
             };
-            self.x.push(number(record, column, at, hint)?);
+            self.x.push(self.number(record, column, at, hint)?);
         }
-        if let (Labels::Auto, Some(&column)) = (&self.labels, self.label.first()) {
-            let is_number = record[column].parse::<f64>().is_ok();
-            self.labels = if is_number { Labels::Numbers } else { Labels::Classes };
-        }
-        for &column in &self.label {
+        let first = self.rows == 0 && at.names.is_empty();
+        for i in 0..self.label.len() {
+            let column = self.label[i];
+            if self.guessed {
+                self.guess(&record[column], column, at)?;
+            }
             let label = match &self.labels {
                 Labels::Numbers => {
-                    number(record, column, at, "correct the cell, or set .classes() if labels are names")?
+                    let hint = match first {
+                        true => {
+                            "correct the cell, or set .header(true) if this line is not a row, .classes() if labels are names"
+                        }
+                        false => "correct the cell, or set .classes() if labels are names",
+                    };
+                    self.number(record, column, at, hint)?
                 }
                 labels => {
                     let name = &record[column];
@@ -186,9 +246,13 @@ impl<T: Float> Plan<T> {
                         return Err(at.error(Some(column), "the label is missing", "give it, or remove the row"));
                     }
                     let number = match (self.seen.get(name), labels) {
-                        (Some(&number), _) => number,
+                        (Some(&number), _) => {
+                            self.again |= number == 0;
+                            number
+                        }
                         (None, Labels::Given(names)) => {
-                            let hint = format!("the classes are {}", names.join(", "));
+                            let header = if first { "; set .header(true) if this line is not a row" } else { "" };
+                            let hint = format!("the classes are {}{header}", names.join(", "));
                             return Err(at.error(Some(column), format!("unknown class {name:?}"), hint));
                         }
                         (None, _) => {
@@ -210,6 +274,69 @@ impl<T: Float> Plan<T> {
         Ok(())
     }
 
+    /// What labels are, from the first one; an error for one that is neither number nor name, or of another kind than the first.
+    fn guess(&mut self, label: &str, column: usize, at: &Place<'_>) -> Result<()> {
+        let number = is_number(label, self.decimal_comma);
+        if is_marker(label) {
+            let (shown, names) = match label {
+                "" => (String::new(), String::new()),
+                _ => (format!(" ({label})"), format!("; set .classes() if {label} is the name of a class")),
+            };
+            let hint = format!("give it, or remove the row{names}");
+            return Err(at.error(Some(column), format!("the label is missing{shown}"), hint));
+        }
+        if let Some(advice) = is_row(label, self.delimiter).or_else(|| advice(label, self.decimal_comma)) {
+            let hint = format!("{advice}; or set .classes() if labels are names");
+            return Err(at.error(Some(column), format!("the label {label:?} is a number in another way"), hint));
+        }
+        match (&self.labels, number) {
+            (Labels::Auto, _) => {
+                self.labels = if number { Labels::Numbers } else { Labels::Classes };
+                self.first = (at.line, label.to_owned());
+            }
+            (Labels::Classes, true) => {
+                let (line, name) = &self.first;
+                let problem = format!("the label {label:?} is a number, that of line {line} the name {name:?}");
+                let what = match self.bare && self.rows == 1 {
+                    true => format!("set .header(true) if line {line} holds the columns' names"),
+                    false => "correct the cell".to_owned(),
+                };
+                return Err(at.error(
+                    Some(column),
+                    problem,
+                    format!("{what}, or set .classes() if all labels are names"),
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What can be known of guesses and classes once all rows have been read.
+    pub fn check_guesses(&self, at: &mut Place<'_>) -> Result<()> {
+        let (Labels::Classes, Some(&column)) = (&self.labels, self.label.first()) else { return Ok(()) };
+        let first = self.seen.iter().find(|(_, number)| **number == 0).map(|(name, _)| name.as_str());
+        if let (true, false, Some(name)) = (self.bare && self.rows > 1, self.again, first) {
+            at.line = self.first_line;
+            let problem = format!("no other line has the class {name:?}: this line may hold the columns' names");
+            return Err(at.error(Some(column), problem, "set .header(true) if it does, .header(false) if it is a row"));
+        }
+        at.line = 0;
+        let names: Vec<&str> = self.seen.keys().map(String::as_str).collect();
+        let hint = "write them alike; or, if both are meant, list all with .class_names([...])";
+        if let Some((a, b)) = twins(&names) {
+            let problem = format!("the classes {a:?} and {b:?} differ in white space alone");
+            return Err(at.error(Some(column), problem, hint));
+        }
+        let mut values: Vec<(f64, &str)> = names.iter().filter_map(|name| Some((name.parse().ok()?, *name))).collect();
+        values.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(twins) = values.windows(2).find(|w| w[0].0 == w[1].0) {
+            let problem = format!("the classes {:?} and {:?} are the same number", twins[0].1, twins[1].1);
+            return Err(at.error(Some(column), problem, hint));
+        }
+        Ok(())
+    }
+
     /// Forgets the values of all rows so far, and what else grew with them.
     pub fn forget_rows(&mut self) {
         self.x.clear();
@@ -222,7 +349,7 @@ impl<T: Float> Plan<T> {
             Labels::Given(names) => (names.clone(), (0..names.len()).collect()),
             Labels::Classes => {
                 let mut sorted: Vec<(&String, &usize)> = self.seen.iter().collect();
-                let value = |name: &str| name.parse::<f64>().unwrap_or(f64::NAN);
+                let value = |name: &str| parse(name, self.decimal_comma).unwrap_or(f64::NAN);
                 if sorted.iter().all(|(name, _)| value(name).is_finite()) {
                     sorted.sort_by(|(a, _), (b, _)| value(a).total_cmp(&value(b)));
                 }
@@ -277,22 +404,31 @@ impl<T: Float> Plan<T> {
         y.copy_from_slice(&self.y);
         Ok(())
     }
-}
 
-/// The number in a cell.
-fn number<T: Float>(record: &StringRecord, column: usize, at: &Place<'_>, hint: &str) -> Result<T> {
-    let cell = &record[column];
-    let missing = ["", "na", "n/a", "nan", "null", "none", "?"].iter().any(|m| cell.eq_ignore_ascii_case(m));
-    if missing {
-        let problem = match cell {
-            "" => "the value is missing".to_owned(),
-            _ => format!("the value is missing ({cell})"),
-        };
-        return Err(at.error(Some(column), problem, "fill it in, or remove the row"));
-    }
-    match cell.parse::<f64>().map(T::of) {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(at.error(Some(column), format!("{cell} is not finite as {}", T::NAME), "correct the cell")),
-        Err(_) => Err(at.error(Some(column), format!("expected a number, got {cell:?}"), hint)),
+    /// The number in a cell.
+    fn number(&self, record: &StringRecord, column: usize, at: &Place<'_>, hint: &str) -> Result<T> {
+        let cell = &record[column];
+        if is_marker(cell) {
+            let problem = match cell {
+                "" => "the value is missing".to_owned(),
+                _ => format!("the value is missing ({cell})"),
+            };
+            return Err(at.error(Some(column), problem, "fill it in, or remove the row"));
+        }
+        match parse(cell, self.decimal_comma).map(T::of) {
+            Some(value) if value.is_finite() => Ok(value),
+            Some(_) => Err(at.error(Some(column), format!("{cell} is not finite as {}", T::NAME), "correct the cell")),
+            None => {
+                let boolean = ["true", "false"].iter().any(|b| cell.eq_ignore_ascii_case(b));
+                let boolean =
+                    boolean.then_some("write true and false as 1 and 0, or leave the column out with .ignore(...)");
+                let hint = is_row(cell, self.delimiter)
+                    .or_else(|| advice(cell, self.decimal_comma))
+                    .or_else(|| delimiter(cell, self.delimiter))
+                    .or(boolean)
+                    .unwrap_or(hint);
+                Err(at.error(Some(column), format!("expected a number, got {cell:?}"), hint))
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use csv::{Position, StringRecord};
 
 use super::Csv;
 use super::plan::{Place, Plan};
+use super::quotes::Quotes;
 use crate::data::files::Files;
 use crate::data::samples::check_range;
 use crate::data::source::{Source, each, widths};
@@ -34,7 +36,9 @@ pub struct CsvSource<T = f32> {
 }
 
 struct Reading<T> {
-    rows: csv::Reader<File>,
+    rows: csv::Reader<Quotes<BufReader<File>>>,
+    /// The row that comes next, where the last reading left off.
+    next: Option<usize>,
     plan: Plan<T>,
     record: StringRecord,
 }
@@ -91,18 +95,26 @@ impl<T: Float> CsvSource<T> {
     }
 
     fn reading(&self) -> Result<Reading<T>> {
-        let rows = self.how.reader(self.files.another()?);
-        Ok(Reading { rows, plan: self.plan.clone(), record: StringRecord::new() })
+        let file = BufReader::new(self.files.another()?);
+        let rows = self.how.reader(Quotes::new(file, self.how.delimiter, None));
+        Ok(Reading { rows, next: None, plan: self.plan.clone(), record: StringRecord::new() })
     }
 
     fn rows(&self, reading: &mut Reading<T>, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let Reading { rows, plan, record } = reading;
+        let Reading { rows, next, plan, record } = reading;
         let (start, line) = self.index[first / EVERY];
         let mut at = Place { file: self.files.path(), names: Cow::Borrowed(&self.plan.column_names), line };
-        let mut position = Position::new();
-        position.set_byte(start).set_line(line);
-        rows.seek(position).map_err(|error| at.unreadable(error, 0))?;
-        let mut skip = first % EVERY;
+        let n = x.len() / widths(self.shapes()).0;
+        // A row a little ahead is reached by reading on.
+        let mut skip = match next.take().and_then(|next| first.checked_sub(next)) {
+            Some(ahead) if ahead < EVERY => ahead,
+            _ => {
+                let mut position = Position::new();
+                position.set_byte(start).set_line(line);
+                rows.seek(position).map_err(|error| at.unreadable(error, 0))?;
+                first % EVERY
+            }
+        };
         each(widths(self.shapes()), x, y).try_for_each(|(_, x, y)| {
             loop {
                 at.line = rows.position().line();
@@ -117,7 +129,9 @@ impl<T: Float> CsvSource<T> {
                 skip -= usize::from(!blank);
             }
             plan.values(record, &at, x, y)
-        })
+        })?;
+        *next = Some(first + n);
+        Ok(())
     }
 }
 

@@ -1,31 +1,36 @@
 //! One picture: read, resized, written.
 
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageBuffer, ImageReader, Limits, Luma};
+use image::{DynamicImage, ImageBuffer, ImageFormat, ImageReader, Limits, Luma};
 
+use super::whole::{ends_well, is_whole};
 use crate::error::{Error, Result};
+use crate::io::{kind, open_file};
 use crate::kernels::parallel;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// The most pixels along a side, and the most bytes that decoding may take: far beyond a camera's pictures, so that a file that
-/// pretends to be huge is an error.
+/// The most pixels along a side and altogether, and the most bytes of a file and of what decoding takes: beyond a camera's
+/// pictures, so that a file that pretends to be huge is an error.
 const MOST_SIDE: u32 = 1 << 15;
+const MOST_PIXELS: u64 = 1 << 27;
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A reader of a file that exists, with its format found from its contents.
-fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
+/// A decoder of a PNG or JPEG file, found from its first bytes.
+fn reader<R: BufRead + Seek>(path: &Path, mut source: R) -> Result<ImageReader<R>> {
     let failed = |source| Error::Io { file: path.to_owned(), source };
-    let (file, _) = crate::io::open_file(path)?;
-    let mut reader = ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(failed)?;
-    if reader.format().is_none() {
-        return Err(Error::file(
-            path,
-            "no PNG or JPEG picture",
-            "convert it to one of these, or take it out of the folder",
-        ));
-    }
+    let start = source.fill_buf().map_err(failed)?;
+    let format = image::guess_format(start).ok().filter(|f| matches!(f, ImageFormat::Png | ImageFormat::Jpeg));
+    let Some(format) = format else {
+        const WANTED: &str = "a PNG or JPEG picture";
+        let unknown =
+            || ("no PNG or JPEG picture".into(), "convert it to one of these, or take it out of the folder".into());
+        let (problem, hint) = kind::other_than(WANTED, start).unwrap_or_else(unknown);
+        return Err(Error::file(path, problem, hint));
+    };
+    let mut reader = ImageReader::with_format(source, format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
@@ -43,14 +48,47 @@ fn broken(path: &Path, error: &image::ImageError) -> Error {
     Error::file(path, format!("the picture cannot be read: {error}"), hint)
 }
 
-/// Looks at a picture's header: an error for what is no picture, or too large.
-pub(super) fn check(path: &Path) -> Result<()> {
-    let (width, height) = reader(path)?.into_dimensions().map_err(|e| broken(path, &e))?;
-    if width == 0 || height == 0 || width > MOST_SIDE || height > MOST_SIDE {
-        let hint = format!("pictures have from 1 to {MOST_SIDE} pixels a side");
+fn check_size<R: BufRead + Seek>(path: &Path, reader: ImageReader<R>) -> Result<()> {
+    let (width, height) = reader.into_dimensions().map_err(|e| broken(path, &e))?;
+    let sides = [width, height].iter().all(|side| (1..=MOST_SIDE).contains(side));
+    if !sides || u64::from(width) * u64::from(height) > MOST_PIXELS {
+        let hint = format!("pictures have from 1 to {MOST_SIDE} pixels a side, and at most {MOST_PIXELS} altogether");
         return Err(Error::file(path, format!("a picture of {width} times {height} pixels"), hint));
     }
     Ok(())
+}
+
+/// The whole file.
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let (file, len) = open_file(path)?;
+    if len > MOST_BYTES {
+        let hint = format!("files of at most {MOST_BYTES} bytes are read");
+        return Err(Error::file(path, format!("a picture of {len} bytes"), hint));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|source| Error::Io { file: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn check_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if is_whole(bytes) {
+        return Ok(());
+    }
+    let hint = "the file is cut short; get it again, or take it out";
+    Err(Error::file(path, "the picture cannot be read: its end is missing", hint))
+}
+
+/// Looks at a picture's header and end: an error for what is no picture, too large, or cut short.
+pub(super) fn check(path: &Path) -> Result<()> {
+    let failed = |source| Error::Io { file: path.to_owned(), source };
+    let (mut file, len) = open_file(path)?;
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(len.saturating_sub(12))).map_err(failed)?;
+    (&mut file).take(12).read_to_end(&mut tail).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    check_size(path, reader(path, BufReader::new(file))?)?;
+    // Something may stand behind a whole picture.
+    if ends_well(&tail) { Ok(()) } else { check_whole(path, &bytes(path)?) }
 }
 
 pub(super) fn check_channels(op: &'static str, channels: usize) -> Result<()> {
@@ -61,7 +99,49 @@ pub(super) fn check_channels(op: &'static str, channels: usize) -> Result<()> {
 }
 
 pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
-    reader(path)?.decode().map_err(|e| broken(path, &e))
+    let bytes = bytes(path)?;
+    check_size(path, reader(path, Cursor::new(&bytes))?)?;
+    check_whole(path, &bytes)?;
+    reader(path, Cursor::new(&bytes))?.decode().map_err(|e| broken(path, &e))
+}
+
+/// The brightness of a colour, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), to the bit as Pillow's `convert("L")` has it.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
+}
+
+/// Pixels of 8 bits a channel, in so many channels: of 16 bits the upper 8 count, transparency is dropped.
+fn pixels(picture: DynamicImage, channels: usize) -> Vec<u8> {
+    let upper = |values: Vec<u16>| values.into_iter().map(|v| (v >> 8) as u8).collect();
+    let (own, values): (usize, Vec<u8>) = match picture {
+        DynamicImage::ImageLuma8(p) => (1, p.into_raw()),
+        DynamicImage::ImageLumaA8(p) => (2, p.into_raw()),
+        DynamicImage::ImageRgb8(p) => (3, p.into_raw()),
+        DynamicImage::ImageLuma16(p) => (1, upper(p.into_raw())),
+        DynamicImage::ImageLumaA16(p) => (2, upper(p.into_raw())),
+        DynamicImage::ImageRgb16(p) => (3, upper(p.into_raw())),
+        DynamicImage::ImageRgba16(p) => (4, upper(p.into_raw())),
+        other => (4, other.into_rgba8().into_raw()),
+    };
+    if own == channels {
+        return values;
+    }
+    let mut out = Vec::with_capacity(values.len() / own * channels);
+    for pixel in values.chunks_exact(own) {
+        let rgba = match *pixel {
+            [v] => [v, v, v, u8::MAX],
+            [v, a] => [v, v, v, a],
+            [r, g, b] => [r, g, b, u8::MAX],
+            [r, g, b, a, ..] => [r, g, b, a],
+            [] => continue,
+        };
+        match (channels, own) {
+            (1, 1 | 2) => out.push(rgba[0]),
+            (1, _) => out.push(luma([rgba[0], rgba[1], rgba[2]])),
+            _ => out.extend_from_slice(&rgba[..channels]),
+        }
+    }
+    out
 }
 
 /// The picture resized to `[height, width]` if need be, its values from 0 to 255 written to `out`.
@@ -71,22 +151,33 @@ pub(super) fn write_values<T: Float>(
     channels: usize,
     out: &mut [T],
 ) {
-    let (w, h) = (width as u32, height as u32);
-    let picture = if (picture.width(), picture.height()) == (w, h) {
-        picture
-    } else {
-        picture.resize_exact(w, h, FilterType::Triangle)
-    };
-    let bytes = match channels {
-        1 => picture.into_luma8().into_raw(),
-        3 => picture.into_rgb8().into_raw(),
-        _ => picture.into_rgba8().into_raw(),
-    };
+    let (w, h) = (picture.width(), picture.height());
+    let mut bytes = pixels(picture, channels);
+    if (w as usize, h as usize) != (width, height) {
+        // As many bytes as the picture has.
+        let picture = match channels {
+            1 => ImageBuffer::from_raw(w, h, bytes).map(DynamicImage::ImageLuma8),
+            3 => ImageBuffer::from_raw(w, h, bytes).map(DynamicImage::ImageRgb8),
+            _ => ImageBuffer::from_raw(w, h, bytes).map(DynamicImage::ImageRgba8),
+        };
+        let small = picture.map(|p| p.resize_exact(width as u32, height as u32, FilterType::Triangle));
+        bytes = small.map_or(Vec::new(), DynamicImage::into_bytes);
+    }
     out.iter_mut().zip(bytes).for_each(|(to, byte)| *to = T::of(f64::from(byte)));
 }
 
+/// Zeros, or an error where memory does not hold them.
+pub(super) fn zeros<T: Float>(op: &'static str, shape: Shape) -> Result<Tensor<T>> {
+    let len = shape.checked_len(op)?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| Error::too_large(op, shape))?;
+    values.resize(len, T::zero());
+    Tensor::new(shape, values)
+}
+
 /// A PNG or JPEG file as `[height, width, channels]`, values from 0 to 255; 1 channel is grey, 3 are RGB, 4 RGBA, whatever the
-/// file holds.
+/// file holds: colours become grey as in Pillow (0.299 R + 0.587 G + 0.114 B), transparency is dropped for 1 and 3 channels, and of
+/// 16 bits the upper 8 are kept, as TensorFlow does.
 ///
 /// ```no_run
 /// use gradus::prelude::*;
@@ -96,13 +187,14 @@ pub(super) fn write_values<T: Float>(
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened; [`Error::File`] if it is no picture, damaged, or has more than 32,768 pixels a side;
+/// [`Error::Io`] if the file cannot be opened; [`Error::File`] if it is no picture, damaged, cut short, or has more than 32,768 pixels a side or
+/// 2²⁷ altogether;
 /// [`Error::Argument`] for another number of channels.
 pub fn read_image<T: Float>(path: impl AsRef<Path>, channels: usize) -> Result<Tensor<T>> {
     check_channels("read_image", channels)?;
     let picture = decode(path.as_ref())?;
     let size = [picture.height() as usize, picture.width() as usize];
-    let mut x = Tensor::zeros([size[0], size[1], channels]);
+    let mut x = zeros("read_image", Shape::from([size[0], size[1], channels]))?;
     write_values(picture, size, channels, x.as_mut_slice());
     Ok(x)
 }
@@ -134,7 +226,7 @@ pub fn resize_image<T: Float>(x: &Tensor<T>, size: [usize; 2]) -> Result<Tensor<
         x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v.as_f64()), high.max(v.as_f64())));
     let span = if high > low { high - low } else { 1.0 };
     let shape = Shape::from([size[0], size[1], channels]);
-    let mut out = vec![T::zero(); shape.checked_len(OP)?];
+    let mut out = zeros(OP, shape)?.into_vec();
     for c in 0..channels {
         let values = x.iter().skip(c).step_by(channels).map(|v| ((v.as_f64() - low) / span) as f32).collect();
         let plane: Option<ImageBuffer<Luma<f32>, Vec<f32>>> =
@@ -161,7 +253,7 @@ pub(super) fn check_side(op: &'static str, name: &'static str, size: [usize; 2])
 /// JPEG after the file's ending.
 ///
 /// # Errors
-/// [`Error::Shape`] for another shape; [`Error::Argument`] for another ending; [`Error::Write`] if it cannot be written.
+/// [`Error::Shape`] for another shape; [`Error::NonFinite`] for NaN or an infinity; [`Error::Argument`] for another ending; [`Error::Write`] if it cannot be written.
 pub fn save_image<T: Float>(x: &Tensor<T>, path: impl AsRef<Path>) -> Result<()> {
     const OP: &str = "save_image";
     let path = path.as_ref();
@@ -190,6 +282,9 @@ pub fn save_image<T: Float>(x: &Tensor<T>, path: impl AsRef<Path>) -> Result<()>
             ));
         }
     };
+    if let Some((row, column, value)) = x.first_non_finite() {
+        return Err(Error::NonFinite { op: OP, what: "x", row, column, value: value.as_f64() });
+    }
     let bytes: Vec<u8> = x.iter().map(|v| v.as_f64().round() as u8).collect();
     let mut encoded = std::io::Cursor::new(Vec::new());
     let (w, h) = (width as u32, height as u32);
@@ -224,5 +319,27 @@ pub(super) fn read_all<'a, T: Float>(
     match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         Some((_, error)) => Err(error),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_as_pillow_has_it() {
+        // Pillow 13: Image.new("RGB", (1, 1), color).convert("L")
+        for (color, grey) in [
+            ([255, 0, 0], 76),
+            ([0, 255, 0], 150),
+            ([0, 0, 255], 29),
+            ([1, 2, 3], 2),
+            ([200, 100, 50], 124),
+            ([10, 250, 30], 153),
+            ([254, 1, 128], 91),
+            ([255, 255, 255], 255),
+        ] {
+            assert_eq!(luma(color), grey, "{color:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Batches of consecutive samples.
 
 use super::Prefetch;
-use crate::data::source::{Source, widths};
+use crate::data::source::Source;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -23,6 +23,22 @@ impl<S> Batched<S> {
     pub fn drop_last(mut self, drop: bool) -> Self {
         self.drop_last = drop;
         self
+    }
+
+    /// The shapes of a sample that batches can be made of.
+    fn sizes<T: Float>(&self) -> Result<(Shape, Shape)>
+    where
+        S: Source<T>,
+    {
+        if self.size == 0 {
+            return Err(Error::argument("batch", "n", "at least 1", 0, "32 is usual"));
+        }
+        let (x, y) = self.source.shapes();
+        if x.is_empty() || x.rank() >= crate::MAX_RANK || y.rank() >= crate::MAX_RANK {
+            let hint = "give every size at least 1, and at most five axes a sample";
+            return Err(Error::shape("batch", "inputs with values", x, hint));
+        }
+        Ok((x, y))
     }
 
     /// Batches loaded ahead by worker threads; see [`Prefetch`].
@@ -47,10 +63,13 @@ impl<T: Float, S: Source<T>> Dataset<T> for Batched<S> {
         Some(if self.drop_last { n / size } else { n.div_ceil(size) })
     }
 
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.sizes().map(|_| ())
+    }
+
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
-        if self.size == 0 {
-            return Err(Error::argument("batch", "n", "at least 1", 0, "32 is usual"));
-        }
+        let (x, y) = self.sizes()?;
         let past = || {
             let expected = format!("a batch below {}", Dataset::<T>::batches(self).unwrap_or(usize::MAX));
             Error::shape("batch", expected, index, "ask for batches that there are")
@@ -59,12 +78,6 @@ impl<T: Float, S: Source<T>> Dataset<T> for Batched<S> {
         let n = self.source.samples().map_or(self.size, |n| n.saturating_sub(first).min(self.size));
         if n == 0 || (self.drop_last && n < self.size) {
             return Err(past());
-        }
-        let (x, y) = self.source.shapes();
-        let (width, _) = widths((x, y));
-        if width == 0 || x.rank() >= crate::MAX_RANK || y.rank() >= crate::MAX_RANK {
-            let hint = "give every size at least 1, and at most five axes a sample";
-            return Err(Error::shape("batch", "inputs with values", x, hint));
         }
         for (shape, tensor) in [(x, &mut batch.x), (y, &mut batch.y)] {
             let shape = shape.with_batch(n);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::data::source::{Source, each, widths};
+use crate::data::source::{Order, Source, each, widths};
 use crate::error::Result;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
@@ -40,6 +40,14 @@ impl<T: Float, S: Source<T>, F: Fn(&mut [T], &mut [T]) + Send + Sync> Source<T> 
         each(widths(self.shapes()), x, y).for_each(|(_, x, y)| (self.f)(x, y));
         Ok(())
     }
+
+    fn order(&self) -> Order {
+        self.source.order()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()
+    }
 }
 
 /// Samples changed in place with random numbers; see [`Source::map_keyed`].
@@ -76,6 +84,14 @@ impl<T: Float, S: Source<T>, F: Fn(Key, &mut [T], &mut [T]) + Send + Sync> Sourc
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
         each(widths(self.shapes()), x, y).for_each(|(i, x, y)| (self.f)(key.with((first + i) as u64), x, y));
         Ok(())
+    }
+
+    fn order(&self) -> Order {
+        self.source.order()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()
     }
 }
 
@@ -117,5 +133,13 @@ impl<T: Float, S: Source<T>, F: Fn(&[T], &[T], &mut [T], &mut [T]) + Send + Sync
             (self.f)(&old_x, &old_y, x, y);
             Ok(())
         })
+    }
+
+    fn order(&self) -> Order {
+        self.source.order()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()
     }
 }

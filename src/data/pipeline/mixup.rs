@@ -4,7 +4,7 @@ use std::fmt;
 
 use rand_distr::{Beta, Distribution};
 
-use crate::data::source::{Source, each, widths};
+use crate::data::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
@@ -36,6 +36,27 @@ impl<S> Mixup<S> {
     pub(crate) fn new(source: S, alpha: f64, seed: u64) -> Self {
         Mixup { source, alpha, seed }
     }
+
+    /// The distribution of λ and the number of samples.
+    fn settings<T: Float>(&self) -> Result<(Beta<f64>, usize)>
+    where
+        S: Source<T>,
+    {
+        let hint = "0.2 is usual; larger mixes more";
+        let beta =
+            (self.alpha.is_finite() && self.alpha > 0.0).then(|| Beta::new(self.alpha, self.alpha).ok()).flatten();
+        let beta = beta.ok_or_else(|| Error::argument("Mixup", "alpha", "above 0 and finite", self.alpha, hint))?;
+        let target = self.source.shapes().1;
+        if target.is_empty() || target.rank() == 0 {
+            let hint = "turn class numbers into one-hot codes first, with one_hot(&y, classes)";
+            return Err(Error::shape("Mixup", "targets that can be mixed", target, hint));
+        }
+        let Some(n) = self.source.samples() else {
+            let hint = "mix before repeat(), or take(n) of the stream";
+            return Err(Error::shape("Mixup", "a source of known length", "an endless one", hint));
+        };
+        Ok((beta, n))
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Mixup<S> {
@@ -57,19 +78,8 @@ impl<T: Float, S: Source<T>> Source<T> for Mixup<S> {
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let hint = "0.2 is usual; larger mixes more";
-        let beta =
-            (self.alpha.is_finite() && self.alpha > 0.0).then(|| Beta::new(self.alpha, self.alpha).ok()).flatten();
-        let beta = beta.ok_or_else(|| Error::argument("Mixup", "alpha", "above 0 and finite", self.alpha, hint))?;
+        let (beta, n) = self.settings()?;
         let (width, target) = widths(self.shapes());
-        if target == 0 || self.shapes().1.rank() == 0 {
-            let hint = "turn class numbers into one-hot codes first, with one_hot(&y, classes)";
-            return Err(Error::shape("Mixup", "targets that can be mixed", self.shapes().1, hint));
-        }
-        let Some(n) = self.source.samples() else {
-            let hint = "mix before repeat(), or take(n) of the stream";
-            return Err(Error::shape("Mixup", "a source of known length", "an endless one", hint));
-        };
         self.source.read(epoch, first, x, y)?;
         let (mut other_x, mut other_y) = (vec![T::zero(); width], vec![T::zero(); target]);
         let key = Key::new(self.seed, Purpose::Augment).with(STREAM).with(epoch as u64);
@@ -84,6 +94,15 @@ impl<T: Float, S: Source<T>> Source<T> for Mixup<S> {
             mix(y, &other_y);
             Ok(())
         })
+    }
+
+    fn order(&self) -> Order {
+        Order::Mixed
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.settings().map(|_| ())
     }
 }
 

@@ -7,6 +7,7 @@ mod part;
 mod prefetch;
 mod repeat;
 mod shuffle;
+pub(super) mod subset;
 
 pub use batched::Batched;
 pub use map::{Map, MapKeyed, MapTo};
@@ -15,3 +16,4 @@ pub use part::Part;
 pub use prefetch::Prefetch;
 pub use repeat::Repeat;
 pub use shuffle::Shuffle;
+pub use subset::Subset;

@@ -1,7 +1,7 @@
 //! Some of the samples.
 
 use crate::data::samples::check_range;
-use crate::data::source::{Source, widths};
+use crate::data::source::{Order, Source, widths};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -16,6 +16,20 @@ pub struct Part<S> {
 impl<S> Part<S> {
     pub(crate) fn new(source: S, first: usize, most: Option<usize>) -> Self {
         Part { source, first, most }
+    }
+
+    /// An error where the samples left out would come up in an epoch's part, or the other way round.
+    fn keeps_apart<T: Float>(&self) -> Result<()>
+    where
+        S: Source<T>,
+    {
+        let (n, order) = (self.source.samples(), self.source.order());
+        let all = self.first == 0 && self.most.is_none_or(|most| n.is_some_and(|n| most >= n));
+        // The beginning of a repetition is some rounds of it.
+        if all || (order == Order::Repeated && self.first == 0 && n.is_none()) {
+            return Ok(());
+        }
+        order.keeps_apart(if self.most.is_some() { "take" } else { "skip" })
     }
 }
 
@@ -33,8 +47,24 @@ impl<T: Float, S: Source<T>> Source<T> for Part<S> {
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        self.keeps_apart::<T>()?;
         let n = x.len() / widths(self.shapes()).0.max(1);
         check_range("Part", first, n, self.samples())?;
         self.source.read(epoch, self.first.saturating_add(first), x, y)
+    }
+
+    fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
+        self.keeps_apart::<T>()?;
+        check_range("Part", first, y.len().div_ceil(widths(self.shapes()).1.max(1)), self.samples())?;
+        self.source.read_targets(self.first.saturating_add(first), y)
+    }
+
+    fn order(&self) -> Order {
+        self.source.order()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.keeps_apart::<T>()
     }
 }

@@ -67,12 +67,13 @@ impl<T: Float> Prefetch<T> {
     /// Loads the batches of `data` ahead with so many threads.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no workers or more than 1024; [`Error::Custom`] if a thread cannot be started.
+    /// [`Error::Argument`] for no workers or more than 1024; what [`Dataset::check`] finds; [`Error::Custom`] if a thread cannot be started.
     pub fn new(data: impl Dataset<T> + 'static, workers: usize) -> Result<Self> {
         if !(1..=1024).contains(&workers) {
             let hint = "1 or 2 is usual; leave prefetch out to load on the training thread";
             return Err(Error::argument("prefetch", "workers", "from 1 to 1024", workers, hint));
         }
+        data.check()?;
         let queue = Queue { slots: VecDeque::new(), next: None, round: 0, spare: Vec::new(), closed: false };
         let shared = Arc::new(Shared {
             data: Box::new(data),
@@ -142,6 +143,10 @@ impl<T: Float> Dataset<T> for Prefetch<T> {
 
     fn batches(&self) -> Option<usize> {
         self.shared.data.batches()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.shared.data.check()
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A source without end.
 
-use crate::data::source::{Source, widths};
+use crate::data::source::{Order, Source, widths};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -40,5 +40,16 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
             (x, y, first) = (tail, target_tail, first + n);
         }
         Ok(())
+    }
+    fn order(&self) -> Order {
+        match (self.source.order(), self.source.samples()) {
+            // What has no end is not repeated.
+            (Order::Fixed, Some(_)) => Order::Repeated,
+            (order, _) => order,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::samples::check_range;
-use crate::data::source::{Source, each, widths};
+use crate::data::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
@@ -41,8 +41,20 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
         Shuffle { source, seed, block, order: Mutex::new(None), blocks: Mutex::default() }
     }
 
+    /// The samples of the source, and whether it can be shuffled as asked.
+    fn len(&self) -> Result<usize> {
+        let Some(len) = self.source.samples() else {
+            let hint = "take(n) samples first, or shuffle before repeat()";
+            return Err(Error::argument("shuffle", "source", "one that ends", "an endless one", hint));
+        };
+        if self.block == 0 {
+            return Err(Error::argument("shuffle_blocks", "block", "at least 1", 0, "a few thousand is usual"));
+        }
+        Ok(len)
+    }
+
     /// The order of `n` blocks.
-    fn order(&self, epoch: usize, n: usize) -> Arc<Vec<usize>> {
+    fn blocks_in_order(&self, epoch: usize, n: usize) -> Arc<Vec<usize>> {
         let mut kept = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some((of, order)) if *of == epoch => Arc::clone(order),
@@ -89,16 +101,9 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let width = widths(self.shapes());
-        let Some(len) = self.source.samples() else {
-            let hint = "take(n) samples first, or shuffle before repeat()";
-            return Err(Error::argument("shuffle", "source", "one that ends", "an endless one", hint));
-        };
-        if self.block == 0 {
-            return Err(Error::argument("shuffle_blocks", "block", "at least 1", 0, "a few thousand is usual"));
-        }
+        let (width, len) = (widths(self.shapes()), self.len()?);
         check_range("shuffle", first, x.len() / width.0, Some(len))?;
-        let order = self.order(epoch, len.div_ceil(self.block));
+        let order = self.blocks_in_order(epoch, len.div_ceil(self.block));
         if self.block == 1 {
             return each(width, x, y).try_for_each(|(i, x, y)| self.source.read(epoch, order[first + i], x, y));
         }
@@ -124,6 +129,15 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
             y.copy_from_slice(&block.y[from * width.1..][..width.1]);
             Ok(())
         })
+    }
+
+    fn order(&self) -> Order {
+        Order::Shuffled
+    }
+
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.len().map(|_| ())
     }
 }
 
