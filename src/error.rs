@@ -189,7 +189,7 @@ pub enum Error {
     /// An error of your own: of a callback, a dataset, a closure.
     #[error("{0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),
-    /// A configuration cannot be turned back into a layer.
+    /// A model, a run or a configuration cannot be used as it is.
     #[error("{op}: {problem}; {hint}")]
     Config {
         /// The operation that was asked for.
@@ -241,6 +241,14 @@ impl Error {
     /// An error about a file's contents.
     pub(crate) fn file(file: &std::path::Path, problem: impl ToString, hint: impl ToString) -> Self {
         Error::File { file: file.to_owned(), problem: problem.to_string(), hint: hint.to_string() }
+    }
+
+    /// An error for what this build of the crate does not have.
+    #[allow(dead_code)] // With all features nothing is missing.
+    pub(crate) fn feature(op: &'static str, feature: &'static str) -> Self {
+        let problem = format!("gradus was compiled without its feature {feature:?}");
+        let hint = format!("write in Cargo.toml: gradus = {{ version = \"…\", features = [\"{feature}\"] }}");
+        Error::Config { op, problem, hint }
     }
 
     /// An error for a shape whose number of elements does not fit in memory's address range.

@@ -23,7 +23,8 @@
 //! # What holds everywhere
 //!
 //! - Shapes are `[samples, …]`; kernels are `[in, out]`, images `[height, width, channels]`, sequences `[time, features]`.
-//! - The same seed gives the same bits for any number of threads, and a row predicted alone equals that row in a batch.
+//! - The same seed gives the same bits for any number of threads, and a row predicted alone equals that row in a batch. So it does
+//!   on every processor with AVX2 and FMA, or AVX-512; others agree to rounding.
 //! - What data, files or arguments can get wrong is an [`Error`] that says what was expected, what came and what to do.
 //! - Numbers are `f32` unless a type says otherwise; everything works in `f64` too ([`Sequential::of`]).
 //!

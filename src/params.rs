@@ -111,9 +111,9 @@ impl<T: Float> Params<T> {
         self.specs.iter().position(|s| s.name == name).map(|i| ParamId(i as u32))
     }
 
-    /// What is known of a parameter.
-    pub fn spec(&self, id: ParamId) -> &ParamSpec {
-        &self.specs[id.0 as usize]
+    /// What is known of a parameter; `None` for the id of another model.
+    pub fn spec(&self, id: ParamId) -> Option<&ParamSpec> {
+        self.specs.get(id.0 as usize)
     }
 
     /// All parameters in the order of their layers.
@@ -141,23 +141,38 @@ impl<T: Float> Params<T> {
         }
     }
 
-    /// The values of one parameter, row-major.
+    /// The values of one parameter, row-major; none for the id of another model.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let model = Sequential::new([2]).add(Dense::new(3)).build(0)?;
+    /// let kernel = model.params().find("dense/kernel").unwrap();
+    /// assert_eq!(model.params().get(kernel).len(), 6);
+    /// assert!(model.params().get(ParamId::default()).is_empty());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     #[inline]
     pub fn get(&self, id: ParamId) -> &[T] {
-        &self.values[self.specs[id.0 as usize].range.clone()]
+        self.specs.get(id.0 as usize).map_or(&[], |spec| &self.values[spec.range.clone()])
     }
 
-    /// The values of one parameter, to be changed in place.
+    /// The values of one parameter, to be changed in place; none for the id of another model.
     pub fn get_mut(&mut self, id: ParamId) -> &mut [T] {
-        &mut self.values[self.specs[id.0 as usize].range.clone()]
+        match self.specs.get(id.0 as usize) {
+            Some(spec) => &mut self.values[spec.range.clone()],
+            None => &mut [],
+        }
     }
 
     /// Overwrites one parameter.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of values differs.
+    /// [`Error::Shape`] if the number of values differs, [`Error::Argument`] for the id of another model.
     pub fn set(&mut self, id: ParamId, values: &[T]) -> Result<()> {
-        let ParamSpec { name, shape, range, .. } = &self.specs[id.0 as usize];
+        let Some(ParamSpec { name, shape, range, .. }) = self.specs.get(id.0 as usize) else {
+            let hint = "find it by its name: params().find(\"dense/kernel\")";
+            return Err(Error::argument("Params::set", "id", "of a parameter of this model", "another", hint));
+        };
         if values.len() != range.len() {
             let expected = format!("{} values for {name} {shape}", range.len());
             return Err(Error::shape("Params::set", expected, values.len(), "pass the shape's number of values"));
@@ -201,15 +216,19 @@ mod tests {
         let mut p = Params::<f64>::new();
         let a = p.push("a", Shape::from([2, 2]), &[1.0; 4], true, true).unwrap();
         let b = p.push("b", Shape::from([3]), &[2.0; 3], false, false).unwrap();
-        assert_eq!(p.spec(b).range, 4..7);
+        assert_eq!(p.spec(b).unwrap().range, 4..7);
         assert_eq!(p.find("a"), Some(a));
         assert_eq!((p.len(), p.trainable_len()), (7, 4));
         p.set(b, &[5.0, 6.0, 7.0]).unwrap();
         assert_eq!(p.values()[4..], [5.0, 6.0, 7.0]);
         assert!(p.set(a, &[0.0]).is_err());
         assert!(p.push("a", Shape::from([1]), &[0.0], true, true).is_err());
-        assert!(p.spec(b).state && !p.spec(b).frozen());
+        assert!(p.spec(b).unwrap().state && !p.spec(b).unwrap().frozen());
         p.specs_mut()[0].trainable = false;
-        assert!(p.spec(a).frozen());
+        assert!(p.spec(a).unwrap().frozen());
+        // The id of another model.
+        let foreign = ParamId(7);
+        assert!(p.spec(foreign).is_none() && p.get(foreign).is_empty() && p.get_mut(foreign).is_empty());
+        assert!(p.set(foreign, &[]).unwrap_err().to_string().contains("of a parameter of this model"));
     }
 }

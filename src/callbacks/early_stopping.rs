@@ -1,7 +1,7 @@
 //! Ends training when a figure no longer improves.
 
 use super::monitor::{Monitor, monitored};
-use super::{Callback, Logs, Run};
+use super::{Callback, Logs, Run, RunPlan};
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::tensor::Float;
@@ -10,6 +10,9 @@ use crate::tensor::Float;
 ///
 /// Defaults: monitor `"val_loss"`, min_delta 0, patience 0, no baseline, weights left as they are, from the first epoch on.
 /// One object serves several runs; it begins anew with each.
+///
+/// NaN is never the best figure and counts as no improvement, which a line of the run says. If patience runs out before any figure
+/// was a number, that is an error (Keras stops without a word).
 ///
 /// Keras `EarlyStopping`. Prechelt: "Early Stopping - But When?", 1998.
 ///
@@ -89,17 +92,25 @@ impl<T> EarlyStopping<T> {
 }
 
 impl<T: Float> Callback<T> for EarlyStopping<T> {
+    fn check(&self, plan: &RunPlan<'_>) -> Result<()> {
+        if let Some(baseline) = self.baseline.filter(|b| b.is_nan()) {
+            return Err(Error::argument("EarlyStopping", "baseline", "a number", baseline, "leave it out for none"));
+        }
+        self.monitor.check_figure(plan)
+    }
+
     fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
         self.weights = run.params().len();
         self.wait = 0;
         self.best_epoch = 0;
         self.stopped_epoch = None;
         self.best_weights.clear();
-        self.monitor.begin()
+        self.monitor.begin();
+        Ok(())
     }
 
     fn on_epoch_end(&mut self, epoch: usize, logs: &Logs<'_>, run: &mut Run<'_, T>) -> Result<()> {
-        let value = self.monitor.value(logs)?;
+        let value = self.monitor.value(epoch, logs, run)?;
         if epoch < self.start_from_epoch {
             return Ok(());
         }
@@ -119,6 +130,12 @@ impl<T: Float> Callback<T> for EarlyStopping<T> {
             return Ok(());
         }
         if self.wait >= self.patience && epoch > 0 {
+            if self.monitor.best.is_none() {
+                let problem =
+                    format!("{} was NaN in every epoch up to {}: none is the best", self.monitor.name, epoch + 1);
+                let hint = "look for NaN in the validation data, see Fit::check_finite, or monitor another figure";
+                return Err(Error::Config { op: "EarlyStopping", problem, hint: hint.into() });
+            }
             self.stopped_epoch = Some(epoch);
             run.stop();
         }
@@ -181,7 +198,28 @@ mod tests {
         assert_eq!(run(EarlyStopping::default().mode(super::super::Mode::Max), &[1.0, 2.0, 1.0, 5.0]), 3);
         // Better than before but never than the baseline.
         assert_eq!(run(EarlyStopping::default().patience(3).baseline(0.1), &[1.0, 0.9, 0.8, 0.85, 0.1]), 4);
-        assert_eq!(run(EarlyStopping::default(), &[f64::NAN, f64::NAN, 0.5]), 2);
+    }
+
+    #[test]
+    fn nan_is_never_the_best() {
+        let play = |mut stopping: EarlyStopping, values: &[f64]| {
+            let mut stage = Stage::new();
+            let played = stage.try_play(&mut stopping, "val_loss", values).map_err(|e| e.to_string());
+            (played, stopping.best(), stage.notes)
+        };
+        let nan = f64::NAN;
+        let line =
+            |epoch| vec![format!("EarlyStopping: val_loss is NaN in epoch {epoch}, which counts as no improvement")];
+        let patient = || EarlyStopping::default().patience(2);
+        assert_eq!(play(patient(), &[0.5, nan, nan, 0.1]), (Ok(3), Some(0.5), line(2)));
+        assert_eq!(play(patient(), &[nan, 0.5, 0.4, 0.3]), (Ok(4), Some(0.3), line(1)));
+        assert_eq!(play(patient(), &[0.5, f64::INFINITY, 0.4]), (Ok(3), Some(0.4), vec![]));
+        let error = "EarlyStopping: val_loss was NaN in every epoch up to 2: none is the best; look for NaN in the validation \
+            data, see Fit::check_finite, or monitor another figure";
+        assert_eq!(play(patient(), &[nan, nan, nan]), (Err(error.into()), None, line(1)));
+        assert!(
+            play(EarlyStopping::default().baseline(nan), &[0.5]).0.unwrap_err().contains("baseline must be a number")
+        );
     }
 
     #[test]
@@ -191,6 +229,15 @@ mod tests {
         assert_eq!(
             error,
             "EarlyStopping: monitor must be one of loss, got val_loss; val_… figures need validation data"
+        );
+        let mut stopping = EarlyStopping::<f32>::default().monitor("acc");
+        let error = Stage::new().try_play(&mut stopping, "loss", &[1.0]).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "got acc; figures are named after the loss and the metrics of compile, with val_ in front for \
+            validation data"
+            ),
+            "{error}"
         );
         let mut stopping = EarlyStopping::<f32>::default().min_delta(f64::NAN);
         assert!(Stage::new().try_play(&mut stopping, "loss", &[1.0]).is_err());

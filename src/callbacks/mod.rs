@@ -16,11 +16,14 @@ mod csv_logger;
 mod early_stopping;
 #[cfg(feature = "tools")]
 mod event_file;
+#[cfg(feature = "files")]
+mod file_name;
 mod lambda_callback;
 mod learning_rate_scheduler;
 #[cfg(feature = "files")]
 mod model_checkpoint;
 mod monitor;
+mod prepare;
 mod reduce_lr_on_plateau;
 #[cfg(feature = "tools")]
 mod tensor_board;
@@ -37,6 +40,9 @@ pub use learning_rate_scheduler::LearningRateScheduler;
 #[cfg(feature = "files")]
 pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
+pub(crate) use prepare::prepare_file;
+#[cfg(any(feature = "files", feature = "tools"))]
+pub(crate) use prepare::prepare_folder;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
 #[cfg(feature = "tools")]
 pub use tensor_board::TensorBoard;
@@ -53,10 +59,38 @@ use crate::tensor::{Float, Shape};
 ///
 /// Keras `Callback`. Epochs and batches count from 0.
 pub trait Callback<T: Float = f32>: Debug {
+    /// Before anything is trained, written or asked of another callback: what is known of the run. Nothing by default.
+    ///
+    /// ```
+    /// use gradus::callbacks::RunPlan;
+    /// use gradus::prelude::*;
+    /// /// Prints one figure of every epoch.
+    /// #[derive(Debug)]
+    /// struct Print(&'static str);
+    /// impl Callback for Print {
+    ///     fn check(&self, plan: &RunPlan<'_>) -> Result<(), Error> {
+    ///         plan.check_figure("Print", self.0)
+    ///     }
+    /// }
+    /// let mut model = Sequential::new([1]).add(Dense::new(1)).build(0)?;
+    /// model.compile(Sgd::default(), MeanSquaredError::default(), ())?;
+    /// let x = Tensor::zeros([4, 1]);
+    /// let how = Fit::default().verbose(Verbose::Silent);
+    /// let error = model.fit_with(&x, &x, &how, &mut [&mut Print("accuracy")]).unwrap_err();
+    /// assert!(error.to_string().starts_with("Print: monitor must be one of loss, got accuracy"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Settings that cannot work; `fit` returns the error before the first step.
+    fn check(&self, _plan: &RunPlan<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Before the first epoch.
     ///
     /// # Errors
-    /// Whatever should end training; settings that cannot work are reported here.
+    /// Whatever should end training.
     fn on_train_begin(&mut self, _run: &mut Run<'_, T>) -> Result<()> {
         Ok(())
     }
@@ -114,6 +148,48 @@ pub trait Callback<T: Float = f32>: Debug {
     }
 }
 
+/// What is known of a run before its first step.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPlan<'a> {
+    pub(crate) figures: &'a [String],
+    pub(crate) epochs: usize,
+    pub(crate) resumed: bool,
+}
+
+impl RunPlan<'_> {
+    /// The names of the figures that every epoch will have, in the order in which they are printed.
+    pub fn figures(&self) -> impl Iterator<Item = &str> {
+        self.figures.iter().map(String::as_str)
+    }
+
+    /// The epoch up to which the run is to train.
+    pub fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    /// Whether the run goes on from a checkpoint.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Checks that there will be a figure of this name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if not; it lists those that there will be.
+    pub fn check_figure(&self, op: &'static str, name: &str) -> Result<()> {
+        if self.figures().any(|figure| figure == name) { Ok(()) } else { Err(no_figure(op, name, self.figures())) }
+    }
+}
+
+fn no_figure<'a>(op: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: Vec<_> = known.collect();
+    let hint = match name.strip_prefix("val_") {
+        Some(plain) if known.contains(&plain) => "val_… figures need validation data",
+        _ => "figures are named after the loss and the metrics of compile, with val_ in front for validation data",
+    };
+    Error::argument(op, "monitor", format!("one of {}", known.join(", ")), name, hint)
+}
+
 /// The figures of an epoch: `"loss"`, `"accuracy"`, `"val_loss"` …
 #[derive(Clone, Copy, Debug)]
 pub struct Logs<'a>(pub(crate) &'a [(String, f64)]);
@@ -124,11 +200,11 @@ impl Logs<'_> {
     /// # Errors
     /// [`Error::Argument`] if there is none of that name; it lists those that there are.
     pub fn get(&self, op: &'static str, name: &str) -> Result<f64> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| *v).ok_or_else(|| {
-            let names: Vec<_> = self.0.iter().map(|(n, _)| n.as_str()).collect();
-            let hint = "val_… figures need validation data";
-            Error::argument(op, "monitor", format!("one of {}", names.join(", ")), name, hint)
-        })
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| *v)
+            .ok_or_else(|| no_figure(op, name, self.0.iter().map(|(n, _)| n.as_str())))
     }
 
     /// Names and values in the order in which they are printed.
@@ -157,6 +233,7 @@ pub struct Run<'a, T: Float = f32> {
     pub(crate) scheduled: f64,
     pub(crate) resumed: bool,
     pub(crate) stop: &'a mut bool,
+    pub(crate) notes: &'a mut Vec<String>,
 }
 
 impl<T: Float> Run<'_, T> {
@@ -202,9 +279,23 @@ impl<T: Float> Run<'_, T> {
         crate::io::model::save(path.as_ref(), self.net.input, self.net.seed, self.net.layers, self.params)
     }
 
+    /// Needs the feature `files`.
+    ///
+    /// # Errors
+    /// [`Error::Config`], always.
+    #[cfg(not(feature = "files"))]
+    pub fn save(&self, _path: impl AsRef<std::path::Path>) -> Result<()> {
+        Err(Error::feature("Run::save", "files"))
+    }
+
     /// Whether this run goes on from a checkpoint; then [`Callback::restore`] follows on `on_train_begin`.
     pub fn resumed(&self) -> bool {
         self.resumed
+    }
+
+    /// Prints a line with those of the run after the epoch, where `fit` is not silent.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.notes.push(line.into());
     }
 
     /// Ends training after this epoch.

@@ -1,18 +1,23 @@
 //! The model in a file, after every epoch or only after better ones.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::file_name::FileName;
 use super::monitor::{Monitor, monitored};
-use super::{Callback, Logs, Run};
+use super::{Callback, Logs, Run, RunPlan, prepare_file, prepare_folder};
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::tensor::Float;
 
 /// Saves the model after epochs, under a name that may tell the epoch and its figures.
 ///
-/// In the name `{epoch}` stands for the epoch's number from 1, `{epoch:03}` for three digits of it, `{val_loss}` for that figure
-/// with four decimals and `{val_loss:.2}` with two. [`Sequential::load`](crate::Sequential::load) reads the files.
+/// In the name `{epoch}` stands for the epoch's number from 1, `{epoch:03d}` for three digits of it, `{val_loss}` for that figure
+/// with four decimals, `{val_loss:.2f}` with two, `{val_loss:.2e}` with an exponent: Python's formats of the kinds d, e, f and g,
+/// with a width, zeros in front and a precision. Without a kind a precision counts decimals. `{{` and `}}` are braces.
+/// [`Sequential::load`](crate::Sequential::load) reads the files. Folders are made where there are none.
+///
+/// NaN is never the best figure, which a line of the run says.
 ///
 /// Defaults: after every epoch, whatever its figures; monitor `"val_loss"` where only the best is saved; all files are kept.
 ///
@@ -80,44 +85,34 @@ impl ModelCheckpoint {
     pub fn saved(&self) -> impl Iterator<Item = &str> {
         self.saved.iter().map(String::as_str)
     }
-
-    /// The file's name for an epoch, counted from 0.
-    fn file(&self, epoch: usize, logs: &Logs<'_>) -> Result<String> {
-        let mut parts = self.name.split('{');
-        let mut name = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let Some((field, rest)) = part.split_once('}') else {
-                let hint = "write {epoch} or {val_loss:.2}";
-                return Err(Error::argument("ModelCheckpoint", "name", "with every { closed", &self.name, hint));
-            };
-            let (field, format) = field.split_once(':').unwrap_or((field, ""));
-            let digits = format.trim_start_matches(['0', '.']).trim_end_matches(['d', 'f']);
-            let digits = match digits.parse() {
-                Ok(digits) if digits <= 20 => Some(digits),
-                _ if format.is_empty() => None,
-                _ => {
-                    let hint = "write {epoch:03} or {val_loss:.2}";
-                    return Err(Error::argument("ModelCheckpoint", "name", "digits behind the colon", part, hint));
-                }
-            };
-            name += &match field {
-                "epoch" => format!("{:0width$}", epoch + 1, width = digits.unwrap_or(1)),
-                figure => format!("{:.*}", digits.unwrap_or(4), logs.get("ModelCheckpoint", figure)?),
-            };
-            name += rest;
-        }
-        Ok(name)
-    }
 }
 
 impl<T: Float> Callback<T> for ModelCheckpoint {
-    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+    fn check(&self, plan: &RunPlan<'_>) -> Result<()> {
         let zero = [(self.every == 0, "every"), (self.keep_last == Some(0), "keep_last")];
         if let Some((_, name)) = zero.into_iter().find(|(zero, _)| *zero) {
             return Err(Error::argument("ModelCheckpoint", name, "at least 1", 0, "leave it out for the default"));
         }
+        if let Some(value) = self.initial_value_threshold.filter(|v| v.is_nan()) {
+            let hint = "leave it out for none";
+            return Err(Error::argument("ModelCheckpoint", "initial_value_threshold", "a number", value, hint));
+        }
+        FileName::parse(&self.name)?.check(plan)?;
+        if self.save_best_only { self.monitor.check_figure(plan) } else { self.monitor.check() }
+    }
+
+    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+        let name = FileName::parse(&self.name)?;
+        let beginning = Path::new(name.beginning());
+        let prepared = match name.is_plain() {
+            true => prepare_file(beginning),
+            // What the folders behind the first field are called only the epochs know.
+            false if name.beginning().ends_with(std::path::is_separator) => prepare_folder(beginning),
+            false => prepare_folder(beginning.parent().unwrap_or(Path::new(""))),
+        };
+        prepared.map_err(|source| Error::Write { file: self.name.clone().into(), source })?;
         self.saved.clear();
-        self.monitor.begin()?;
+        self.monitor.begin();
         self.monitor.best = self.initial_value_threshold;
         Ok(())
     }
@@ -126,10 +121,16 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         if !(epoch + 1).is_multiple_of(self.every) {
             return Ok(());
         }
-        if self.save_best_only && !self.monitor.improves(self.monitor.value(logs)?) {
-            return Ok(());
+        if self.save_best_only {
+            let value = self.monitor.value(epoch, logs, run)?;
+            if !self.monitor.improves(value) {
+                return Ok(());
+            }
         }
-        let file = self.file(epoch, logs)?;
+        let file = FileName::parse(&self.name)?.of(epoch, logs)?;
+        if let Some(folder) = Path::new(&file).parent() {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Write { file: file.clone().into(), source })?;
+        }
         run.save(&file)?;
         self.saved.retain(|saved| *saved != file);
         self.saved.push_back(file);
@@ -143,6 +144,17 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
                     _ => {}
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, run: &mut Run<'_, T>) -> Result<()> {
+        if self.save_best_only && self.saved.is_empty() {
+            let bound = self.initial_value_threshold.map_or("none".into(), |v| v.to_string());
+            run.note(format!(
+                "ModelCheckpoint: nothing was saved, as no {} was better than {bound}",
+                self.monitor.name
+            ));
         }
         Ok(())
     }
@@ -193,13 +205,44 @@ mod tests {
         assert_eq!(files(), ["3", "4"]);
         play(checkpoint("{epoch}").every(3)).unwrap();
         assert_eq!(files(), ["3"]);
-        for bad in
-            [checkpoint("{epoch"), checkpoint("{val_loss}"), checkpoint("{epoch:x}"), checkpoint("a").keep_last(0)]
-        {
-            assert!(play(bad).is_err());
+        play(checkpoint("{epoch:d}-{loss:.1e}")).unwrap();
+        assert_eq!(files(), ["1-1.0e+00", "2-5.0e-01", "3-7.5e-01", "4-2.5e-01"]);
+        let bad = [
+            (checkpoint("{epoch"), "braces come in pairs"),
+            (checkpoint("{val_loss}"), "monitor must be one of loss, got val_loss"),
+            (checkpoint("{epoch:x}"), "formats such as 03d"),
+            (checkpoint("a").keep_last(0), "keep_last must be at least 1"),
+            (checkpoint("a").every(0), "every must be at least 1"),
+            (checkpoint("a").initial_value_threshold(f64::NAN), "initial_value_threshold must be a number"),
+            (checkpoint("a").monitor("acc").save_best_only(true), "monitor must be one of loss, got acc"),
+        ];
+        for (bad, expected) in bad {
+            let error = play(bad).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(files().is_empty());
         }
-        let error = play(ModelCheckpoint::new("/no/such/folder/model")).unwrap_err().to_string();
-        assert!(error.starts_with("/no/such/folder/model: cannot write: "), "{error}");
+        // Without save_best_only nothing is watched.
+        play(checkpoint("a").monitor("acc")).unwrap();
+        assert_eq!(files(), ["a"]);
+        // Folders are made; where they cannot, that is known before the first epoch.
+        play(checkpoint("of/{epoch}/model").every(2)).unwrap();
+        assert!(folder.join("of/2/model").is_file() && folder.join("of/4/model").is_file());
+        std::fs::remove_dir_all(folder.join("of")).unwrap();
+        std::fs::write(folder.join("file"), "").unwrap();
+        for name in ["file/{epoch}", "file/model", "../"] {
+            let mut stage = Stage::new();
+            let error = stage.try_play(&mut checkpoint(name), "loss", &losses).unwrap_err().to_string();
+            assert!(error.contains(": cannot write: ") && stage.rates.is_empty(), "{error}");
+        }
+        assert_eq!(files(), ["file"]);
+        // NaN is never the best.
+        let (mut best, mut stage) = (checkpoint("best-{epoch}").save_best_only(true), Stage::new());
+        stage.play(&mut best, "loss", &[f64::NAN, 0.5, f64::NAN, 0.75]);
+        assert_eq!((files(), stage.notes.len()), (vec!["best-2".to_owned()], 1));
+        let (mut none, mut stage) = (checkpoint("none").save_best_only(true), Stage::new());
+        stage.play(&mut none, "loss", &[f64::NAN; 2]);
+        assert_eq!(stage.notes[1], "ModelCheckpoint: nothing was saved, as no loss was better than none");
+        assert!(files().is_empty());
         std::fs::remove_dir(&folder).unwrap();
     }
 }

@@ -1,8 +1,9 @@
 //! Watching one figure for improvement.
 
-use super::Logs;
+use super::{Logs, Run, RunPlan};
 use crate::error::{Error, Result};
 use crate::state::State;
+use crate::tensor::Float;
 
 /// Which direction is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,26 +42,45 @@ pub(super) struct Monitor {
     pub mode: Mode,
     pub min_delta: f64,
     pub best: Option<f64>,
+    /// Whether a line has told of NaN.
+    told: bool,
 }
 
 impl Monitor {
     pub fn new(op: &'static str, min_delta: f64) -> Self {
-        Monitor { op, name: "val_loss".to_owned(), mode: Mode::Auto, min_delta, best: None }
+        Monitor { op, name: "val_loss".to_owned(), mode: Mode::Auto, min_delta, best: None, told: false }
     }
 
-    pub fn begin(&mut self) -> Result<()> {
-        self.best = None;
+    pub fn begin(&mut self) {
+        (self.best, self.told) = (None, false);
+    }
+
+    /// Checks the settings.
+    pub fn check(&self) -> Result<()> {
         if self.min_delta.is_finite() {
             return Ok(());
         }
         Err(Error::argument(self.op, "min_delta", "finite", self.min_delta, "0 counts any improvement"))
     }
 
-    pub fn value(&self, logs: &Logs<'_>) -> Result<f64> {
-        logs.get(self.op, &self.name)
+    /// The same, and that the figure will be there.
+    pub fn check_figure(&self, plan: &RunPlan<'_>) -> Result<()> {
+        self.check()?;
+        plan.check_figure(self.op, &self.name)
     }
 
-    /// Whether `value` is better than `reference` by more than |min_delta|; anything is better than nothing.
+    /// The figure of an epoch; the first that is NaN is told of.
+    pub fn value<T: Float>(&mut self, epoch: usize, logs: &Logs<'_>, run: &mut Run<'_, T>) -> Result<f64> {
+        let value = logs.get(self.op, &self.name)?;
+        if value.is_nan() && !self.told {
+            self.told = true;
+            let Monitor { op, name, .. } = self;
+            run.note(format!("{op}: {name} is NaN in epoch {}, which counts as no improvement", epoch + 1));
+        }
+        Ok(value)
+    }
+
+    /// Whether `value` is better than `reference` by more than |min_delta|; anything but NaN is better than nothing.
     pub fn better(&self, value: f64, reference: Option<f64>) -> bool {
         let Some(reference) = reference else { return !value.is_nan() };
         let max = self.mode.is_max(&self.name);

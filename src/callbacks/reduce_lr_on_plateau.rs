@@ -1,7 +1,7 @@
 //! Lowers the learning rate when a figure no longer improves.
 
 use super::monitor::{Monitor, monitored};
-use super::{Callback, Logs, Run};
+use super::{Callback, Logs, Run, RunPlan};
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::tensor::Float;
@@ -9,7 +9,7 @@ use crate::tensor::Float;
 /// Multiplies the learning rate by `factor` when the monitored figure has not improved for `patience` epochs.
 ///
 /// Defaults: monitor `"val_loss"`, factor 0.1, patience 10, min_delta 1e-4, cooldown 0, min_lr 0. It takes the place of a
-/// schedule from the first reduction on.
+/// schedule from the first reduction on. NaN counts as no improvement, which a line of the run says.
 ///
 /// Keras `ReduceLROnPlateau`, PyTorch `ReduceLROnPlateau` (with an absolute threshold).
 ///
@@ -72,18 +72,23 @@ impl ReduceLrOnPlateau {
 }
 
 impl<T: Float> Callback<T> for ReduceLrOnPlateau {
-    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+    fn check(&self, plan: &RunPlan<'_>) -> Result<()> {
         let op = "ReduceLrOnPlateau";
         crate::check::check_fraction(op, "factor", self.factor)?;
         if !self.min_lr.is_finite() || self.min_lr < 0.0 {
             return Err(Error::argument(op, "min_lr", "finite and not negative", self.min_lr, "0 is the default"));
         }
-        (self.wait, self.cooling) = (0, 0);
-        self.monitor.begin()
+        self.monitor.check_figure(plan)
     }
 
-    fn on_epoch_end(&mut self, _: usize, logs: &Logs<'_>, run: &mut Run<'_, T>) -> Result<()> {
-        let value = self.monitor.value(logs)?;
+    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+        (self.wait, self.cooling) = (0, 0);
+        self.monitor.begin();
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize, logs: &Logs<'_>, run: &mut Run<'_, T>) -> Result<()> {
+        let value = self.monitor.value(epoch, logs, run)?;
         if self.cooling > 0 {
             self.cooling -= 1;
             self.wait = 0;
@@ -133,6 +138,11 @@ mod tests {
         assert_eq!(rates(slower().cooldown(2), &losses), [1.0, 1.0, 0.5, 0.5, 0.5, 0.3, 0.3]);
         // An improvement below min_delta is none.
         assert_eq!(rates(slower().patience(1), &[1.0, 1.0 - 1e-5]), [1.0, 0.5]);
+        // NaN is none either, before and after a number.
+        assert_eq!(rates(slower().patience(1), &[f64::NAN, 1.0, f64::NAN]), [0.5, 0.5, 0.3]);
+        let mut stage = Stage::new();
+        stage.play(&mut slower(), "val_loss", &[f64::NAN, f64::NAN]);
+        assert_eq!(stage.notes, ["ReduceLrOnPlateau: val_loss is NaN in epoch 1, which counts as no improvement"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::event_file::EventFile;
-use super::{Callback, Logs, Run};
+use super::{Callback, Logs, Run, RunPlan, prepare_folder};
 use crate::error::{Error, Result};
 use crate::tensor::Float;
 
@@ -131,11 +131,17 @@ fn failed(file: &Path, source: &io::Error) -> Error {
 }
 
 impl<T: Float> Callback<T> for TensorBoard {
-    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+    fn check(&self, _: &RunPlan<'_>) -> Result<()> {
         if self.update_freq == Some(0) {
             let hint = "leave it out for figures of epochs alone";
             return Err(Error::argument("TensorBoard", "update_freq", "at least 1", 0, hint));
         }
+        Ok(())
+    }
+
+    fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
+        // Where the validation's files will stand too.
+        prepare_folder(&self.folder).map_err(|e| failed(&self.folder, &e))?;
         (self.batches, self.train, self.validation) = (0, None, None);
         let now = (self.clock)();
         Self::open(&mut self.train, &self.folder.join("train"), now).map(|_| ())

@@ -1,6 +1,6 @@
 //! A training without a model, for the tests of callbacks.
 
-use super::{Callback, Logs, Net, Run};
+use super::{Callback, Logs, Net, Run, RunPlan};
 use crate::error::Result;
 use crate::initializers::Init;
 use crate::layer::Builder;
@@ -12,13 +12,14 @@ use crate::tensor::Shape;
 pub(super) struct Stage {
     pub params: Params<f32>,
     pub rates: Vec<f64>,
+    pub notes: Vec<String>,
 }
 
 impl Stage {
     pub fn new() -> Self {
         let mut b = Builder::new(0);
         b.weight("w", [2, 3], &Init::Zeros).unwrap();
-        Stage { params: b.into_params(), rates: Vec::new() }
+        Stage { params: b.into_params(), rates: Vec::new(), notes: Vec::new() }
     }
 
     /// Epochs with these values of one figure; returns how many were played.
@@ -26,8 +27,17 @@ impl Stage {
         let (mut rate, mut stop, mut played) = (None, false, 0);
         let (layers, input) = (Chain::default(), Shape::from([2]));
         let net = Net { layers: &layers, input, seed: 0 };
-        let mut run =
-            Run { net, resumed: false, params: &mut self.params, rate: &mut rate, scheduled: 1.0, stop: &mut stop };
+        let figures = [name.to_owned()];
+        callback.check(&RunPlan { figures: &figures, epochs: values.len(), resumed: false })?;
+        let mut run = Run {
+            net,
+            resumed: false,
+            params: &mut self.params,
+            rate: &mut rate,
+            scheduled: 1.0,
+            stop: &mut stop,
+            notes: &mut self.notes,
+        };
         callback.on_train_begin(&mut run)?;
         for (epoch, &value) in values.iter().enumerate() {
             callback.on_epoch_begin(epoch, &mut run)?;

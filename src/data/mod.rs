@@ -24,6 +24,8 @@ mod iris;
 mod min_max_scaler;
 #[cfg(any(feature = "csv", feature = "image"))]
 mod names;
+#[cfg(not(feature = "image"))]
+mod no_images;
 mod one_hot;
 mod pipeline;
 mod samples;
@@ -43,6 +45,8 @@ pub use idx_source::IdxSource;
 pub use images::{ImageFolder, read_image, resize_image, save_image};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
+#[cfg(not(feature = "image"))]
+pub use no_images::{read_image, save_image};
 pub use one_hot::one_hot;
 pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle, Subset};
 pub use samples::{FromFn, Samples};

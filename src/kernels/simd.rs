@@ -1,4 +1,5 @@
-//! Which vector instructions the processor has, found once at run time. No result depends on it, see `tiles`.
+//! Which vector instructions the processor has, found once at run time. AVX2 with FMA and AVX-512 give the same bits, see `tiles`;
+//! processors without fused multiply-adds round products apart.
 
 /// What the processor offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

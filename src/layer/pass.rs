@@ -101,7 +101,7 @@ impl<'a, T: Float> Pass<'a, T> {
 
     /// Whether the layer of a parameter was frozen, so that its statistics stay too.
     pub fn held(&self, id: ParamId) -> bool {
-        self.params.spec(id).held
+        self.params.spec(id).is_some_and(|spec| spec.held)
     }
 
     /// Adds to the loss of the batch; `backward` adds the gradient of it to dy. A sum over samples is to be divided by their
@@ -123,12 +123,12 @@ impl<'a, T: Float> Pass<'a, T> {
 
     /// The size of a parameter's last axis.
     pub(crate) fn columns(&self, id: ParamId) -> usize {
-        self.params.spec(id).shape.last()
+        self.params.spec(id).map_or(1, |spec| spec.shape.last())
     }
 
     /// Whether the gradient of a parameter is wanted.
     pub fn wants(&self, id: ParamId) -> bool {
-        !self.gradients.is_empty() && self.params.spec(id).trainable
+        !self.gradients.is_empty() && self.params.spec(id).is_some_and(|spec| spec.trainable)
     }
 
     /// Whether the gradient of any parameter at these positions in the model's list is wanted.
@@ -149,11 +149,11 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The gradient of a parameter, and whether to add to it; else it is to be overwritten, which saves reading it.
     #[inline]
     pub fn gradient_or_first(&mut self, id: ParamId) -> (&mut [T], bool) {
-        if !self.wants(id) {
+        let Some(spec) = self.params.spec(id).filter(|spec| spec.trainable && !self.gradients.is_empty()) else {
             return (&mut [], true);
-        }
+        };
         let add = self.written.get_mut(id.0 as usize).is_none_or(|written| std::mem::replace(written, true));
-        (&mut self.gradients[self.params.spec(id).range.clone()], add)
+        (&mut self.gradients[spec.range.clone()], add)
     }
 
     /// Adds the gradients of the penalties on weights.

@@ -87,12 +87,10 @@ macro_rules! layer_config {
                     $(LayerConfig::$axes(layer) => layer.boxed(),)+
                     $(LayerConfig::$container(config) => $container::from_config(config)?.boxed(),)+
                     LayerConfig::Custom { class, .. } => {
-                        let problem = format!("{class} is not a layer of this crate");
-                        return Err(Error::Config {
-                            op: "LayerConfig",
-                            problem,
-                            hint: "make it in your own code; gradcheck::check_custom_layer checks it".into(),
-                        });
+                        let problem = format!("{class} is a layer of your own, which a file cannot make");
+                        let hint = "build the model in your code, with the same layers under the same names, and read the weights of \
+                            the file with model.load_weights(path)";
+                        return Err(Error::Config { op: "load", problem, hint: hint.into() });
                     }
                 })
             }

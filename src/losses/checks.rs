@@ -11,6 +11,7 @@ pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Resu
         return Ok(());
     }
     let hint = match y_true.rank() < y_pred.rank() {
+        _ if too_many_axes(y_true, y_pred) => FLATTEN,
         true => {
             "make the last layer's units and the targets' columns agree; class numbers need one_hot, or CategoricalCrossentropy"
         }
@@ -18,6 +19,15 @@ pub(crate) fn same_shape(op: &'static str, y_true: Shape, y_pred: Shape) -> Resu
     };
     Err(Error::shape(op, format!("targets of shape {y_pred}, as the predictions"), y_true, hint))
 }
+
+/// Whether predictions still have the axes of images or sequences where there is one target or one row of them a sample.
+fn too_many_axes(y_true: Shape, y_pred: Shape) -> bool {
+    let (t, p) = (y_true.rank(), y_pred.rank());
+    t <= 2 && p > 2 && (p > t + 1 || t == 1 || y_true.last() == y_pred.last())
+}
+
+const FLATTEN: &str = "the model gives each sample more axes than its target has: put a Flatten or a GlobalAveragePooling before the \
+    Dense layers at its end";
 
 /// Targets that are class numbers (`[n]` or `[n, 1]`) or one row of class probabilities for each row of predictions.
 pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) -> Result<()> {
@@ -28,7 +38,10 @@ pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) ->
         return Ok(());
     }
     let expected = format!("class numbers of shape {leading:?} or one-hot rows of shape {y_pred}");
-    let hint = "make the last layer's units the number of classes, and pass one target a sample";
+    let hint = match too_many_axes(y_true, y_pred) {
+        true => FLATTEN,
+        false => "make the last layer's units the number of classes, and pass one target a sample",
+    };
     Err(Error::shape(op, expected, y_true, hint))
 }
 

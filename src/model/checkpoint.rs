@@ -11,7 +11,14 @@ use crate::error::{Error, Result};
 /// The file holds all that the run needs: weights, the optimizer's moments and step, the place in the epoch, the history, the
 /// callbacks with their best weights, the seed. A program that is killed at any instant and started again ends with the same
 /// bits as one that never was, on any number of threads: `fit` looks for the file and goes on from it. To begin anew, remove the
-/// file.
+/// file. More epochs continue a run that is done; with nothing left to train, `fit` returns the run's history at once. Which of
+/// the three it is, `fit` prints in a line and [`History::start`](super::History::start) tells.
+///
+/// The file also knows what the run was set up with: layers, seed, optimizer, loss, metrics, weights at the start, batch size, order,
+/// weights of samples and classes, shapes and a digest of the data (of a dataset its shapes and batches). Where anything of that has
+/// changed, `fit` does not go on but returns an error that lists the changes; see [`accept_changes`](Self::accept_changes).
+///
+/// The folder of the file is made where there is none.
 ///
 /// A file is written beside the old one and then takes its place, so there is always a whole one. Writing goes on in the
 /// background while training does; a checkpoint that falls due meanwhile waits for its end. Because it is a model's file with
@@ -44,12 +51,20 @@ pub struct Checkpoint {
     pub(super) every_epochs: usize,
     pub(super) background: bool,
     pub(super) resume: bool,
+    pub(super) accept_changes: bool,
 }
 
 impl Checkpoint {
     /// A checkpoint in this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Checkpoint { path: path.into(), every_steps: None, every_epochs: 1, background: true, resume: true }
+        Checkpoint {
+            path: path.into(),
+            every_steps: None,
+            every_epochs: 1,
+            background: true,
+            resume: true,
+            accept_changes: false,
+        }
     }
 
     /// Writes after so many batches too, counted from the last time it was due; only after epochs by default.
@@ -73,6 +88,14 @@ impl Checkpoint {
     /// Whether a run goes on from a file that exists, else it is overwritten; yes by default.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
+        self
+    }
+
+    /// Whether a run goes on from a file of a run with other settings or data, with the new ones; no by default, which makes that
+    /// an error. The file then holds the new settings. An epoch that was begun with other batches begins again; a file whose
+    /// weights or moments do not fit the model stays an error.
+    pub fn accept_changes(mut self, accept: bool) -> Self {
+        self.accept_changes = accept;
         self
     }
 

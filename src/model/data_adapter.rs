@@ -2,6 +2,8 @@
 
 use super::checks::weigh;
 use super::sample_weights::check_classes;
+#[cfg(feature = "files")]
+use super::settings::Settings;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
@@ -27,6 +29,10 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
 
     /// The number of a batch's sample in the whole of the data, where there is one.
     fn sample(&self, index: usize, row: usize) -> Option<usize>;
+
+    /// What a checkpoint keeps of the data; all of its values count where `whole`, a sample of many else.
+    #[cfg(feature = "files")]
+    fn describe(&self, settings: &mut Settings, whole: bool);
 }
 
 /// Samples of tensors in memory, checked before.
@@ -72,6 +78,16 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
 
     fn fingerprint(&self) -> [u64; 4] {
         [self.n as u64, self.batch_size as u64, self.batches() as u64, u64::from(self.shuffle.is_some())]
+    }
+
+    #[cfg(feature = "files")]
+    fn describe(&self, settings: &mut Settings, whole: bool) {
+        settings.put("data", "tensors");
+        settings.put("samples to train on", self.n);
+        settings.put("batch_size", self.batch_size);
+        settings.put("shuffle", self.shuffle.is_some());
+        settings.put_tensor("x", self.x, whole);
+        settings.put_tensor("y", self.y, whole);
     }
 }
 
@@ -150,6 +166,16 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     fn fingerprint(&self) -> [u64; 4] {
         [0, 0, self.batches as u64, 2]
+    }
+
+    #[cfg(feature = "files")]
+    fn describe(&self, settings: &mut Settings, _: bool) {
+        let (x, y) = self.data.shapes();
+        settings.put("data", "a dataset");
+        settings.put("batches an epoch", self.batches);
+        settings.put("batches of the dataset", self.data.batches().map_or("without end".into(), |n| n.to_string()));
+        settings.put("x of a sample", x);
+        settings.put("y of a sample", y);
     }
 }
 

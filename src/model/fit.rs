@@ -2,19 +2,22 @@
 
 use super::checks::{cause, check_classes_apart, check_finite};
 use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
+#[cfg(feature = "files")]
+use super::digest::digest;
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
-use super::history::History;
+use super::history::{History, RunStart};
 use super::progress::Progress;
-use super::run_state::RunState;
+use super::run_state::{DataOfRun, RunState};
 use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
 use super::saver::Saver;
 use super::sequential::Sequential;
 use super::train::{Outcome, Training};
-use crate::callbacks::{Callback, Logs, Net, Run};
+use crate::callbacks::{Callback, Logs, Net, Run, RunPlan};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
+use crate::state::State;
 use crate::tensor::{Float, Tensor};
 
 impl<T: Float> Sequential<T> {
@@ -112,32 +115,40 @@ impl<T: Float> Sequential<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        #[cfg(feature = "files")]
-        if let Some(checkpoint) = how.checkpoint.filter(|c| c.found()) {
-            self.resume(checkpoint.path())?;
-        }
+        let (data_of_run, before) = self.begin(data, held_out.as_ref(), how)?;
+        let mut at = match self.place(&before, &data_of_run, held_out.is_some(), how, callbacks) {
+            Ok(at) => at,
+            Err(error) => {
+                // Set right, the next fit goes on there.
+                if let (Some((state, _)), Some(training)) = (before, &mut self.training) {
+                    (training.last, training.resumes) = (Some(state), true);
+                }
+                return Err(error);
+            }
+        };
         #[cfg(feature = "files")]
         let mut saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, self)).transpose()?;
-        let fingerprint = data.fingerprint();
-        let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
-        let before = if std::mem::take(&mut training.resumes) { training.last.take() } else { None };
-        training.last = None;
-        let mut at = match &before {
-            Some(state) => training.restore_run(state, fingerprint)?,
-            None => RunState { epoch: how.initial_epoch, ..RunState::default() },
-        };
         let trains = at.epoch < how.epochs;
+        let start = match &before {
+            None => RunStart::Fresh,
+            Some(_) if !trains || at.stop => RunStart::Finished,
+            Some(_) => RunStart::Resumed { epoch: at.epoch, batch: at.batch },
+        };
+        at.history.set_start(start);
         let mut progress = Progress::new(how.verbose, how.epochs, data.batches());
-        self.call(callbacks, before.is_some(), &mut at.stop, |callback, run| callback.on_train_begin(run))?;
-        if let Some(state) = &before {
-            Training::restore_callbacks(state, callbacks)?;
+        if let Some(line) = beginning(how, &at, data.batches()) {
+            progress.note(&line);
+        }
+        self.call(callbacks, before.is_some(), &mut at, |callback, run| callback.on_train_begin(run))?;
+        if let Some((state, accepts)) = &before {
+            Training::restore_callbacks(state, callbacks, *accepts)?;
         }
         'epochs: while at.epoch < how.epochs && !at.stop {
             data.begin(at.epoch);
             progress.begin(at.epoch);
             if at.batch == 0 {
                 let epoch = at.epoch;
-                self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_begin(epoch, run))?;
+                self.call(callbacks, false, &mut at, |callback, run| callback.on_epoch_begin(epoch, run))?;
                 (at.sum, at.seen) = (0.0, 0);
                 let sums = self.training.iter_mut().flat_map(|training| &mut training.sums);
                 sums.for_each(|sums| sums.fill(0.0));
@@ -153,7 +164,7 @@ impl<T: Float> Sequential<T> {
                     Ok(loss) => loss,
                     Err(error) => {
                         let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                        let mut run = training.run(net, &mut self.params, false, &mut at.stop);
+                        let mut run = training.run(net, &mut self.params, false, &mut at);
                         let mut quietly = false;
                         for callback in callbacks.iter_mut() {
                             quietly |= callback.on_diverged(&error, &mut run)?;
@@ -169,13 +180,13 @@ impl<T: Float> Sequential<T> {
                 at.seen += training.samples();
                 if !callbacks.is_empty() {
                     let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                    let mut run = training.run(net, &mut self.params, false, &mut at.stop);
+                    let mut run = training.run(net, &mut self.params, false, &mut at);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
                 #[cfg(feature = "files")]
                 if let Some(saver) = &mut saver {
-                    let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
+                    let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
                     saver.after_step(&self.params, training, write)?;
                 }
             }
@@ -191,27 +202,89 @@ impl<T: Float> Sequential<T> {
             let epoch = at.epoch;
             (at.epoch, at.batch) = (epoch + 1, 0);
             let logs = Logs(&figures);
-            self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
+            self.call(callbacks, false, &mut at, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
+            at.notes.drain(..).for_each(|note| progress.note(&note));
             #[cfg(feature = "files")]
             if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-                let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
+                let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
                 saver.after_epoch(&self.params, training, write)?;
             }
         }
+        progress.finish();
         // Before what follows, which a run with more epochs would not have done yet.
         #[cfg(feature = "files")]
         if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-            let write = |state: &mut _| training.save_run(&at, fingerprint, callbacks, state);
+            let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
             saver.finish(&self.params, training, write)?;
         }
         // As in Keras, after the last validation.
         if let (Some(training), true) = (&self.training, trains || before.is_some()) {
             training.state.use_average(&mut self.params);
         }
-        self.call(callbacks, false, &mut at.stop, |callback, run| callback.on_train_end(run))?;
+        self.call(callbacks, false, &mut at, |callback, run| callback.on_train_end(run))?;
+        at.notes.drain(..).for_each(|note| progress.note(&note));
         #[cfg(feature = "files")]
-        self.remember(&at, fingerprint, callbacks);
+        self.remember(&at, &data_of_run, callbacks);
         Ok(at.history)
+    }
+
+    /// What the run goes over, and the state that it goes on from, with whether its settings may differ.
+    fn begin(
+        &mut self,
+        data: &dyn DataAdapter<T>,
+        held_out: Option<&ValidationData<'_, T>>,
+        how: &Fit<'_, T>,
+    ) -> Result<(DataOfRun, Option<(State, bool)>)> {
+        let fingerprint = data.fingerprint();
+        #[cfg(feature = "files")]
+        let settings = {
+            if let Some(training) = &mut self.training {
+                training.started.get_or_insert_with(|| digest(self.params.values()));
+            }
+            let settings = self.settings_of_run(data, held_out, how);
+            if let Some(checkpoint) = how.checkpoint.filter(|c| c.found()) {
+                self.resume_found(checkpoint, &settings)?;
+            }
+            settings
+        };
+        #[cfg(not(feature = "files"))]
+        let _ = (held_out, how);
+        let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
+        #[cfg(feature = "files")]
+        let accepts = training.accepts_changes;
+        #[cfg(not(feature = "files"))]
+        let accepts = false;
+        #[cfg(feature = "files")]
+        if let Some(state) = training.last.as_ref().filter(|_| training.resumes && !accepts) {
+            Self::check_settings(state, &settings)?;
+        }
+        let before = if std::mem::take(&mut training.resumes) { training.last.take() } else { None };
+        training.last = None;
+        #[cfg(feature = "files")]
+        let settings = settings.text();
+        #[cfg(not(feature = "files"))]
+        let settings = String::new();
+        Ok((DataOfRun { fingerprint, settings }, before.map(|state| (state, accepts))))
+    }
+
+    /// Where the run begins, if callbacks find nothing wrong with it.
+    fn place(
+        &mut self,
+        before: &Option<(State, bool)>,
+        data: &DataOfRun,
+        validated: bool,
+        how: &Fit<'_, T>,
+        callbacks: &[&mut dyn Callback<T>],
+    ) -> Result<RunState> {
+        let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
+        let at = match before {
+            Some((state, accepts)) => training.restore_run(state, data.fingerprint, *accepts)?,
+            None => RunState { epoch: how.initial_epoch, ..RunState::default() },
+        };
+        let figures = training.figure_names(validated);
+        let plan = RunPlan { figures: &figures, epochs: how.epochs, resumed: before.is_some() };
+        callbacks.iter().try_for_each(|callback| callback.check(&plan))?;
+        Ok(at)
     }
 
     /// Hands the state of training to every callback.
@@ -219,12 +292,12 @@ impl<T: Float> Sequential<T> {
         &mut self,
         callbacks: &mut [&mut dyn Callback<T>],
         resumed: bool,
-        stop: &mut bool,
+        at: &mut RunState,
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
         let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-        let mut run = training.run(net, &mut self.params, resumed, stop);
+        let mut run = training.run(net, &mut self.params, resumed, at);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }
 
@@ -315,6 +388,35 @@ impl Outcome {
             Outcome::Done(loss) => Ok(loss),
             Outcome::Loss(value) => diverged("the loss", value),
             Outcome::Update => diverged("a gradient or a new weight", f64::NAN),
+        }
+    }
+}
+
+/// What is said of where a run begins; of a plain one nothing.
+fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Option<String> {
+    #[cfg(feature = "files")]
+    let file = how.checkpoint.map(|checkpoint| checkpoint.path().display().to_string());
+    #[cfg(not(feature = "files"))]
+    let file: Option<String> = None;
+    let done = at.epoch;
+    match at.history.start() {
+        RunStart::Fresh => file.map(|file| format!("new run, with checkpoints in {file}")),
+        RunStart::Resumed { epoch, batch } => {
+            let from = file.map(|file| format!(" from {file}")).unwrap_or_default();
+            let place = if batch > 0 { format!(" after {batch} of {batches} batches") } else { String::new() };
+            Some(format!("resumed{from}: goes on in epoch {}/{}{place}", epoch + 1, how.epochs))
+        }
+        RunStart::Finished => {
+            let of = file.map(|file| format!(" of {file}")).unwrap_or_default();
+            let anew = "to begin anew remove the file or pass Checkpoint::resume(false)";
+            Some(match at.stop {
+                true => format!("the run{of} was ended by a callback after epoch {done}: nothing is trained; {anew}"),
+                false => format!(
+                    "the run{of} is finished, with {done} epochs done of the {} asked for: nothing is trained; to go on pass more \
+                     epochs, {anew}",
+                    how.epochs
+                ),
+            })
         }
     }
 }

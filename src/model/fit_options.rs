@@ -8,14 +8,14 @@ use crate::tensor::{Float, Tensor};
 /// What `fit` prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbose {
-    /// A progress bar on a terminal, a line an epoch where output is piped.
+    /// A progress bar on a terminal, a line an epoch where output is piped or the terminal cannot move its cursor (`TERM=dumb`).
     #[default]
     Auto,
     /// Nothing.
     Silent,
     /// A line an epoch.
     Lines,
-    /// A progress bar (feature `progress`); a line an epoch without it, or where output is no terminal.
+    /// A progress bar (feature `progress`); a line an epoch without it, or where [`Auto`](Self::Auto) gives lines.
     Bar,
 }
 

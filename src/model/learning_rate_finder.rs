@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::checks::cause;
+use super::history::figure;
 use super::sequential::Sequential;
 use super::train::Outcome;
 use crate::data::Batch;
@@ -105,8 +106,9 @@ impl<T: Float> Sequential<T> {
     /// [`LearningRateFinder`]. The optimizer's other settings are used as they are.
     ///
     /// # Errors
-    /// Those of [`fit`](Self::fit) for a model or data that do not fit; [`Error::Argument`] for a setting out of its range;
-    /// [`Error::Diverged`] if not even three steps give a finite loss.
+    /// Those of [`fit`](Self::fit) for a model or data that do not fit; [`Error::Argument`] for a setting out of its range, and for
+    /// a range at whose start the loss rises too far within three steps; [`Error::Diverged`] if not even three steps give a finite
+    /// loss.
     #[inline(never)]
     pub fn find_learning_rate(
         &mut self,
@@ -135,7 +137,7 @@ impl<T: Float> Sequential<T> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
         let (n, mut order) = (x.samples(), Vec::new());
         let batches = n.div_ceil(how.batch_size);
-        let mut found = LearningRates { rates: Vec::new(), losses: Vec::new(), smoothed: Vec::new() };
+        let mut found = LearningRates { ended: SearchEnd::AllSteps, rates: vec![], losses: vec![], smoothed: vec![] };
         let (mut average, mut least, mut why) = (0.0, f64::INFINITY, String::new());
         for step in 0..how.steps {
             // Batches in the order in which `fit` would take them.
@@ -157,13 +159,25 @@ impl<T: Float> Sequential<T> {
             if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < 3 {
                 why = cause(training.loaded(), |row| positions.get(row).copied());
             }
-            let (Outcome::Done(loss) | Outcome::Loss(loss)) = outcome else { break };
+            let loss = match outcome {
+                Outcome::Done(loss) => loss,
+                Outcome::Loss(value) => {
+                    found.ended = SearchEnd::NotFinite { what: "the loss", value };
+                    break;
+                }
+                Outcome::Update => {
+                    found.ended = SearchEnd::NotFinite { what: "a gradient or a new weight", value: f64::NAN };
+                    break;
+                }
+            };
             average = how.smoothing * average + (1.0 - how.smoothing) * loss;
             let smoothed = average / (1.0 - how.smoothing.powf(step as f64 + 1.0));
-            if !smoothed.is_finite() || (step > 0 && smoothed > END * least) {
-                if found.rates.len() < 3 {
-                    why = "The loss rose at once: begin with a lower rate".to_owned();
-                }
+            if !smoothed.is_finite() {
+                found.ended = SearchEnd::NotFinite { what: "the average of the losses", value: smoothed };
+                break;
+            }
+            if step > 0 && smoothed > END * least {
+                found.ended = SearchEnd::Rose { loss: smoothed, least };
                 break;
             }
             least = least.min(smoothed);
@@ -171,12 +185,60 @@ impl<T: Float> Sequential<T> {
             found.losses.push(loss);
             found.smoothed.push(smoothed);
         }
-        match found.rates.len() {
-            0..=2 => {
-                let step = found.rates.len() + 1;
-                Err(Error::Diverged { op: OP, what: "the loss", epoch: 1, step, value: f64::NAN, cause: why })
+        let n = found.rates.len();
+        match found.ended {
+            SearchEnd::NotFinite { what, value } if n < 3 => {
+                Err(Error::Diverged { op: OP, what, epoch: 1, step: n + 1, value, cause: why })
+            }
+            SearchEnd::Rose { loss, least } if n < 3 => {
+                let expected = format!("low enough for three steps before the loss is {END} times its least");
+                let LearningRateFinder { low, high, .. } = how;
+                let got = format!(
+                    "{low:e} to {high:e}, whose step {} brought the loss from {least:.3e} to {loss:.3e}",
+                    n + 1
+                );
+                let hint = "begin lower, 1e-7 to 10 is usual, or take more steps";
+                Err(Error::argument(OP, "range", expected, got, hint))
             }
             _ => Ok(found),
+        }
+    }
+}
+
+/// Why a search of the learning rate ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SearchEnd {
+    /// All rates were tried.
+    AllSteps,
+    /// The smoothed loss was above 4 times its least.
+    Rose {
+        /// The smoothed loss of the step that ended it.
+        loss: f64,
+        /// The least before.
+        least: f64,
+    },
+    /// A value left the finite numbers.
+    NotFinite {
+        /// Which.
+        what: &'static str,
+        /// What it became.
+        value: f64,
+    },
+}
+
+impl fmt::Display for SearchEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SearchEnd::AllSteps => f.write_str("all rates were tried"),
+            SearchEnd::Rose { loss, least } => {
+                write!(
+                    f,
+                    "ended as the loss rose to {}, past {END} times its least of {}",
+                    figure(*loss),
+                    figure(*least)
+                )
+            }
+            SearchEnd::NotFinite { what, value } => write!(f, "ended as {what} became {value}"),
         }
     }
 }
@@ -190,6 +252,8 @@ pub struct LearningRates {
     pub losses: Vec<f64>,
     /// The moving average of the losses.
     pub smoothed: Vec<f64>,
+    /// Why there are no more of them.
+    pub ended: SearchEnd,
 }
 
 impl LearningRates {
@@ -229,10 +293,11 @@ impl fmt::Display for LearningRates {
         write!(f, "{:>9}  {:>9}", "rate", "loss")?;
         for i in (0..self.points()).step_by(self.points().div_ceil(LINES).max(1)) {
             let bar = "█".repeat((self.smoothed[i] / most * BAR).clamp(0.0, BAR).round() as usize);
-            write!(f, "\n{:>9.2e}  {:>9.4}  {bar}", self.rates[i], self.smoothed[i])?;
+            write!(f, "\n{:>9.2e}  {:>9}  {bar}", self.rates[i], figure(self.smoothed[i]))?;
         }
         let [least, steepest, first] = [self.at_minimum(), self.steepest(), self.suggestion()];
-        write!(f, "\nleast loss at {least:.2e}, steepest fall at {steepest:.2e}; begin with {first:.2e}")
+        write!(f, "\nleast loss at {least:.2e}, steepest fall at {steepest:.2e}; begin with {first:.2e}")?;
+        write!(f, "\n{} steps; {}", self.rates.len(), self.ended)
     }
 }
 
@@ -276,10 +341,11 @@ mod tests {
     fn losses_of_a_known_curve() {
         let rates: Vec<f64> = (0..9).map(|i| 10f64.powi(i - 6)).collect();
         let smoothed = vec![1.0, 1.0, 0.95, 0.7, 0.3, 0.2, 0.19, 0.5, 0.7];
-        let found = LearningRates { rates, losses: smoothed.clone(), smoothed };
+        let found = LearningRates { rates, losses: smoothed.clone(), smoothed, ended: SearchEnd::AllSteps };
         assert_eq!((found.at_minimum(), found.steepest(), found.suggestion()), (1.0, 1e-3, 0.1));
-        assert!(found.to_string().ends_with("least loss at 1.00e0, steepest fall at 1.00e-3; begin with 1.00e-1"));
-        let none = LearningRates { rates: vec![], losses: vec![], smoothed: vec![] };
+        let end = "least loss at 1.00e0, steepest fall at 1.00e-3; begin with 1.00e-1\n9 steps; all rates were tried";
+        assert!(found.to_string().ends_with(end));
+        let none = LearningRates { rates: vec![], losses: vec![], smoothed: vec![], ended: SearchEnd::AllSteps };
         assert!(none.suggestion().is_nan() && none.steepest().is_nan());
     }
 
@@ -293,6 +359,8 @@ mod tests {
         assert!(found.rates.windows(2).all(|w| (w[1] / w[0] / ratio - 1.0).abs() < 1e-9));
         assert_eq!(found, model(Sgd::default()).find_learning_rate(&x, &y, &how).unwrap());
         assert!(found.suggestion() > 1e-3 && found.suggestion() < 1.0, "{found}");
+        let SearchEnd::Rose { loss, least } = found.ended else { panic!("{found}") };
+        assert!(loss > 4.0 * least && least == found.smoothed.iter().copied().fold(f64::INFINITY, f64::min), "{found}");
         // A first step with the rate so low is that of `fit`.
         let whole = LearningRateFinder::default().batch_size(100).steps(3).smoothing(0.0).range(1e-9, 1e-8);
         let first = model(Sgd::default()).find_learning_rate(&x, &y, &whole).unwrap();
@@ -311,7 +379,16 @@ mod tests {
         assert!(error(how.steps(2)).contains("steps must be at least 3"));
         assert!(error(how.batch_size(0)).contains("batch_size"));
         assert!(error(how.smoothing(1.0)).contains("below 1, got 1"));
-        assert!(error(how.range(1e36, 1e38)).contains("became NaN"), "{}", error(how.range(1e36, 1e38)));
+        // Steps whose losses rise are told from those that leave the finite numbers.
+        let rises = error(how.range(10.0, 1e3).smoothing(0.0));
+        let expected = "find_learning_rate: range must be low enough for three steps before the loss is 4 times its least, got 1e1 \
+            to 1e3, whose step 2 brought the loss from ";
+        assert!(rises.starts_with(expected) && rises.contains("begin lower"), "{rises}");
+        let overflows = error(how.range(1e36, 1e38));
+        assert!(
+            overflows.contains("became NaN in epoch 1, step ") || overflows.contains("became inf in epoch 1, step "),
+            "{overflows}"
+        );
         assert!(model(Sgd::default()).find_learning_rate(&x, &Tensor::zeros([3]), &how).is_err());
         let mut plain = Sequential::new([3]).add(Dense::new(1)).build(0).unwrap();
         assert!(plain.find_learning_rate(&x, &y, &how).unwrap_err().to_string().contains("not compiled"));

@@ -12,9 +12,11 @@ use crate::tensor::Float;
 impl Sequential<f32> {
     /// Reads a Sequential model that Keras 3 saved as `.keras`; it predicts as Keras does, to train it further `compile` it.
     ///
-    /// Read are Dense, Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax, Dropout, GaussianDropout, AlphaDropout, GaussianNoise,
-    /// ActivityRegularization, Flatten, Reshape, Permute, RepeatVector, Identity, UnitNormalization, Normalization, Rescaling and
-    /// Sequential models inside. Names and weights come along; initialisers, penalties, bounds and what `compile` was given do
+    /// Read are Dense, Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax; Conv, ConvTranspose, DepthwiseConv, SeparableConv, MaxPooling,
+    /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
+    /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
+    /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
+    /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along; initialisers, penalties, bounds and what `compile` was given do
     /// not.
     ///
     /// ```no_run
@@ -62,13 +64,14 @@ impl<T: Float> Sequential<T> {
         }
         for weight in &planned.weights {
             let id = model.find(&weight.name)?;
-            let shape = model.params.spec(id).shape;
+            let shape = model.params.specs()[id.0 as usize].shape;
             weights.read(&weight.array, &weight.name, shape, model.params.get_mut(id))?;
         }
         for (name, values) in &planned.given {
             let values: Vec<T> = values.iter().map(|&v| T::of(v)).collect();
             model.set_weight(name, &values)?;
         }
+        model.drawn = None;
         Ok(model)
     }
 }

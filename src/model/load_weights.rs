@@ -60,7 +60,7 @@ impl LoadWeights {
                     return Err(Error::file(archive.path(), problem, "rename only one of them so"));
                 }
                 Some(id) => {
-                    let spec = params.spec(id);
+                    let spec = &params.specs()[id.0 as usize];
                     if stored.shape == spec.shape.dims() {
                         archive.check_floats(stored)?;
                         fitting[id.0 as usize] = Some(stored.clone());

@@ -6,6 +6,7 @@ mod activations;
 mod checkpoint;
 mod checks;
 mod data_adapter;
+mod digest;
 mod evaluate;
 mod fit;
 mod fit_options;
@@ -18,6 +19,7 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod not_compiled;
 mod predictor;
 mod progress;
 // Without files nothing is saved.
@@ -29,19 +31,21 @@ mod save;
 #[cfg(feature = "files")]
 mod saver;
 mod sequential;
+#[cfg(feature = "files")]
+mod settings;
 mod summary;
 mod train;
 
 #[cfg(feature = "files")]
 pub use checkpoint::Checkpoint;
 pub use fit_options::{Fit, Verbose};
-pub use history::{History, Scores};
+pub use history::{History, RunStart, Scores};
 #[cfg(feature = "tools")]
 pub(crate) use input_gradient::Differentiator;
 #[cfg(feature = "tools")]
 pub use input_gradient::Target;
 #[cfg(feature = "tools")]
-pub use learning_rate_finder::{LearningRateFinder, LearningRates};
+pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
 pub use predictor::Predictor;

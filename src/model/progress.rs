@@ -10,6 +10,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::fit_options::Verbose;
+use super::history::figure;
 
 /// Prints a line an epoch, or draws a bar.
 pub(crate) struct Progress {
@@ -35,6 +36,9 @@ enum Kind {
 
 impl Progress {
     pub(crate) fn new(verbose: Verbose, epochs: usize, batches: usize) -> Self {
+        if verbose != Verbose::Silent {
+            say_if_slow();
+        }
         let terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
         let kind = match verbose {
             Verbose::Silent => Kind::Silent,
@@ -56,6 +60,10 @@ impl Progress {
     fn bar(batches: usize) -> Kind {
         let style = indicatif::ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {rate} eta {eta} - {msg}");
         let bar = indicatif::ProgressBar::new(batches as u64);
+        // On a terminal that cannot move its cursor, such as TERM=dumb.
+        if bar.is_hidden() {
+            return Kind::Lines;
+        }
         Kind::Bar(match style {
             Ok(style) => {
                 bar.with_style(style.with_key("rate", |state: &indicatif::ProgressState, out: &mut dyn Write| {
@@ -91,9 +99,9 @@ impl Progress {
             let now = self.started.elapsed();
             if now >= self.next.get() || done == self.batches {
                 self.next.set(now + REFRESH);
-                let mut text = format!("loss: {loss:.4}");
+                let mut text = format!("loss: {}", figure(loss));
                 for (name, value) in metrics() {
-                    let _ = write!(text, " - {name}: {value:.4}");
+                    let _ = write!(text, " - {name}: {}", figure(value));
                 }
                 bar.set_message(text);
                 bar.set_position(done as u64);
@@ -107,7 +115,7 @@ impl Progress {
         let line = || {
             let seconds = self.started.elapsed().as_secs_f64();
             let each = seconds / self.batches.max(1) as f64;
-            let figures: Vec<_> = figures.iter().map(|(name, value)| format!("{name}: {value:.4}")).collect();
+            let figures: Vec<_> = figures.iter().map(|(name, value)| format!("{name}: {}", figure(*value))).collect();
             format!(
                 "epoch {}/{} - {} - {}/step - {}",
                 epoch + 1,
@@ -117,22 +125,55 @@ impl Progress {
                 figures.join(" - ")
             )
         };
+        if !matches!(self.kind, Kind::Silent) {
+            self.note(&line());
+        }
+    }
+
+    /// Prints a line, where anything is printed.
+    pub(crate) fn note(&self, line: &str) {
         match &self.kind {
             Kind::Silent => {}
             // Nobody may be listening any more; training goes on.
             Kind::Lines => {
-                let _ = writeln!(std::io::stdout().lock(), "{}", line());
+                let _ = writeln!(std::io::stdout().lock(), "{line}");
             }
             #[cfg(feature = "progress")]
-            Kind::Bar(bar) => {
-                bar.println(line());
-                if epoch + 1 == self.epochs {
-                    bar.finish_and_clear();
-                }
-            }
+            Kind::Bar(bar) => bar.println(line),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        #[cfg(feature = "progress")]
+        if let Kind::Bar(bar) = &self.kind {
+            bar.finish_and_clear();
         }
     }
 }
+
+impl Drop for Progress {
+    /// However the run ends, the bar does not stay.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Says once, on stderr, that this crate was compiled without optimisation, if it was.
+fn say_if_slow() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if OPT_LEVEL == "0" {
+        ONCE.call_once(|| {
+            let _ = writeln!(std::io::stderr().lock(), "{SLOW}");
+        });
+    }
+}
+
+/// How this crate itself was optimised, from its build script: `debug_assertions` say nothing of that.
+const OPT_LEVEL: &str = env!("GRADUS_OPT_LEVEL");
+
+const SLOW: &str = "gradus was compiled without optimisation and trains many times slower than it could. Run with --release, or \
+    write in Cargo.toml:\n\n[profile.dev.package.\"*\"]\nopt-level = 3\n";
 
 /// Seconds in the unit that suits them.
 fn duration(seconds: f64) -> String {

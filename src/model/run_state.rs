@@ -20,37 +20,43 @@ pub(crate) struct RunState {
     /// Whether a callback asked to end.
     pub stop: bool,
     pub history: History,
+    /// What callbacks have to say and is not printed yet.
+    pub notes: Vec<String>,
 }
 
 /// The part of a state that says where the run stands.
-const FIT: &str = "fit";
+pub(crate) const FIT: &str = "fit";
+
+/// What a run goes over, by which another run is told from it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DataOfRun {
+    /// Samples, batch size, batches and order: what a place within an epoch depends on.
+    pub fingerprint: [u64; 4],
+    /// All settings; see [`super::settings`].
+    pub settings: String,
+}
 
 impl RunState {
-    fn save(&self, fingerprint: [u64; 4], state: &mut State) {
+    fn save(&self, data: &DataOfRun, state: &mut State) {
         let counts = [self.epoch, self.batch, self.seen].map(|n| n as u64);
         state.put("position", &[counts[0], counts[1], counts[2], u64::from(self.stop)]);
         state.put("loss", &[self.sum]);
-        state.put("data", &fingerprint);
+        state.put("data", &data.fingerprint);
+        state.put_text("settings", &data.settings);
         self.history.save(state);
     }
 
     fn restore(state: &State) -> Result<Self> {
         let [epoch, batch, seen, stop] = state.counts("position")?;
         let history = History::restore(state)?;
-        Ok(RunState { epoch, batch, sum: state.one("loss")?, seen, stop: stop != 0, history })
+        Ok(RunState { epoch, batch, sum: state.one("loss")?, seen, stop: stop != 0, history, notes: Vec::new() })
     }
 }
 
 impl<T: Float> Training<T> {
     /// Writes the position, the metrics of the epoch and the callbacks.
-    pub fn save_run(
-        &self,
-        at: &RunState,
-        fingerprint: [u64; 4],
-        callbacks: &[&mut dyn Callback<T>],
-        state: &mut State,
-    ) {
-        state.within(FIT, |state| at.save(fingerprint, state));
+    pub fn save_run(&self, at: &RunState, data: &DataOfRun, callbacks: &[&mut dyn Callback<T>], state: &mut State) {
+        state.within(FIT, |state| at.save(data, state));
         for (i, sums) in self.sums.iter().enumerate() {
             state.put(&format!("metric_{i}"), sums);
         }
@@ -59,12 +65,14 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// Takes position and metrics back; `fingerprint` is that of the data that the run goes on with.
-    pub fn restore_run(&mut self, state: &State, fingerprint: [u64; 4]) -> Result<RunState> {
+    /// Takes position and metrics back; `fingerprint` is that of the data that the run goes on with. Where changes are accepted, an
+    /// epoch over other data or with other metrics begins again.
+    pub fn restore_run(&mut self, state: &State, fingerprint: [u64; 4], accepts_changes: bool) -> Result<RunState> {
         let failed = |problem: String, hint: &str| Err(Error::Config { op: "resume", problem, hint: hint.into() });
         let fit = state.part(FIT);
-        let at = RunState::restore(&fit)?;
-        if at.batch > 0 && fit.get::<u64>("data")? != fingerprint {
+        let mut at = RunState::restore(&fit)?;
+        let changed = at.batch > 0 && fit.get::<u64>("data")? != fingerprint;
+        if changed && !accepts_changes {
             let problem = format!(
                 "the checkpoint is from within an epoch over other data: samples, batch size, batches and shuffling were {:?}, \
                  now {fingerprint:?}",
@@ -72,32 +80,48 @@ impl<T: Float> Training<T> {
             );
             return failed(problem, "pass the same data and options as the run began with");
         }
-        if at.batch as u64 > fingerprint[2] {
+        if !changed && at.batch as u64 > fingerprint[2] {
             return failed(
                 format!("{} batches of {} are done", at.batch, fingerprint[2]),
                 "write the checkpoint again",
             );
         }
+        let mut begins_again = changed;
         for (i, (metric, sums)) in self.metrics.iter().zip(&mut self.sums).enumerate() {
-            let saved: &[f64] = state.get(&format!("metric_{i}"))?;
-            if saved.len() != sums.len() && !(saved.is_empty() && at.batch == 0) {
+            let saved: &[f64] = match state.get(&format!("metric_{i}")) {
+                Ok(saved) => saved,
+                Err(error) if !accepts_changes => return Err(error),
+                Err(_) => &[],
+            };
+            // At the beginning of an epoch there may be none.
+            let fits = saved.len() == sums.len() || (saved.is_empty() && at.batch == 0);
+            if !fits && !accepts_changes {
                 return failed(
                     format!("the checkpoint has {} sums of {}, the metric {}", saved.len(), metric.name(), sums.len()),
                     "compile with the same metrics",
                 );
             }
-            // At the beginning of an epoch there may be none.
-            if !saved.is_empty() {
+            if saved.len() == sums.len() {
                 sums.copy_from_slice(saved);
             }
+            begins_again |= !fits;
+        }
+        if begins_again {
+            (at.batch, at.sum, at.seen) = (0, 0.0, 0);
         }
         Ok(at)
     }
 
-    /// Hands each callback what it saved.
-    pub fn restore_callbacks(state: &State, callbacks: &mut [&mut dyn Callback<T>]) -> Result<()> {
-        let mut parts = callbacks.iter_mut().enumerate();
-        parts.try_for_each(|(i, callback)| callback.restore(&state.part(&format!("callback_{i}"))))
+    /// Hands each callback what it saved. Where changes are accepted, one without anything saved begins anew.
+    pub fn restore_callbacks(
+        state: &State,
+        callbacks: &mut [&mut dyn Callback<T>],
+        accepts_changes: bool,
+    ) -> Result<()> {
+        callbacks.iter_mut().enumerate().try_for_each(|(i, callback)| {
+            let part = state.part(&format!("callback_{i}"));
+            if accepts_changes && part.entries().next().is_none() { Ok(()) } else { callback.restore(&part) }
+        })
     }
 
     /// Writes what the optimizer remembers.

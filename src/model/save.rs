@@ -60,6 +60,7 @@ impl<T: Float> Sequential<T> {
         let room = weights.map(|s| s.len()).sum();
         let mut model = model.build_with(Builder::for_weights(room), seed)?;
         LoadWeights::default().read(archive, &mut model.params)?;
+        model.drawn = None;
         Ok(model)
     }
 

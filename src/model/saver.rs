@@ -5,12 +5,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::checkpoint::Checkpoint;
-use super::run_state::RunState;
+use super::run_state::{DataOfRun, FIT, RunState};
 use super::sequential::Sequential;
+use super::settings::{START, Settings, difference, layer_differences, list};
 use super::train::Training;
-use crate::callbacks::Callback;
+use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
-use crate::io::model::{APART, about, parse, weights};
+use crate::io::model::{APART, About, about, parse, weights};
 use crate::io::{Archive, Array, write};
 use crate::params::{ParamSpec, Params};
 use crate::state::State;
@@ -110,6 +111,7 @@ impl<T> Drop for Writer<T> {
 impl<T: Float> Saver<T> {
     pub fn new(settings: &Checkpoint, model: &Sequential<T>) -> Result<Self> {
         settings.check()?;
+        prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = CheckpointFile {
             path: settings.path.clone(),
             about: about(model.input, model.seed, &model.layers, &model.params)?,
@@ -223,22 +225,54 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; [`Error::Io`] if the file cannot be read;
-    /// [`Error::File`] if it is damaged or no checkpoint; [`Error::Weights`] and [`Error::Config`] if it is of another model or
-    /// optimizer. The model is unchanged then.
+    /// [`Error::File`] if it is damaged or no checkpoint; [`Error::Weights`] and [`Error::Config`] if it is of another model,
+    /// optimizer, loss or other settings. The model is unchanged then.
     #[inline(never)]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.check_built("resume")?;
         self.resume_archive(&mut Archive::open(path)?)
     }
 
-    /// The same from a file that is open already.
+    /// [`resume`](Self::resume) from a run with other settings or data, to go on with those of this model, its seed among them, and
+    /// of the next `fit`.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), but for settings that differ.
+    #[inline(never)]
+    pub fn resume_changed(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.check_built("resume_changed")?;
+        self.take_up(&mut Archive::open(path)?, None)?;
+        self.training.iter_mut().for_each(|training| training.accepts_changes = true);
+        Ok(())
+    }
+
+    /// [`resume`](Self::resume) from a file that is open already.
     ///
     /// # Errors
     /// As [`resume`](Self::resume).
     pub fn resume_archive(&mut self, archive: &mut Archive<'_>) -> Result<()> {
         self.check_built("resume")?;
-        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "resume" }) };
-        let seed = parse(archive)?.seed;
+        let hint = "compile with the settings that the run began with, or go on with the new ones through Sequential::resume_changed";
+        self.take_up(archive, Some(Expected { settings: &self.settings(), seed: None, hint }))
+    }
+
+    /// What `fit` does with a checkpoint that it finds: goes on there if these are the settings of its run.
+    pub(super) fn resume_found(&mut self, checkpoint: &Checkpoint, now: &Settings) -> Result<()> {
+        let hint = "go back to what the run began with, begin anew by removing the file or with Checkpoint::resume(false), or go on \
+            with the changes through Checkpoint::accept_changes(true)";
+        let expected = Expected { settings: now, seed: Some(self.seed), hint };
+        let archive = &mut Archive::open(checkpoint.path())?;
+        self.take_up(archive, (!checkpoint.accept_changes).then_some(expected))?;
+        self.training.iter_mut().for_each(|training| training.accepts_changes = checkpoint.accept_changes);
+        Ok(())
+    }
+
+    /// Takes a checkpoint in, if its settings are the expected ones.
+    fn take_up(&mut self, archive: &mut Archive<'_>, expected: Option<Expected<'_>>) -> Result<()> {
+        if self.training.is_none() {
+            return Err(Error::NotCompiled { op: "resume" });
+        }
+        let written = parse(archive)?;
         let mut state = State::default();
         let apart = archive.arrays().iter().filter(|s| s.name.starts_with(APART)).cloned();
         for stored in apart.collect::<Vec<io::Stored>>() {
@@ -248,24 +282,81 @@ impl<T: Float> Sequential<T> {
             let hint = "read it with Sequential::load or load_weights, or pass a file that save_checkpoint wrote";
             return Err(Error::file(archive.path(), "a model, but no checkpoint", hint));
         }
-        let optimizer = state.part("optimizer");
         let mut params = self.params.clone();
         model::LoadWeights::default().read(archive, &mut params)?;
+        let settings = settings_of(&state);
+        if let Some(Expected { settings: now, seed, hint }) = expected {
+            let mut differences = self.layers_changed(&written)?;
+            if let Some(own) = seed.filter(|own| *own != written.seed) {
+                differences.push(difference("seed", &written.seed.to_string(), &own.to_string()));
+            }
+            differences.extend(settings.iter().flat_map(|then| then.differences(now)));
+            if !differences.is_empty() {
+                return Err(changed(archive.path(), &differences, hint));
+            }
+        }
+        let optimizer = state.part("optimizer");
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "resume" }) };
         training.restore_optimizer(&optimizer)?;
         self.params = params;
-        self.seed = seed;
         state.remove("optimizer");
+        // A run that may have changed goes on with the seed that the model was built with.
+        if expected.is_some() {
+            self.seed = written.seed;
+            let start = settings.as_ref().and_then(|s| s.get(START)?.strip_prefix("digest "));
+            if let Some(start) = start.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+                training.started = Some(start);
+            }
+        }
+        training.accepts_changes = false;
         training.resumes = state.entries().next().is_some();
         training.last = training.resumes.then_some(state);
         Ok(())
     }
 
+    /// Where this model's layers are not those of a file.
+    fn layers_changed(&self, written: &About) -> Result<Vec<String>> {
+        let own = about(self.input, self.seed, &self.layers, &self.params)?;
+        Ok(serde_json::from_str(&own).map_or_else(|_| Vec::new(), |own: About| layer_differences(written, &own)))
+    }
+
+    /// Refuses to go on from a state that a run with other settings left behind.
+    pub(super) fn check_settings(state: &State, now: &Settings) -> Result<()> {
+        let Some(then) = settings_of(state) else { return Ok(()) };
+        let differences = then.differences(now);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("the run that was resumed had other settings or data: {}", list(&differences));
+        let hint = "pass what it began with, or resume with Sequential::resume_changed";
+        Err(Error::Config { op: "fit", problem, hint: hint.into() })
+    }
+
     /// What the callback of a run writes of it.
-    pub(super) fn remember(&mut self, at: &RunState, fingerprint: [u64; 4], callbacks: &[&mut dyn Callback<T>]) {
+    pub(super) fn remember(&mut self, at: &RunState, data: &DataOfRun, callbacks: &[&mut dyn Callback<T>]) {
         if let Some(training) = &mut self.training {
             let mut state = State::default();
-            training.save_run(at, fingerprint, callbacks, &mut state);
+            training.save_run(at, data, callbacks, &mut state);
             training.last = Some(state);
         }
     }
+}
+
+/// What the settings of a checkpoint must be, and what to do where they are not.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    settings: &'a Settings,
+    /// None where that of the file counts.
+    seed: Option<u64>,
+    hint: &'a str,
+}
+
+/// The settings that a checkpoint was written with; older ones have none.
+fn settings_of(state: &State) -> Option<Settings> {
+    state.part(FIT).text("settings").ok().map(Settings::parse)
+}
+
+fn changed(path: &Path, differences: &[String], hint: &str) -> Error {
+    let problem = format!("the checkpoint is of a run with other settings or data: {}", list(differences));
+    Error::file(path, problem, hint)
 }

@@ -1,5 +1,6 @@
 //! The model: layers, weights and training state; build, compile, predict.
 
+use super::digest::digest;
 use super::train::Training;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Sequential<T: Float = f32> {
     /// Rows that go through the layers together in inference.
     pub(crate) rows_together: usize,
     pub(crate) built: bool,
+    /// The digest of the weights as `build` drew them; none where they were read from a file.
+    pub(crate) drawn: Option<u64>,
     pub(crate) training: Option<Training<T>>,
 }
 
@@ -58,6 +61,7 @@ impl<T: Float> Sequential<T> {
             seed: 0,
             rows_together: 1,
             built: false,
+            drawn: None,
             training: None,
         }
     }
@@ -117,9 +121,13 @@ impl<T: Float> Sequential<T> {
     /// Fixes the shapes of all layers and draws the initial weights; the same seed gives the same weights. The seed also
     /// decides the order of samples and all noise in training.
     ///
+    /// A model whose weights were trained, loaded or set is not built again, as that would draw them anew: to add layers, build a
+    /// new model and read the weights into it with `load_weights_with`; to draw them anew on purpose, call
+    /// [`discard_weights`](Self::discard_weights) first.
+    ///
     /// # Errors
     /// [`Error::Layer`] with the layer's position and name for a shape or setting that cannot work; [`Error::Config`] for a
-    /// model without layers.
+    /// model without layers, or with weights that building would throw away.
     #[inline(never)]
     pub fn build(self, seed: u64) -> Result<Self> {
         self.build_with(Builder::new(seed), seed)
@@ -131,12 +139,13 @@ impl<T: Float> Sequential<T> {
             let problem = "the model has no layers".to_owned();
             return Err(Error::Config { op: "build", problem, hint: "add at least one with .add(...)".into() });
         }
+        self.check_nothing_is_lost()?;
         self.input.batched(1)?;
         if self.input.checked_len("build")? == 0 {
             let hint = "give every size at least 1; the batch axis is left out";
             return Err(Error::shape("build", "an input with at least one value", self.input, hint));
         }
-        self.output = self.layers.build(self.input, &mut builder)?;
+        self.output = self.layers.build(self.input, &mut builder).map_err(|error| channels_first(error, self.input))?;
         if self.output.rank() == 0 {
             return Err(Error::shape(
                 "build",
@@ -146,11 +155,44 @@ impl<T: Float> Sequential<T> {
             ));
         }
         self.params = builder.into_params();
+        self.drawn = Some(digest(self.params.values()));
         self.seed = seed;
         self.rows_together = rows_together::<T>(self.layers.widest().max(self.input.len()));
         self.built = true;
         self.training = None;
         Ok(self)
+    }
+
+    /// Refuses to draw weights anew that somebody else than `build` made.
+    fn check_nothing_is_lost(&self) -> Result<()> {
+        if self.params.is_empty() || self.drawn == Some(digest(self.params.values())) {
+            return Ok(());
+        }
+        let whence = if self.drawn.is_none() { "loaded from a file" } else { "trained, loaded or set" };
+        let problem =
+            format!("the model holds weights that were {whence}, and building it again would draw all of them anew");
+        let hint = "to add layers, build a new model of these layers and the new ones, and read the saved weights into it with \
+            model.load_weights_with(path, &LoadWeights::default().partial(true)); set_trainable and set_learning_rate_factor \
+            need no build; to throw the weights away on purpose, call .discard_weights() before .build(seed)";
+        Err(Error::Config { op: "build", problem, hint: hint.into() })
+    }
+
+    /// Throws weights and optimizer away, so that [`build`](Self::build) draws new ones: the same architecture, to be trained from
+    /// the start.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([2]).add(Dense::new(1)).build(0)?;
+    /// model.set_weight("dense/bias", &[1.0])?;
+    /// let again = model.discard_weights().build(0)?;
+    /// assert_eq!(again.weight("dense/bias")?, [0.0]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn discard_weights(mut self) -> Self {
+        self.params = Params::new();
+        self.training = None;
+        self.built = false;
+        self
     }
 
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
@@ -340,16 +382,49 @@ impl<T: Float> Sequential<T> {
             return Ok(());
         }
         let expected = format!("inputs of shape {}, n samples", self.input.of_samples());
-        let hint = match x.shape() == self.input {
-            true => {
+        let (got, input) = (x.shape(), self.input);
+        let same_but_first = got.rank() == input.rank() && got.rank() > 1 && got.dims()[1..] == input.dims()[1..];
+        let hint = match *got.dims() {
+            _ if got == input => {
                 "add the batch axis in front, x.reshape([1, …]), even for one sample; or, if the first size counts \
                      samples, leave it out of Sequential::new"
                     .to_owned()
             }
-            false => format!("pass samples of shape {}, as given to Sequential::new", self.input),
+            _ if same_but_first => format!(
+                "the batch axis is left out of Sequential::new: if the {} of {input} counts samples, write \
+                     Sequential::new({}); else pass samples of shape {input}",
+                input.first(),
+                input.sample()
+            ),
+            [_, channels, height, width] if *input.dims() == [height, width, channels] => format!(
+                "images are channels last here, and these are channels first: begin the model with \
+                     Sequential::new([{channels}, {height}, {width}]).add(Permute::new([2, 3, 1]))"
+            ),
+            _ => format!("pass samples of shape {input}, as given to Sequential::new"),
         };
         Err(Error::shape(op, expected, x.shape(), hint))
     }
+}
+
+/// An error of a window or a pool that finds no room, with what is wrong where the input looks like channels first.
+fn channels_first(mut error: Error, input: Shape) -> Error {
+    let [channels @ (1 | 3 | 4), height @ (8..), width @ (8..)] = *input.dims() else { return error };
+    fn innermost(error: &mut Error) -> &mut Error {
+        match error {
+            Error::Layer { source, .. } => innermost(source),
+            other => other,
+        }
+    }
+    if let Error::Shape { op, expected, hint, .. } = innermost(&mut error)
+        && (op.contains("Conv") || op.contains("Pooling"))
+        && expected.contains("which the window spans")
+    {
+        *hint = format!(
+            "images are [height, width, channels] here, and {input} looks like channels first: pass images as \
+             Sequential::new([{height}, {width}, {channels}]), or turn them with .add(Permute::new([2, 3, 1])) as the first layer"
+        );
+    }
+    error
 }
 
 /// Bytes of the widest layer's input and output that stay in the caches close to a core.

@@ -1,5 +1,6 @@
 //! One step of training: forward, loss, backward, update.
 
+use super::run_state::RunState;
 use super::sample_weights::check_weights;
 use crate::activations::Activation;
 use crate::callbacks::{Net, Run};
@@ -43,8 +44,13 @@ pub(crate) struct Training<T: Float> {
     buffers: Buffers<T>,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
     pub last: Option<State>,
-    /// Whether the next run goes on from there.
+    /// Whether the next run goes on from there, and whether it may with other settings.
     pub resumes: bool,
+    #[cfg(feature = "files")]
+    pub accepts_changes: bool,
+    /// The digest of the weights with which the first run since `compile` began.
+    #[cfg(feature = "files")]
+    pub started: Option<u64>,
 }
 
 /// Names with `_1`, `_2` … after those that occurred before.
@@ -130,6 +136,10 @@ impl<T: Float> Training<T> {
             buffers: Buffers::default(),
             last: None,
             resumes: false,
+            #[cfg(feature = "files")]
+            accepts_changes: false,
+            #[cfg(feature = "files")]
+            started: None,
         }
     }
 
@@ -273,10 +283,21 @@ impl<T: Float> Training<T> {
         net: Net<'a, T>,
         params: &'a mut Params<T>,
         resumed: bool,
-        stop: &'a mut bool,
+        at: &'a mut RunState,
     ) -> Run<'a, T> {
         let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
-        Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop }
+        let RunState { stop, notes, .. } = at;
+        Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop, notes }
+    }
+
+    /// The names of the figures that every epoch will have.
+    pub fn figure_names(&self, validated: bool) -> Vec<String> {
+        let names = std::iter::once("loss").chain(self.names.iter().map(String::as_str));
+        let both = names.clone().map(str::to_owned);
+        match validated {
+            true => both.chain(names.map(|name| format!("val_{name}"))).collect(),
+            false => both.collect(),
+        }
     }
 
     /// The metrics' names and their figures from sums.

@@ -31,7 +31,7 @@ fn steps<T: Float>(case: &Case, optimizer: &dyn Optimizer<T>, errors: &mut Error
     while case.find::<T>(&format!("grad0.{step}")).is_some() {
         for (i, &id) in ids.iter().enumerate() {
             let g = case.tensor::<T>(&format!("grad{i}.{step}"))?;
-            gradients[params.spec(id).range.clone()].copy_from_slice(g.as_slice());
+            gradients[params.spec(id).unwrap().range.clone()].copy_from_slice(g.as_slice());
         }
         if !state.step(optimizer, &mut params, &mut gradients) {
             return Err(format!("step {step} met a gradient that is not finite"));

@@ -645,3 +645,116 @@ proptest! {
         }
     }
 }
+
+/// Messages that once sent one the wrong way.
+#[test]
+fn images_without_flatten() {
+    let hint = "; the model gives each sample more axes than its target has: put a Flatten or a GlobalAveragePooling before the \
+        Dense layers at its end";
+    let images = Tensor::zeros([4, 6, 6, 1]);
+    let model = || Sequential::new([6, 6, 1]).add(Dense::new(10).activation(Activation::Softmax)).build(0).unwrap();
+    let mut classes = model();
+    classes.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+    for y in [Tensor::zeros([4]), Tensor::zeros([4, 1]), Tensor::zeros([4, 10])] {
+        let error = classes.fit(&images, &y, &quiet()).unwrap_err().to_string();
+        assert!(error.ends_with(hint), "{error}");
+    }
+    let mut values = Sequential::new([6, 6, 1]).add(Dense::new(1)).build(0).unwrap();
+    values.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
+    let error = values.fit(&images, &Tensor::zeros([4, 1]), &quiet()).unwrap_err().to_string();
+    assert!(error.ends_with(hint), "{error}");
+    // A target for each position is another matter.
+    let error = values.fit(&images, &Tensor::zeros([4, 6, 5, 1]), &quiet()).unwrap_err().to_string();
+    assert!(error.ends_with("make the last layer's units and the targets' columns agree"), "{error}");
+}
+
+#[test]
+fn channels_first() {
+    let stack = |input: [usize; 3]| {
+        let model = Sequential::new(input).add(Conv2d::new(8, 3).activation(Activation::Relu));
+        model.add(MaxPooling2d::new(2)).add(Flatten::new()).add(Dense::new(2)).build(0)
+    };
+    let error = stack([3, 32, 48]).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "images are [height, width, channels] here, and [3, 32, 48] looks like channels first: pass images as \
+             Sequential::new([32, 48, 3]), or turn them with .add(Permute::new([2, 3, 1])) as the first layer"
+        ),
+        "{error}"
+    );
+    let error = Sequential::new([1, 28, 28]).add(MaxPooling2d::new(2)).build(0).unwrap_err().to_string();
+    assert!(error.contains("[1, 28, 28] looks like channels first"), "{error}");
+    // Small images are only small.
+    let error = Sequential::new([3, 5, 1]).add(Conv2d::new(8, 5)).build(0).unwrap_err().to_string();
+    assert!(error.contains("pad with Padding::Same"), "{error}");
+    // A model that is right, and data that are not.
+    let model = stack([32, 48, 3]).unwrap();
+    let error = model.predict(&Tensor::zeros([2, 3, 32, 48])).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "images are channels last here, and these are channels first: begin the model with Sequential::new([3, 32, \
+             48]).add(Permute::new([2, 3, 1]))"
+        ),
+        "{error}"
+    );
+    // Which works.
+    let turned = Sequential::new([3, 32, 48]).add(Permute::new([2, 3, 1])).add(Conv2d::new(8, 3)).build(0).unwrap();
+    assert_eq!(turned.output_shape(), Shape::from([30, 46, 8]));
+}
+
+#[test]
+fn the_batch_axis_in_the_input_shape() {
+    let model = Sequential::new([32, 4]).add(Dense::new(2)).build(0).unwrap();
+    let error = model.predict(&Tensor::zeros([10, 4])).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "predict: expected inputs of shape [n, 32, 4], n samples, got [10, 4]; the batch axis is left out of Sequential::new: if the \
+         32 of [32, 4] counts samples, write Sequential::new([4]); else pass samples of shape [32, 4]"
+    );
+    assert!(
+        model.predict(&Tensor::zeros([32, 4])).unwrap_err().to_string().contains("leave it out of Sequential::new")
+    );
+}
+
+/// 0.1 as it was written, not as `f64` has it.
+#[test]
+fn numbers_in_messages_have_the_precision_they_came_in() {
+    let y = Tensor::from([0.1f32, 1.0, 0.0]);
+    let error = fit_error(&x(3), &y, quiet());
+    assert!(error.contains("target in row 0 is 0.1, expected"), "{error}");
+    let weighted = fit_error(&x(3), &Tensor::from([0.0f32, 1.0, 0.0]), quiet().sample_weight(&[1.0, -0.1, 1.0]));
+    assert!(weighted.contains("got -0.1;"), "{weighted}");
+    let weights = [1.0, 1.0];
+    let mut model = Sequential::new([3]).add(Dense::new(1)).build(0).unwrap();
+    model.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
+    let error = model.fit(&x(3), &y, &quiet().class_weight(&weights)).unwrap_err().to_string();
+    assert!(error.contains("is 0.1, expected a class number"), "{error}");
+}
+
+/// Without a feature its methods say which.
+#[cfg(not(all(feature = "files", feature = "keras", feature = "image")))]
+#[test]
+fn features_that_are_off() {
+    let says = |error: gradus::Error, feature: &str| {
+        let error = error.to_string();
+        let part = format!("compiled without its feature {feature:?}; write in Cargo.toml: gradus = {{ version = ");
+        assert!(error.contains(&part), "{error}");
+    };
+    #[cfg(not(feature = "files"))]
+    {
+        let mut model = model();
+        says(Sequential::load("x").unwrap_err(), "files");
+        says(Sequential::load_bytes(b"x").unwrap_err(), "files");
+        says(model.save("x").unwrap_err(), "files");
+        says(model.save_checkpoint("x").unwrap_err(), "files");
+        says(model.load_weights("x").unwrap_err(), "files");
+        says(model.resume("x").unwrap_err(), "files");
+    }
+    #[cfg(not(feature = "keras"))]
+    says(Sequential::load_keras("x").unwrap_err(), "keras");
+    #[cfg(not(feature = "image"))]
+    {
+        says(read_image::<f32>("x", 3).unwrap_err(), "image");
+        says(save_image(&Tensor::<f32>::zeros([1, 1, 1]), "x").unwrap_err(), "image");
+    }
+}

@@ -79,3 +79,80 @@ fn an_error_of_a_callback_ends_training() {
     let error = model.fit_with(&x, &y, &how, &mut [&mut stopping]).unwrap_err().to_string();
     assert!(error.contains("one of loss, accuracy, got val_loss"), "{error}");
 }
+
+/// Whatever a callback can know is known before the first step.
+#[test]
+fn wrong_settings_cost_no_epoch() {
+    let (mut model, x, y) = compiled();
+    let before = model.params().clone();
+    let folder = std::env::temp_dir().join(format!("gradus_before_the_first_{}", std::process::id()));
+    let csv = folder.join("old.csv");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&csv, "epoch,loss\n").unwrap();
+    let mut refused = |callback: &mut dyn Callback, expected: &str| {
+        // A callback in front that writes is not asked either.
+        let mut logger = CsvLogger::new(folder.join("new.csv"));
+        let how = Fit::default().epochs(2).validation_split(0.2).verbose(Verbose::Silent);
+        let error = model.fit_with(&x, &y, &how, &mut [&mut logger, callback]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(model.params(), &before);
+        assert!(!folder.join("new.csv").exists());
+    };
+    let figures = "one of loss, accuracy, val_loss, val_accuracy, got ";
+    refused(&mut EarlyStopping::default().monitor("val_acc"), figures);
+    refused(&mut ReduceLrOnPlateau::default().monitor("losses"), figures);
+    refused(&mut ReduceLrOnPlateau::default().factor(1.5), "factor must be");
+    refused(&mut EarlyStopping::default().min_delta(f64::NAN), "min_delta must be finite");
+    refused(
+        &mut CsvLogger::new(&csv).append(true),
+        "its columns are epoch,loss, those of this run epoch,loss,accuracy,",
+    );
+    #[cfg(feature = "files")]
+    {
+        refused(&mut ModelCheckpoint::new(folder.join("{val_acc:.2f}")), figures);
+        refused(&mut ModelCheckpoint::new(folder.join("{epoch:q}")), "formats such as 03d");
+        refused(&mut ModelCheckpoint::new(folder.join("best")).save_best_only(true).monitor("x"), figures);
+    }
+    #[cfg(feature = "tools")]
+    refused(&mut TensorBoard::new(&folder).update_freq(0), "update_freq");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A figure that is never a number: without a word training ended with no best epoch.
+#[test]
+fn a_validation_of_nan_is_told() {
+    #[derive(Clone, Debug)]
+    struct Undefined;
+    impl Metric<f32> for Undefined {
+        fn name(&self) -> String {
+            "undefined".into()
+        }
+        fn update(&mut self, _: &Tensor, _: &Tensor, _: Option<&[f32]>) {}
+        fn result(&self) -> f64 {
+            f64::NAN
+        }
+        fn reset(&mut self) {}
+        fn totals(&self) -> Vec<f64> {
+            Vec::new()
+        }
+        fn set_totals(&mut self, totals: &[f64]) -> bool {
+            totals.is_empty()
+        }
+        fn fresh(&self) -> Box<dyn Metric<f32>> {
+            Box::new(Undefined)
+        }
+        fn check(&self, _: Shape, _: Shape) -> gradus::Result<()> {
+            Ok(())
+        }
+    }
+    let (mut model, x, y) = compiled();
+    model.compile(Adam::default(), CategoricalCrossentropy::default(), [Undefined]).unwrap();
+    let mut stopping = EarlyStopping::default().monitor("val_undefined").patience(2);
+    let how = Fit::default().epochs(9).validation_split(0.2).verbose(Verbose::Silent);
+    let error = model.fit_with(&x, &y, &how, &mut [&mut stopping]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("EarlyStopping: val_undefined was NaN in every epoch up to 2: none is the best"),
+        "{error}"
+    );
+    assert_eq!(stopping.stopped_epoch(), None);
+}

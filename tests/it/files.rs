@@ -65,6 +65,8 @@ fn models_come_back_whole() {
     first.save(folder.path("m.safetensors")).unwrap();
     let bytes = std::fs::read(folder.path("m.safetensors")).unwrap();
     for again in [Sequential::load(folder.path("m.safetensors")), Sequential::load_bytes(&bytes)] {
+        // Which is no other one when it is started again.
+        assert_eq!(changed.run(5, &checkpoint).unwrap().1.start(), RunStart::Resumed { epoch: 4, batch: 0 });
         let again = again.unwrap();
         assert_eq!(again.params(), first.params());
         assert_eq!(again.predict(&x).unwrap(), first.predict(&x).unwrap());
@@ -158,15 +160,17 @@ fn a_run_goes_on_from_a_checkpoint() {
     other.compile(Sgd::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
     let error = errors(&mut other, "c");
     assert!(
-        error.starts_with("resume: the checkpoint's optimizer adam is not that of this model's optimizer, sgd"),
+        error.contains("optimizer name: adam then, sgd now") && error.contains("metrics: 1 then, 0 now"),
         "{error}"
     );
     let mut amsgrad = model(5);
     amsgrad.compile(Adam::default().amsgrad(true), SparseCategoricalCrossentropy::default(), ()).unwrap();
-    assert!(errors(&mut amsgrad, "c").contains("moment_2"));
+    assert!(errors(&mut amsgrad, "c").contains("optimizer.amsgrad: false then, true now"));
+    assert!(amsgrad.resume_changed(folder.path("c")).unwrap_err().to_string().contains("moment_2"));
     let mut wide = model::<f64>(5);
     wide.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
-    assert!(wide.resume(folder.path("c")).unwrap_err().to_string().contains("the same element type"));
+    assert!(wide.resume(folder.path("c")).unwrap_err().to_string().contains("element type: f32 then, f64 now"));
+    assert!(wide.resume_changed(folder.path("c")).unwrap_err().to_string().contains("the same element type"));
     let mut small = Sequential::new([4]).add(Dense::new(3)).build(0).unwrap();
     small.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
     assert!(errors(&mut small, "c").contains("the weights do not fit the model"));
@@ -181,15 +185,336 @@ fn a_run_goes_on_from_a_checkpoint() {
     let how = silent().checkpoint(&checkpoint);
     assert!(stopped.fit_with(&table.x, &table.y, &how, &mut [&mut stop]).is_err());
     let error = compiled(5).fit(&table.x, &table.y, &how.batch_size(7)).unwrap_err().to_string();
-    assert!(error.contains("pass the same data and options as the run began with"), "{error}");
+    assert!(error.contains("batch_size: 32 then, 7 now"), "{error}");
     let mut more = model(5);
     more.compile(Adam::default(), SparseCategoricalCrossentropy::default(), (Accuracy::default(), Accuracy::default()))
         .unwrap();
     let error = more.fit(&table.x, &table.y, &how).unwrap_err().to_string();
-    assert!(error.contains("metric_1"), "{error}");
+    assert!(error.contains("metrics: 1 then, 2 now"), "{error}");
     assert!(compiled(5).fit(&table.x, &table.y, &how).is_ok());
     let zero = Checkpoint::new(&path).every_steps(0);
     assert!(compiled(5).fit(&table.x, &table.y, &silent().checkpoint(&zero)).is_err());
+}
+
+/// What `build` would have drawn anew: weights that were loaded, trained or set, in whatever way.
+#[test]
+fn no_weights_are_thrown_away_unasked() {
+    let _alone = alone();
+    let folder = Folder::new("unasked");
+    let (path, table) = (folder.path("m.safetensors"), iris());
+    model::<f32>(7).save(&path).unwrap();
+    let lost = |model: Sequential, what: &str| {
+        let error = model.build(5).unwrap_err().to_string();
+        let expected =
+            format!("build: the model holds weights that were {what}, and building it again would draw all of them");
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.contains("model.load_weights_with(path, &LoadWeights::default().partial(true))"), "{error}");
+        assert!(error.contains("set_trainable") && error.contains(".discard_weights()"), "{error}");
+    };
+    lost(Sequential::load(&path).unwrap(), "loaded from a file");
+    lost(Sequential::load(&path).unwrap().add(Dense::new(3)), "loaded from a file");
+    lost(Sequential::load(&path).unwrap().trainable(false), "loaded from a file");
+    lost(Sequential::load_bytes(&std::fs::read(&path).unwrap()).unwrap(), "loaded from a file");
+    let changed = "trained, loaded or set";
+    let after = |change: &dyn Fn(&mut Sequential)| {
+        let mut model = compiled(8);
+        change(&mut model);
+        lost(model.add(Dense::new(3)), changed);
+    };
+    after(&|model| model.load_weights(&path).unwrap());
+    after(&|model| model.set_weight("dense/bias", &[0.5; 5]).unwrap());
+    after(&|model| model.values_mut()[0] += 1.0);
+    after(&|model| assert!(model.train_on_batch(&table.x, &table.y).unwrap() > 0.0));
+    after(&|model| assert!(model.fit(&table.x, &table.y, &silent()).is_ok()));
+    after(&|model| {
+        let mut set = LambdaCallback::default().on_epoch_begin(|_, run| {
+            run.values_mut()[3] = 1.0;
+            Err(Error::custom("stop"))
+        });
+        assert!(model.fit_with(&table.x, &table.y, &silent(), &mut [&mut set]).is_err());
+    });
+    let mut donor = compiled(7);
+    donor.fit(&table.x, &table.y, &silent()).unwrap();
+    donor.save_checkpoint(folder.path("c")).unwrap();
+    after(&|model| model.resume(folder.path("c")).unwrap());
+
+    // What only `build` drew may be drawn again, also after what changes no weight.
+    let mut plain = compiled(8);
+    plain.predict(&table.x).unwrap();
+    plain.evaluate(&table.x, &table.y).unwrap();
+    plain.gradients(&table.x, &table.y).unwrap();
+    #[cfg(feature = "tools")]
+    plain.find_learning_rate(&table.x, &table.y, &LearningRateFinder::default()).unwrap();
+    assert_eq!(plain.build(9).unwrap().params(), model::<f32>(9).params());
+    // And so may what is thrown away on purpose.
+    let fresh = Sequential::load(&path).unwrap().discard_weights().build(9).unwrap();
+    assert_eq!(fresh.params(), model::<f32>(9).params());
+    // The way that the error names.
+    let mut longer = Sequential::new([4])
+        .add(Dense::new(5).activation(Activation::LeakyRelu(0.1)))
+        .add(Dropout::new(0.3))
+        .add_named("again", Residual::new().add(Dense::new(5).activation(Activation::Gelu)))
+        .add(Dense::new(3).activation(Activation::Softmax))
+        .add(Dense::new(3))
+        .build(5)
+        .unwrap();
+    let left = longer.load_weights_with(&path, &LoadWeights::default().partial(true)).unwrap();
+    assert_eq!(left.missing, ["dense_2/kernel", "dense_2/bias"]);
+    assert_eq!(longer.weight("dense/kernel").unwrap(), model::<f32>(7).weight("dense/kernel").unwrap());
+}
+
+/// An experiment that can be changed in one place.
+struct Experiment {
+    seed: u64,
+    units: usize,
+    rate: f64,
+    adam: Adam,
+    smoothing: f64,
+    batch: usize,
+    shuffle: bool,
+    weights: Option<Vec<f32>>,
+    classes: Option<Vec<f64>>,
+    x: Tensor,
+    y: Tensor,
+    validation: Option<(Tensor, Tensor)>,
+    split: f64,
+    frozen: bool,
+    bias: Option<f32>,
+    more_metrics: bool,
+}
+
+impl Experiment {
+    fn new() -> Self {
+        let table = iris();
+        Experiment {
+            seed: 3,
+            units: 5,
+            rate: 0.25,
+            adam: Adam::default(),
+            smoothing: 0.0,
+            batch: 32,
+            shuffle: true,
+            weights: None,
+            classes: None,
+            x: table.x,
+            y: table.y,
+            validation: None,
+            split: 0.0,
+            frozen: false,
+            bias: None,
+            more_metrics: false,
+        }
+    }
+
+    fn run(&self, epochs: usize, checkpoint: &Checkpoint) -> Result<(Sequential, History), Error> {
+        let mut model = Sequential::new([4])
+            .add(Dense::new(self.units).activation(Activation::Relu))
+            .trainable(!self.frozen)
+            .add(Dropout::new(self.rate))
+            .add(Dense::new(3).activation(Activation::Softmax))
+            .build(self.seed)?;
+        if let Some(bias) = self.bias {
+            model.set_weight("dense_1/bias", &[bias; 3])?;
+        }
+        let loss = CategoricalCrossentropy::default().label_smoothing(self.smoothing);
+        match self.more_metrics {
+            false => model.compile(self.adam.clone(), loss, [Accuracy::default()])?,
+            true => model.compile(self.adam.clone(), loss, (Accuracy::default(), F1Score::default()))?,
+        }
+        let mut how = silent().epochs(epochs).batch_size(self.batch).shuffle(self.shuffle).checkpoint(checkpoint);
+        how = how.validation_split(self.split);
+        if let Some(weights) = &self.weights {
+            how = how.sample_weight(weights);
+        }
+        if let Some(classes) = &self.classes {
+            how = how.class_weight(classes);
+        }
+        if let Some((x, y)) = &self.validation {
+            how = how.validation_data(x, y);
+        }
+        let history = model.fit(&self.x, &self.y, &how)?;
+        Ok((model, history))
+    }
+}
+
+/// A checkpoint once swallowed every change: `fit` returned the old history without a step.
+#[test]
+fn a_changed_experiment_is_not_swallowed() {
+    use gradus::model::RunStart;
+    let _alone = alone();
+    let folder = Folder::new("changed");
+    let path = folder.path("run");
+    let checkpoint = Checkpoint::new(&path);
+    let (_, first) = Experiment::new().run(2, &checkpoint).unwrap();
+    assert_eq!(first.start(), RunStart::Fresh);
+    let bytes = std::fs::read(&path).unwrap();
+    let refused = |experiment: &Experiment, expected: &[&str]| {
+        for epochs in [2, 4] {
+            let error = experiment.run(epochs, &checkpoint).unwrap_err().to_string();
+            let whole = "run: the checkpoint is of a run with other settings or data: ";
+            let ways = ["removing the file", "Checkpoint::resume(false)", "Checkpoint::accept_changes(true)"];
+            assert!(error.contains(whole) && ways.iter().all(|way| error.contains(way)), "{error}");
+            assert!(expected.iter().all(|e| error.contains(e)), "{error} without {expected:?}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    };
+    let e = Experiment::new;
+    let adam = Adam::default;
+    refused(&Experiment { seed: 4, ..e() }, &["seed: 3 then, 4 now"]);
+    refused(&Experiment { rate: 0.5, ..e() }, &["layer 1.rate: 0.25 then, 0.5 now"]);
+    refused(
+        &Experiment { adam: adam().learning_rate(0.01), ..e() },
+        &["data: optimizer.learning_rate: 0.001 then, 0.01 now; go back"],
+    );
+    let decay = CosineDecay::new(0.01, 30);
+    refused(
+        &Experiment { adam: adam().learning_rate(decay), ..e() },
+        &["optimizer.learning_rate: 0.001 then, CosineDecay now"],
+    );
+    refused(&Experiment { adam: adam().beta_1(0.8), ..e() }, &["optimizer.betas.beta_1: 0.9 then, 0.8 now"]);
+    refused(&Experiment { adam: adam().clipnorm(1.0), ..e() }, &["optimizer.clip: None then, Norm now"]);
+    refused(
+        &Experiment { adam: adam().gradient_accumulation_steps(2), ..e() },
+        &["optimizer.gradient_accumulation_steps: 1 then, 2 now"],
+    );
+    refused(&Experiment { smoothing: 0.1, ..e() }, &["loss.", "label_smoothing: 0.0 then, 0.1 now"]);
+    refused(&Experiment { more_metrics: true, ..e() }, &["metrics: 1 then, 2 now"]);
+    refused(&Experiment { batch: 16, ..e() }, &["batch_size: 32 then, 16 now"]);
+    refused(&Experiment { shuffle: false, ..e() }, &["shuffle: true then, false now"]);
+    refused(&Experiment { weights: Some(vec![1.0; 150]), ..e() }, &["sample_weight: none then, 150 with digest "]);
+    refused(&Experiment { classes: Some(vec![1.0, 2.0, 1.0]), ..e() }, &["class_weight: none then, 3 with digest "]);
+    refused(&Experiment { split: 0.2, ..e() }, &["samples to train on: 150 then, 120 now", "validation: none then"]);
+    let other = Some((e().x.rows(0..9).unwrap(), e().y.rows(0..9).unwrap()));
+    refused(&Experiment { validation: other, ..e() }, &["validation: none then, samples of their own now"]);
+    refused(&Experiment { frozen: true, ..e() }, &["frozen weights: none then, dense/kernel, dense/bias now"]);
+    refused(&Experiment { bias: Some(0.5), ..e() }, &["weights at the start: digest "]);
+    let mut one_value = e();
+    one_value.x.as_mut_slice()[77] += 1e-6;
+    refused(&one_value, &["x: [150, 4] with digest "]);
+    let mut one_label = e();
+    one_label.y.as_mut_slice()[0] = 2.0;
+    refused(&one_label, &["y: [150] with digest "]);
+    // Weights of other shapes.
+    let error = Experiment { units: 6, ..e() }.run(4, &checkpoint).unwrap_err().to_string();
+    assert!(error.contains("the weights do not fit the model"), "{error}");
+
+    // With nothing changed: done, and with more epochs gone on with.
+    let (_, done) = e().run(2, &checkpoint).unwrap();
+    assert_eq!((done.start(), &done), (RunStart::Finished, &first));
+    let (model, more) = e().run(4, &checkpoint).unwrap();
+    assert_eq!(more.start(), RunStart::Resumed { epoch: 2, batch: 0 });
+    let elsewhere = Checkpoint::new(folder.path("whole"));
+    let (whole, history) = e().run(4, &elsewhere).unwrap();
+    assert_eq!((model.params(), &more), (whole.params(), &history));
+
+    // Changes on purpose: the file is then of the changed run.
+    std::fs::write(&path, &bytes).unwrap();
+    let accepting = Checkpoint::new(&path).accept_changes(true);
+    let changed =
+        Experiment { adam: adam().learning_rate(0.01), rate: 0.0, batch: 50, more_metrics: true, seed: 4, ..e() };
+    let (_, history) = changed.run(4, &accepting).unwrap();
+    assert_eq!((history.epochs.len(), history.start()), (4, RunStart::Resumed { epoch: 2, batch: 0 }));
+    assert_eq!(history.get("loss").unwrap()[..2], first.get("loss").unwrap()[..]);
+    let f1 = history.get("f1_score").unwrap();
+    assert!(f1.len() == 4 && f1[0].is_nan() && !f1[3].is_nan());
+    let again =
+        Experiment { adam: adam().learning_rate(0.01), rate: 0.0, batch: 50, more_metrics: true, seed: 3, ..e() };
+    let error = again.run(6, &checkpoint).unwrap_err().to_string();
+    assert!(error.contains("data: seed: 4 then, 3 now; go back"), "{error}");
+    // Or from the start.
+    let (_, anew) = Experiment { batch: 16, ..e() }.run(1, &Checkpoint::new(&path).resume(false)).unwrap();
+    assert_eq!((anew.start(), anew.epochs.len()), (RunStart::Fresh, 1));
+}
+
+/// The same of a run that is resumed by hand, of one within an epoch, and of datasets.
+#[test]
+fn other_ways_to_a_changed_experiment() {
+    use gradus::model::RunStart;
+    let _alone = alone();
+    let folder = Folder::new("changed_otherwise");
+    let table = iris();
+    let mut half = compiled(5);
+    half.fit(&table.x, &table.y, &silent().epochs(2)).unwrap();
+    half.save_checkpoint(folder.path("c")).unwrap();
+    let mut rest = compiled(5);
+    rest.resume(folder.path("c")).unwrap();
+    let error = rest.fit(&table.x, &table.y, &silent().epochs(3).batch_size(10)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("fit: the run that was resumed had other settings or data: batch_size: 32 then, 10 now; ")
+    );
+    assert!(error.ends_with("Sequential::resume_changed"), "{error}");
+    // It is still resumed, and goes on when that is set right.
+    let history = rest.fit(&table.x, &table.y, &silent().epochs(3)).unwrap();
+    assert_eq!((history.epochs.len(), history.start()), (3, RunStart::Resumed { epoch: 2, batch: 0 }));
+    let mut changed = compiled(5);
+    changed.resume_changed(folder.path("c")).unwrap();
+    let history = changed.fit(&table.x, &table.y, &silent().epochs(3).batch_size(10)).unwrap();
+    assert_eq!(history.epochs.len(), 3);
+
+    // Within an epoch, with other batches: that epoch begins again.
+    let path = folder.path("mid");
+    let write = Checkpoint::new(&path).every_steps(1).background(false);
+    let mut stop = LambdaCallback::default().on_batch_end(|batch, _, _| match batch {
+        2 => Err(Error::custom("stop")),
+        _ => Ok(()),
+    });
+    let how = silent().epochs(2).checkpoint(&write);
+    assert!(compiled(5).fit_with(&table.x, &table.y, &how, &mut [&mut stop]).is_err());
+    let accepting = Checkpoint::new(&path).accept_changes(true);
+    let how = silent().epochs(2).batch_size(100).checkpoint(&accepting);
+    let history = compiled(5).fit(&table.x, &table.y, &how).unwrap();
+    assert_eq!((history.start(), history.epochs), (RunStart::Resumed { epoch: 0, batch: 0 }, vec![0, 1]));
+
+    // A dataset is known by its shapes and batches.
+    let checkpoint = Checkpoint::new(folder.path("set"));
+    let run = |batch: usize, epochs: usize| {
+        let data = Samples::new(table.x.clone(), table.y.clone()).unwrap().batch(batch);
+        compiled(5).fit_dataset(&data, &silent().epochs(epochs).checkpoint(&checkpoint), &mut [])
+    };
+    run(50, 1).unwrap();
+    let error = run(25, 2).unwrap_err().to_string();
+    assert!(error.contains("batches an epoch: 3 then, 6 now"), "{error}");
+    assert_eq!(run(50, 2).unwrap().epochs, [0, 1]);
+}
+
+/// What is printed: which of the three a run is. The lines are those of this test, run once more as a program.
+#[test]
+fn fresh_resumed_and_finished_runs_are_told_apart() {
+    const FOLDER: &str = "GRADUS_LINES_TEST";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let (path, table) = (Path::new(&folder).join("run"), iris());
+        let checkpoint = Checkpoint::new(path);
+        for (epochs, verbose) in [(1, Verbose::Auto), (3, Verbose::Lines), (3, Verbose::Bar), (4, Verbose::Silent)] {
+            let how = silent().epochs(epochs).checkpoint(&checkpoint).verbose(verbose);
+            compiled(1).fit(&table.x, &table.y, &how).unwrap();
+        }
+        return;
+    }
+    let folder = Folder::new("lines");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["files::fresh_resumed_and_finished_runs_are_told_apart", "--exact", "--nocapture", "--test-threads=1"])
+        .env(FOLDER, &folder.0)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let run = folder.path("run");
+    let run = run.display();
+    let of_runs = text.lines().filter(|l| ["new run", "epoch ", "resumed", "the run"].iter().any(|b| l.starts_with(b)));
+    let lines: Vec<_> =
+        of_runs.map(|l| if l.starts_with("epoch ") { l[..9].to_owned() } else { l.to_owned() }).collect();
+    let expected = [
+        format!("new run, with checkpoints in {run}"),
+        "epoch 1/1".into(),
+        format!("resumed from {run}: goes on in epoch 2/3"),
+        "epoch 2/3".into(),
+        "epoch 3/3".into(),
+        format!(
+            "the run of {run} is finished, with 3 epochs done of the 3 asked for: nothing is trained; to go on pass more epochs, to \
+             begin anew remove the file or pass Checkpoint::resume(false)"
+        ),
+    ];
+    assert_eq!(lines, expected, "{text}");
 }
 
 /// On Linux, a name that leads to the device that is always full stands for a disk that is.
@@ -242,7 +567,16 @@ fn folders_that_cannot_be_written() {
         let checkpoint = Checkpoint::new(&path);
         let table = iris();
         let how = silent().epochs(3).checkpoint(&checkpoint);
-        assert!(compiled(1).fit(&table.x, &table.y, &how).is_err());
+        let mut model = compiled(1);
+        let before = model.params().clone();
+        let result = model.fit(&table.x, &table.y, &how);
+        if path.starts_with(folder.path("none")) {
+            // A run's folder is made.
+            assert!(result.is_ok() && path.is_file());
+        } else {
+            assert!(result.unwrap_err().to_string().contains("cannot write: "));
+            assert_eq!(model.params(), &before, "known before the first step");
+        }
     }
     assert!(Sequential::load(&folder.0).unwrap_err().to_string().contains("no regular file"));
 }

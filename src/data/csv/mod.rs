@@ -584,7 +584,7 @@ mod tests {
             assert!(error.contains(&format!("set .delimiter({setting})")), "{text:?}: {error}");
         }
         assert!(message(d().delimiter(b';'), "a,b,y\n1,2,0\n").contains("set .delimiter(b',')"));
-        assert!(message(d().no_label(), "1;2;3\n").contains("set .delimiter(b';')"));
+        assert!(message(d().no_label(), "1;2;3\n4;5;6\n").contains("set .delimiter(b';')"));
         let european = parse(d().delimiter(b';').decimal_comma(true), "a;b;y\n1,5;-2,25e1;0,5\n3;4;1\n");
         assert_eq!(
             (european.x.as_slice(), european.y.as_slice()),

@@ -21,6 +21,9 @@ pub(super) fn is_marker(cell: &str) -> bool {
 
 /// What to do with a cell that is a number to the eye alone.
 pub(super) fn advice(cell: &str, comma: bool) -> Option<&'static str> {
+    if is_number(cell, comma) {
+        return None;
+    }
     let digits = cell.trim_start_matches(['+', '-']);
     if digits.strip_prefix("0x").or(digits.strip_prefix("0X")).is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok()) {
         return Some("write the number in decimal");
@@ -40,7 +43,7 @@ pub(super) fn advice(cell: &str, comma: bool) -> Option<&'static str> {
         return None;
     }
     // Spaces of other kinds are written in bytes beyond ASCII; letters are not meant.
-    if digits.chars().any(|c| !c.is_ascii() && !c.is_whitespace()) || is_number(cell, comma) {
+    if digits.chars().any(|c| !c.is_ascii() && !c.is_whitespace()) {
         return None;
     }
     match digits.split_once(',') {

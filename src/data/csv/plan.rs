@@ -48,7 +48,7 @@ impl Place<'_> {
                 None => Error::Io { file: self.file.to_owned(), source },
             },
             ErrorKind::Utf8 { err, .. } => {
-                self.line = line.map_or(self.line + 1, |l| l + skipped);
+                self.line = line.map_or(self.line.saturating_add(1), |l| l.saturating_add(skipped));
                 self.error(Some(err.field()), "the text is not UTF-8", "save the file as UTF-8")
             }
             other => {
@@ -298,14 +298,10 @@ impl<T: Float> Plan<T> {
                 let (line, name) = &self.first;
                 let problem = format!("the label {label:?} is a number, that of line {line} the name {name:?}");
                 let what = match self.bare && self.rows == 1 {
-                    true => format!("set .header(true) if line {line} holds the columns' names"),
-                    false => "correct the cell".to_owned(),
+                    true => format!("set .header(true) if line {line} holds the columns' names, or"),
+                    false => "correct the cell, or set".to_owned(),
                 };
-                return Err(at.error(
-                    Some(column),
-                    problem,
-                    format!("{what}, or set .classes() if all labels are names"),
-                ));
+                return Err(at.error(Some(column), problem, format!("{what} .classes() if all labels are names")));
             }
             _ => {}
         }

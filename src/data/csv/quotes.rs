@@ -125,12 +125,14 @@ impl<R: BufRead> Quotes<R> {
                 (At::Closing | At::Closed, b) if self.ends_cell(b) => At::Start,
                 (At::Closing | At::Closed, b) if b.is_ascii_whitespace() => At::Closed,
                 (At::Closing | At::Closed, _) => match self.lines {
-                    Some(lines) => return Err(io::Error::new(io::ErrorKind::InvalidData, Stray(lines + 1))),
+                    Some(lines) => {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, Stray(lines.saturating_add(1))));
+                    }
                     None => At::Closed,
                 },
             };
             if let (b'\n', Some(lines)) = (byte, &mut self.lines) {
-                *lines += 1;
+                *lines = lines.saturating_add(1);
             }
             out[written] = byte;
             written += 1;
@@ -165,7 +167,7 @@ impl<R: BufRead> Read for Quotes<R> {
             let outside = self.held == 0 && matches!(self.at, At::Start | At::Plain) && self.mark >= MARK.len();
             let (taken, written) = if outside && !input.contains(&b'"') {
                 if let Some(lines) = &mut self.lines {
-                    *lines += input.iter().filter(|b| **b == b'\n').count() as u64;
+                    *lines = lines.saturating_add(input.iter().filter(|b| **b == b'\n').count() as u64);
                 }
                 (input.len(), self.copy(&input, out))
             } else {

@@ -100,9 +100,11 @@ pub(super) fn check_channels(op: &'static str, channels: usize) -> Result<()> {
 
 pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
     let bytes = bytes(path)?;
-    check_size(path, reader(path, Cursor::new(&bytes))?)?;
+    let reader = || reader(path, Cursor::new(&bytes));
+    reader()?;
     check_whole(path, &bytes)?;
-    reader(path, Cursor::new(&bytes))?.decode().map_err(|e| broken(path, &e))
+    check_size(path, reader()?)?;
+    reader()?.decode().map_err(|e| broken(path, &e))
 }
 
 /// The brightness of a colour, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), to the bit as Pillow's `convert("L")` has it.

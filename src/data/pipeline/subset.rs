@@ -43,7 +43,7 @@ impl<S> Subset<S> {
         mut y: &mut [T],
         mut read: impl FnMut(usize, &mut [T], &mut [T]) -> Result<()>,
     ) -> Result<()> {
-        let n = if width > 0 { x.len() / width } else { y.len().checked_div(target).unwrap_or(0) };
+        let n = x.len().checked_div(width).or_else(|| y.len().checked_div(target)).unwrap_or(0);
         check_range("Subset", first, n, Some(self.positions.len()))?;
         for run in self.positions[first..first + n].chunk_by(|a, b| a + 1 == *b) {
             let own = x.split_off_mut(..run.len() * width).unwrap_or_default();

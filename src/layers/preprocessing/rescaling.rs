@@ -48,8 +48,9 @@ impl<T: Float> Layer<T> for Rescaling {
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
         for (name, value) in [("scale", self.scale), ("offset", self.offset)] {
-            if !value.is_finite() {
-                return Err(Error::argument("Rescaling", name, "finite", value, "1.0 / 255.0 brings bytes to 0..1"));
+            if !T::of(value).is_finite() {
+                let expected = if value.is_finite() { format!("finite as {}", T::NAME) } else { "finite".into() };
+                return Err(Error::argument("Rescaling", name, expected, value, "1.0 / 255.0 brings bytes to 0..1"));
             }
         }
         Ok(input)
@@ -95,5 +96,8 @@ mod tests {
         for layer in [Rescaling::new(f64::NAN), Rescaling::new(1.0).offset(f64::INFINITY)] {
             assert!(Sequential::new([3]).add(layer).build(0).unwrap_err().to_string().contains("must be finite"));
         }
+        let wide = || Rescaling::new(1e39);
+        assert!(Sequential::new([3]).add(wide()).build(0).unwrap_err().to_string().contains("finite as f32"));
+        assert!(Sequential::<f64>::of([3]).add(wide()).build(0).is_ok());
     }
 }

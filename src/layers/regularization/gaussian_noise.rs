@@ -42,7 +42,7 @@ impl<T: Float> Layer<T> for GaussianNoise {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        if !(self.stddev.is_finite() && self.stddev >= 0.0) {
+        if !(T::of(self.stddev).is_finite() && self.stddev >= 0.0) {
             let hint = "0.1 is usual for inputs of unit variance";
             return Err(Error::argument("GaussianNoise", "stddev", "finite and not negative", self.stddev, hint));
         }

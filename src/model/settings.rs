@@ -1,0 +1,253 @@
+//! What a run is set up with, as texts by name: how a checkpoint tells that it is of another run.
+
+use std::fmt::{Debug, Display};
+
+use super::data_adapter::DataAdapter;
+use super::digest::{SAMPLED, digest, sampled};
+use super::evaluate::ValidationData;
+use super::fit_options::Fit;
+use super::sequential::Sequential;
+use crate::io::model::About;
+use crate::tensor::{Float, Tensor};
+
+/// Names and texts, such as `optimizer.learning_rate` and `0.001`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings(Vec<(String, String)>);
+
+/// The name of the digest of the weights that a run began with.
+pub(crate) const START: &str = "weights at the start";
+
+/// The longest text that a message shows whole.
+const SHOWN: usize = 60;
+
+/// The most differences that a message lists.
+const LISTED: usize = 12;
+
+impl Settings {
+    pub fn put(&mut self, name: impl Into<String>, text: impl Display) {
+        // One line each, its name ending at the first tab.
+        let text = text.to_string().replace(['\n', '\r', '\t'], " ");
+        self.0.push((name.into().replace(['\n', '\r', '\t'], " "), text));
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str())
+    }
+
+    /// A value's derived `Debug` as one text for each of its fields.
+    pub fn put_fields(&mut self, name: &str, value: &dyn Debug) {
+        let text = format!("{value:#?}");
+        let mut path = vec![(name.to_owned(), 0usize)];
+        for line in text.lines() {
+            let line = line.trim();
+            if matches!(line.trim_end_matches(','), "}" | ")" | "]") {
+                if let Some((of, n)) = path.pop().filter(|_| line.starts_with(']')) {
+                    self.put(of, format!("{n} values"));
+                }
+                continue;
+            }
+            let named = line
+                .split_once(": ")
+                .filter(|(field, _)| field.chars().all(|c| c.is_alphanumeric() || c == '_') && !field.is_empty());
+            let first = path.len() == 1 && path[0].1 == 0;
+            let Some((parent, n)) = path.last_mut() else { return };
+            let (own, rest) = match named {
+                _ if first => (parent.clone(), line),
+                // What every optimizer has beside its rule is not named after the struct that holds it.
+                Some(("options", rest)) => (parent.clone(), rest),
+                Some((field, rest)) => (format!("{parent}.{field}"), rest),
+                None => (format!("{parent}.{n}"), line),
+            };
+            *n += 1;
+            if let Some(kind) = rest.strip_suffix(['{', '(', '[']) {
+                let kind = kind.trim();
+                if !kind.is_empty() && (first || own != name) {
+                    self.put(own.clone(), kind);
+                }
+                path.push((own, 0));
+            } else {
+                self.put(own, rest.trim_end_matches(','));
+            }
+        }
+    }
+
+    /// A tensor's shape and a hash of its values; of all of them where `whole`, of a sample else.
+    pub fn put_tensor<T: Float>(&mut self, name: &str, x: &Tensor<T>, whole: bool) {
+        self.put(name, format!("{} with digest {:016x}", x.shape(), sampled(x.as_slice())));
+        if whole && x.len() > SAMPLED {
+            self.put(format!("all of {name}"), format!("digest {:016x}", digest(x.as_slice())));
+        }
+    }
+
+    fn put_weights<T: Float>(&mut self, name: &str, weights: Option<&[T]>) {
+        match weights {
+            None | Some([]) => self.put(name, "none"),
+            Some(weights) => self.put(name, format!("{} with digest {:016x}", weights.len(), digest(weights))),
+        }
+    }
+
+    /// All of them as one text.
+    pub fn text(&self) -> String {
+        self.0.iter().map(|(name, text)| format!("{name}\t{text}\n")).collect()
+    }
+
+    pub fn parse(text: &str) -> Self {
+        let split = text.lines().filter_map(|line| line.split_once('\t'));
+        Settings(split.map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+    }
+
+    /// What both have under a name and is not the same; a setting that only one of them knows is of another version.
+    pub fn differences(&self, now: &Settings) -> Vec<String> {
+        let differs = |(name, old): &(String, String)| {
+            let new = now.get(name).filter(|new| new != old)?;
+            Some(difference(name, old, new))
+        };
+        self.0.iter().filter_map(differs).collect()
+    }
+}
+
+pub(crate) fn difference(name: &str, old: &str, new: &str) -> String {
+    let short = |text: &str| match text.chars().count() {
+        0..=SHOWN => text.to_owned(),
+        _ => text.chars().take(SHOWN).chain(['…']).collect(),
+    };
+    format!("{name}: {} then, {} now", short(old), short(new))
+}
+
+/// The first of many differences, on one line.
+pub(crate) fn list(differences: &[String]) -> String {
+    let more = differences.len().saturating_sub(LISTED);
+    let listed = differences[..differences.len() - more].join("; ");
+    if more > 0 { format!("{listed}; and {more} more") } else { listed }
+}
+
+/// Where two architectures differ.
+pub(crate) fn layer_differences(old: &About, new: &About) -> Vec<String> {
+    let mut out = Vec::new();
+    if old.input != new.input {
+        out.push(difference("input", &format!("{:?}", old.input), &format!("{:?}", new.input)));
+    }
+    if old.layers.len() != new.layers.len() {
+        out.push(difference("layers", &old.layers.len().to_string(), &new.layers.len().to_string()));
+    }
+    for (i, (old, new)) in old.layers.iter().zip(&new.layers).enumerate() {
+        if let (Ok(old), Ok(new)) = (serde_json::to_value(old), serde_json::to_value(new)) {
+            compare(&format!("layer {i}"), &old, &new, &mut out);
+        }
+    }
+    out
+}
+
+fn compare(path: &str, old: &serde_json::Value, new: &serde_json::Value, out: &mut Vec<String>) {
+    use serde_json::Value::{Array, Null, Object};
+    match (old, new) {
+        (Object(a), Object(b)) => {
+            for (key, a) in a {
+                let below =
+                    if ["layer", "config"].contains(&key.as_str()) { path.into() } else { format!("{path}.{key}") };
+                compare(&below, a, b.get(key).unwrap_or(&Null), out);
+            }
+            let added = b.iter().filter(|(key, _)| !a.contains_key(*key));
+            out.extend(added.map(|(key, b)| difference(&format!("{path}.{key}"), "null", &b.to_string())));
+        }
+        (Array(a), Array(b)) if a.len() == b.len() && a.iter().any(|v| v.is_object()) => {
+            a.iter().zip(b).enumerate().for_each(|(i, (a, b))| compare(&format!("{path}.{i}"), a, b, out));
+        }
+        (a, b) if a != b => out.push(difference(path, &a.to_string(), &b.to_string())),
+        _ => {}
+    }
+}
+
+impl<T: Float> Sequential<T> {
+    /// What the model is trained with, beside its layers and seed, which every file has.
+    pub(super) fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        settings.put("element type", T::NAME);
+        let specs = self.params.specs();
+        let frozen: Vec<_> = specs.iter().filter(|s| s.held).map(|s| s.name.as_str()).collect();
+        settings.put("frozen weights", if frozen.is_empty() { "none".into() } else { frozen.join(", ") });
+        let factors = specs.iter().filter(|s| s.learning_rate_factor != 1.0);
+        let factors: Vec<_> = factors.map(|s| format!("{} {}", s.name, s.learning_rate_factor)).collect();
+        settings.put("learning rate factors", if factors.is_empty() { "none".into() } else { factors.join(", ") });
+        if let Some(training) = &self.training {
+            settings.put("optimizer name", training.optimizer.name());
+            settings.put_fields("optimizer", &training.optimizer);
+            settings.put_fields("loss", &training.loss);
+            settings.put("metrics", training.metrics.len());
+            for (i, metric) in training.metrics.iter().enumerate() {
+                settings.put_fields(&format!("metric {i}"), metric);
+            }
+        }
+        settings
+    }
+
+    /// The same with what `fit` was given.
+    pub(super) fn settings_of_run(
+        &self,
+        data: &dyn DataAdapter<T>,
+        held_out: Option<&ValidationData<'_, T>>,
+        how: &Fit<'_, T>,
+    ) -> Settings {
+        let mut settings = self.settings();
+        if let Some(start) = self.training.as_ref().and_then(|t| t.started) {
+            settings.put(START, format!("digest {start:016x}"));
+        }
+        let whole = how.checkpoint.is_some();
+        data.describe(&mut settings, whole);
+        settings.put_weights("sample_weight", how.sample_weight);
+        settings.put_weights("class_weight", how.class_weight);
+        match held_out {
+            None => settings.put("validation", "none"),
+            Some(ValidationData::Batches(data)) => {
+                let (x, y) = data.shapes();
+                settings.put("validation", format!("a dataset of {:?} batches of {x} and {y}", data.batches()));
+            }
+            Some(ValidationData::Rows(_, _, rows, _)) if rows.start > 0 => {
+                settings.put("validation", format!("samples {} to {}", rows.start, rows.end));
+            }
+            Some(ValidationData::Rows(x, y, ..)) => {
+                settings.put("validation", "samples of their own");
+                settings.put_tensor("validation x", x, whole);
+                settings.put_tensor("validation y", y, whole);
+            }
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    #[test]
+    fn fields_of_a_value() {
+        let adam = Adam::default().learning_rate(CosineDecay::new(0.1, 10)).ema(0.9).beta_1(0.8);
+        let mut settings = Settings::default();
+        settings.put_fields("optimizer", &adam);
+        assert_eq!(settings.get("optimizer"), Some("Adam"));
+        assert_eq!(settings.get("optimizer.learning_rate"), Some("CosineDecay"));
+        assert_eq!(settings.get("optimizer.ema_momentum.0"), Some("0.9"));
+        assert_eq!(settings.get("optimizer.betas.beta_1"), Some("0.8"));
+        assert_eq!(Settings::parse(&settings.text()), settings);
+        let mut other = Settings::default();
+        other.put_fields("optimizer", &Adam::default().learning_rate(0.1).beta_1(0.8));
+        let differences = settings.differences(&other);
+        assert_eq!(
+            differences,
+            ["optimizer.learning_rate: CosineDecay then, 0.1 now", "optimizer.ema_momentum: Some then, None now"]
+        );
+        let mut lists = Settings::default();
+        lists.put_fields("rule", &("a: {", vec![1.5, 2.5], Vec::<u8>::new()));
+        assert_eq!(lists.get("rule.0"), Some("\"a: {\""));
+        assert_eq!((lists.get("rule.1"), lists.get("rule.1.1")), (Some("2 values"), Some("2.5")));
+        assert_eq!(lists.get("rule.2"), Some("[]"));
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let many: Vec<String> = (0..15).map(|i| format!("{i}")).collect();
+        assert!(list(&many).ends_with("11; and 3 more"));
+        assert!(difference("x", &"y".repeat(99), "z").len() < 90);
+    }
+}
