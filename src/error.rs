@@ -74,6 +74,18 @@ pub enum Error {
         /// The operation that was asked for.
         op: &'static str,
     },
+    /// There is no memory for a buffer.
+    #[error(
+        "{op}: {what} would take {bytes} bytes, more memory than there is; use smaller layers or batches, or a machine with more"
+    )]
+    Memory {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// What the buffer is for.
+        what: String,
+        /// Its size.
+        bytes: usize,
+    },
     /// There is nothing to work on.
     #[error("{op}: {what} has no samples; pass at least one row")]
     Empty {

@@ -9,7 +9,8 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 
 use crate::error::{Error, Result};
 use crate::kernels::random::KeyedRng;
-use crate::tensor::Shape;
+use crate::memory;
+use crate::tensor::{Float, Shape};
 
 /// An initialiser of your own; any type that implements it can be passed where an [`Init`] is taken.
 ///
@@ -158,7 +159,7 @@ fn fans(shape: Shape) -> (f64, f64) {
         [] => (1.0, 1.0),
         [n] => (n as f64, n as f64),
         [ref field @ .., n_in, n_out] => {
-            let field = field.iter().product::<usize>() as f64;
+            let field = field.iter().map(|&n| n as f64).product::<f64>();
             (n_in as f64 * field, n_out as f64 * field)
         }
     }
@@ -171,15 +172,41 @@ impl Init {
     /// Fills a parameter of this shape.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a setting is not finite or the bounds are reversed; [`Error::Shape`] if `Identity` or
-    /// `Orthogonal` is asked for fewer than two axes (`Identity`: other than two).
+    /// [`Error::Argument`] if a setting is not finite or the bounds are reversed; [`Error::Shape`] if the number of values is not
+    /// the shape's, or if `Identity` or `Orthogonal` is asked for fewer than two axes (`Identity`: other than two);
+    /// [`Error::Memory`] if there is none to orthogonalise in.
     pub fn fill(&self, shape: Shape, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+        let len = shape.checked_len("Init::fill")?;
+        if values.len() != len {
+            let expected = format!("{len} values for shape {shape}");
+            return Err(Error::shape("Init::fill", expected, values.len(), "pass the shape's number of values"));
+        }
+        self.draw(shape, rng, values)
+    }
+
+    /// Checks the settings, whatever the shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if one is not finite or the bounds are reversed.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Init::Constant(v) => finite("Constant", "value", v).map(drop),
+            Init::Uniform { min, max } => between(min, max).map(drop),
+            Init::Normal { mean, std } | Init::TruncatedNormal { mean, std } => check_normal(mean, std),
+            Init::Orthogonal { gain } => finite("Orthogonal", "gain", gain).map(drop),
+            Init::Identity { gain } => finite("Identity", "gain", gain).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`fill`](Self::fill) in another element type: draws in f64, each rounded where it stays.
+    pub(crate) fn draw<T: Float>(&self, shape: Shape, rng: &mut KeyedRng, values: &mut [T]) -> Result<()> {
         let (fan_in, fan_out) = fans(shape);
         let truncated = |variance: f64| (0.0, variance.sqrt() / TRUNCATED_STD);
         match *self {
-            Init::Zeros => values.fill(0.0),
-            Init::Ones => values.fill(1.0),
-            Init::Constant(v) => values.fill(finite("Constant", "value", v)?),
+            Init::Zeros => values.fill(T::zero()),
+            Init::Ones => values.fill(T::one()),
+            Init::Constant(v) => values.fill(T::of(finite("Constant", "value", v)?)),
             Init::Uniform { min, max } => uniform(min, max, rng, values)?,
             Init::Normal { mean, std } => normal(mean, std, f64::INFINITY, rng, values)?,
             Init::TruncatedNormal { mean, std } => normal(mean, std, 2.0, rng, values)?,
@@ -196,18 +223,23 @@ impl Init {
             }
             Init::Orthogonal { gain } => {
                 matrix("Orthogonal", shape, shape.rank() >= 2)?;
-                orthogonal(finite("Orthogonal", "gain", gain)?, shape.rows(), shape.last(), rng, values);
+                orthogonal(finite("Orthogonal", "gain", gain)?, shape.rows(), shape.last(), rng, values)?;
             }
             Init::Identity { gain } => {
                 matrix("Identity", shape, shape.rank() == 2)?;
-                values.fill(0.0);
-                let gain = finite("Identity", "gain", gain)?;
+                values.fill(T::zero());
+                let gain = T::of(finite("Identity", "gain", gain)?);
                 values.iter_mut().step_by(shape.last() + 1).take(shape.first()).for_each(|v| *v = gain);
             }
             Init::Custom(ref custom) => match &custom.0 {
-                CustomKind::Given(init) => init.fill(shape, rng, values),
+                CustomKind::Given(init) => {
+                    let mut drawn =
+                        memory::filled("build", format!("initial values of shape {shape}"), values.len(), 0.0)?;
+                    init.fill(shape, rng, &mut drawn);
+                    values.iter_mut().zip(drawn).for_each(|(v, drawn)| *v = T::of(drawn));
+                }
                 #[cfg(feature = "serde")]
-                CustomKind::Saved(_) => values.fill(0.0),
+                CustomKind::Saved(_) => values.fill(T::zero()),
             },
         }
         Ok(())
@@ -228,37 +260,46 @@ fn matrix(op: &'static str, shape: Shape, fits: bool) -> Result<()> {
     Err(Error::shape(op, "a matrix", shape, "use another initialiser for this parameter"))
 }
 
-fn symmetric(limit: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+fn symmetric<T: Float>(limit: f64, rng: &mut KeyedRng, values: &mut [T]) -> Result<()> {
     uniform(-limit, limit, rng, values)
 }
 
-fn uniform(min: f64, max: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
-    let range = Uniform::new(min, max).map_err(|_| {
+fn between(min: f64, max: f64) -> Result<Uniform<f64>> {
+    Uniform::new(min, max).map_err(|_| {
         Error::argument("Uniform", "bounds", "finite, min below max", format!("{min}..{max}"), "swap or correct them")
-    })?;
-    values.iter_mut().for_each(|v| *v = range.sample(rng));
+    })
+}
+
+fn uniform<T: Float>(min: f64, max: f64, rng: &mut KeyedRng, values: &mut [T]) -> Result<()> {
+    let range = between(min, max)?;
+    values.iter_mut().for_each(|v| *v = T::of(range.sample(rng)));
     Ok(())
 }
 
-fn normal(mean: f64, std: f64, cut: f64, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
+fn check_normal(mean: f64, std: f64) -> Result<()> {
     finite("Normal", "mean", mean)?;
     if !(std.is_finite() && std >= 0.0) {
         return Err(Error::argument("Normal", "std", "finite and not negative", std, "pass a standard deviation"));
     }
+    Ok(())
+}
+
+fn normal<T: Float>(mean: f64, std: f64, cut: f64, rng: &mut KeyedRng, values: &mut [T]) -> Result<()> {
+    check_normal(mean, std)?;
     for v in values {
         let mut z: f64 = StandardNormal.sample(rng);
         while z.abs() > cut {
             z = StandardNormal.sample(rng);
         }
-        *v = mean + std * z;
+        *v = T::of(mean + std * z);
     }
     Ok(())
 }
 
 /// Gram–Schmidt, twice for accuracy, on the shorter side of a normal `rows`×`columns` matrix.
-fn orthogonal(gain: f64, rows: usize, columns: usize, rng: &mut KeyedRng, values: &mut [f64]) {
+fn orthogonal<T: Float>(gain: f64, rows: usize, columns: usize, rng: &mut KeyedRng, values: &mut [T]) -> Result<()> {
     let (n, len) = (rows.min(columns), rows.max(columns));
-    let mut q = vec![0.0; n * len];
+    let mut q = memory::filled("Orthogonal", format!("a matrix of {rows} times {columns}"), values.len(), 0.0)?;
     q.iter_mut().for_each(|v| *v = StandardNormal.sample(rng));
     for i in 0..n {
         let (done, rest) = q.split_at_mut(i * len);
@@ -274,8 +315,9 @@ fn orthogonal(gain: f64, rows: usize, columns: usize, rng: &mut KeyedRng, values
     }
     for (i, v) in values.iter_mut().enumerate() {
         let (r, c) = (i / columns, i % columns);
-        *v = gain * if rows <= columns { q[r * len + c] } else { q[c * len + r] };
+        *v = T::of(gain * if rows <= columns { q[r * len + c] } else { q[c * len + r] });
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -360,6 +402,36 @@ mod tests {
         for init in [Init::GlorotUniform, Init::Constant(2.0), Init::Orthogonal { gain: 1.5 }] {
             let json = serde_json::to_string(&init).unwrap();
             assert_eq!(serde_json::from_str::<Init>(&json).unwrap(), init, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_of_another_length_is_an_error() {
+        let fill = |init: Init, shape: Shape, n: usize| {
+            init.fill(shape, &mut Key::new(5, Purpose::Init).rng(), &mut vec![0.0; n]).unwrap_err().to_string()
+        };
+        for init in [Init::Zeros, Init::GlorotNormal, Init::Orthogonal { gain: 1.0 }, Init::Identity { gain: 2.0 }] {
+            let error = fill(init.clone(), Shape::from([3, 4]), 11);
+            assert!(error.starts_with("Init::fill: expected 12 values for shape [3, 4], got 11; "), "{error}");
+            assert!(fill(init, Shape::from([usize::MAX, 3, 4]), 12).contains("a shape that fits in memory"));
+        }
+    }
+
+    #[test]
+    fn both_element_types_draw_alike() {
+        let inits = [
+            Init::GlorotUniform,
+            Init::HeNormal,
+            Init::Normal { mean: 0.5, std: 2.0 },
+            Init::Orthogonal { gain: 1.5 },
+            Init::Identity { gain: 0.1 },
+            Init::Constant(0.3),
+        ];
+        for init in inits {
+            let mut single = vec![f32::NAN; 35];
+            init.draw(Shape::from([5, 7]), &mut Key::new(5, Purpose::Init).rng(), &mut single).unwrap();
+            let double: Vec<f32> = filled(init.clone(), [5, 7]).into_iter().map(|v| v as f32).collect();
+            assert_eq!(single, double, "{init:?}");
         }
     }
 }

@@ -56,6 +56,7 @@ pub mod kernels;
 mod layer;
 pub mod layers;
 pub mod losses;
+mod memory;
 pub mod metrics;
 pub mod model;
 pub mod models;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape};
 
@@ -72,15 +73,27 @@ impl<T: Float> Params<T> {
             let expected = format!("{} values for {name} {shape}", shape.len());
             return Err(Error::shape("Params::push", expected, values.len(), "pass the shape's number of values"));
         }
+        memory::reserve("Params::push", format!("the weights with {name} {shape}"), &mut self.values, values.len())?;
         self.values.extend_from_slice(values);
         self.name_last(name, shape, trainable, decays)
     }
 
-    /// Adds a parameter of zeros.
-    pub(crate) fn push_zeros(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
-        let len = self.values.len() + shape.checked_len("Params::push")?;
-        self.values.reserve_exact(len - self.values.len());
-        self.values.resize(len, T::zero());
+    /// Adds a parameter of zeros that `fill` then overwrites, in the place where they stay.
+    pub(crate) fn push_with(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        trainable: bool,
+        decays: bool,
+        fill: impl FnOnce(&mut [T]) -> Result<()>,
+    ) -> Result<ParamId> {
+        let (start, len) = (self.values.len(), shape.checked_len("Params::push")?);
+        memory::reserve("build", format!("the weights with {name} {shape}"), &mut self.values, len)?;
+        self.values.resize(start + len, T::zero());
+        if let Err(error) = fill(&mut self.values[start..]) {
+            self.values.truncate(start);
+            return Err(error);
+        }
         self.name_last(name, shape, trainable, decays)
     }
 

@@ -23,6 +23,9 @@ pub struct State {
     prefix: String,
 }
 
+/// The first letter of what a checkpoint holds beside weights; no layer's name begins with it.
+pub(crate) const APART: char = '@';
+
 /// The largest count that makes sense.
 const MOST: u64 = 1 << 53;
 

@@ -98,13 +98,14 @@ fn test() {
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
                 kills += 1;
-                in_writes += usize::from(killed.join("run.safetensors.tmp").exists());
+                in_writes += usize::from(left_behind(&killed) > 0);
             }
         }
         let status = child.wait().unwrap();
         assert!(status.code().is_none_or(|code| code == 0), "the run failed by itself: {status}");
         if status.success() {
             compare(&whole, &killed);
+            assert_eq!(left_behind(&killed), 0, "a run removes what those before it left");
             if kills == KILLS {
                 break;
             }
@@ -122,6 +123,12 @@ fn test() {
     );
     std::fs::remove_dir_all(whole).unwrap();
     std::fs::remove_dir_all(killed).unwrap();
+}
+
+/// Temporary files in a folder.
+fn left_behind(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    entries.filter(|name| name.to_string_lossy().starts_with(".gradus-")).count()
 }
 
 fn compare(whole: &Path, killed: &Path) {

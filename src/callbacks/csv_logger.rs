@@ -1,11 +1,12 @@
 //! The figures of every epoch into a CSV file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::{Callback, Logs, Run, RunPlan, prepare_file};
 use crate::error::{Error, Result};
+use crate::io::{open_regular, open_to_write};
 use crate::state::State;
 use crate::tensor::Float;
 
@@ -54,17 +55,15 @@ impl CsvLogger {
         Error::Io { file: self.path.clone(), source }
     }
 
-    fn open(&mut self, resumed: bool) -> io::Result<()> {
-        let keep = self.append || resumed;
+    fn open(&mut self, resumed: bool) -> Result<()> {
         if !self.path.exists() {
-            prepare_file(&self.path)?;
+            prepare_file(&self.path).map_err(|source| self.failed(source))?;
         }
-        let file = OpenOptions::new().create(true).write(true).truncate(!keep).open(&self.path)?;
-        let len = file.metadata()?.len();
+        let (file, len) = open_to_write(&self.path, self.append || resumed)?;
         self.file = Some(file);
-        self.go_on(len)?;
+        self.go_on(len).map_err(|source| self.failed(source))?;
         if len > 0 && !resumed {
-            self.end_line()?;
+            self.end_line().map_err(|source| self.failed(source))?;
         }
         Ok(())
     }
@@ -72,7 +71,7 @@ impl CsvLogger {
     /// Ends a last line that was cut off.
     fn end_line(&mut self) -> io::Result<()> {
         let mut last = [b'\n'];
-        let mut file = File::open(&self.path)?;
+        let (mut file, _) = open_regular(&self.path)?;
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
         if let (Some(file), true) = (&mut self.file, last != [b'\n']) {
@@ -93,7 +92,7 @@ impl CsvLogger {
             return Ok(None);
         }
         let mut line = Vec::new();
-        BufReader::new(File::open(&self.path)?.take(LONGEST)).read_until(b'\n', &mut line)?;
+        BufReader::new(open_regular(&self.path)?.0.take(LONGEST)).read_until(b'\n', &mut line)?;
         Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim_end().to_owned()))
     }
 
@@ -157,7 +156,7 @@ impl<T: Float> Callback<T> for CsvLogger {
     }
 
     fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
-        self.open(run.resumed()).map_err(|source| self.failed(source))
+        self.open(run.resumed())
     }
 
     fn on_epoch_end(&mut self, epoch: usize, logs: &Logs<'_>, _: &mut Run<'_, T>) -> Result<()> {

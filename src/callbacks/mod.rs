@@ -288,6 +288,16 @@ impl<T: Float> Run<'_, T> {
         Err(Error::feature("Run::save", "files"))
     }
 
+    /// Whether a file holds this model: weights of its names and shapes, and an architecture.
+    #[cfg(feature = "files")]
+    pub(crate) fn is_model(&self, path: &std::path::Path) -> bool {
+        let Ok(archive) = crate::io::Archive::open(path) else { return false };
+        let holds = |spec: &crate::ParamSpec| {
+            archive.arrays().iter().any(|s| s.name == spec.name && s.shape == spec.shape.dims())
+        };
+        archive.about().is_some() && self.params.specs().iter().all(holds)
+    }
+
     /// Whether this run goes on from a checkpoint; then [`Callback::restore`] follows on `on_train_begin`.
     pub fn resumed(&self) -> bool {
         self.resumed

@@ -39,6 +39,8 @@ pub struct ModelCheckpoint {
     initial_value_threshold: Option<f64>,
     /// Files of this run, oldest first.
     saved: VecDeque<String>,
+    /// Those of them that a checkpoint names; it may be anyone's.
+    named: Vec<String>,
 }
 
 monitored!(ModelCheckpoint);
@@ -54,6 +56,7 @@ impl ModelCheckpoint {
             every: 1,
             initial_value_threshold: None,
             saved: VecDeque::new(),
+            named: Vec::new(),
         }
     }
 
@@ -85,6 +88,14 @@ impl ModelCheckpoint {
     pub fn saved(&self) -> impl Iterator<Item = &str> {
         self.saved.iter().map(String::as_str)
     }
+
+    /// Whether a file's name is one that this callback gives: that of [`new`](Self::new), with a number for each part in braces.
+    fn names(&self, name: &str) -> bool {
+        let mut parts = self.name.split('{');
+        let before = parts.next().unwrap_or_default();
+        let behind: Option<Vec<&str>> = parts.map(|part| Some(part.split_once('}')?.1)).collect();
+        behind.zip(name.strip_prefix(before)).is_some_and(|(behind, rest)| fits(rest, &behind))
+    }
 }
 
 impl<T: Float> Callback<T> for ModelCheckpoint {
@@ -112,6 +123,7 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         };
         prepared.map_err(|source| Error::Write { file: self.name.clone().into(), source })?;
         self.saved.clear();
+        self.named.clear();
         self.monitor.begin();
         self.monitor.best = self.initial_value_threshold;
         Ok(())
@@ -133,9 +145,14 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         }
         run.save(&file)?;
         self.saved.retain(|saved| *saved != file);
+        self.named.retain(|named| *named != file);
         self.saved.push_back(file);
         while self.keep_last.is_some_and(|n| self.saved.len() > n) {
             if let Some(old) = self.saved.pop_front() {
+                // What a checkpoint names is removed only where this model's weights are in it.
+                if self.named.contains(&old) && !run.is_model(old.as_ref()) {
+                    continue;
+                }
                 match std::fs::remove_file(&old) {
                     // Someone else may have tidied up.
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -167,14 +184,22 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
     fn restore(&mut self, state: &State) -> Result<()> {
         self.monitor.restore(state)?;
         // Files are removed by this list, so nothing gets in that this callback would not have written.
-        let (before, rest) = self.name.split_once('{').unwrap_or((&self.name, ""));
-        let after = rest.rsplit('}').next().unwrap_or_default();
-        let own = |name: &str| {
-            let middle = name.strip_prefix(before)?.strip_suffix(after)?;
-            (!middle.contains(['/', '\\'])).then(|| name.to_owned())
-        };
-        self.saved = state.text("saved")?.lines().filter_map(own).collect();
+        self.saved = state.text("saved")?.lines().filter(|name| self.names(name)).map(str::to_owned).collect();
+        self.named = self.saved.iter().cloned().collect();
         Ok(())
+    }
+}
+
+/// Whether a text is numbers with these texts behind each.
+fn fits(name: &str, behind: &[&str]) -> bool {
+    let number = |text: &str| text.parse::<f64>().is_ok();
+    match behind {
+        [] => name.is_empty(),
+        [last] => name.strip_suffix(last).is_some_and(number),
+        [next, rest @ ..] => {
+            let mut ends = (0..=name.len()).filter(|&at| name.is_char_boundary(at) && name[at..].starts_with(next));
+            ends.any(|at| number(&name[..at]) && fits(&name[at + next.len()..], rest))
+        }
     }
 }
 
@@ -244,5 +269,47 @@ mod tests {
         assert_eq!(stage.notes[1], "ModelCheckpoint: nothing was saved, as no loss was better than none");
         assert!(files().is_empty());
         std::fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_checkpoint_cannot_name_the_files_of_others() {
+        let names = |pattern: &str, name: &str| ModelCheckpoint::new(pattern).names(name);
+        assert!(names("m/{epoch:03}-{loss:.2}.st", "m/012-0.25.st") && names("best", "best"));
+        assert!(names("{epoch}{loss}", "12-0.5") && names("a{epoch}.5.b", "a3.5.b") && names("{loss}", "NaN"));
+        for (pattern, name) in [
+            ("m/{epoch}", "m/notes.txt"),
+            ("m/{epoch}", "m/../1"),
+            ("m/{epoch}", "n/1"),
+            ("m{epoch}.st", "my thesis.st"),
+            ("{epoch}-{loss}.st", "1.st"),
+            ("{epoch}-{loss}.st", "1-2-x.st"),
+            ("best", "best2"),
+            ("", "anything"),
+        ] {
+            assert!(!names(pattern, name), "{pattern} {name}");
+        }
+        // A name that fits, of a file that is no model of this run.
+        let folder = std::env::temp_dir().join(format!("gradus_named_{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        std::fs::write(path("7"), "a diary").unwrap();
+        let mut state = State::default();
+        let mut checkpoint = ModelCheckpoint::new(path("{epoch}")).keep_last(1);
+        Callback::<f32>::save(&checkpoint, &mut state);
+        state.put_text("saved", &[path("7"), path("8"), "/etc/passwd".into()].join("\n"));
+        let resume = |checkpoint: &mut ModelCheckpoint, state: &State, losses: &[f64]| {
+            let mut stage = Stage::new();
+            stage.restored = Some(state.clone());
+            stage.play(checkpoint, "loss", losses);
+        };
+        resume(&mut checkpoint, &state, &[0.5, 0.25]);
+        assert_eq!(std::fs::read(path("7")).unwrap(), b"a diary");
+        assert_eq!(checkpoint.saved().collect::<Vec<_>>(), [path("2")]);
+        // A model of this run is removed.
+        Callback::<f32>::save(&checkpoint, &mut state);
+        assert!(std::path::Path::new(&path("2")).exists());
+        resume(&mut checkpoint, &state, &[0.5]);
+        assert!(!std::path::Path::new(&path("2")).exists() && std::path::Path::new(&path("1")).exists());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use crate::initializers::Init;
 use crate::layer::Builder;
 use crate::layers::composite::Chain;
 use crate::params::Params;
+use crate::state::State;
 use crate::tensor::Shape;
 
 /// Weights that each epoch sets to its number, and the learning rates that callbacks left behind each epoch.
@@ -13,13 +14,15 @@ pub(super) struct Stage {
     pub params: Params<f32>,
     pub rates: Vec<f64>,
     pub notes: Vec<String>,
+    /// What a checkpoint says of the callback, where the run is resumed.
+    pub restored: Option<State>,
 }
 
 impl Stage {
     pub fn new() -> Self {
         let mut b = Builder::new(0);
         b.weight("w", [2, 3], &Init::Zeros).unwrap();
-        Stage { params: b.into_params(), rates: Vec::new(), notes: Vec::new() }
+        Stage { params: b.into_params(), rates: Vec::new(), notes: Vec::new(), restored: None }
     }
 
     /// Epochs with these values of one figure; returns how many were played.
@@ -28,10 +31,11 @@ impl Stage {
         let (layers, input) = (Chain::default(), Shape::from([2]));
         let net = Net { layers: &layers, input, seed: 0 };
         let figures = [name.to_owned()];
-        callback.check(&RunPlan { figures: &figures, epochs: values.len(), resumed: false })?;
+        let resumed = self.restored.is_some();
+        callback.check(&RunPlan { figures: &figures, epochs: values.len(), resumed })?;
         let mut run = Run {
             net,
-            resumed: false,
+            resumed,
             params: &mut self.params,
             rate: &mut rate,
             scheduled: 1.0,
@@ -39,6 +43,7 @@ impl Stage {
             notes: &mut self.notes,
         };
         callback.on_train_begin(&mut run)?;
+        self.restored.as_ref().map_or(Ok(()), |state| callback.restore(state))?;
         for (epoch, &value) in values.iter().enumerate() {
             callback.on_epoch_begin(epoch, &mut run)?;
             run.values_mut().fill(epoch as f32);

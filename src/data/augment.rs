@@ -40,6 +40,9 @@ pub struct Augment {
     beyond: Beyond,
 }
 
+/// The most pixels that an image is moved by: past the sides of any picture.
+const MOST_CROP: usize = 1 << 15;
+
 /// What stands beyond the edge of an image that is turned, shifted or made smaller.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -146,7 +149,8 @@ impl Augment {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a part that is negative, not finite or, where 1 is the most, larger; for a range that is empty.
+    /// [`Error::Argument`] for a part that is negative, not finite or, where 1 is the most, larger; for a shift of more than 32,768
+    /// pixels; for a range that is empty; for values that single precision does not hold.
     pub fn check(&self) -> Result<()> {
         for (name, value, most) in [
             ("rotation", self.rotation, 360.0),
@@ -162,8 +166,18 @@ impl Augment {
                 return Err(Error::argument("Augment", name, format!("from 0 to {most}"), value, hint));
             }
         }
+        if self.crop > MOST_CROP {
+            let expected = format!("at most {MOST_CROP} pixels");
+            return Err(Error::argument("Augment", "crop", expected, self.crop, "4 is usual for images of 32 pixels"));
+        }
         let [low, high] = self.range;
-        if !(low.is_finite() && high.is_finite() && low < high) {
+        let holds = |v: f64| v.abs() <= f64::from(f32::MAX);
+        if let Beyond::Constant(v) = self.beyond
+            && !holds(v)
+        {
+            return Err(Error::argument("Augment", "beyond", "a finite number", v, "0 is the default"));
+        }
+        if !(holds(low) && holds(high) && low < high) {
             let got = format!("[{low}, {high}]");
             return Err(Error::argument(
                 "Augment",
@@ -176,8 +190,21 @@ impl Augment {
         Ok(())
     }
 
-    /// Changes one image in place; `scratch` is used as it comes.
-    pub fn apply<T: Float>(&self, key: Key, [height, width, channels]: [usize; 3], x: &mut [T], scratch: &mut Vec<T>) {
+    /// Changes one image `[height, width, channels]` in place; `scratch` is used as it comes.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Shape`] if `x` does not hold as many values as the sizes say.
+    pub fn apply<T: Float>(&self, key: Key, size: [usize; 3], x: &mut [T], scratch: &mut Vec<T>) -> Result<()> {
+        self.check()?;
+        let [height, width, channels] = size;
+        let len = Shape::from(size).checked_len("Augment")?;
+        if len != x.len() {
+            let expected = format!("{len} values for an image of {height} times {width} with {channels} channels");
+            return Err(Error::shape("Augment", expected, x.len(), "pass [height, width, channels] of the image"));
+        }
+        if len == 0 {
+            return Ok(());
+        }
         let draw = |i: u64| 2.0 * key.unit(i) - 1.0;
         let whole = |i: u64| key.below(i, 2 * self.crop + 1) as f64 - self.crop as f64;
         let flip = |on: bool, i: u64| if on && key.bits(i) & 1 == 1 { -1.0 } else { 1.0 };
@@ -214,6 +241,7 @@ impl Augment {
                 }
             }
         }
+        Ok(())
     }
 
     /// y(p) = x(q), q the point that flips, rotation, zoom and shift take to p.
@@ -319,7 +347,7 @@ impl<T: Float, S: Source<T>> Source<T> for Augmented<S> {
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
         let mut scratch = Vec::with_capacity(size.iter().product());
         for (i, x, _) in each(widths(self.shapes()), x, y) {
-            self.augment.apply(key.with((first + i) as u64), size, x, &mut scratch);
+            self.augment.apply(key.with((first + i) as u64), size, x, &mut scratch)?;
         }
         Ok(())
     }
@@ -383,14 +411,14 @@ mod tests {
         let key = Key::new(1, Purpose::Augment);
         for i in 0..50 {
             let mut x = image();
-            augment.apply(key.with(i), SIZES, &mut x, &mut Vec::new());
+            augment.apply(key.with(i), SIZES, &mut x, &mut Vec::new()).unwrap();
             assert!(x.iter().all(|v| (0.0..=23.0).contains(v)));
         }
         let augment = Augment::new().cutout(0.5).value_range([-1.0, 1.0]);
         let mut counts = Vec::new();
         for i in 0..50 {
             let mut x = vec![0.5; 10 * 12 * 3];
-            augment.apply(key.with(i), [10, 12, 3], &mut x, &mut Vec::new());
+            augment.apply(key.with(i), [10, 12, 3], &mut x, &mut Vec::new()).unwrap();
             counts.push(x.iter().filter(|v| **v == -1.0).count());
         }
         assert!(counts.iter().all(|n| n % 3 == 0 && (3 * 4..=3 * 25).contains(n)), "{counts:?}");
@@ -426,10 +454,21 @@ mod tests {
             (Augment::new().shift([0.1, f64::NAN]), "shift"),
             (Augment::new().cutout(2.0), "cutout"),
             (Augment::new().value_range([1.0, 0.0]), "value_range"),
+            (Augment::new().value_range([-1e308, 1e308]), "value_range"),
+            (Augment::new().crop(usize::MAX), "crop must be at most 32768 pixels"),
+            (Augment::new().crop(1 << 63), "crop"),
+            (Augment::new().beyond(Beyond::Constant(f64::NAN)), "beyond"),
         ] {
             let error = augment.check().unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
+        let apply = |size, x: &mut [f32]| {
+            Augment::new().crop(1 << 15).apply(Key::new(1, Purpose::Data), size, x, &mut Vec::new())
+        };
+        for size in [[2, 2, 1], [usize::MAX, 2, 2], [1 << 32, 1 << 32, 1], [0, 1, 3]] {
+            assert!(apply(size, &mut [1.0; 3]).unwrap_err().is_shape(), "{size:?}");
+        }
+        assert!(apply([0, 4, 3], &mut []).is_ok() && apply([1, 3, 1], &mut [1.0; 3]).is_ok());
         let flat = Samples::new(Tensor::<f32>::zeros([2, 64]), Tensor::zeros([2])).unwrap().augment(Augment::new(), 1);
         let error = flat.read(0, 0, &mut [0.0; 64], &mut [0.0]).unwrap_err().to_string();
         assert!(error.contains("images [height, width, channels], got [64]"), "{error}");

@@ -37,7 +37,7 @@ impl Files {
 
     /// The file once more, for a reader of its own.
     pub fn another(&self) -> Result<File> {
-        File::open(&self.path).map_err(|source| self.failed(source))
+        open_file(&self.path).map(|(file, _)| file)
     }
 
     pub fn failed(&self, source: std::io::Error) -> Error {

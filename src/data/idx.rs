@@ -22,8 +22,8 @@ const CHUNK: usize = 1 << 16;
 /// Format: Yann LeCun, "The MNIST database of handwritten digits".
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is no file on a disk, [`Error::Data`] if it is not an IDX file, is shorter or longer than its
-/// header says, or is gzipped without that feature.
+/// [`Error::Io`] if the file cannot be read, [`Error::File`] for what is no file on a disk, [`Error::Data`] if it is not an
+/// IDX file, is shorter or longer than its header says, or is gzipped without that feature.
 pub fn read_idx<T: Float>(path: impl AsRef<Path>) -> Result<Tensor<T>> {
     let path = path.as_ref();
     let (file, size) = open_file(path)?;

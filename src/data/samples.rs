@@ -102,7 +102,9 @@ impl<F> FromFn<F> {
     /// # Errors
     /// [`Error::Shape`] for an input without values; [`Error::Empty`] for no samples.
     pub fn new(x: impl Into<Shape>, y: impl Into<Shape>, samples: Option<usize>, f: F) -> Result<Self> {
-        let shapes = (x.into(), y.into());
+        let shapes: (Shape, Shape) = (x.into(), y.into());
+        shapes.0.checked_len("FromFn")?;
+        shapes.1.checked_len("FromFn")?;
         if shapes.0.is_empty() {
             return Err(Error::shape("FromFn", "an input with values", shapes.0, "give every size at least 1"));
         }

@@ -17,8 +17,8 @@ pub(crate) mod model;
 #[cfg(feature = "files")]
 mod safetensors;
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 pub use self::npy::{parse_npy, read_npy, write_npy};
@@ -27,7 +27,7 @@ pub use self::npz::{read_npz, read_npz_up_to, write_npz};
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
 #[cfg(feature = "files")]
-pub(crate) use self::safetensors::{Array, write};
+pub(crate) use self::safetensors::{Array, check_header, write};
 
 use crate::error::{Error, Result};
 use crate::state::Values;
@@ -37,23 +37,76 @@ const CHUNK: usize = 1 << 14;
 
 /// Opens a regular file for reading; also gives its length. Opening a pipe would wait for someone to write into it.
 pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
-    let failed = |source| Error::Io { file: path.to_owned(), source };
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        let (problem, hint) = kind::folder(path);
-        return Err(Error::file(path, problem, hint));
+    open_regular(path).map_err(|e| refused(path, e))
+}
+
+/// Opens a regular file for writing, or makes it; emptied first unless what it holds is to be kept. Also gives its length.
+pub(crate) fn open_to_write(path: &Path, keep: bool) -> Result<(File, u64)> {
+    let opened = open(path, OpenOptions::new().create(true).write(true).truncate(false));
+    let (file, len) = opened.map_err(|e| refused(path, e))?;
+    if keep || len == 0 {
+        return Ok((file, len));
     }
-    let file = File::open(path).map_err(failed)?;
-    let len = file.metadata().map_err(failed)?.len();
-    Ok((file, len))
+    file.set_len(0).map_err(|source| Error::Io { file: path.to_owned(), source })?;
+    Ok((file, 0))
+}
+
+/// [`open_file`] with the system's error.
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    open(path, OpenOptions::new().read(true))
+}
+
+/// Opens what is a regular file, before and after opening, and waits for nobody in between.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<(File, u64)> {
+    let irregular = || io::Error::new(ErrorKind::Unsupported, IRREGULAR);
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => return Err(irregular()),
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, NONBLOCK);
+    let file = options.open(path)?;
+    let there = file.metadata()?;
+    if there.is_file() { Ok((file, there.len())) } else { Err(irregular()) }
+}
+
+/// `O_NONBLOCK`, which regular files know nothing of; 0 where its value is not known here.
+#[cfg(unix)]
+const NONBLOCK: i32 = if cfg!(any(target_arch = "mips", target_arch = "mips64", target_arch = "sparc64")) {
+    0
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    0o4000
+} else if cfg!(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+)) {
+    4
+} else {
+    0
+};
+
+const IRREGULAR: &str = "no regular file";
+
+/// The error of a path at which something else stands than a file on a disk.
+fn no_regular_file(path: &Path) -> Error {
+    let (problem, hint) = kind::folder(path);
+    Error::file(path, problem, hint)
+}
+
+fn refused(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unsupported if error.get_ref().is_some_and(|e| e.to_string() == IRREGULAR) => no_regular_file(path),
+        _ => Error::Io { file: path.to_owned(), source: error },
+    }
 }
 
 /// The values in little-endian order.
-fn bytes(values: Values<'_>, out: &mut impl Write) -> std::io::Result<()> {
-    fn words<E: Copy, const N: usize>(
-        values: &[E],
-        to: impl Fn(E) -> [u8; N],
-        out: &mut impl Write,
-    ) -> std::io::Result<()> {
+fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> {
+    fn words<E: Copy, const N: usize>(values: &[E], to: impl Fn(E) -> [u8; N], out: &mut impl Write) -> io::Result<()> {
         let mut buffer = vec![[0; N]; CHUNK.min(values.len())];
         values.chunks(CHUNK).try_for_each(|part| {
             let words = &mut buffer[..part.len()];

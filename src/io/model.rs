@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Archive, Array, write};
+use super::{Archive, Array, check_header, write};
 use crate::error::{Error, Result};
 use crate::layers::composite::Chain;
 use crate::layers::config::NamedConfig;
@@ -12,8 +12,7 @@ use crate::tensor::{Float, Shape};
 /// The version of what is written; older ones stay readable.
 const FORMAT: u32 = 1;
 
-/// The first letter of what a checkpoint holds beside weights; no layer's name may begin with it.
-pub(crate) const APART: char = '@';
+pub(crate) use crate::state::APART;
 
 /// The longest architecture: what it is parsed into takes a multiple of it.
 const LONGEST: usize = 1 << 19;
@@ -34,12 +33,8 @@ struct Version {
 }
 
 /// The architecture of a model, as it stands in a file's metadata.
-pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>, params: &Params<T>) -> Result<String> {
+pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>) -> Result<String> {
     let config = |problem: String, hint: &str| Error::Config { op: "save", problem, hint: hint.into() };
-    if let Some(spec) = params.specs().iter().find(|s| s.name.starts_with(APART)) {
-        let problem = format!("the name {} begins with {APART}, which checkpoints need", spec.name);
-        return Err(config(problem, "give the layer another name"));
-    }
     let about = About { format: FORMAT, seed, input: input.dims().to_vec(), layers: layers.config() };
     let text = serde_json::to_string(&about).map_err(|e| config(e.to_string(), "check the layers' settings"))?;
     if text.len() > LONGEST {
@@ -47,6 +42,25 @@ pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>, params
         return Err(config(problem, "save parts of the model as files of their own"));
     }
     Ok(text)
+}
+
+/// Checks that a model which has been built can be written and read again.
+pub(crate) fn check<T: Float>(input: Shape, seed: u64, layers: &Chain<T>, params: &Params<T>) -> Result<()> {
+    for (index, entry) in layers.entries().iter().enumerate() {
+        // Compared as text: a layer that is built knows more than its settings.
+        let written = serde_json::to_string(&entry.config());
+        let again = |text: &String| serde_json::to_string(&serde_json::from_str::<NamedConfig>(text)?);
+        let problem = match written.and_then(|text| Ok((again(&text)?, text))) {
+            Ok((again, text)) if again == text => continue,
+            Ok(_) => "a setting would come back from a file as another".to_owned(),
+            Err(e) => format!("its settings could not be read back from a file ({e})"),
+        };
+        let hint = "numbers that are not finite cannot be written: correct the setting".into();
+        let source = Box::new(Error::Config { op: "build", problem, hint });
+        return Err(Error::Layer { index, name: entry.name.clone(), source });
+    }
+    let about = about(input, seed, layers)?;
+    check_header(&about, &weights(params.specs(), params.values()))
 }
 
 /// The weights as arrays of a file; `values` has the layout of the specs.
@@ -67,7 +81,7 @@ pub(crate) fn save<T: Float>(
     layers: &Chain<T>,
     params: &Params<T>,
 ) -> Result<()> {
-    write(path, &about(input, seed, layers, params)?, weights(params.specs(), params.values()))
+    write(path, &about(input, seed, layers)?, weights(params.specs(), params.values()))
 }
 
 /// Reads the architecture of a file.

@@ -57,6 +57,19 @@ pub(crate) fn write(path: &Path, about: &str, mut arrays: Vec<Array<'_>>) -> Res
     })
 }
 
+/// What the names of a checkpoint's further arrays may take.
+const FURTHER: u64 = 1 << 16;
+
+/// Checks that a file of these arrays, and a checkpoint of them, has a header that can be read.
+pub(crate) fn check_header(about: &str, arrays: &[Array<'_>]) -> Result<()> {
+    let (len, most) = (header(about, arrays).len() as u64, LONGEST_HEADER - FURTHER);
+    if len <= most {
+        return Ok(());
+    }
+    let problem = format!("the names and the architecture would take {len} bytes of at most {most} in a file");
+    Err(Error::Config { op: "build", problem, hint: "shorten the layers' names or split the model".into() })
+}
+
 /// The header, with zeros for the checksum, padded to a multiple of eight bytes.
 fn header(about: &str, arrays: &[Array<'_>]) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -71,12 +71,12 @@ impl Convolution {
 
     /// Working space of one thread.
     fn space(&self) -> usize {
-        self.rows_together() * self.window.width.output * self.patch()
+        (self.rows_together() * self.window.width.output).saturating_mul(self.patch())
     }
 
     /// The work of an output row.
     fn work(&self) -> usize {
-        (self.window.width.output * self.weights()).div_ceil(CHEAPER)
+        self.window.width.output.saturating_mul(self.weights()).div_ceil(CHEAPER)
     }
 
     fn channels(&self, group: usize) -> Range<usize> {
@@ -109,7 +109,7 @@ impl Convolution {
     }
 
     fn space_of(&self, parts: usize) -> usize {
-        if self.window.layout() == Layout::Image { 0 } else { parts * self.space() }
+        if self.window.layout() == Layout::Image { 0 } else { parts.saturating_mul(self.space()) }
     }
 
     /// y = patches(x)·w, then `finish(y, z)` for a few rows of y at a time, with the same rows of `z` unless that is empty.
@@ -151,13 +151,13 @@ impl Convolution {
     }
 
     fn backward_parts(&self, blocks: Blocks) -> usize {
-        parallel::parts(blocks.count, blocks.each * self.window.height.output * self.work())
+        parallel::parts(blocks.count, (blocks.each * self.window.height.output).saturating_mul(self.work()))
     }
 
     /// Threads' space and blocks' sums, in values, that [`backward`](Self::backward) needs for so many images.
     pub fn backward_space(&self, images: usize) -> [usize; 2] {
         let blocks = self.blocks(images);
-        [self.backward_parts(blocks) * self.space(), blocks.count * (self.weights() + self.filters)]
+        [self.backward_parts(blocks).saturating_mul(self.space()), blocks.count * (self.weights() + self.filters)]
     }
 
     /// The gradients from dy: `start(dy, image range)` turns dy of a few images into dz in place, then
@@ -263,7 +263,7 @@ impl Convolution {
         let images = y.len() / image.max(1);
         let (row, rows, height) =
             (self.window.width.output * self.filters, self.rows_together(), self.window.height.output);
-        let parts = parallel::parts(images, height * self.work());
+        let parts = parallel::parts(images, height.saturating_mul(self.work()));
         let z_image = if z.is_empty() { 0 } else { image };
         let cut = (Items(y, image), Items(z, z_image), Scratch(space, self.space()));
         let w = Matrix::rows(turned, self.patch());
@@ -288,7 +288,8 @@ impl Convolution {
 
     /// Threads' space that [`transposed`](Self::transposed) needs for so many images.
     pub fn transposed_space(&self, images: usize) -> usize {
-        parallel::parts(images, self.window.height.output * self.work()) * self.space()
+        let parts = parallel::parts(images, self.window.height.output.saturating_mul(self.work()));
+        parts.saturating_mul(self.space())
     }
 
     /// w `[K, F]` with its axes exchanged: `[F, K]`, group after group as their filters stand.

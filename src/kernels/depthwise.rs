@@ -24,7 +24,7 @@ pub fn forward<T: Float>(
     let row = window.width.output * window.channels;
     let n = y.len() / row.max(1);
     let z_row = if z.is_empty() { 0 } else { row };
-    let parts = parallel::parts(n, row * window.taps());
+    let parts = parallel::parts(n, row.saturating_mul(window.taps()));
     parallel::each_part(0..n, parts, (Items(y, row), Items(z, z_row)), &|range, (y, z)| {
         let mut z = z.0;
         for (i, y) in range.zip(y.0.chunks_exact_mut(row)) {
@@ -78,7 +78,7 @@ impl<T: Float> Loop for Forward<'_, T> {
 /// dx = the gradient of the images from dy.
 pub fn input_gradient<T: Float>(window: &Window, w: &[T], dy: &[T], dx: &mut [T]) {
     let (image, output) = (window.image(), window.pixels() * window.channels);
-    parallel::rows(dx, image, output * window.taps(), |first, dx| {
+    parallel::rows(dx, image, output.saturating_mul(window.taps()), |first, dx| {
         for (dx, dy) in dx.chunks_exact_mut(image).zip(dy[first * output..].chunks_exact(output)) {
             simd::run(Input { window, w, dy, dx });
         }
@@ -126,7 +126,7 @@ pub fn weight_gradient<T: Float>(window: &Window, x: &[T], dy: &[T], dw: &mut [T
     let blocks = blocks(dy.len() / output.max(1));
     let width = dw.len();
     let sums = &mut sums[..blocks.count * width];
-    parallel::rows(sums, width, blocks.each * output * window.taps(), |first, sums| {
+    parallel::rows(sums, width, (blocks.each * output).saturating_mul(window.taps()), |first, sums| {
         for (i, sums) in (first..).zip(sums.chunks_exact_mut(width)) {
             simd::run(Weights { window, x, dy, images: blocks.items(i), dw: sums });
         }

@@ -31,11 +31,16 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     fn contains(&self, rows: usize, columns: usize) -> bool {
-        rows == 0 || columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+        if rows == 0 || columns == 0 {
+            return true;
+        }
+        let last = (rows - 1).checked_mul(self.row).zip((columns - 1).checked_mul(self.column));
+        last.and_then(|(down, across)| down.checked_add(across)).is_some_and(|last| last < self.data.len())
     }
 
+    /// Strides past the slice's length belong to axes of size 1, along which nothing steps.
     fn strides(&self) -> [isize; 2] {
-        [self.row as isize, self.column as isize]
+        [self.row, self.column].map(|stride| stride.min(self.data.len()) as isize)
     }
 }
 
@@ -57,7 +62,11 @@ impl<T> Output<T> {
 /// # Panics
 /// If a slice is too short for its sizes: a mistake in the calling layer, not reachable from data.
 pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T, c: &mut [T]) {
-    assert!(a.contains(m, k) && b.contains(k, n) && m * n <= c.len(), "gemm: slices too short for {m}x{k}x{n}");
+    let fits = m.checked_mul(n).is_some_and(|len| len <= c.len());
+    assert!(a.contains(m, k) && b.contains(k, n) && fits, "gemm: slices too short for {m}x{k}x{n}");
+    if m == 0 || n == 0 {
+        return;
+    }
     let c = Output(c.as_mut_ptr());
     let part = |rows: Range<usize>, columns: Range<usize>| {
         // SAFETY: the assertion above bounds every address; parts are disjoint rows or columns of C, which is borrowed
@@ -78,9 +87,9 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
         }
     };
     if m >= n {
-        parallel::ranges(m, (k * n).div_ceil(CHEAPER), |rows| part(rows, 0..n));
+        parallel::ranges(m, k.saturating_mul(n).div_ceil(CHEAPER), |rows| part(rows, 0..n));
     } else {
-        parallel::ranges(n, (k * m).div_ceil(CHEAPER), |columns| part(0..m, columns));
+        parallel::ranges(n, k.saturating_mul(m).div_ceil(CHEAPER), |columns| part(0..m, columns));
     }
 }
 
@@ -89,8 +98,13 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
 /// # Panics
 /// As [`gemm`].
 pub fn product<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T, c: &mut [T], stride: usize) {
-    let fits = m == 0 || n == 0 || (m - 1) * stride + n <= c.len();
+    let end = m.saturating_sub(1).checked_mul(stride).and_then(|start| start.checked_add(n));
+    let fits = m == 0 || n == 0 || end.is_some_and(|end| end <= c.len());
     assert!(a.contains(m, k) && b.contains(k, n) && fits && n <= stride, "gemm: slices too short for {m}x{k}x{n}");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let stride = stride.min(c.len());
     let (a, a_strides) = (a.data.as_ptr(), a.strides());
     let (b, b_strides) = (b.data.as_ptr(), b.strides());
     // SAFETY: the assertion above bounds every address; C is borrowed exclusively and so overlaps neither A nor B.
@@ -135,6 +149,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sizes_whose_products_wrap_are_refused() {
+        const HALF: usize = 1 << (usize::BITS / 2);
+        let (long, short) = ([1.0f32; 64], [1.0f32; 1]);
+        let refused = |size: [usize; 3], a: Matrix<f32>, b: Matrix<f32>, stride: usize| {
+            let panics = |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+            let mut c = [7.0f32; 64];
+            assert!(panics(&mut || gemm(size, a, b, 0.0, &mut c)), "{size:?}");
+            assert!(panics(&mut || product(size, a, b, 0.0, &mut c, stride)), "{size:?}");
+            assert_eq!(c, [7.0; 64]);
+        };
+        // m · n wraps to 0, (k − 1) · row to a small number, m · stride too.
+        refused([HALF, 0, HALF], Matrix::rows(&short, 1), Matrix::rows(&short, 1), HALF);
+        refused([2, 1, 2], Matrix::rows(&long, usize::MAX), Matrix::rows(&long, 2), 2);
+        refused([2, HALF + 1, 2], Matrix::transposed(&long, HALF), Matrix::rows(&long, HALF), 2);
+        refused([usize::MAX, 1, 2], Matrix::rows(&long, 0), Matrix::rows(&long, 2), usize::MAX);
+        // Strides that nothing steps along are of no account.
+        let mut c = [0.0f32; 2];
+        gemm([1, 2, 2], Matrix::rows(&[1.0, 2.0], usize::MAX), Matrix::rows(&[3.0, 4.0, 5.0, 6.0], 2), 0.0, &mut c);
+        assert_eq!(c, [13.0, 16.0]);
+        product(
+            [1, 2, 2],
+            Matrix::rows(&[1.0, 2.0], 2),
+            Matrix::rows(&[3.0, 4.0, 5.0, 6.0], 2),
+            1.0,
+            &mut c,
+            usize::MAX,
+        );
+        assert_eq!(c, [26.0, 32.0]);
+        gemm([usize::MAX, 1, 0], Matrix::rows(&short, 0), Matrix::rows(&short, 0), 0.0, &mut [0.0f32; 0]);
     }
 
     #[cfg(feature = "parallel")]

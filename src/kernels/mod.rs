@@ -4,20 +4,20 @@
 //! Every kernel computes each output element on one thread, with the reduction in an order that depends on sizes only, so
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
-pub mod algorithm;
-pub mod blocks;
-pub mod channels;
-pub mod convolution;
-pub mod depthwise;
-pub mod float;
+pub(crate) mod algorithm;
+pub(crate) mod blocks;
+pub(crate) mod channels;
+pub(crate) mod convolution;
+pub(crate) mod depthwise;
+pub(crate) mod float;
 pub mod gemm;
-pub mod math;
+pub(crate) mod math;
 pub mod parallel;
-pub mod patches;
-pub mod pooling;
-pub mod random;
-pub mod rows;
-pub mod simd;
+pub(crate) mod patches;
+pub(crate) mod pooling;
+pub(crate) mod random;
+pub(crate) mod rows;
+pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tiles;
-pub mod winograd;
+pub(crate) mod winograd;

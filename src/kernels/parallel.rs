@@ -17,11 +17,15 @@ const VARIABLE: &str = "GRADUS_THREADS";
 /// The most threads to use; 0 until it is known.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
+/// The most threads that can be asked for, past what any processor has.
+const MOST_THREADS: usize = 1024;
+
 /// Uses at most `n` threads from now on, in the whole program; 1 keeps all work on the calling thread. No result depends on
 /// it.
 ///
 /// Without a call, the environment variable `GRADUS_THREADS` decides; without that (or where it is not a whole number of at
-/// least 1), every core that the process may use, a container's limit included. A program with a rayon pool of its own runs
+/// least 1), every core that the process may use, a container's limit included. Where the system gives fewer threads than there
+/// are cores, there are fewer, or one. A program with a rayon pool of its own runs
 /// its calls inside `pool.install`; then that pool's threads are used, still at most `n`. Without the feature `parallel`
 /// there is one thread whatever is asked for.
 ///
@@ -31,14 +35,22 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if `n` is 0, or more than the threads of rayon's global pool once that has been started.
+/// [`Error::Argument`] if `n` is 0 or above 1024, more threads than the system gives, or more than those of rayon's global pool
+/// once that has been started. Then nothing has changed.
 pub fn set_threads(n: usize) -> Result<()> {
     if n == 0 {
         return Err(Error::argument("set_threads", "n", "at least 1", n, "1 keeps all work on the calling thread"));
     }
+    if n > MOST_THREADS {
+        let hint = "more threads than cores are of no use";
+        return Err(Error::argument("set_threads", "n", format!("at most {MOST_THREADS}"), n, hint));
+    }
     #[cfg(feature = "parallel")]
-    if n > 1 && rayon_core::ThreadPoolBuilder::new().num_threads(n).build_global().is_err() {
-        let started = rayon_core::current_num_threads();
+    if n > 1 {
+        let started = pool::start(n).map_err(|e| {
+            let expected = format!("a number of threads that the system gives ({e})");
+            Error::argument("set_threads", "n", expected, n, "ask for fewer, or raise the limit on threads")
+        })?;
         if n > started {
             let expected = format!("at most {started}, the threads of the pool that is already running");
             return Err(Error::argument(
@@ -52,6 +64,82 @@ pub fn set_threads(n: usize) -> Result<()> {
     }
     LIMIT.store(n, Ordering::Relaxed);
     Ok(())
+}
+
+/// Rayon's global pool, started by us: rayon itself would panic then and in every later call where the system gives too few
+/// threads.
+#[cfg(feature = "parallel")]
+mod pool {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError, mpsc};
+
+    use super::MOST_THREADS;
+
+    /// Threads of the pool; 0 before it has been started, 1 where none can be had.
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+    /// One at a time.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    /// Starts the pool with so many threads unless it runs already; the threads it has, 1 for none.
+    pub fn start(n: usize) -> io::Result<usize> {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        match STARTED.load(Ordering::Acquire) {
+            0 => {}
+            started => return Ok(started),
+        }
+        let (mut waiting, mut threads) = (Vec::new(), Vec::new());
+        for i in 0..n {
+            // All threads are there before rayon is asked; where one is refused, the others see their channel closed and end.
+            let (sender, work) = mpsc::channel::<rayon_core::ThreadBuilder>();
+            let run = move || work.recv().map_or((), rayon_core::ThreadBuilder::run);
+            match std::thread::Builder::new().name(format!("gradus {i}")).spawn(run) {
+                Ok(thread) => threads.push(thread),
+                Err(refused) => {
+                    drop(waiting);
+                    threads.into_iter().for_each(|thread: std::thread::JoinHandle<()>| _ = thread.join());
+                    return Err(refused);
+                }
+            }
+            waiting.push(sender);
+        }
+        let spawn = move |thread| match waiting.pop() {
+            Some(sender) => sender.send(thread).map_err(|_| io::Error::other("a thread has ended")),
+            None => Err(io::Error::other("no thread is left")),
+        };
+        let built = rayon_core::ThreadPoolBuilder::new().num_threads(n).spawn_handler(spawn).build_global();
+        let threads = match built {
+            Ok(()) => n,
+            // The program has started one, or has tried to and failed; rayon panics in the second case.
+            Err(_) => std::panic::catch_unwind(rayon_core::current_num_threads).unwrap_or(1),
+        };
+        STARTED.store(threads, Ordering::Release);
+        Ok(threads)
+    }
+
+    /// The threads of the pool, started with as many as there are cores, or as the system gives.
+    pub fn threads() -> usize {
+        match STARTED.load(Ordering::Acquire) {
+            0 => {
+                let asked =
+                    std::env::var("RAYON_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok()).filter(|&n| n > 0);
+                let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+                let mut n = asked.unwrap_or_else(cores).min(MOST_THREADS);
+                loop {
+                    match start(n) {
+                        Ok(threads) => break threads,
+                        Err(_) if n > 1 => n /= 2,
+                        Err(_) => {
+                            STARTED.store(1, Ordering::Release);
+                            break 1;
+                        }
+                    }
+                }
+            }
+            started => started,
+        }
+    }
 }
 
 /// The most threads to use, from `set_threads`, the environment, or no limit.
@@ -73,7 +161,12 @@ pub fn threads() -> usize {
     let limit = limit();
     #[cfg(feature = "parallel")]
     {
-        if limit == 1 { 1 } else { rayon_core::current_num_threads().min(limit) }
+        match rayon_core::current_thread_index() {
+            _ if limit == 1 => 1,
+            // Outside of any pool, where rayon would start its own.
+            None if pool::threads() == 1 => 1,
+            _ => rayon_core::current_num_threads().min(limit),
+        }
     }
     #[cfg(not(feature = "parallel"))]
     {
@@ -265,6 +358,12 @@ mod tests {
     #[test]
     fn no_threads_are_an_error() {
         assert!(set_threads(0).unwrap_err().to_string().contains("at least 1"));
+        for many in [MOST_THREADS + 1, 1_000_000, usize::MAX] {
+            let error = set_threads(many).unwrap_err().to_string();
+            assert!(error.starts_with("set_threads: n must be at most 1024, got "), "{error}");
+        }
+        // What was refused is forgotten.
+        assert!(threads() >= 1 && parts(1 << 20, WORTH_A_THREAD) >= 1);
     }
 
     #[cfg(feature = "parallel")]

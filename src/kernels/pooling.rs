@@ -27,7 +27,7 @@ pub fn max<T: Float>(window: &Window, x: &[T], y: &mut [T], winners: &mut [u32])
     let row = window.width.output * window.channels;
     let n = y.len() / row.max(1);
     let kept = if winners.is_empty() { 0 } else { row };
-    let parts = parallel::parts(n, row * window.taps());
+    let parts = parallel::parts(n, row.saturating_mul(window.taps()));
     parallel::each_part(0..n, parts, (Items(y, row), Items(winners, kept)), &|range, (y, winners)| {
         let (y, winners) = (y.0, winners.0);
         simd::run(Max { window, x, first: range.start, y, winners });
@@ -107,7 +107,7 @@ impl<T: Float> Loop for Max<'_, T> {
 /// dx from dy and the taps that won.
 pub fn max_backward<T: Float>(window: &Window, winners: &[u32], dy: &[T], dx: &mut [T]) {
     let (image, output) = (window.image(), window.pixels() * window.channels);
-    parallel::rows(dx, image, output * window.taps(), |first, dx| {
+    parallel::rows(dx, image, output.saturating_mul(window.taps()), |first, dx| {
         let each = dy[first * output..].chunks_exact(output).zip(winners[first * output..].chunks_exact(output));
         for (dx, (dy, winners)) in dx.chunks_exact_mut(image).zip(each) {
             simd::run(MaxBackward { window, winners, dy, dx });
@@ -156,7 +156,7 @@ impl<T: Float> Loop for MaxBackward<'_, T> {
 /// y = the mean of the values under each window.
 pub fn average<T: Float>(window: &Window, x: &[T], y: &mut [T]) {
     let row = window.width.output * window.channels;
-    parallel::rows(y, row, row * window.taps(), |first, y| simd::run(Average { window, x, first, y }));
+    parallel::rows(y, row, row.saturating_mul(window.taps()), |first, y| simd::run(Average { window, x, first, y }));
 }
 
 struct Average<'a, T> {
@@ -194,7 +194,7 @@ impl<T: Float> Loop for Average<'_, T> {
 /// dx from dy.
 pub fn average_backward<T: Float>(window: &Window, dy: &[T], dx: &mut [T]) {
     let (image, output) = (window.image(), window.pixels() * window.channels);
-    parallel::rows(dx, image, output * window.taps(), |first, dx| {
+    parallel::rows(dx, image, output.saturating_mul(window.taps()), |first, dx| {
         for (dx, dy) in dx.chunks_exact_mut(image).zip(dy[first * output..].chunks_exact(output)) {
             simd::run(AverageBackward { window, dy, dx });
         }

@@ -59,6 +59,17 @@ impl<T: Float> Builder<T> {
         self.scopes.last().map_or("", |s| s.path.as_str())
     }
 
+    /// Whether the weights come from a file.
+    #[cfg(feature = "files")]
+    pub(crate) fn reads_file(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// How many layers are inside one another where the builder is.
+    pub(crate) fn depth(&self) -> usize {
+        self.scopes.len() - 1
+    }
+
     /// Registers a trainable parameter to which weight decay applies (a kernel).
     ///
     /// # Errors
@@ -138,6 +149,7 @@ impl<T: Float> Builder<T> {
         if self.params.len().checked_add(len).is_none_or(|n| n > isize::MAX as usize / 8) || len > MOST_VALUES {
             return Err(Error::too_large("build", shape));
         }
+        init.check()?;
         let path = format!("{}/{name}", self.path());
         if let Some(room) = self.room {
             if len > room - self.params.len().min(room) {
@@ -149,12 +161,19 @@ impl<T: Float> Builder<T> {
                     "the file's architecture and weights do not belong together",
                 ));
             }
-            return self.params.push_zeros(&path, shape, trainable, decays);
+            return self.params.push_with(&path, shape, trainable, decays, |_| Ok(()));
         }
-        let mut values = vec![0.0; len];
-        init.fill(shape, &mut Key::new(self.seed, Purpose::Init).with(hash(&path)).rng(), &mut values)?;
-        let values: Vec<T> = values.into_iter().map(T::of).collect();
-        self.params.push(&path, shape, &values, trainable, decays)
+        let mut rng = Key::new(self.seed, Purpose::Init).with(hash(&path)).rng();
+        self.params.push_with(&path, shape, trainable, decays, |values| {
+            init.draw(shape, &mut rng, values)?;
+            match values.iter().find(|v| !v.is_finite()) {
+                None => Ok(()),
+                Some(v) => {
+                    let (expected, hint) = (format!("finite initial values for {name}"), "correct the initialiser");
+                    Err(Error::argument("build", "initializer", expected, v, hint))
+                }
+            }
+        })
     }
 
     /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`].

@@ -56,6 +56,12 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
     }
 
+    /// Values that a pass over so many samples keeps beyond its input and output, with what backward needs or without: looked at
+    /// before the pass, which cannot return an error where there is no memory for them. 0 by default.
+    fn space(&self, _samples: usize, _backward: bool) -> usize {
+        0
+    }
+
     /// The layers inside, after build; for a layer without any, nothing.
     fn parts(&self) -> Vec<LayerPart> {
         Vec::new()

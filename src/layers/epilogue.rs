@@ -48,6 +48,18 @@ impl KernelOptions {
     }
 }
 
+/// Checks the settings of a parameter that is not there: they are saved all the same.
+pub(crate) fn check_unused(
+    shape: Shape,
+    initializer: &Init,
+    regularizer: Option<Regularizer>,
+    constraint: Option<&Constraint>,
+) -> Result<()> {
+    initializer.check()?;
+    regularizer.map_or(Ok(()), |r| r.check(shape))?;
+    constraint.map_or(Ok(()), |c| c.check(shape))
+}
+
 /// The settings of what follows a product: y = f(z + b), and a penalty on y.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -93,12 +105,13 @@ impl Epilogue {
 
     /// Registers the bias.
     pub fn build<T: Float>(&mut self, units: usize, b: &mut Builder<T>) -> Result<()> {
-        if self.use_bias {
-            self.bias = b.bias("bias", [units], &self.bias_initializer)?;
-            b.regularize(self.bias, self.bias_regularizer)?;
-            b.constrain(self.bias, self.bias_constraint.clone())?;
+        if !self.use_bias {
+            let shape = Shape::from([units]);
+            return check_unused(shape, &self.bias_initializer, self.bias_regularizer, self.bias_constraint.as_ref());
         }
-        Ok(())
+        self.bias = b.bias("bias", [units], &self.bias_initializer)?;
+        b.regularize(self.bias, self.bias_regularizer)?;
+        b.constrain(self.bias, self.bias_constraint.clone())
     }
 
     /// See [`Layer::output_reach`](crate::Layer::output_reach).

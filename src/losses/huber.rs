@@ -57,8 +57,8 @@ impl<T: Float> Loss<T> for Huber {
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         // As an element it must not be 0, which would leave no loss at all.
-        if self.delta.is_nan() || T::of(self.delta) <= T::zero() {
-            let expected = format!("above 0, as {} too", T::NAME);
+        if !self.delta.is_finite() || T::of(self.delta) <= T::zero() {
+            let expected = format!("above 0 and finite, as {} too", T::NAME);
             return Err(Error::argument("Huber", "delta", expected, self.delta, "1 is usual"));
         }
         same_shape("huber", y_true, y_pred)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Index;
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Counts of samples by true class (row) and predicted class (column), as scikit-learn lays them out.
 ///
@@ -42,7 +43,7 @@ impl ConfusionMatrix {
             let expected = format!("{} predicted classes, one for each true class", true_classes.len());
             return Err(Error::shape(op, expected, predicted_classes.len(), "pass both for the same samples"));
         }
-        let mut counts = vec![0; cells];
+        let mut counts = memory::filled(op, format_args!("the counts of {n_classes} classes"), cells, 0)?;
         for (row, (&t, &p)) in true_classes.iter().zip(predicted_classes).enumerate() {
             if let Some(bad) = [t, p].into_iter().find(|c| *c >= n_classes) {
                 return Err(Error::Label {

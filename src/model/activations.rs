@@ -3,6 +3,7 @@
 use super::sequential::Sequential;
 use crate::error::Result;
 use crate::layer::{Pass, Slot};
+use crate::memory;
 use crate::tensor::{Float, Tensor};
 
 impl<T: Float> Sequential<T> {
@@ -27,9 +28,8 @@ impl<T: Float> Sequential<T> {
         self.check_input("activations", x)?;
         let n = x.samples();
         let entries = self.layers.entries();
-        for entry in entries {
-            entry.output.with_batch(n).checked_len("activations")?;
-        }
+        let all = entries.iter().map(|e| e.output.len().saturating_mul(n)).fold(0, usize::saturating_add);
+        memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), all)?;
         let mut values: Vec<Vec<T>> = vec![Vec::new(); entries.len()];
         let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
         for start in (0..n).step_by(self.rows_together) {

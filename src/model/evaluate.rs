@@ -29,6 +29,8 @@ struct Evaluation<T: Float> {
     out: Tensor<T>,
     sum: f64,
     seen: usize,
+    /// Rows for which there is known to be memory.
+    room: usize,
 }
 
 impl<T: Float> Sequential<T> {
@@ -62,6 +64,7 @@ impl<T: Float> Sequential<T> {
             out: Tensor::default(),
             sum: 0.0,
             seen: 0,
+            room: 0,
         };
         match held_out {
             ValidationData::Rows(x, y, rows, weights) => {
@@ -92,6 +95,7 @@ impl<T: Float> Sequential<T> {
         weights: Option<&[T]>,
     ) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
+        self.check_room("evaluate", rows.len().min(ROWS_TOGETHER), &mut m.room)?;
         let mut start = rows.start;
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);

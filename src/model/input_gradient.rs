@@ -4,6 +4,7 @@ use super::sequential::Sequential;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Pass, Reach, Slot};
+use crate::memory;
 use crate::tensor::{Float, Tensor, argmax};
 
 /// Which output of a model is looked at: that of one class for every sample, or of the class that each is taken for.
@@ -102,6 +103,9 @@ impl<'a, T: Float> Differentiator<'a, T> {
             return Err(Error::NonFinite { op, what: "x", row, column, value: value.as_f64() });
         }
         let outputs = model.output.len();
+        let rows = x.samples().clamp(2, model.rows_together.max(2));
+        let values = model.layers.space(rows, true).saturating_add(outputs.saturating_mul(2 * rows));
+        memory::check_room::<T>(op, format_args!("what the layers compute for {rows} samples"), values)?;
         if let Some(class) = target.class.filter(|&class| class >= outputs) {
             let expected = format!("below {outputs}, the number of outputs");
             return Err(Error::argument(op, "class", expected, class, "classes count from 0"));

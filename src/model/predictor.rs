@@ -19,6 +19,8 @@ pub(crate) struct Workspace<T> {
     /// Rows that go through the layers together, and their outputs.
     batch: Tensor<T>,
     out: Tensor<T>,
+    /// Samples for which there is known to be memory.
+    pub room: usize,
 }
 
 impl<T: Float> Sequential<T> {
@@ -35,7 +37,7 @@ impl<T: Float> Sequential<T> {
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         self.check_built("predict")?;
         self.check_input("predict", x)?;
-        self.output.with_batch(x.samples()).checked_len("predict")?;
+        self.check_room("predict", x.samples(), &mut 0)?;
         let mut out = Tensor::default();
         self.predict_with(&mut Workspace::default(), x, &mut out);
         self.check_output("predict", x, &out)?;
@@ -75,7 +77,7 @@ impl<T: Float> Sequential<T> {
         y: &mut Tensor<T>,
         logits: bool,
     ) -> f64 {
-        let Workspace { slot, spare, batch, out } = work;
+        let Workspace { slot, spare, batch, out, .. } = work;
         let mut forward = |x: &Tensor<T>, y: &mut Tensor<T>| {
             let mut pass = Pass::inference(&self.params).sharing(spare);
             pass.logits = logits;
@@ -133,6 +135,7 @@ impl<'a, T: Float> Predictor<'a, T> {
     #[inline(never)]
     pub fn predict_into(&mut self, x: &Tensor<T>, y: &mut Tensor<T>) -> Result<()> {
         self.model.check_input("predict_into", x)?;
+        self.model.check_room("predict_into", x.samples(), &mut self.work.room)?;
         self.model.predict_with(&mut self.work, x, y);
         self.model.check_output("predict_into", x, y)
     }

@@ -1,7 +1,7 @@
 //! Files from which a run goes on as if it had never been stopped.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::checkpoint::Checkpoint;
@@ -61,6 +61,7 @@ pub(crate) struct Saver<T: Float> {
 
 /// A thread that writes what it is sent and gives the copy back.
 struct Writer<T> {
+    file: PathBuf,
     sender: Option<SyncSender<Snapshot<T>>>,
     written: Receiver<(Snapshot<T>, Result<()>)>,
     thread: Option<JoinHandle<()>>,
@@ -81,8 +82,8 @@ impl<T: Float> Writer<T> {
             }
         };
         let thread = std::thread::Builder::new().name("gradus checkpoint".into()).spawn(work);
-        let thread = thread.map_err(|source| Error::Write { file, source })?;
-        Ok(Writer { sender: Some(sender), written, thread: Some(thread), busy: false })
+        let thread = thread.map_err(|source| Error::Write { file: file.clone(), source })?;
+        Ok(Writer { file, sender: Some(sender), written, thread: Some(thread), busy: false })
     }
 
     /// The copy that was being written, when that is done; waits for it if asked to.
@@ -90,11 +91,22 @@ impl<T: Float> Writer<T> {
         if !self.busy {
             return Ok(None);
         }
-        let got = if wait { self.written.recv().ok() } else { self.written.try_recv().ok() };
-        if got.is_some() || wait {
-            self.busy = false;
-        }
-        got.map(|(snapshot, result)| result.map(|()| snapshot)).transpose()
+        let got = match wait {
+            true => self.written.recv().map_err(|_| self.ended())?,
+            false => match self.written.try_recv() {
+                Ok(got) => got,
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(self.ended()),
+            },
+        };
+        self.busy = false;
+        let (snapshot, result) = got;
+        result.map(|()| Some(snapshot))
+    }
+
+    /// The error of a thread that is no more.
+    fn ended(&self) -> Error {
+        Error::Write { file: self.file.clone(), source: std::io::Error::other("the thread that writes it has ended") }
     }
 }
 
@@ -114,7 +126,7 @@ impl<T: Float> Saver<T> {
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = CheckpointFile {
             path: settings.path.clone(),
-            about: about(model.input, model.seed, &model.layers, &model.params)?,
+            about: about(model.input, model.seed, &model.layers)?,
             specs: model.params.specs().to_vec(),
         };
         let writer = settings.background.then(|| Writer::new(target.clone())).transpose()?;
@@ -177,10 +189,9 @@ impl<T: Float> Saver<T> {
             self.spare = Some(snapshot);
             return result;
         };
-        if let Some(sender) = &writer.sender {
-            writer.busy = sender.send(snapshot).is_ok();
-        }
-        Ok(())
+        let sent = writer.sender.as_ref().map(|sender| sender.send(snapshot));
+        writer.busy = matches!(sent, Some(Ok(())));
+        if writer.busy { Ok(()) } else { Err(writer.ended()) }
     }
 }
 
@@ -211,7 +222,7 @@ impl<T: Float> Sequential<T> {
         last.for_each(|(name, value)| state.push(name, value.clone()));
         let target = CheckpointFile {
             path: path.as_ref().to_owned(),
-            about: about(self.input, self.seed, &self.layers, &self.params)?,
+            about: about(self.input, self.seed, &self.layers)?,
             specs: self.params.specs().to_vec(),
         };
         target.write(self.params.values(), &state)
@@ -316,7 +327,7 @@ impl<T: Float> Sequential<T> {
 
     /// Where this model's layers are not those of a file.
     fn layers_changed(&self, written: &About) -> Result<Vec<String>> {
-        let own = about(self.input, self.seed, &self.layers, &self.params)?;
+        let own = about(self.input, self.seed, &self.layers)?;
         Ok(serde_json::from_str(&own).map_or_else(|_| Vec::new(), |own: About| layer_differences(written, &own)))
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer};
 use crate::layers::composite::Chain;
 use crate::losses::Loss;
+use crate::memory;
 use crate::metrics::{Metric, MetricSet};
 use crate::optimizers::Optimizer;
 use crate::params::{ParamId, Params};
@@ -154,6 +155,10 @@ impl<T: Float> Sequential<T> {
                 "end with Reshape([1])",
             ));
         }
+        #[cfg(feature = "files")]
+        if !builder.reads_file() {
+            crate::io::model::check(self.input, seed, &self.layers, builder.params())?;
+        }
         self.params = builder.into_params();
         self.drawn = Some(digest(self.params.values()));
         self.seed = seed;
@@ -228,7 +233,7 @@ impl<T: Float> Sequential<T> {
         metrics.iter().try_for_each(|m| m.check(output, output))?;
         optimizer.check()?;
         optimizer.options().check_as::<T>(optimizer.name())?;
-        self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.params));
+        self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.params)?);
         Ok(())
     }
 
@@ -371,6 +376,19 @@ impl<T: Float> Sequential<T> {
     /// The shape of one output sample; known after `build`.
     pub fn output_shape(&self) -> Shape {
         self.output
+    }
+
+    /// Looks whether there is memory for the outputs of so many samples, and for a pass over those that go together; not
+    /// again for as many as in `known`.
+    pub(crate) fn check_room(&self, op: &'static str, samples: usize, known: &mut usize) -> Result<()> {
+        if samples <= *known {
+            return Ok(());
+        }
+        let outputs = self.output.len().saturating_mul(samples);
+        let values = self.layers.space(samples.min(self.rows_together), false).saturating_add(outputs);
+        memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples"), values)?;
+        *known = samples;
+        Ok(())
     }
 
     pub(crate) fn check_built(&self, op: &'static str) -> Result<()> {

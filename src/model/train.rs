@@ -10,6 +10,7 @@ use crate::kernels::parallel;
 use crate::layer::{Pass, Reach, Slot, Statistics};
 use crate::layers::composite::{Chain, Ending};
 use crate::losses::Loss;
+use crate::memory;
 use crate::metrics::Metric;
 use crate::optimizers::{Optimizer, OptimizerState};
 use crate::params::Params;
@@ -42,6 +43,8 @@ pub(crate) struct Training<T: Float> {
     penalised: bool,
     bounded: bool,
     buffers: Buffers<T>,
+    /// Samples of a batch for which there is known to be memory.
+    room: usize,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
     pub last: Option<State>,
     /// Whether the next run goes on from there, and whether it may with other settings.
@@ -117,9 +120,12 @@ impl<T: Float> Training<T> {
         ending: Option<Ending>,
         output: Shape,
         params: &Params<T>,
-    ) -> Self {
+    ) -> Result<Self> {
+        let buffers = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
+        let what = format_args!("gradients and moments of {} weights", params.len());
+        memory::check_room::<T>("compile", what, params.len().saturating_mul(buffers))?;
         let fused = ending.and_then(|ending| Fused::new(ending, &*loss));
-        Training {
+        Ok(Training {
             state: OptimizerState::new(&*optimizer, params),
             optimizer,
             loss,
@@ -134,13 +140,14 @@ impl<T: Float> Training<T> {
             written: vec![false; params.specs().len()],
             statistics: Statistics::new(params),
             buffers: Buffers::default(),
+            room: 0,
             last: None,
             resumes: false,
             #[cfg(feature = "files")]
             accepts_changes: false,
             #[cfg(feature = "files")]
             started: None,
-        }
+        })
     }
 
     /// The buffers that take the next batch.
@@ -198,8 +205,22 @@ impl<T: Float> Training<T> {
             if load(&mut self.buffers.batch)? {
                 self.check_batch(input, layers.output())?;
             }
+            self.check_room(layers)?;
             Ok(self.step_here(layers, params, seed))
         })
+    }
+
+    /// Looks whether there is memory for a step on the batch, when it is larger than those before.
+    fn check_room(&mut self, layers: &Chain<T>) -> Result<()> {
+        let samples = self.samples();
+        if samples <= self.room {
+            return Ok(());
+        }
+        let outputs = layers.output().len().saturating_mul(samples).saturating_mul(2);
+        let values = layers.space(samples, true).saturating_add(outputs);
+        memory::check_room::<T>("fit", format_args!("what the layers compute for a batch of {samples}"), values)?;
+        self.room = samples;
+        Ok(())
     }
 
     /// The samples of the batch that was loaded last.

@@ -62,13 +62,15 @@ impl Schedule for CosineDecayRestarts {
             (i, (part - (i * log).exp_m1() / more) / t.powf(i))
         } else {
             // i periods take (tⁱ − 1)/(t − 1) first periods; rounding must not put off a restart that falls on a step.
-            let i = ((1.0 - part * (1.0 - t)).min(f64::MAX).ln() / t.ln() + 1e-9).floor();
+            let grown = 1.0 - part * (1.0 - t);
+            let log = if grown.is_finite() { grown.ln() } else { part.ln() + t.ln() };
+            let i = (log / t.ln() + 1e-9).floor();
             (i, (part - (1.0 - t.powf(i)) / (1.0 - t)) / t.powf(i))
         };
         if self.initial == 0.0 {
             return 0.0;
         }
-        let height = self.m_mul.powf(period);
+        let height = self.m_mul.powf(period).min(f64::MAX);
         self.initial * (height * cosine(part, 0.0) * (1.0 - self.alpha) + self.alpha)
     }
 
@@ -99,6 +101,18 @@ mod tests {
         assert!((longer_by_a_fifth.at(22) - 0.1).abs() < 1e-15);
         assert!((longer.at(30) - 0.05).abs() < 1e-15);
         assert!(CosineDecayRestarts::new(0.1, 10).t_mul(0.5).check().is_err());
+        // A second period that never ends begins at the top and stays there; factors that overflow give no NaN.
+        let endless = CosineDecayRestarts::new(0.1, 10).t_mul(1e308);
+        assert_eq!((endless.at(10), endless.at(25), endless.at(u64::MAX)), (0.1, 0.1, 0.1));
+        assert!((endless.at(5) - 0.05).abs() < 1e-15);
+        for t_mul in [1.0, 1.5, 1e200, f64::MAX] {
+            for (initial, m_mul) in [(0.0, 1e308), (0.1, 1e308), (0.1, 0.0), (1e-300, 2.0)] {
+                let rate = CosineDecayRestarts::new(initial, 1).t_mul(t_mul).m_mul(m_mul);
+                for step in [0, 1, 2, 3, 1000, u64::MAX] {
+                    assert!(rate.check().is_ok() && rate.at(step) >= 0.0, "{rate:?} {step}");
+                }
+            }
+        }
         assert!(CosineDecayRestarts::new(0.1, 10).m_mul(-1.0).check().is_err());
         assert!(CosineDecayRestarts::new(0.1, 0).check().is_err());
     }

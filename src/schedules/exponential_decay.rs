@@ -37,6 +37,10 @@ impl ExponentialDecay {
 
 impl Schedule for ExponentialDecay {
     fn at(&self, step: u64) -> f64 {
+        // 0 stays 0 where the growth overflows.
+        if self.initial == 0.0 {
+            return 0.0;
+        }
         let part = step as f64 / self.steps as f64;
         // 0 stays 0, however its factor grows.
         let factor = self.rate.powf(if self.staircase { part.floor() } else { part });
@@ -60,6 +64,8 @@ mod tests {
         assert!((rate.at(10) - 0.1 * 0.9f64.sqrt()).abs() < 1e-15);
         let stairs = rate.staircase(true);
         assert_eq!((stairs.at(19), stairs.at(20)), (0.1, 0.1 * 0.9));
+        // 0 stays 0 when the growth overflows.
+        assert_eq!((ExponentialDecay::new(0.0, 1, 10.0).at(400), ExponentialDecay::new(0.0, 1, 0.5).at(3)), (0.0, 0.0));
         assert!(ExponentialDecay::new(0.1, 20, -0.9).check().is_err());
         assert!(ExponentialDecay::new(f64::NAN, 20, 0.9).check().is_err());
         assert!(ExponentialDecay::new(0.1, 0, 0.9).check().is_err());

@@ -125,6 +125,12 @@ impl Schedule for OneCycle {
                 return Err(Error::argument(op, name, "finite and above 0", value, hint));
             }
         }
+        if !(self.max / self.div_factor / self.final_div_factor).is_finite()
+            || !(self.max / self.div_factor).is_finite()
+        {
+            let hint = "25 is usual; what max is divided by must leave finite rates";
+            return Err(Error::argument(op, "div_factor", "large enough for finite rates", self.div_factor, hint));
+        }
         Ok(())
     }
 }
@@ -220,5 +226,12 @@ mod tests {
         assert!(rate.clone().pct_start(0.6).three_phase(true).check().is_err());
         assert!(rate.clone().final_div_factor(f64::INFINITY).check().is_err());
         assert!(rate.final_div_factor(-1.0).check().is_err());
+    }
+
+    #[test]
+    fn what_max_is_divided_by_leaves_finite_rates() {
+        let rate = OneCycle::new(1e300, 10).div_factor(1e-100);
+        assert!(rate.check().unwrap_err().to_string().contains("div_factor must be large enough"));
+        assert!(OneCycle::new(0.1, 10).div_factor(1e-3).final_div_factor(1e300).check().is_ok());
     }
 }

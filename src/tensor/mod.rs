@@ -10,6 +10,7 @@ pub use crate::kernels::float::Float;
 pub use shape::{MAX_RANK, Shape};
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// An array of numbers with a shape: owned, contiguous, row-major; the first axis counts samples.
 ///
@@ -50,15 +51,40 @@ impl<T: Float> Tensor<T> {
         Ok(Tensor { shape, data })
     }
 
-    /// All zeros. Aborts like `vec!` where memory does not suffice.
+    /// All zeros.
+    ///
+    /// # Panics
+    /// As [`full`](Self::full).
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         Self::full(shape, T::zero())
     }
 
     /// One value everywhere.
+    ///
+    /// # Panics
+    /// As `vec!` does, if the shape has more elements than can be addressed; [`try_full`](Self::try_full) is for sizes that come
+    /// from outside.
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
         let shape = shape.into();
-        Tensor { shape, data: vec![value; shape.len()] }
+        Tensor { shape, data: vec![value; countable(shape)] }
+    }
+
+    /// [`full`](Self::full) with an error where there is no memory for it.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// assert_eq!(Tensor::try_full([2, 2], 1.0f32)?, Tensor::full([2, 2], 1.0));
+    /// assert!(Tensor::try_full([1 << 20, 1 << 20, 1 << 20], 1.0f32).is_err());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shape has more elements than can be addressed; [`Error::Memory`] if there is no memory for them.
+    pub fn try_full(shape: impl Into<Shape>, value: T) -> Result<Self> {
+        let shape = shape.into();
+        let len = shape.checked_len("Tensor::try_full")?;
+        let data = memory::filled("Tensor::try_full", format_args!("a tensor of shape {shape}"), len, value)?;
+        Ok(Tensor { shape, data })
     }
 
     /// Values computed from their row-major position.
@@ -68,9 +94,24 @@ impl<T: Float> Tensor<T> {
     /// let x = Tensor::from_fn([2, 2], |i| i as f32 * 0.5);
     /// assert_eq!(x.as_slice(), &[0.0, 0.5, 1.0, 1.5]);
     /// ```
+    ///
+    /// # Panics
+    /// As [`full`](Self::full); [`try_from_fn`](Self::try_from_fn) is for sizes that come from outside.
     pub fn from_fn(shape: impl Into<Shape>, value: impl FnMut(usize) -> T) -> Self {
         let shape = shape.into();
-        Tensor { shape, data: (0..shape.len()).map(value).collect() }
+        Tensor { shape, data: (0..countable(shape)).map(value).collect() }
+    }
+
+    /// [`from_fn`](Self::from_fn) with an error where there is no memory for the values.
+    ///
+    /// # Errors
+    /// As [`try_full`](Self::try_full).
+    pub fn try_from_fn(shape: impl Into<Shape>, value: impl FnMut(usize) -> T) -> Result<Self> {
+        let shape = shape.into();
+        let (len, mut data) = (shape.checked_len("Tensor::try_from_fn")?, Vec::new());
+        memory::reserve("Tensor::try_from_fn", format_args!("a tensor of shape {shape}"), &mut data, len)?;
+        data.extend((0..len).map(value));
+        Ok(Tensor { shape, data })
     }
 
     /// A `[rows, columns]` tensor from rows of equal length.
@@ -79,7 +120,9 @@ impl<T: Float> Tensor<T> {
     /// [`Error::Shape`] if a row has another length than the first.
     pub fn from_rows<R: AsRef<[T]>>(rows: &[R]) -> Result<Self> {
         let width = rows.first().map_or(0, |r| r.as_ref().len());
-        let mut data = Vec::with_capacity(rows.len() * width);
+        let mut data = Vec::new();
+        let what = format_args!("{} rows of {width} values", rows.len());
+        memory::reserve("Tensor::from_rows", what, &mut data, rows.len().saturating_mul(width))?;
         for (i, row) in rows.iter().map(AsRef::as_ref).enumerate() {
             if row.len() != width {
                 let got = format!("{} in row {i}", row.len());
@@ -171,14 +214,20 @@ impl<T: Float> Tensor<T> {
     /// # Panics
     /// If `i` is not below [`samples`](Self::samples), as a slice index would; [`get_row`](Self::get_row) does not.
     pub fn row(&self, i: usize) -> &[T] {
-        let n = self.stride();
-        &self.data[i * n..(i + 1) * n]
+        let range = self.row_range(i);
+        &self.data[range]
     }
 
     /// The elements of sample `i`, to be changed in place; panics like [`row`](Self::row).
     pub fn row_mut(&mut self, i: usize) -> &mut [T] {
+        let range = self.row_range(i);
+        &mut self.data[range]
+    }
+
+    fn row_range(&self, i: usize) -> Range<usize> {
+        assert!(i < self.samples(), "row {i} of a tensor with {} samples", self.samples());
         let n = self.stride();
-        &mut self.data[i * n..(i + 1) * n]
+        i * n..(i + 1) * n
     }
 
     /// The elements of sample `i`, or `None` past the end.
@@ -206,7 +255,9 @@ impl<T: Float> Tensor<T> {
     /// # Errors
     /// [`Error::Shape`] if a position is past the last sample.
     pub fn select(&self, positions: &[usize]) -> Result<Self> {
-        let mut data = Vec::with_capacity(positions.len() * self.stride());
+        let mut data = Vec::new();
+        let what = format_args!("{} samples of {}", positions.len(), self.shape);
+        memory::reserve("Tensor::select", what, &mut data, positions.len().saturating_mul(self.stride()))?;
         for &i in positions {
             let Some(row) = self.get_row(i).filter(|_| self.shape.rank() > 0) else {
                 let expected = format!("positions below {}", self.samples());
@@ -260,9 +311,13 @@ impl<T: Float> Tensor<T> {
 
     /// Gives the tensor another shape and keeps its memory: contents are unspecified, and no memory is taken while the
     /// new size fits what was held before.
+    ///
+    /// # Panics
+    /// As [`full`](Self::full).
     pub fn resize(&mut self, shape: impl Into<Shape>) {
-        self.shape = shape.into();
-        self.data.resize(self.shape.len(), T::zero());
+        let shape = shape.into();
+        self.data.resize(countable(shape), T::zero());
+        self.shape = shape;
     }
 
     /// Whether this is a batch of samples of this shape.
@@ -310,6 +365,13 @@ impl<T: Float> Tensor<T> {
     }
 }
 
+/// The number of elements; panics as `vec!` does where there are too many to address.
+fn countable(shape: Shape) -> usize {
+    let len = shape.len();
+    assert!(len <= isize::MAX as usize / 8, "a tensor of shape {shape} cannot be addressed");
+    len
+}
+
 /// The position of the largest value, the first of equals; 0 for an empty row.
 pub(crate) fn argmax<T: Float>(row: &[T]) -> usize {
     let mut best = 0;
@@ -354,6 +416,22 @@ mod tests {
         assert!(x.select(&[3]).is_err());
         assert!(x.get_row(3).is_none());
         assert_eq!(format!("{x:?}"), "Tensor[3, 2] [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]");
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_addressed_are_errors() {
+        for shape in [Shape::from([usize::MAX, 2]), Shape::from([1 << 21; 3]), Shape::from([1 << 61])] {
+            assert!(Tensor::try_full(shape, 0.0f32).unwrap_err().is_shape());
+            assert!(Tensor::try_from_fn(shape, |_| 0.0f32).unwrap_err().is_shape());
+        }
+        assert_eq!(Tensor::try_from_fn([2, 2], |i| i as f32).unwrap(), Tensor::from([[0.0, 1.0], [2.0, 3.0]]));
+        // Past the memory of any machine, although it can be addressed.
+        assert!(matches!(Tensor::try_full([1 << 58], 0.0f32), Err(Error::Memory { .. })));
+        // A row past the end is no other row, whatever wraps.
+        let x = Tensor::<f32>::zeros([4, 2]);
+        for row in [4, usize::MAX, usize::MAX / 2 + 1] {
+            assert!(std::panic::catch_unwind(|| x.row(row).len()).is_err() && x.get_row(row).is_none());
+        }
     }
 
     #[test]

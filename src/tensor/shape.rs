@@ -79,10 +79,11 @@ impl Shape {
         self.dims().first().copied().unwrap_or(1)
     }
 
-    /// The number of rows when the last axis is a row: the product of all sizes but the last.
+    /// The number of rows when the last axis is a row: the product of all sizes but the last; saturates like
+    /// [`len`](Self::len).
     #[inline]
     pub fn rows(&self) -> usize {
-        self.dims().iter().rev().skip(1).product()
+        self.dims().iter().rev().skip(1).fold(1, |n, &d| n.saturating_mul(d))
     }
 
     /// The same shape with another last axis; a scalar becomes `[last]`.
@@ -233,5 +234,6 @@ mod tests {
         assert!(Shape::from([1; 6]).batched(1).is_err());
         assert!(Shape::from([usize::MAX, 2]).checked_len("test").is_err());
         assert_eq!(Shape::from([usize::MAX, 2]).len(), usize::MAX);
+        assert_eq!(Shape::from([usize::MAX, 2, 3]).rows(), usize::MAX);
     }
 }

@@ -325,6 +325,129 @@ fn impossible_shapes() {
     }
 }
 
+/// Layers of which one setting is not finite, or a window not countable, whether the setting is used or not.
+fn impossible_layers(bad: f64) -> Vec<(&'static str, Box<dyn Layer<f32>>)> {
+    let init = || Init::Constant(bad);
+    let penalty = Regularizer::L2(bad);
+    let bounds = Constraint::max_norm(bad);
+    vec![
+        ("bias", Box::new(Dense::new(2).use_bias(false).bias_initializer(init()))),
+        ("bias", Box::new(Dense::new(2).use_bias(false).bias_regularizer(penalty))),
+        ("bias", Box::new(Dense::new(2).use_bias(false).bias_constraint(bounds.clone()))),
+        ("bias", Box::new(Dense::new(2).bias_initializer(init()))),
+        ("kernel", Box::new(Dense::new(2).kernel_regularizer(penalty))),
+        ("activity", Box::new(Dense::new(2).activity_regularizer(penalty))),
+        ("slope", Box::new(Dense::new(2).activation(Activation::LeakyRelu(bad)))),
+        ("bias", Box::new(Conv2d::new(2, 1).use_bias(false).bias_initializer(init()))),
+        ("bias", Box::new(Conv2dTranspose::new(2, 1).use_bias(false).bias_initializer(init()))),
+        ("bias", Box::new(DepthwiseConv2d::new(1).use_bias(false).bias_initializer(init()))),
+        ("bias", Box::new(SeparableConv2d::new(2, 1).use_bias(false).bias_initializer(init()))),
+        ("gamma", Box::new(BatchNorm::new().scale(false).gamma_initializer(init()))),
+        ("gamma", Box::new(BatchNorm::new().scale(false).gamma_regularizer(penalty))),
+        ("gamma", Box::new(BatchNorm::new().scale(false).gamma_constraint(bounds.clone()))),
+        ("beta", Box::new(LayerNorm::new().center(false).beta_initializer(init()))),
+        ("beta", Box::new(GroupNorm::new(1).center(false).beta_constraint(bounds))),
+        ("mean", Box::new(BatchNorm::new().moving_mean_initializer(init()))),
+        ("momentum", Box::new(BatchNorm::new().momentum(bad))),
+        ("epsilon", Box::new(LayerNorm::new().epsilon(bad))),
+        ("epsilon", Box::new(RmsNorm::new().epsilon(bad))),
+        ("scale", Box::new(RmsNorm::new().scale_initializer(init()))),
+        ("alpha", Box::new(PRelu::new().alpha_initializer(init()))),
+        ("alpha", Box::new(Elu::new().alpha(bad))),
+        ("slope", Box::new(LeakyRelu::new().negative_slope(bad))),
+        ("rate", Box::new(Dropout::new(bad))),
+        ("rate", Box::new(AlphaDropout::new(bad))),
+        ("rate", Box::new(GaussianDropout::new(bad))),
+        ("std", Box::new(GaussianNoise::new(bad))),
+        ("rate", Box::new(SpatialDropout2d::new(bad))),
+        ("l1", Box::new(ActivityRegularization::new().l1(bad))),
+        ("scale", Box::new(Rescaling::new(bad))),
+        ("offset", Box::new(Rescaling::new(1.0).offset(bad))),
+        ("branch", Box::new(Add::new().branch(Dense::new(2).use_bias(false).bias_initializer(init())))),
+    ]
+}
+
+#[test]
+fn settings_are_checked_whether_they_are_used_or_not() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for (setting, layer) in impossible_layers(bad) {
+            let text = format!("{layer:?}");
+            let built = Sequential::new([4, 4, 3]).add_boxed(layer).build(0);
+            assert!(matches!(built, Err(Error::Layer { .. })), "{setting} of {text} is {bad}: {built:?}");
+        }
+    }
+    // Finite in f64 alone.
+    for init in [Init::Constant(1e300), Init::Uniform { min: -1e300, max: 1e300 }] {
+        let error = Sequential::new([3]).add(Dense::new(2).kernel_initializer(init)).build(0).unwrap_err().to_string();
+        assert!(error.contains("finite initial values for kernel"), "{error}");
+    }
+}
+
+#[test]
+fn windows_and_sizes_whose_products_wrap() {
+    const HUGE: usize = 1 << 31;
+    let layers = || -> Vec<Box<dyn Layer<f32>>> {
+        vec![
+            Box::new(MaxPooling2d::new(HUGE).padding(Padding::Same)),
+            Box::new(MaxPooling2d::new(HUGE)),
+            Box::new(AveragePooling2d::new([HUGE, HUGE]).strides(1).padding(Padding::Same)),
+            Box::new(Conv2d::new(1, HUGE).padding(Padding::Same)),
+            Box::new(Conv2d::new(usize::MAX, 1)),
+            Box::new(Conv2d::new(1, usize::MAX)),
+            Box::new(Conv2dTranspose::new(1, HUGE).dilation_rate(HUGE)),
+            Box::new(Conv2dTranspose::new(1, 1).strides(HUGE)),
+            Box::new(DepthwiseConv2d::new(1).depth_multiplier(usize::MAX)),
+            Box::new(SeparableConv2d::new(1, HUGE).padding(Padding::Same)),
+            Box::new(ZeroPadding2d::new(usize::MAX)),
+            Box::new(ZeroPadding2d::new(HUGE)),
+            Box::new(Cropping2d::new(usize::MAX)),
+            Box::new(UpSampling2d::new(HUGE)),
+            Box::new(UpSampling2d::new([1 << 14, 1 << 14])),
+            Box::new(Reshape::new([isize::MAX, isize::MAX])),
+        ]
+    };
+    for layer in layers() {
+        let text = format!("{layer:?}");
+        assert!(Sequential::new([5, 7, 3]).add_boxed(layer).build(0).is_err(), "{text}");
+    }
+    // The same layers built by hand, over an input that a model refuses.
+    for mut layer in layers() {
+        let text = format!("{layer:?}");
+        assert!(layer.build([usize::MAX, usize::MAX, 3].into(), &mut Builder::new(0)).is_err(), "{text}");
+    }
+    // A pool that reaches past the image on all sides is one over the image.
+    let pool = MaxPooling2d::new([1, HUGE]).strides(HUGE).padding(Padding::Same);
+    let mut model = Sequential::new([1, 2, 1]).add(pool).add(Flatten::new()).add(Dense::new(1)).build(0).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let (x, y) = (Tensor::new([1, 1, 2, 1], vec![3.0, 7.0]).unwrap(), Tensor::zeros([1, 1]));
+    model.fit(&x, &y, &quiet()).unwrap();
+    assert_eq!(model.activations(&x).unwrap()[0].1.as_slice(), &[7.0]);
+}
+
+#[test]
+fn what_can_be_built_can_be_saved() {
+    for name in ["", "@x", "a/b", "/", "a\nb", "\u{7f}"] {
+        let error = Sequential::new([2]).add_named(name, Dense::new(1)).build(0).unwrap_err().to_string();
+        assert!(error.contains("name must be not empty, without slashes"), "{error}");
+        let inner = Block::new().add_named(name, Dense::new(1));
+        assert!(Sequential::new([2]).add(inner).build(0).is_err(), "{name:?}");
+    }
+    let nested = |depth: usize| (0..depth).fold(Block::new().add(Dense::new(1)), |inner, _| Block::new().add(inner));
+    let error = Sequential::new([2]).add(nested(31)).build(0).unwrap_err().root().to_string();
+    assert!(error.contains("more than 32 layers inside one another"), "{error}");
+    assert!(Sequential::new([2]).add(nested(30)).build(0).is_ok());
+}
+
+#[test]
+fn threads_that_cannot_be() {
+    let x = x(8);
+    let before = model().predict(&x).unwrap();
+    for n in [0, 1025, 1_000_000, usize::MAX] {
+        assert!(matches!(gradus::set_threads(n), Err(Error::Argument { op: "set_threads", .. })), "{n}");
+    }
+    assert_eq!(model().predict(&x).unwrap(), before);
+}
+
 /// A shape of up to four axes with small, often fitting sizes.
 fn shapes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![Just(0usize), 1..5usize], 0..5)

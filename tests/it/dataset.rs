@@ -302,6 +302,46 @@ fn what_goes_wrong_in_a_worker_comes_out() {
     assert!(digits_source().batch(2).prefetch::<f32>(0).is_err());
 }
 
+/// Batches that panic where they are counted, once asked often enough.
+#[derive(Debug)]
+struct Uncountable(AtomicUsize);
+
+impl Dataset for Uncountable {
+    fn shapes(&self) -> (gradus::Shape, gradus::Shape) {
+        ([1].into(), [1].into())
+    }
+
+    fn batches(&self) -> Option<usize> {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) < 3, "no more batches");
+        Some(100)
+    }
+
+    fn load(&self, _: usize, index: usize, batch: &mut Batch) -> Result<(), Error> {
+        batch.x = Tensor::full([1, 1], index as f32);
+        batch.y = Tensor::zeros([1, 1]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_where_batches_are_counted_comes_out() {
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let data = Prefetch::new(Uncountable(AtomicUsize::new(0)), 2).unwrap();
+        let mut batch = Batch::default();
+        let results: Vec<_> =
+            (0..6).map(|index| data.load(0, index, &mut batch).map(|()| batch.x.as_slice()[0])).collect();
+        sender.send(results).unwrap();
+    });
+    let results = done.recv_timeout(std::time::Duration::from_secs(60)).expect("no batch hangs");
+    for (index, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(value) => assert!(index < 3 && value == index as f32, "{index}"),
+            Err(e) => assert_eq!(e.to_string(), format!("loading batch {index} panicked: no more batches")),
+        }
+    }
+}
+
 #[test]
 fn idx_files_in_pieces() {
     let image = |i: usize| [(i % 251) as u8, (i / 251) as u8, 7, 255, 1, 2];

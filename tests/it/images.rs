@@ -368,3 +368,38 @@ fn pictures_that_would_be_passed_over() {
     std::fs::write(folder.path("a /1.jpg"), &jpeg).unwrap();
     assert!(open().contains("the classes \"a\" and \"a \" differ in white space alone"), "{}", open());
 }
+
+/// The bytes of a PNG of so many grey pixels, all black.
+fn black(width: u32, height: u32, path: &Path) {
+    let file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&vec![0; (width as usize).div_ceil(8) * height as usize]).unwrap();
+}
+
+#[test]
+fn small_files_of_huge_pictures() {
+    let folder = Folder::new("huge");
+    // 2²⁹ pixels in some hundred kilobytes.
+    let path = folder.path("class/bomb.png");
+    black(1 << 15, 1 << 14, &path);
+    assert!(std::fs::metadata(&path).unwrap().len() < 200_000);
+    for channels in [1, 3, 4] {
+        let error = message(read_image::<f32>(&path, channels));
+        assert!(error.contains("make it smaller"), "{error}");
+    }
+    let photos = ImageFolder::open(&folder.0, [8, 8], 3).unwrap();
+    assert!(message(photos.load()).contains("a picture of 32768 times 16384 pixels"));
+    // As large as a grey picture may be, but not with four channels.
+    black(1 << 14, 1 << 13, &path);
+    assert!(message(read_image::<f32>(&path, 4)).contains("536870912 bytes"));
+    let grey = ImageFolder::open(&folder.0, [8, 8], 1).unwrap();
+    assert_eq!(grey.load().unwrap().x.as_slice(), &[0.0; 64]);
+    // A size that takes gigabytes between, or in the end.
+    black(1 << 15, 1, &path);
+    let tall = ImageFolder::open(&folder.0, [1 << 14, 1], 1).unwrap();
+    assert!(message(tall.load()).contains("make it smaller"));
+    assert!(message(ImageFolder::open(&folder.0, [1 << 15, 1 << 14], 1)).contains("size must be of at most"));
+}

@@ -262,17 +262,18 @@ impl Csv {
         if let Some((problem, hint)) = kind::other_than("a CSV file", source.fill_buf().map_err(failed)?) {
             return Err(Error::Data { file: file.to_owned(), line: None, column: None, problem, hint });
         }
-        let mut skipped = 0;
+        let (mut skipped, mut skipped_lines) = (0, 0u64);
         for _ in 0..self.skip_lines {
             match source.skip_until(b'\n').map_err(failed)? {
                 0 => break,
                 bytes => skipped += bytes as u64,
             }
+            skipped_lines += 1;
         }
         // With a line feed as the only end of a row, and one after the last row, the reader's line is always that after the
         // row just read; a carriage return is trimmed as space. The pair of quotes at the end reads as one more blank row, unless
         // a quote is still open: then it belongs to the open cell, and the last row is not blank.
-        let lines = self.skip_lines as u64;
+        let lines = skipped_lines;
         let mut rows = self.reader(Quotes::new(source.chain(&b"\n\"\"\n"[..]), self.delimiter, Some(lines)));
         let mut at = Place { file, names: Cow::Borrowed(&[]), line: lines };
         let (mut record, mut plan) = (StringRecord::new(), None);
@@ -663,6 +664,8 @@ mod tests {
             );
         }
         assert!(message(d().skip_lines(9), "1,2,0\n").contains("the table is empty"));
+        // Skipping ends with the text.
+        assert!(message(d().skip_lines(usize::MAX), "1,2,0\n3,4,1\n").contains("the table is empty"));
         assert!(message(d(), "a,b,y\n").contains("there are no rows below the names"));
         let _ = d().delimiter(b'1').parse::<f32>("1,2\"x\",0\n3,4,1\n");
     }

@@ -4,19 +4,19 @@ use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageBuffer, ImageFormat, ImageReader, Limits, Luma};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma};
 
 use super::whole::{ends_well, is_whole};
 use crate::error::{Error, Result};
 use crate::io::{kind, open_file};
 use crate::kernels::parallel;
+use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// The most pixels along a side and altogether, and the most bytes of a file and of what decoding takes: beyond a camera's
-/// pictures, so that a file that pretends to be huge is an error.
+/// The most pixels along a side, and the most bytes of all pixels, decoded or with the channels that are asked for: as much as a
+/// camera's pictures of 89 megapixels take, so that a small file that unpacks into a huge picture is an error.
 const MOST_SIDE: u32 = 1 << 15;
-const MOST_PIXELS: u64 = 1 << 27;
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 1 << 28;
 
 /// A decoder of a PNG or JPEG file, found from its first bytes.
 fn reader<R: BufRead + Seek>(path: &Path, mut source: R) -> Result<ImageReader<R>> {
@@ -51,8 +51,8 @@ fn broken(path: &Path, error: &image::ImageError) -> Error {
 fn check_size<R: BufRead + Seek>(path: &Path, reader: ImageReader<R>) -> Result<()> {
     let (width, height) = reader.into_dimensions().map_err(|e| broken(path, &e))?;
     let sides = [width, height].iter().all(|side| (1..=MOST_SIDE).contains(side));
-    if !sides || u64::from(width) * u64::from(height) > MOST_PIXELS {
-        let hint = format!("pictures have from 1 to {MOST_SIDE} pixels a side, and at most {MOST_PIXELS} altogether");
+    if !sides {
+        let hint = format!("pictures have from 1 to {MOST_SIDE} pixels a side");
         return Err(Error::file(path, format!("a picture of {width} times {height} pixels"), hint));
     }
     Ok(())
@@ -98,13 +98,26 @@ pub(super) fn check_channels(op: &'static str, channels: usize) -> Result<()> {
     Err(Error::argument(op, "channels", "1 (grey), 3 (RGB) or 4 (RGBA)", channels, "pass one of them"))
 }
 
-pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
+/// Reads a picture that will have so many channels, in its own size or in another, `[height, width]`.
+pub(super) fn decode(path: &Path, channels: usize, size: Option<[usize; 2]>) -> Result<DynamicImage> {
     let bytes = bytes(path)?;
     let reader = || reader(path, Cursor::new(&bytes));
     reader()?;
     check_whole(path, &bytes)?;
     check_size(path, reader()?)?;
-    reader()?.decode().map_err(|e| broken(path, &e))
+    let decoder = reader()?.into_decoder().map_err(|e| broken(path, &e))?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    // Resizing goes through rows of the new number in the old width, 16 bytes a pixel, and may take four times as much.
+    let resized = size.filter(|[h, w]| (*h as u64, *w as u64) != (u64::from(height), u64::from(width)));
+    let between = resized.map_or(0, |[rows, _]| u64::from(width).saturating_mul(rows as u64).saturating_mul(16 / 4));
+    let most = decoder.total_bytes().max(pixels.saturating_mul(channels as u64)).max(between);
+    if most > MOST_BYTES {
+        let problem = format!("a picture of {width} times {height} pixels, whose values would take {most} bytes");
+        let hint = format!("pictures of at most {MOST_BYTES} bytes are read; make it smaller");
+        return Err(Error::file(path, problem, hint));
+    }
+    DynamicImage::from_decoder(decoder).map_err(|e| broken(path, &e))
 }
 
 /// The brightness of a colour, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), to the bit as Pillow's `convert("L")` has it.
@@ -168,15 +181,6 @@ pub(super) fn write_values<T: Float>(
     out.iter_mut().zip(bytes).for_each(|(to, byte)| *to = T::of(f64::from(byte)));
 }
 
-/// Zeros, or an error where memory does not hold them.
-pub(super) fn zeros<T: Float>(op: &'static str, shape: Shape) -> Result<Tensor<T>> {
-    let len = shape.checked_len(op)?;
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| Error::too_large(op, shape))?;
-    values.resize(len, T::zero());
-    Tensor::new(shape, values)
-}
-
 /// A PNG or JPEG file as `[height, width, channels]`, values from 0 to 255; 1 channel is grey, 3 are RGB, 4 RGBA, whatever the
 /// file holds: colours become grey as in Pillow (0.299 R + 0.587 G + 0.114 B), transparency is dropped for 1 and 3 channels, and of
 /// 16 bits the upper 8 are kept, as TensorFlow does.
@@ -189,14 +193,14 @@ pub(super) fn zeros<T: Float>(op: &'static str, shape: Shape) -> Result<Tensor<T
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened; [`Error::File`] if it is no picture, damaged, cut short, or has more than 32,768 pixels a side or
-/// 2²⁷ altogether;
+/// [`Error::Io`] if the file cannot be opened; [`Error::File`] if it is no picture, damaged, cut short, has more than 32,768 pixels a side,
+/// or takes more than 2²⁸ bytes;
 /// [`Error::Argument`] for another number of channels.
 pub fn read_image<T: Float>(path: impl AsRef<Path>, channels: usize) -> Result<Tensor<T>> {
     check_channels("read_image", channels)?;
-    let picture = decode(path.as_ref())?;
+    let picture = decode(path.as_ref(), channels, None)?;
     let size = [picture.height() as usize, picture.width() as usize];
-    let mut x = zeros("read_image", Shape::from([size[0], size[1], channels]))?;
+    let mut x = Tensor::try_full([size[0], size[1], channels], T::zero())?;
     write_values(picture, size, channels, x.as_mut_slice());
     Ok(x)
 }
@@ -228,7 +232,9 @@ pub fn resize_image<T: Float>(x: &Tensor<T>, size: [usize; 2]) -> Result<Tensor<
         x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v.as_f64()), high.max(v.as_f64())));
     let span = if high > low { high - low } else { 1.0 };
     let shape = Shape::from([size[0], size[1], channels]);
-    let mut out = zeros(OP, shape)?.into_vec();
+    let mut out = memory::filled(OP, format_args!("an image of shape {shape}"), shape.checked_len(OP)?, T::zero())?;
+    // The library goes through rows of the new number in the old width, four numbers each.
+    memory::check_room::<f32>(OP, format_args!("an image of shape {shape}"), size[0].max(height) * width * 5)?;
     for c in 0..channels {
         let values = x.iter().skip(c).step_by(channels).map(|v| ((v.as_f64() - low) / span) as f32).collect();
         let plane: Option<ImageBuffer<Luma<f32>, Vec<f32>>> =
@@ -249,6 +255,15 @@ pub(super) fn check_side(op: &'static str, name: &'static str, size: [usize; 2])
             Err(Error::argument(op, name, expected, n, "pass [height, width] in pixels"))
         }
     }
+}
+
+/// Checks that an image of this size has no more values than a picture that can be read.
+pub(super) fn check_bytes(op: &'static str, size: [usize; 2], channels: usize) -> Result<()> {
+    if (size[0] * size[1] * channels) as u64 <= MOST_BYTES {
+        return Ok(());
+    }
+    let (expected, got) = (format!("of at most {MOST_BYTES} values"), format!("{size:?} with {channels} channels"));
+    Err(Error::argument(op, "size", expected, got, "make it smaller"))
 }
 
 /// Writes an image `[height, width, channels]` of 1, 3 or 4 channels, values from 0 to 255 (what lies outside is cut off), as PNG or
@@ -307,7 +322,7 @@ pub(super) fn read_all<'a, T: Float>(
     // Decoding a picture costs far more than the least work worth a thread.
     parallel::rows(x, sample, sample.max(parallel::WORTH_A_THREAD), |first, x| {
         for (i, x) in (first..).zip(x.chunks_exact_mut(sample)) {
-            match decode(paths(i)) {
+            match decode(paths(i), channels, Some(size)) {
                 Ok(picture) => write_values(picture, size, channels, x),
                 Err(error) => {
                     let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use super::file::{check, check_channels, check_side, read_all, zeros};
+use super::file::{check, check_bytes, check_channels, check_side, read_all};
 use crate::data::names::twins;
 use crate::data::pipeline::subset::parts;
 use crate::data::samples::check_range;
@@ -120,6 +120,7 @@ impl<T: Float> ImageFolder<T> {
         let folder = folder.as_ref();
         check_channels("ImageFolder", channels)?;
         check_side("ImageFolder", "size", size)?;
+        check_bytes("ImageFolder", size, channels)?;
         let (classes, others): (Vec<PathBuf>, Vec<PathBuf>) = entries(folder)?.into_iter().partition(|p| p.is_dir());
         if classes.is_empty() {
             let hint = "put the pictures of each class into a folder of its own, named after the class";
@@ -196,7 +197,7 @@ impl<T: Float> ImageFolder<T> {
     pub fn load(&self) -> Result<Table<T>> {
         let n = self.files.len();
         let shape = Shape::from([n, self.size[0], self.size[1], self.channels]);
-        let (mut x, mut y) = (zeros("ImageFolder", shape)?, Tensor::zeros([n]));
+        let (mut x, mut y) = (Tensor::try_full(shape, T::zero())?, Tensor::zeros([n]));
         self.read(0, 0, x.as_mut_slice(), y.as_mut_slice())?;
         Ok(Table { x, y, feature_names: Vec::new(), class_names: self.class_names.clone() })
     }

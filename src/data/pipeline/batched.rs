@@ -4,6 +4,7 @@ use super::Prefetch;
 use crate::data::source::Source;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::tensor::{Float, Shape};
 
 /// A source in batches; see [`Source::batch`].
@@ -81,7 +82,10 @@ impl<T: Float, S: Source<T>> Dataset<T> for Batched<S> {
         }
         for (shape, tensor) in [(x, &mut batch.x), (y, &mut batch.y)] {
             let shape = shape.with_batch(n);
-            shape.checked_len("batch")?;
+            let len = shape.checked_len("batch")?;
+            if len > tensor.len() {
+                memory::check_room::<T>("batch", format_args!("a batch of {n} samples"), len)?;
+            }
             tensor.resize(shape);
         }
         batch.weights.clear();

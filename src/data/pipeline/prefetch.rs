@@ -12,7 +12,7 @@ use crate::tensor::{Float, Shape};
 /// Batches that worker threads load while the model trains on those before, two for each worker.
 ///
 /// What is in a batch and the order in which batches come do not depend on the number of workers. An error is handed out with
-/// the batch in which it happened; so is a panic of a function that samples are mapped with.
+/// the batch in which it happened; so is a panic of the dataset, or of a function that samples are mapped with.
 ///
 /// PyTorch `DataLoader(num_workers=…)`, TensorFlow `prefetch`.
 ///
@@ -103,8 +103,8 @@ impl<T: Float> Shared<T> {
     /// The batch after this one: the next of the epoch, or the first of the next epoch.
     fn after(&self, (epoch, index): (usize, usize)) -> (usize, usize) {
         match self.data.batches() {
-            Some(n) if index + 1 >= n => (epoch + 1, 0),
-            _ => (epoch, index + 1),
+            Some(n) if index.saturating_add(1) >= n => (epoch.saturating_add(1), 0),
+            _ => (epoch, index.saturating_add(1)),
         }
     }
 
@@ -117,15 +117,22 @@ impl<T: Float> Shared<T> {
                 continue;
             };
             let round = queue.round;
-            queue.slots.push_back(Slot { place, round, loaded: None });
-            queue.next = Some(self.after(place));
             let mut batch = queue.spare.pop().unwrap_or_default();
+            match caught(place, || self.after(place)) {
+                Ok(after) => {
+                    queue.slots.push_back(Slot { place, round, loaded: None });
+                    queue.next = Some(after);
+                }
+                Err(error) => {
+                    // What comes after it is not known.
+                    queue.slots.push_back(Slot { place, round, loaded: Some((batch, Err(error))) });
+                    queue.next = None;
+                    self.changed.notify_all();
+                    continue;
+                }
+            }
             drop(queue);
-            let load = AssertUnwindSafe(|| self.data.load(place.0, place.1, &mut batch));
-            let result = catch_unwind(load).unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-                Err(Error::custom(format!("loading batch {} panicked: {}", place.1, text.unwrap_or("no message"))))
-            });
+            let result = caught(place, || self.data.load(place.0, place.1, &mut batch)).flatten();
             queue = self.queue();
             match queue.slots.iter_mut().find(|s| s.round == round && s.place == place) {
                 Some(slot) => slot.loaded = Some((batch, result)),
@@ -134,6 +141,17 @@ impl<T: Float> Shared<T> {
             self.changed.notify_all();
         }
     }
+}
+
+/// Calls what is not ours; a panic in it is an error, as nobody would hear of it on a worker.
+fn caught<R>((_, index): (usize, usize), f: impl FnOnce() -> R) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let error = Error::custom(format!("loading batch {index} panicked: {}", text.unwrap_or("no message")));
+        // A value whose destructor panics again must not end the worker.
+        std::mem::forget(panic);
+        error
+    })
 }
 
 impl<T: Float> Dataset<T> for Prefetch<T> {

@@ -37,7 +37,7 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
             let (head, tail) = std::mem::take(&mut x).split_at_mut(n * width);
             let (target_head, target_tail) = std::mem::take(&mut y).split_at_mut(n * target);
             self.source.read(epoch.wrapping_add(round), at, head, target_head)?;
-            (x, y, first) = (tail, target_tail, first + n);
+            (x, y, first) = (tail, target_tail, first.saturating_add(n));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::data::samples::check_range;
 use crate::data::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
 
@@ -75,8 +76,10 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
             return Ok(Arc::clone(block));
         }
         let (width, target) = widths(self.source.shapes());
-        let mut block =
-            Block { epoch, number, x: vec![T::zero(); n * width], y: vec![T::zero(); n * target], order: Vec::new() };
+        let room = |width: usize| {
+            memory::filled("shuffle", format_args!("a block of {n} samples"), n.saturating_mul(width), T::zero())
+        };
+        let mut block = Block { epoch, number, x: room(width)?, y: room(target)?, order: Vec::new() };
         self.source.read(epoch, number * self.block, &mut block.x, &mut block.y)?;
         self.key(epoch).with(number as u64).permutation(n, &mut block.order);
         let block = Arc::new(block);

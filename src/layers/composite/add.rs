@@ -110,6 +110,10 @@ impl<T: Float> Layer<T> for Add<T> {
         });
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        self.chain.space_each(samples, backward)
+    }
+
     fn parts(&self) -> Vec<LayerPart> {
         self.chain.parts()
     }

@@ -65,6 +65,10 @@ impl<T: Float> Layer<T> for Block<T> {
         self.chain.backward(pass, slot, x, y, dy, dx);
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        self.chain.space(samples, backward)
+    }
+
     fn parts(&self) -> Vec<LayerPart> {
         self.chain.parts()
     }

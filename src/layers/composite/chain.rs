@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::config::NamedConfig;
+use crate::state::APART;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.
@@ -55,6 +56,7 @@ impl<T: Float> Entry<T> {
         let (class, given) = (self.layer.class(), self.given.as_deref());
         let factor = self.learning_rate_factor;
         let (name, built) = b.scoped(class, given, |b| {
+            check_place(given.unwrap_or(class), b.depth())?;
             check_not_negative("build", "learning_rate_factor", factor)?;
             self.layer.build(input, b).and_then(check_output)
         });
@@ -68,6 +70,17 @@ impl<T: Float> Entry<T> {
             spec.learning_rate_factor *= factor;
         }
         Ok(self.output)
+    }
+}
+
+impl<T: Float> Entry<T> {
+    pub fn config(&self) -> NamedConfig {
+        NamedConfig {
+            name: self.given.clone(),
+            trainable: self.trainable,
+            learning_rate_factor: self.learning_rate_factor,
+            layer: self.layer.config(),
+        }
     }
 }
 
@@ -116,13 +129,7 @@ impl<T: Float> Chain<T> {
     }
 
     pub fn config(&self) -> Vec<NamedConfig> {
-        let each = self.entries.iter().map(|e| NamedConfig {
-            name: e.given.clone(),
-            trainable: e.trainable,
-            learning_rate_factor: e.learning_rate_factor,
-            layer: e.layer.config(),
-        });
-        each.collect()
+        self.entries.iter().map(Entry::config).collect()
     }
 
     /// What is known of the layers after build.
@@ -171,6 +178,30 @@ impl<T: Float> Chain<T> {
         }
         self.check_settings()?;
         self.entries.iter_mut().enumerate().map(|(index, entry)| entry.build(index, input, b)).collect()
+    }
+
+    /// Values that a pass over so many samples holds at a time, the last output left out: all outputs and two gradients where
+    /// backward follows, else the widest neighbours.
+    pub fn space(&self, samples: usize, backward: bool) -> usize {
+        let output = |e: &Entry<T>| e.output.len().saturating_mul(samples);
+        let inside = self.entries.iter().map(|e| e.layer.space(samples, backward));
+        let inner = self.entries.split_last().map_or(&[][..], |(_, inner)| inner);
+        if backward {
+            let widest = inner.iter().map(output).max().unwrap_or(0).saturating_mul(2);
+            return inside.chain(inner.iter().map(output)).fold(widest, usize::saturating_add);
+        }
+        let pairs = inner.windows(2).map(|pair| output(&pair[0]).saturating_add(output(&pair[1])));
+        let widest = pairs.chain(inner.iter().map(output)).max().unwrap_or(0);
+        widest.saturating_add(inside.max().unwrap_or(0))
+    }
+
+    /// [`space`](Self::space) where every layer is fed with the input.
+    pub fn space_each(&self, samples: usize, backward: bool) -> usize {
+        let each = self.entries.iter().map(|e| {
+            let output = e.output.len().saturating_mul(samples);
+            output.saturating_add(e.layer.space(samples, backward))
+        });
+        each.fold(0, usize::saturating_add)
     }
 
     /// The shape of one output sample, after build.
@@ -380,9 +411,25 @@ impl<T: Float> Chain<T> {
     }
 }
 
-/// The most values of one output sample: past what a layer can mean, so that a slip of a digit is an error and not an abort
-/// of the allocator.
-const MOST_OUTPUTS: usize = 1 << 31;
+/// The most values of one output sample, a gigabyte in f32: past what a layer can mean, so that a slip of a digit, or a file
+/// that is meant to do harm, is an error.
+const MOST_OUTPUTS: usize = 1 << 28;
+
+/// The most layers inside one another; readers of JSON end at a depth of 128, and a layer takes three.
+const MOST_DEPTH: usize = 32;
+
+/// Checks a layer's name, which begins the names of its weights, and how deep it lies: what is built can be saved and loaded.
+fn check_place(name: &str, depth: usize) -> Result<()> {
+    if name.is_empty() || name.starts_with(APART) || name.contains(|c: char| c == '/' || c.is_control()) {
+        let expected = format!("not empty, without slashes and control characters, and not beginning with {APART}");
+        return Err(Error::argument("build", "name", expected, format!("{name:?}"), "give the layer another name"));
+    }
+    if depth > MOST_DEPTH {
+        let problem = format!("more than {MOST_DEPTH} layers inside one another");
+        return Err(Error::Config { op: "build", problem, hint: "put layers one after the other instead".into() });
+    }
+    Ok(())
+}
 
 fn check_output(shape: Shape) -> Result<Shape> {
     if shape.rank() >= MAX_RANK {

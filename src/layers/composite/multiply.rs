@@ -137,6 +137,10 @@ impl<T: Float> Layer<T> for Multiply<T> {
         slot.tensors.push(product);
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        self.chain.space_each(samples, backward)
+    }
+
     fn parts(&self) -> Vec<LayerPart> {
         self.chain.parts()
     }

@@ -103,6 +103,10 @@ impl<T: Float> Layer<T> for Residual<T> {
         });
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        self.chain.space(samples, backward)
+    }
+
     fn parts(&self) -> Vec<LayerPart> {
         self.chain.parts()
     }

@@ -191,6 +191,13 @@ where
         }
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        let prepared = self.algorithm.prepared_forward(backward).max(self.algorithm.prepared_backward());
+        let space = self.algorithm.forward_space(samples);
+        let [back, sums] = if backward { self.algorithm.backward_space(samples) } else { [0, 0] };
+        prepared.saturating_add(space.max(back)).saturating_add(sums)
+    }
+
     fn config(&self) -> LayerConfig {
         self.clone().into()
     }

@@ -2,7 +2,7 @@
 
 use super::conv::{check_filters, kernel_shape};
 use super::sliding::{Sliding, sliding_builders};
-use super::{Padding, Size, check_rank, check_sizes};
+use super::{Padding, Size, check_rank, check_sizes, span};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::convolution::{Convolution, Gradients};
@@ -96,7 +96,11 @@ impl<const D: usize> ConvTranspose<D> {
         if D == 1 && axis == 0 {
             return Ok(1);
         }
-        let spans = (kernel - 1) * dilation + 1;
+        let Some(spans) = span(kernel, dilation) else {
+            let got = format!("{kernel} taps with dilation {dilation}");
+            let expected = "one whose positions can be counted";
+            return Err(Error::argument(Self::NAME, "kernel_size", expected, got, "make them smaller"));
+        };
         let same = self.sliding.padding == Padding::Same;
         let most = input.saturating_mul(stride);
         let Some(more) = self.output_padding.map(|p| p.plane()[axis]) else {
@@ -189,6 +193,12 @@ where
             let gradients = Gradients { weights, add, bias: &mut [], input: &mut [] };
             c.backward(dz, &[], input.as_mut_slice(), space, sums, |_, _| (), gradients);
         }
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        let weights = self.convolution.patch() * self.convolution.filters;
+        let sums = if backward { self.convolution.backward_space(samples)[1] } else { 0 };
+        weights.saturating_add(self.convolution.transposed_space(samples)).saturating_add(sums)
     }
 
     fn config(&self) -> LayerConfig {

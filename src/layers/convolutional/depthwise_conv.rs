@@ -75,6 +75,13 @@ impl Depthwise {
         Ok(Depthwise { window, multiplier })
     }
 
+    /// See [`Layer::space`](crate::Layer::space).
+    pub fn space(&self, samples: usize, backward: bool) -> usize {
+        let wide = if self.multiplier == 1 { 0 } else { self.window.image().saturating_mul(samples) };
+        let sums = if backward { depthwise::weight_space(&self.window, samples) } else { 0 };
+        wide.saturating_add(sums)
+    }
+
     /// x with every channel m times, which is what the window slides over.
     fn repeated<'a, T: Float>(&self, x: &'a Tensor<T>, wide: &'a mut Tensor<T>) -> &'a [T] {
         if self.multiplier == 1 {
@@ -202,6 +209,10 @@ where
         let sums = sums.scratch(depthwise::weight_space(&self.depthwise.window, x.samples()));
         let w = pass.weight(self.w);
         self.depthwise.backward((x, w), wide, dy.as_slice(), pass.gradient(self.w), sums, dx);
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        self.depthwise.space(samples, backward)
     }
 
     fn config(&self) -> LayerConfig {

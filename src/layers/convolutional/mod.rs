@@ -13,4 +13,5 @@ pub use depthwise_conv::{DepthwiseConv, DepthwiseConv1d, DepthwiseConv2d};
 pub use separable_conv::{SeparableConv, SeparableConv1d, SeparableConv2d};
 pub use size::{Padding, Size};
 
+use size::span;
 pub(crate) use size::{check_rank, check_sizes, output, window};

@@ -180,6 +180,13 @@ where
         }
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        // What lies between the two, and its gradient.
+        let middle = self.inner.window.pixels().saturating_mul(self.inner.window.channels).saturating_mul(samples);
+        let middle = middle.saturating_mul(if backward { 2 } else { 1 });
+        middle.saturating_add(self.inner.space(samples, backward))
+    }
+
     fn config(&self) -> LayerConfig {
         self.clone().into()
     }

@@ -79,8 +79,13 @@ pub enum Padding {
     Causal,
 }
 
-/// Every size and step is from 1 to this.
+/// Every size and step is from 1 to this, and so is the number of a window's taps, which are numbered with 32 bits.
 const MOST: usize = 1 << 31;
+
+/// The input positions that a kernel of at least one tap reaches over.
+pub(super) fn span(kernel: usize, dilation: usize) -> Option<usize> {
+    (kernel - 1).checked_mul(dilation)?.checked_add(1)
+}
 
 /// Checks that all sizes of a setting are at least 1 and not absurd.
 pub(crate) fn check_sizes<const D: usize>(op: &'static str, name: &'static str, sizes: Size<D>) -> Result<()> {
@@ -91,8 +96,10 @@ pub(crate) fn check_sizes<const D: usize>(op: &'static str, name: &'static str, 
     }
 }
 
-/// Checks the rank of a sample of `D` axes and channels; gives it as height, width and channels.
+/// Checks the rank of a sample of `D` axes and channels, and that its values can be counted; gives it as height, width and
+/// channels.
 pub(crate) fn check_rank<const D: usize>(op: &'static str, input: Shape) -> Result<[usize; 3]> {
+    input.checked_len(op)?;
     let (expected, hint) = match D {
         1 => ("sequences [length, channels]", "add a Reshape, such as Reshape([-1, 1]) for a single channel"),
         _ => ("images [height, width, channels]", "add a Reshape that names all three, 1 for grey images"),
@@ -121,20 +128,31 @@ pub(crate) fn window<const D: usize>(
         let hint = "images have no past; use Padding::Same";
         return Err(Error::argument(op, "padding", "Valid or Same for images", "Causal", hint));
     }
+    let taps = kernel.0.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).filter(|&taps| taps <= MOST);
+    if taps.is_none() {
+        let expected = format!("one of at most {MOST} taps");
+        return Err(Error::argument(op, "kernel_size", expected, format!("{kernel:?}"), "make it smaller"));
+    }
     let axis = |i: usize, input: usize| {
         // A sequence's height is 1, whatever the padding.
         let [kernel, stride, dilation] = [kernel, strides, dilation].map(|s| s.plane()[i]);
-        let spans = (kernel - 1) * dilation + 1;
+        let too_far = || {
+            let got = format!("{kernel} taps with dilation {dilation} and stride {stride} over {input} positions");
+            Error::argument(op, "kernel_size", "one whose positions can be counted", got, "make them smaller")
+        };
+        let spans = span(kernel, dilation).ok_or_else(too_far)?;
         let before_and_after = match padding {
             Padding::Valid => [0, 0],
             Padding::Causal if i == 0 => [0, 0],
             Padding::Causal => [spans - 1, 0],
             Padding::Same => {
-                let total = ((input.div_ceil(stride).max(1) - 1) * stride + spans).saturating_sub(input);
+                let last = (input.div_ceil(stride).max(1) - 1).checked_mul(stride);
+                let end = last.and_then(|last| last.checked_add(spans)).ok_or_else(too_far)?;
+                let total = end.saturating_sub(input);
                 [total / 2, total - total / 2]
             }
         };
-        let padded = input + before_and_after[0] + before_and_after[1];
+        let padded = before_and_after.iter().try_fold(input, |n, &more| n.checked_add(more)).ok_or_else(too_far)?;
         if padded < spans || input == 0 {
             let along = if D == 1 { "length" } else { ["height", "width"][i] };
             let expected = format!(
@@ -204,5 +222,22 @@ mod tests {
         assert!(image(&[3, 8, 1], [1, 0], [1, 1], Padding::Same).contains("kernel_size must be at least 1"));
         assert!(image(&[3, 8, 1], [1, usize::MAX], [1, 1], Padding::Same).contains("at most 2147483648"));
         assert!(image(&[3, 8, 1], [1, 1], [1, 1], Padding::Causal).contains("Valid or Same for images"));
+    }
+
+    #[test]
+    fn sizes_whose_products_wrap() {
+        const HUGE: usize = 1 << 31;
+        let image = Shape::from([5, 7, 3]);
+        let of = |kernel, stride, dilation, padding| {
+            window("test", image, Size([kernel; 2]), Size([stride; 2]), Size([dilation; 2]), padding)
+        };
+        let error = of(HUGE, 1, 1, Padding::Same).unwrap_err().to_string();
+        assert!(error.contains("kernel_size must be one of at most 2147483648 taps"), "{error}");
+        // Steps and gaps past the edge are of no account.
+        let far = of(2, HUGE, HUGE, Padding::Same).unwrap();
+        assert_eq!((far.height.output, far.width.output, far.taps()), (1, 1, 4));
+        assert!(of(2, 1, HUGE, Padding::Valid).unwrap_err().is_shape());
+        let wide = Shape::from([usize::MAX / 2, 7, 3]);
+        assert!(window("test", wide, Size([1; 2]), Size([1; 2]), Size([1; 2]), Padding::Same).unwrap_err().is_shape());
     }
 }

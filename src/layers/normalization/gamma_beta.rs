@@ -4,9 +4,10 @@ use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::layer::{Builder, Pass};
+use crate::layers::epilogue::check_unused;
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
-use crate::tensor::Float;
+use crate::tensor::{Float, Shape};
 
 /// The settings of γ and β, `[channels]` each, and whether they are there.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,17 +51,21 @@ impl Default for GammaBeta {
 impl GammaBeta {
     /// Registers γ and β.
     pub fn build<T: Float>(&mut self, channels: usize, b: &mut Builder<T>) -> Result<()> {
+        let shape = Shape::from([channels]);
         if self.scale {
-            self.gamma = b.bias("gamma", [channels], &self.gamma_initializer)?;
+            self.gamma = b.bias("gamma", shape, &self.gamma_initializer)?;
             b.regularize(self.gamma, self.gamma_regularizer)?;
             b.constrain(self.gamma, self.gamma_constraint.clone())?;
+        } else {
+            check_unused(shape, &self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint.as_ref())?;
         }
         if self.center {
-            self.beta = b.bias("beta", [channels], &self.beta_initializer)?;
+            self.beta = b.bias("beta", shape, &self.beta_initializer)?;
             b.regularize(self.beta, self.beta_regularizer)?;
-            b.constrain(self.beta, self.beta_constraint.clone())?;
+            b.constrain(self.beta, self.beta_constraint.clone())
+        } else {
+            check_unused(shape, &self.beta_initializer, self.beta_regularizer, self.beta_constraint.as_ref())
         }
-        Ok(())
     }
 
     /// γ[c], or 1.

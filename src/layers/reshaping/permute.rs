@@ -35,6 +35,7 @@ impl Permute {
     }
 
     fn output(&self, input: Shape) -> Result<Shape> {
+        input.checked_len("Permute")?;
         let rank = input.rank();
         let once = (1..=rank).all(|axis| self.dims.contains(&axis));
         if self.dims.len() != rank || !once {

@@ -44,7 +44,9 @@ impl<T: Float> Layer<T> for RepeatVector {
         if input.rank() != 1 {
             return Err(Error::shape("RepeatVector", "samples of one axis", input, "add a Flatten before it"));
         }
-        Ok(Shape::from([self.n, input.last()]))
+        let output = Shape::from([self.n, input.last()]);
+        output.checked_len("RepeatVector")?;
+        Ok(output)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -1,7 +1,7 @@
 //! Zeros around sequences and images.
 
 use super::margins::{Frame, Margins};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
@@ -61,6 +61,9 @@ where
         let (tall, wide) = (longer(height, down), longer(width, across));
         let output = if D == 1 { Shape::from([wide, channels]) } else { Shape::from([tall, wide, channels]) };
         output.checked_len(Self::NAME)?;
+        if input.is_empty() {
+            return Err(Error::shape(Self::NAME, "at least one value", input, "give every size at least 1"));
+        }
         let [inner, outer] = [[height, width * channels], [tall, wide * channels]];
         self.frame = Frame { before: [down[0], across[0] * channels], inner, outer };
         Ok(output)
