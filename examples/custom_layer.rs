@@ -16,8 +16,10 @@ impl<T: Float> Layer<T> for ScaleShift {
 
     // One scale (from 1) and one shift (from 0) for each feature; the shape stays as it is.
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape, Error> {
-        self.scale = b.bias("scale", [input.last()], &Init::Ones)?;
-        self.shift = b.bias("shift", [input.last()], &Init::Zeros)?;
+        self.scale = b.weight("scale", [input.last()], &Init::Ones)?;
+        b.no_decay(self.scale)?;
+        self.shift = b.weight("shift", [input.last()], &Init::Zeros)?;
+        b.no_decay(self.shift)?;
         Ok(input)
     }
 

@@ -53,7 +53,7 @@ pub enum Constraint {
 const EPSILON: f64 = 1e-7;
 
 /// Vectors whose lengths are computed together, so that memory is read in order.
-const TOGETHER: usize = 64;
+const COLUMNS: usize = 64;
 
 impl Constraint {
     /// No vector along axis 0 longer than `max_value`.
@@ -186,14 +186,14 @@ fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: im
         }
         at
     };
-    let block = if one { width } else { TOGETHER };
+    let block = if one { width } else { COLUMNS };
     for group in 0..outer {
         let base = offset(group, false);
         for first in (0..width).step_by(block.max(1)) {
             let run = |i: usize| base + offset(i, true) + first..base + offset(i, true) + width.min(first + block);
             // Σ (w/top)² of each vector.
-            let squares = |w: &[T], tops: &[f64; TOGETHER]| {
-                let mut sums = [0.0f64; TOGETHER];
+            let squares = |w: &[T], tops: &[f64; COLUMNS]| {
+                let mut sums = [0.0f64; COLUMNS];
                 for i in 0..inner {
                     let values = w.get(run(i)).unwrap_or(&[]);
                     let square = |v: &T, top: f64| (v.as_f64() / top) * (v.as_f64() / top);
@@ -206,7 +206,7 @@ fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: im
                 }
                 sums
             };
-            let mut tops = [1.0f64; TOGETHER];
+            let mut tops = [1.0f64; COLUMNS];
             let mut sums = squares(w, &tops);
             // Squares of f64 may overflow; then by way of the largest magnitude.
             if sums.iter().any(|s| s.is_infinite()) {
@@ -218,7 +218,7 @@ fn scale_vectors<T: Float>(shape: Shape, axis: &[usize], w: &mut [T], factor: im
                 }
                 sums = squares(w, &tops);
             }
-            let mut factors = [T::one(); TOGETHER];
+            let mut factors = [T::one(); COLUMNS];
             factors.iter_mut().zip(tops).zip(sums).for_each(|((f, top), s)| *f = T::of(factor([top, s.sqrt()])));
             for i in 0..inner {
                 let values = w.get_mut(run(i)).unwrap_or(&mut []);

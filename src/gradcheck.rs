@@ -15,7 +15,7 @@ use crate::tensor::{Shape, Tensor};
 pub const TOLERANCE: f64 = 1e-6;
 
 /// The most values of a batch, and the most weights, that a check takes: each costs two forward passes.
-const MOST: usize = 1 << 20;
+const MAX_CHECKED: usize = 1 << 20;
 
 /// The step of the differences.
 const H: f64 = 1e-5;
@@ -127,8 +127,13 @@ pub fn check_custom_layer(layer: impl Layer<f64> + 'static, input: impl Into<Sha
 fn check_size(sample: Shape) -> Result<()> {
     const OP: &str = "check_layer";
     let batch = sample.batched(7)?;
-    if batch.checked_len(OP)? > MOST {
-        return Err(Error::shape(OP, format!("at most {MOST} values a batch"), batch, "check it on a smaller shape"));
+    if batch.checked_len(OP)? > MAX_CHECKED {
+        return Err(Error::shape(
+            OP,
+            format!("at most {MAX_CHECKED} values a batch"),
+            batch,
+            "check it on a smaller shape",
+        ));
     }
     Ok(())
 }
@@ -140,9 +145,9 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
     let output = b.scoped(class, None, |b| layer.build(input, b)).1?;
     check_size(output)?;
     let mut params = b.into_params();
-    if params.len() > MOST {
+    if params.len() > MAX_CHECKED {
         let hint = "check it with fewer units";
-        return Err(Error::shape("check_layer", format!("at most {MOST} weights"), params.len(), hint));
+        return Err(Error::shape("check_layer", format!("at most {MAX_CHECKED} weights"), params.len(), hint));
     }
     // Biases begin at zero; give every parameter values that matter.
     let shift = noise(Shape::from([params.len()]), 1);

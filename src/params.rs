@@ -33,7 +33,7 @@ pub struct ParamSpec {
     /// Whether it holds values that training does not learn (statistics); these can not be made trainable.
     pub state: bool,
     /// Whether its layer was frozen (`trainable(false)`), in which case statistics stay as they are too.
-    pub held: bool,
+    pub frozen: bool,
     /// Whether weight decay applies: yes for kernels, no for biases and normalisation scales.
     pub decays: bool,
     /// What the learning rate is multiplied by for it; 1 unless set.
@@ -42,13 +42,6 @@ pub struct ParamSpec {
     pub regularizer: Option<Regularizer>,
     /// The bounds that it is brought back into after each update.
     pub constraint: Option<Constraint>,
-}
-
-impl ParamSpec {
-    /// Whether it could be trained, and is kept from it.
-    pub fn frozen(&self) -> bool {
-        !self.trainable && !self.state
-    }
 }
 
 /// All weights of a model, one after the other in one buffer; gradients and optimizer moments have the same layout.
@@ -110,7 +103,7 @@ impl<T: Float> Params<T> {
             range,
             trainable,
             state: !trainable,
-            held: false,
+            frozen: false,
             decays,
             learning_rate_factor: 1.0,
             regularizer: None,
@@ -236,9 +229,9 @@ mod tests {
         assert_eq!(p.values()[4..], [5.0, 6.0, 7.0]);
         assert!(p.set(a, &[0.0]).is_err());
         assert!(p.push("a", Shape::from([1]), &[0.0], true, true).is_err());
-        assert!(p.spec(b).unwrap().state && !p.spec(b).unwrap().frozen());
+        assert!(p.spec(b).unwrap().state && !p.spec(b).unwrap().frozen);
         p.specs_mut()[0].trainable = false;
-        assert!(p.spec(a).unwrap().frozen());
+        assert!(!p.spec(a).unwrap().trainable);
         // The id of another model.
         let foreign = ParamId(7);
         assert!(p.spec(foreign).is_none() && p.get(foreign).is_empty() && p.get_mut(foreign).is_empty());

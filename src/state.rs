@@ -24,10 +24,10 @@ pub struct State {
 }
 
 /// The first letter of what a checkpoint holds beside weights; no layer's name begins with it.
-pub(crate) const APART: char = '@';
+pub(crate) const CHECKPOINT_PREFIX: char = '@';
 
 /// The largest count that makes sense.
-const MOST: u64 = 1 << 53;
+const MAX_COUNT: u64 = 1 << 53;
 
 /// An array of one of the kinds that a file can hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +173,7 @@ impl State {
     pub fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
         let counts: &[u64; N] = self.get(name)?.try_into().map_err(|_| self.lacks(name))?;
         // So that counting on cannot overflow.
-        match counts.iter().all(|&n| n <= MOST) {
+        match counts.iter().all(|&n| n <= MAX_COUNT) {
             true => Ok(counts.map(|n| usize::try_from(n).unwrap_or(usize::MAX))),
             false => Err(self.lacks(name)),
         }

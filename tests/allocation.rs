@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use gradus::prelude::*;
-use support::counting::{Counting, allocations, count_this_thread};
+use support::counting::{Counting, allocations, begin, count_this_thread, most_since};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -169,6 +169,28 @@ fn steps_with_training_options() {
     counted(|| {
         check(Adam::default().weight_decay(0.1));
         check(Nadam::default().ema(0.9));
+    });
+}
+
+/// A prediction holds the widest layers and not all of them, and takes nothing from the second call on.
+#[test]
+fn predictions() {
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        let model = Sequential::new([32, 32, 3]).add(gradus::models::resnet20(10)).build(0).unwrap();
+        let x = Tensor::from_fn([64, 32, 32, 3], |i| (i as f32 * 0.7).sin());
+        let (mut predictor, mut y) = (model.predictor().unwrap(), Tensor::default());
+        let before = begin();
+        predictor.predict_into(&x, &mut y).unwrap();
+        // The outputs of all layers would take 135 MB.
+        let most = most_since(before);
+        assert!(most < 16 << 20, "{most} bytes");
+        for rows in [64, 5, 64] {
+            let x = x.rows(0..rows).unwrap();
+            let (own, _) = allocations(|| predictor.predict_into(&x, &mut y).unwrap());
+            assert_eq!(own, 0, "{rows} rows");
+        }
+        assert_eq!(y, model.predict(&x).unwrap());
     });
 }
 

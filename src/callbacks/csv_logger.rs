@@ -87,12 +87,12 @@ impl CsvLogger {
 
     /// The first line of the file that lines are to be added to, if there is one.
     fn first_line(&self) -> io::Result<Option<String>> {
-        const LONGEST: u64 = 1 << 16;
+        const MAX_LINE: u64 = 1 << 16;
         if !self.path.is_file() {
             return Ok(None);
         }
         let mut line = Vec::new();
-        BufReader::new(open_regular(&self.path)?.0.take(LONGEST)).read_until(b'\n', &mut line)?;
+        BufReader::new(open_regular(&self.path)?.0.take(MAX_LINE)).read_until(b'\n', &mut line)?;
         Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim_end().to_owned()))
     }
 

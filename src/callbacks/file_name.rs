@@ -28,7 +28,7 @@ struct Format {
 pub(super) struct FileName(Vec<Piece>);
 
 /// The most characters and digits that a field may ask for.
-const MOST: usize = 64;
+const MAX_DIGITS: usize = 64;
 
 impl FileName {
     pub fn parse(text: &str) -> Result<Self> {
@@ -103,7 +103,7 @@ impl FileName {
 impl Format {
     fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number = |text: &str| text.parse().ok().filter(|&n: &usize| n <= MOST);
+        let number = |text: &str| text.parse().ok().filter(|&n: &usize| n <= MAX_DIGITS);
         let (width, rest) = text.split_at(digits(text));
         let (precision, kind) = match rest.strip_prefix('.') {
             None => (None, rest),

@@ -41,7 +41,7 @@ pub struct Augment {
 }
 
 /// The most pixels that an image is moved by: past the sides of any picture.
-const MOST_CROP: usize = 1 << 15;
+const MAX_CROP: usize = 1 << 15;
 
 /// What stands beyond the edge of an image that is turned, shifted or made smaller.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -166,8 +166,8 @@ impl Augment {
                 return Err(Error::argument("Augment", name, format!("from 0 to {most}"), value, hint));
             }
         }
-        if self.crop > MOST_CROP {
-            let expected = format!("at most {MOST_CROP} pixels");
+        if self.crop > MAX_CROP {
+            let expected = format!("at most {MAX_CROP} pixels");
             return Err(Error::argument("Augment", "crop", expected, self.crop, "4 is usual for images of 32 pixels"));
         }
         let [low, high] = self.range;

@@ -72,7 +72,7 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()>;
 }
 
-macro_rules! through {
+macro_rules! delegate {
     ($($pointer:ty),+) => {$(
         impl<T: Float, D: Dataset<T> + ?Sized> Dataset<T> for $pointer {
             fn shapes(&self) -> (Shape, Shape) {
@@ -94,4 +94,4 @@ macro_rules! through {
     )+};
 }
 
-through!(&D, Box<D>, Arc<D>);
+delegate!(&D, Box<D>, Arc<D>);

@@ -8,7 +8,7 @@ use crate::io::{kind, open_file};
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// Deflate cannot shrink data by more than this factor.
-const MOST_EXPANSION: u64 = 1032;
+const MAX_EXPANSION: u64 = 1032;
 
 /// Bytes converted at a time; a multiple of every element's size.
 const CHUNK: usize = 1 << 16;
@@ -54,11 +54,11 @@ fn open<T: Float>(mut source: impl std::io::BufRead, size: u64, file: &Path) -> 
     let start = source.fill_buf().map_err(|source| Error::Io { file: file.to_owned(), source })?;
     if start.starts_with(&[0x1f, 0x8b]) {
         #[cfg(feature = "gzip")]
-        return read(flate2::bufread::GzDecoder::new(source), size.saturating_mul(MOST_EXPANSION), file);
+        return read(flate2::bufread::GzDecoder::new(source), size.saturating_mul(MAX_EXPANSION), file);
         #[cfg(not(feature = "gzip"))]
         return Err(data(file, "the file is gzipped", "unpack it, or switch on the feature gzip"));
     }
-    let _ = MOST_EXPANSION;
+    let _ = MAX_EXPANSION;
     check_kind(start, file)?;
     read(source, size, file)
 }
@@ -155,7 +155,7 @@ fn read<T: Float>(mut source: impl Read, most: u64, file: &Path) -> Result<Tenso
         fill(&mut source, part, file)?;
         if values.is_empty() {
             // What is left is asked for at once only now that the file goes on after its header.
-            values.reserve_exact(if bytes <= most / MOST_EXPANSION { shape.len() } else { shape.len().min(CHUNK) });
+            values.reserve_exact(if bytes <= most / MAX_EXPANSION { shape.len() } else { shape.len().min(CHUNK) });
         }
         convert(kind, part, &mut values);
         left -= part.len();

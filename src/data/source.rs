@@ -237,7 +237,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
     }
 }
 
-macro_rules! through {
+macro_rules! delegate {
     ($($pointer:ty),+) => {$(
         impl<T: Float, S: Source<T> + ?Sized> Source<T> for $pointer {
             fn shapes(&self) -> (Shape, Shape) {
@@ -267,7 +267,7 @@ macro_rules! through {
     )+};
 }
 
-through!(&S, Box<S>, Arc<S>);
+delegate!(&S, Box<S>, Arc<S>);
 
 /// The samples of a stretch one by one: their numbers within it, their inputs and targets.
 pub(crate) fn each<'a, T>(
@@ -277,11 +277,9 @@ pub(crate) fn each<'a, T>(
 ) -> impl Iterator<Item = (usize, &'a mut [T], &'a mut [T])> {
     // A target may have no values at all.
     let mut rest = y;
-    x.chunks_exact_mut(width.0.max(1)).enumerate().map(move |(i, x)| {
-        let (y, after) = std::mem::take(&mut rest).split_at_mut(width.1);
-        rest = after;
-        (i, x, y)
-    })
+    x.chunks_exact_mut(width.0.max(1))
+        .enumerate()
+        .map(move |(i, x)| (i, x, rest.split_off_mut(..width.1).unwrap_or_default()))
 }
 
 /// The values of an input and of a target.

@@ -7,7 +7,7 @@ use crate::model::{Differentiator, Sequential};
 use crate::tensor::{Float, Tensor};
 
 /// The most steps that can be asked for, as each is kept while there may be more.
-const MOST: usize = 1 << 20;
+const MAX_STEPS: usize = 1 << 20;
 
 /// (xᵢ − bᵢ)·∫₀¹ ∂f/∂xᵢ(b + α(x − b)) dα: the part that each input has in f(x) − f(b), f the score of a class and b a baseline,
 /// an input that says nothing.
@@ -81,8 +81,8 @@ impl<T: Float> IntegratedGradients<'_, T> {
         const OP: &str = "IntegratedGradients";
         let mut d = Differentiator::new(OP, model, x, target)?;
         for (name, steps) in [("steps", self.steps), ("most_steps", self.most_steps)] {
-            if !(1..=MOST).contains(&steps) {
-                return Err(Error::argument(OP, name, format!("from 1 to {MOST}"), steps, "50 is usual"));
+            if !(1..=MAX_STEPS).contains(&steps) {
+                return Err(Error::argument(OP, name, format!("from 1 to {MAX_STEPS}"), steps, "50 is usual"));
             }
         }
         if let Some(part) = self.tolerance.filter(|part| !(part.is_finite() && *part > 0.0)) {

@@ -6,7 +6,7 @@ use crate::model::Differentiator;
 use crate::tensor::Float;
 
 /// Points whose gradients are computed together.
-const TOGETHER: usize = 256;
+const ROWS: usize = 256;
 
 /// The middles of equal steps of the way, each with weight 1.
 pub(super) fn middles(steps: usize) -> Vec<(f64, f64)> {
@@ -55,7 +55,7 @@ impl<'p, 'm, T: Float> Path<'p, 'm, T> {
 
     /// Goes to points of the way, a few at a time, and computes the outputs there.
     fn visit(&mut self, points: &[(f64, f64)], mut f: impl FnMut(&mut Self, &[(f64, f64)])) {
-        for points in points.chunks(TOGETHER) {
+        for points in points.chunks(ROWS) {
             self.d.reshape(points.len());
             for (row, (alpha, _)) in points.iter().enumerate() {
                 for ((v, &x), &b) in self.d.x.row_mut(row).iter_mut().zip(self.x).zip(self.b) {

@@ -15,7 +15,7 @@ const BEGINS: &str = ".gradus-";
 const ENDS: &str = ".tmp";
 
 /// Links that are followed before they are taken for a circle.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Writes a file through `fill`: into a temporary file beside it, flushed to the disk, then renamed over the old one. Whatever
 /// goes wrong, and whenever the process is killed, the file at `path` is the old one or the new one, whole.
@@ -67,7 +67,7 @@ const LARGE: u64 = 1 << 24;
 /// The path of the file itself, with all links followed; what they lead to need not exist.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::symlink_metadata(&path) {
             Ok(entry) if entry.is_symlink() => {
                 let to = fs::read_link(&path)?;

@@ -12,10 +12,10 @@ use crate::tensor::{Float, Shape};
 /// The version of what is written; older ones stay readable.
 const FORMAT: u32 = 1;
 
-pub(crate) use crate::state::APART;
+pub(crate) use crate::state::CHECKPOINT_PREFIX;
 
 /// The longest architecture: what it is parsed into takes a multiple of it.
-const LONGEST: usize = 1 << 19;
+const MAX_LEN: usize = 1 << 19;
 
 /// What the metadata says of a file.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -37,8 +37,8 @@ pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>) -> Res
     let config = |problem: String, hint: &str| Error::Config { op: "save", problem, hint: hint.into() };
     let about = About { format: FORMAT, seed, input: input.dims().to_vec(), layers: layers.config() };
     let text = serde_json::to_string(&about).map_err(|e| config(e.to_string(), "check the layers' settings"))?;
-    if text.len() > LONGEST {
-        let problem = format!("the architecture takes {} bytes of at most {LONGEST}", text.len());
+    if text.len() > MAX_LEN {
+        let problem = format!("the architecture takes {} bytes of at most {MAX_LEN}", text.len());
         return Err(config(problem, "save parts of the model as files of their own"));
     }
     Ok(text)
@@ -91,9 +91,9 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
         let hint = "build the model in code and read the weights with load_weights";
         return Err(failed("the file has weights but no architecture of gradus".into(), hint));
     };
-    if text.len() > LONGEST {
+    if text.len() > MAX_LEN {
         return Err(failed(
-            format!("an architecture of {} bytes, at most {LONGEST} are read", text.len()),
+            format!("an architecture of {} bytes, at most {MAX_LEN} are read", text.len()),
             "split the model",
         ));
     }

@@ -10,7 +10,7 @@ use super::open_file;
 use crate::error::{Error, Result};
 
 /// The most files inside: each takes several hundred bytes of memory before anything is read.
-const MOST_FILES: u16 = 4096;
+const MAX_FILES: u16 = 4096;
 
 /// A zip file of limited contents.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ impl Zipped {
         (&mut file).take(tail).read_to_end(&mut bytes).map_err(failed)?;
         let ends = bytes.windows(12).filter(|w| w.starts_with(b"PK\x05\x06"));
         let counts: Vec<u16> = ends.map(|w| u16::from_le_bytes([w[10], w[11]])).collect();
-        if let Some(count) = counts.iter().find(|&&n| n > MOST_FILES) {
-            let problem = format!("{count} files inside, more than the {MOST_FILES} that are read");
+        if let Some(count) = counts.iter().find(|&&n| n > MAX_FILES) {
+            let problem = format!("{count} files inside, more than the {MAX_FILES} that are read");
             return Err(Error::file(path, problem, "pack fewer arrays into one file"));
         }
         drop(bytes);

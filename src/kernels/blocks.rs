@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use super::float::Float;
-use super::parallel::{self, Items, Scratch};
+use super::parallel::{self, ChunksMut, PerThread};
 
 /// How items are cut: `count` blocks of `each` items, the last one perhaps of fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks {
     items: usize,
-    /// Items a block.
+    /// ChunksMut a block.
     pub each: usize,
     /// The number of blocks.
     pub count: usize,
@@ -53,9 +53,13 @@ pub fn each_block<T: Float>(
     f: impl Fn(Block<'_, T>) + Sync,
 ) {
     let (dy_block, dx_block) = (blocks.each * dy_item, if dx.is_empty() { 0 } else { blocks.each * dx_item });
-    let cut =
-        (Items(dy, dy_block), Items(&mut sums[..blocks.count * sum], sum), Items(dx, dx_block), Scratch(space, part));
-    parallel::each_part(0..blocks.count, parts, cut, &|range, (dy, sums, dx, space)| {
+    let cut = (
+        ChunksMut(dy, dy_block),
+        ChunksMut(&mut sums[..blocks.count * sum], sum),
+        ChunksMut(dx, dx_block),
+        PerThread(space, part),
+    );
+    parallel::par_chunks(0..blocks.count, parts, cut, &|range, (dy, sums, dx, space)| {
         let mut rest = dx.0;
         for ((i, dy), sums) in range.zip(dy.0.chunks_mut(dy_block)).zip(sums.0.chunks_exact_mut(sum)) {
             // The last block may have fewer items.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::blocks::Blocks;
 use super::float::Float;
-use super::parallel::{self, Items};
+use super::parallel::{self, ChunksMut};
 use super::simd::{self, Loop};
 
 /// Rows whose sums are added up before they go to the block's.
@@ -62,8 +62,8 @@ fn sums<T: Float, const MOMENTS: bool>(
     let Blocks { each: block, count, .. } = blocks(rows);
     let space = &mut space[..count * 4 * channels];
     let parts = parallel::parts(count, (2 + work) * block * channels);
-    let cut = (Items(&mut *space, 4 * channels), Items(dy, block * channels));
-    parallel::each_part(0..count, parts, cut, &|range, (space, dy)| {
+    let cut = (ChunksMut(&mut *space, 4 * channels), ChunksMut(dy, block * channels));
+    parallel::par_chunks(0..count, parts, cut, &|range, (space, dy)| {
         let mut at = range.start * block * channels;
         let end = (range.end * block).min(rows) * channels;
         let mut dy = dy.0.chunks_mut(ROWS * channels);
@@ -175,7 +175,7 @@ pub fn normalise<T: Float>(
     let n = mean.len();
     let rows = y.len() / n.max(1);
     let parts = parallel::parts(rows, (2 + work) * n);
-    parallel::each_part(0..rows, parts, (Items(y, n), Items(z, n)), &|range, (y, z)| {
+    parallel::par_chunks(0..rows, parts, (ChunksMut(y, n), ChunksMut(z, n)), &|range, (y, z)| {
         let x = &x[range.start * n..range.end * n];
         let mut z = z.0.chunks_mut(ROWS * n);
         for (y, x) in y.0.chunks_mut(ROWS * n).zip(x.chunks(ROWS * n)) {

@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use super::blocks::{Block, Blocks, add_in_order, each_block};
 use super::float::Float;
-use super::gemm::{CHEAPER, Matrix, product};
-use super::parallel::{self, Items, Scratch};
+use super::gemm::{MADDS_PER_UPDATE, Matrix, product};
+use super::parallel::{self, ChunksMut, PerThread};
 use super::patches::{Layout, Window};
 use super::rows;
 
@@ -28,7 +28,7 @@ pub struct Convolution {
 }
 
 /// Values of gathered patches, or of their outputs, at a time: a quarter of a megabyte in f32.
-const TOGETHER: usize = 1 << 16;
+const PATCH_VALUES: usize = 1 << 16;
 
 /// Pixels at a time at least, so that reading the weights pays.
 const PIXELS: usize = 96;
@@ -65,7 +65,7 @@ impl Convolution {
 
     /// Output rows whose patches are gathered together.
     fn rows_together(&self) -> usize {
-        let pixels = (TOGETHER / self.patch().max(self.filters)).max(PIXELS);
+        let pixels = (PATCH_VALUES / self.patch().max(self.filters)).max(PIXELS);
         pixels.div_ceil(self.window.width.output)
     }
 
@@ -76,7 +76,7 @@ impl Convolution {
 
     /// The work of an output row.
     fn work(&self) -> usize {
-        self.window.width.output.saturating_mul(self.weights()).div_ceil(CHEAPER)
+        self.window.width.output.saturating_mul(self.weights()).div_ceil(MADDS_PER_UPDATE)
     }
 
     fn channels(&self, group: usize) -> Range<usize> {
@@ -127,8 +127,8 @@ impl Convolution {
         let n = y.len() / row;
         let parts = parallel::parts(n, self.work());
         let z_row = if z.is_empty() { 0 } else { row };
-        let cut = (Items(y, row), Items(z, z_row), Scratch(space, self.space_of(1)));
-        parallel::each_part(0..n, parts, cut, &|range, (y, z, space)| {
+        let cut = (ChunksMut(y, row), ChunksMut(z, z_row), PerThread(space, self.space_of(1)));
+        parallel::par_chunks(0..n, parts, cut, &|range, (y, z, space)| {
             let mut z = z.0;
             for (i, y) in y.0.chunks_mut(rows * row).enumerate() {
                 let first = range.start + i * rows;
@@ -265,9 +265,9 @@ impl Convolution {
             (self.window.width.output * self.filters, self.rows_together(), self.window.height.output);
         let parts = parallel::parts(images, height.saturating_mul(self.work()));
         let z_image = if z.is_empty() { 0 } else { image };
-        let cut = (Items(y, image), Items(z, z_image), Scratch(space, self.space()));
+        let cut = (ChunksMut(y, image), ChunksMut(z, z_image), PerThread(space, self.space()));
         let w = Matrix::rows(turned, self.patch());
-        parallel::each_part(0..images, parts, cut, &|range, (y, z, space)| {
+        parallel::par_chunks(0..images, parts, cut, &|range, (y, z, space)| {
             let mut z = z.0;
             for (i, y) in range.zip(y.0.chunks_exact_mut(image)) {
                 y.fill(T::zero());

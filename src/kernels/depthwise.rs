@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::blocks::{Blocks, add_in_order};
 use super::float::Float;
-use super::parallel::{self, Items};
+use super::parallel::{self, ChunksMut};
 use super::patches::Window;
 use super::pooling::each_tap;
 use super::simd::{self, Loop};
@@ -25,7 +25,7 @@ pub fn forward<T: Float>(
     let n = y.len() / row.max(1);
     let z_row = if z.is_empty() { 0 } else { row };
     let parts = parallel::parts(n, row.saturating_mul(window.taps()));
-    parallel::each_part(0..n, parts, (Items(y, row), Items(z, z_row)), &|range, (y, z)| {
+    parallel::par_chunks(0..n, parts, (ChunksMut(y, row), ChunksMut(z, z_row)), &|range, (y, z)| {
         let mut z = z.0;
         for (i, y) in range.zip(y.0.chunks_exact_mut(row)) {
             simd::run(Forward { window, x, w, row: i, y });

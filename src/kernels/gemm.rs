@@ -9,7 +9,7 @@ use super::float::Float;
 use super::parallel;
 
 /// How many multiply-adds of a product take the time of one element-wise update.
-pub const CHEAPER: usize = 8;
+pub const MADDS_PER_UPDATE: usize = 8;
 
 /// A matrix in a slice: element (i, j) stands at `i * row + j * column`.
 #[derive(Clone, Copy, Debug)]
@@ -87,9 +87,9 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
         }
     };
     if m >= n {
-        parallel::ranges(m, k.saturating_mul(n).div_ceil(CHEAPER), |rows| part(rows, 0..n));
+        parallel::ranges(m, k.saturating_mul(n).div_ceil(MADDS_PER_UPDATE), |rows| part(rows, 0..n));
     } else {
-        parallel::ranges(n, k.saturating_mul(m).div_ceil(CHEAPER), |columns| part(0..m, columns));
+        parallel::ranges(n, k.saturating_mul(m).div_ceil(MADDS_PER_UPDATE), |columns| part(0..m, columns));
     }
 }
 

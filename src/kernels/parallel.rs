@@ -18,7 +18,7 @@ const VARIABLE: &str = "GRADUS_THREADS";
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// The most threads that can be asked for, past what any processor has.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// Uses at most `n` threads from now on, in the whole program; 1 keeps all work on the calling thread. No result depends on
 /// it.
@@ -41,9 +41,9 @@ pub fn set_threads(n: usize) -> Result<()> {
     if n == 0 {
         return Err(Error::argument("set_threads", "n", "at least 1", n, "1 keeps all work on the calling thread"));
     }
-    if n > MOST_THREADS {
+    if n > MAX_THREADS {
         let hint = "more threads than cores are of no use";
-        return Err(Error::argument("set_threads", "n", format!("at most {MOST_THREADS}"), n, hint));
+        return Err(Error::argument("set_threads", "n", format!("at most {MAX_THREADS}"), n, hint));
     }
     #[cfg(feature = "parallel")]
     if n > 1 {
@@ -74,7 +74,7 @@ mod pool {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, PoisonError, mpsc};
 
-    use super::MOST_THREADS;
+    use super::MAX_THREADS;
 
     /// Threads of the pool; 0 before it has been started, 1 where none can be had.
     static STARTED: AtomicUsize = AtomicUsize::new(0);
@@ -125,7 +125,7 @@ mod pool {
                 let asked =
                     std::env::var("RAYON_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok()).filter(|&n| n > 0);
                 let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-                let mut n = asked.unwrap_or_else(cores).min(MOST_THREADS);
+                let mut n = asked.unwrap_or_else(cores).min(MAX_THREADS);
                 loop {
                     match start(n) {
                         Ok(threads) => break threads,
@@ -239,21 +239,21 @@ fn join_erased(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
 /// Calls `f(first row, rows)` for contiguous parts of `data`, rows of `width` elements that cost `work` each.
 pub fn rows<T: Send>(data: &mut [T], width: usize, work: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let n = data.len() / width.max(1);
-    each_part(0..n, parts(n, work), Items(data, width), &|range, rows| f(range.start, rows.0));
+    par_chunks(0..n, parts(n, work), ChunksMut(data, width), &|range, rows| f(range.start, rows.0));
 }
 
 /// Calls `f(range)` for contiguous parts of `0..n`, units that cost `work` each.
 pub fn ranges(n: usize, work: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
-    each_part(0..n, parts(n, work), (), &|range, ()| f(range));
+    par_chunks(0..n, parts(n, work), (), &|range, ()| f(range));
 }
 
 /// What is cut when items are divided among threads.
-pub trait Split: Sized + Send {
+pub trait SplitMut: Sized + Send {
     /// What belongs to the first `items` items, which make up the first `parts` parts, and the rest.
     fn split(self, items: usize, parts: usize) -> (Self, Self);
 }
 
-impl Split for () {
+impl SplitMut for () {
     fn split(self, _: usize, _: usize) -> (Self, Self) {
         ((), ())
     }
@@ -261,29 +261,29 @@ impl Split for () {
 
 /// Values that belong to the items, so many each; the last item may have fewer, and there may be none for any.
 #[derive(Debug)]
-pub struct Items<'a, T>(pub &'a mut [T], pub usize);
+pub struct ChunksMut<'a, T>(pub &'a mut [T], pub usize);
 
-impl<T: Send> Split for Items<'_, T> {
+impl<T: Send> SplitMut for ChunksMut<'_, T> {
     fn split(self, items: usize, _: usize) -> (Self, Self) {
         let (a, b) = self.0.split_at_mut((items * self.1).min(self.0.len()));
-        (Items(a, self.1), Items(b, self.1))
+        (ChunksMut(a, self.1), ChunksMut(b, self.1))
     }
 }
 
 /// Working space, so many values for each part.
 #[derive(Debug)]
-pub struct Scratch<'a, T>(pub &'a mut [T], pub usize);
+pub struct PerThread<'a, T>(pub &'a mut [T], pub usize);
 
-impl<T: Send> Split for Scratch<'_, T> {
+impl<T: Send> SplitMut for PerThread<'_, T> {
     fn split(self, _: usize, parts: usize) -> (Self, Self) {
         let (a, b) = self.0.split_at_mut(parts * self.1);
-        (Scratch(a, self.1), Scratch(b, self.1))
+        (PerThread(a, self.1), PerThread(b, self.1))
     }
 }
 
 macro_rules! split_tuple {
     ($($name:ident)+) => {
-        impl<$($name: Split),+> Split for ($($name,)+) {
+        impl<$($name: SplitMut),+> SplitMut for ($($name,)+) {
             #[allow(non_snake_case)]
             fn split(self, items: usize, parts: usize) -> (Self, Self) {
                 let ($($name,)+) = self;
@@ -299,7 +299,7 @@ split_tuple!(A B C);
 split_tuple!(A B C D);
 
 /// Calls `f(range, cut)` for `parts` contiguous parts of some items, with what belongs to each part.
-pub fn each_part<S: Split>(
+pub fn par_chunks<S: SplitMut>(
     items: std::ops::Range<usize>,
     parts: usize,
     cut: S,
@@ -311,7 +311,10 @@ pub fn each_part<S: Split>(
     let left = items.len() * (parts / 2) / parts;
     let (a, b) = cut.split(left, parts / 2);
     let middle = items.start + left;
-    join(|| each_part(items.start..middle, parts / 2, a, f), || each_part(middle..items.end, parts - parts / 2, b, f));
+    join(
+        || par_chunks(items.start..middle, parts / 2, a, f),
+        || par_chunks(middle..items.end, parts - parts / 2, b, f),
+    );
 }
 
 #[cfg(test)]
@@ -336,8 +339,8 @@ mod tests {
         for parts in 1..=4 {
             data.fill(0);
             space.fill(0);
-            let cut = (Items(&mut data, 3), Scratch(&mut space[..5 * parts], 5));
-            each_part(0..7, parts, cut, &|range, (items, space)| {
+            let cut = (ChunksMut(&mut data, 3), PerThread(&mut space[..5 * parts], 5));
+            par_chunks(0..7, parts, cut, &|range, (items, space)| {
                 assert_eq!(space.0.len(), 5);
                 space.0.fill(1 + range.start);
                 for (i, item) in range.clone().zip(items.0.chunks_mut(3)) {
@@ -358,7 +361,7 @@ mod tests {
     #[test]
     fn no_threads_are_an_error() {
         assert!(set_threads(0).unwrap_err().to_string().contains("at least 1"));
-        for many in [MOST_THREADS + 1, 1_000_000, usize::MAX] {
+        for many in [MAX_THREADS + 1, 1_000_000, usize::MAX] {
             let error = set_threads(many).unwrap_err().to_string();
             assert!(error.starts_with("set_threads: n must be at most 1024, got "), "{error}");
         }

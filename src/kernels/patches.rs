@@ -95,7 +95,7 @@ impl Window {
     }
 
     /// Whether every input position lies under one window and no more.
-    pub fn tiles(&self) -> bool {
+    pub fn is_partition(&self) -> bool {
         let one = |a: &Axis| a.stride == a.kernel && a.dilation == 1 && a.before == 0 && a.output * a.stride == a.input;
         one(&self.height) && one(&self.width)
     }

@@ -1,7 +1,7 @@
 //! Largest and mean values under windows, each channel on its own. Taps outside of the image do not count.
 
 use super::float::Float;
-use super::parallel::{self, Items};
+use super::parallel::{self, ChunksMut};
 use super::patches::Window;
 use super::simd::{self, Loop};
 
@@ -28,7 +28,7 @@ pub fn max<T: Float>(window: &Window, x: &[T], y: &mut [T], winners: &mut [u32])
     let n = y.len() / row.max(1);
     let kept = if winners.is_empty() { 0 } else { row };
     let parts = parallel::parts(n, row.saturating_mul(window.taps()));
-    parallel::each_part(0..n, parts, (Items(y, row), Items(winners, kept)), &|range, (y, winners)| {
+    parallel::par_chunks(0..n, parts, (ChunksMut(y, row), ChunksMut(winners, kept)), &|range, (y, winners)| {
         let (y, winners) = (y.0, winners.0);
         simd::run(Max { window, x, first: range.start, y, winners });
     });
@@ -129,7 +129,7 @@ impl<T: Float> Loop for MaxBackward<'_, T> {
     fn run(self) {
         let MaxBackward { window: w, winners, dy, dx } = self;
         let channels = w.channels;
-        if w.tiles() {
+        if w.is_partition() {
             // Every position is under one window, which writes it.
             for (pixel, (dy, winners)) in dy.chunks_exact(channels).zip(winners.chunks_exact(channels)).enumerate() {
                 each_tap(w, (pixel / w.width.output, pixel % w.width.output), |tap, at| {
@@ -168,7 +168,7 @@ struct Average<'a, T> {
 
 /// 1 / the number of taps inside.
 #[inline(always)]
-fn share<T: Float>(w: &Window, (y, x): (usize, usize)) -> T {
+fn inv_n<T: Float>(w: &Window, (y, x): (usize, usize)) -> T {
     T::one() / T::of((w.height.taps(y).len() * w.width.taps(x).len()).max(1) as f64)
 }
 
@@ -185,8 +185,8 @@ impl<T: Float> Loop for Average<'_, T> {
             let x = &x[row / w.height.output * w.image()..];
             y.fill(T::zero());
             each_tap(w, place, |_, at| y.iter_mut().zip(&x[at..at + channels]).for_each(|(y, x)| *y += *x));
-            let share = share::<T>(w, place);
-            y.iter_mut().for_each(|y| *y *= share);
+            let inv_n = inv_n::<T>(w, place);
+            y.iter_mut().for_each(|y| *y *= inv_n);
         }
     }
 }
@@ -217,9 +217,9 @@ impl<T: Float> Loop for AverageBackward<'_, T> {
         let channels = w.channels;
         for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
             let place = (pixel / w.width.output, pixel % w.width.output);
-            let share = share::<T>(w, place);
+            let inv_n = inv_n::<T>(w, place);
             each_tap(w, place, |_, at| {
-                dx[at..at + channels].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy * share);
+                dx[at..at + channels].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy * inv_n);
             });
         }
     }

@@ -81,12 +81,8 @@ pub fn sum_of_squares<T: Float>(a: &[T], shift: T) -> T {
     lanes.into_iter().fold(T::zero(), |s, v| s + v) + tail
 }
 
-/// √Σ aᵢ², where the squares may overflow or vanish; infinite for an infinite value, NaN for NaN.
-pub fn norm<T: Float>(a: &[T]) -> T {
-    norm_from(dot(a, a), a)
-}
-
-/// The same from Σ aᵢ² as it was added up, which is used where it has lost nothing.
+/// √Σ aᵢ², where the squares may overflow or vanish, from Σ aᵢ² as it was added up, which is used where it has lost nothing;
+/// infinite for an infinite value, NaN for NaN.
 pub fn norm_from<T: Float>(square: T, a: &[T]) -> T {
     let [top, length] = scaled_norm(square, a);
     top * length
@@ -237,6 +233,10 @@ impl<T: Float> Loop for ExpInto<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn norm<T: Float>(a: &[T]) -> T {
+        norm_from(dot(a, a), a)
+    }
 
     #[test]
     fn biases_and_their_gradients() {

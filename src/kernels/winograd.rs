@@ -13,8 +13,8 @@ use std::ops::Range;
 use super::blocks::{Block, Blocks, add_in_order, each_block};
 use super::convolution::Gradients;
 use super::float::Float;
-use super::gemm::{CHEAPER, Matrix, product};
-use super::parallel::{self, Scratch, Split};
+use super::gemm::{MADDS_PER_UPDATE, Matrix, product};
+use super::parallel::{self, PerThread, SplitMut};
 use super::patches::Window;
 use super::rows;
 use super::simd::{self, Loop};
@@ -28,7 +28,7 @@ const ALL: usize = POINTS * POINTS;
 const LANES: usize = 16;
 
 /// Values of the transformed tiles that are worked on together, half a megabyte in f32.
-const TOGETHER: usize = 1 << 17;
+const SPACE_VALUES: usize = 1 << 17;
 
 /// Blocks of a batch at most, for the sums over images.
 const MAX_BLOCKS: usize = 8;
@@ -188,7 +188,7 @@ impl Winograd {
     /// Rows of tiles that are worked on together.
     fn strips_together(&self) -> usize {
         let strip = ALL * self.tiles[1] * (self.window.channels + self.filters);
-        (TOGETHER / strip).max(1)
+        (SPACE_VALUES / strip).max(1)
     }
 
     /// From one point to the next in so many transformed tiles: an odd number of lines, so that points do not crowd each other
@@ -206,7 +206,7 @@ impl Winograd {
     /// The work of a row of tiles.
     fn work(&self) -> usize {
         let products = ALL * self.tiles[1] * self.window.channels * self.filters;
-        products / CHEAPER + 2 * ALL * self.tiles[1] * (self.window.channels + self.filters)
+        products / MADDS_PER_UPDATE + 2 * ALL * self.tiles[1] * (self.window.channels + self.filters)
     }
 
     fn forward_parts(&self, images: usize) -> usize {
@@ -252,9 +252,9 @@ impl Winograd {
         let (c, f) = (self.window.channels, self.filters);
         let strips = y.len() / (self.window.pixels() * f).max(1) * self.tiles[0];
         let spaces = self.spaces();
-        let cut = (Strips::of(self, y), Strips::of(self, z), Scratch(space, spaces.iter().sum()));
+        let cut = (Strips::of(self, y), Strips::of(self, z), PerThread(space, spaces.iter().sum()));
         let parts = parallel::parts(strips, self.work());
-        parallel::each_part(0..strips, parts, cut, &|range, (mut y, mut z, space)| {
+        parallel::par_chunks(0..strips, parts, cut, &|range, (mut y, mut z, space)| {
             let (inputs, outputs) = space.0.split_at_mut(spaces[0]);
             let mut first = range.start;
             while first < range.end {
@@ -419,7 +419,7 @@ impl<'a, T> Strips<'a, T> {
     }
 }
 
-impl<T: Send> Split for Strips<'_, T> {
+impl<T: Send> SplitMut for Strips<'_, T> {
     fn split(self, items: usize, _: usize) -> (Self, Self) {
         let Strips { of, data, first } = self;
         let middle = (of.position(first + items) - of.position(first)).min(data.len());

@@ -1,5 +1,7 @@
 //! Building: names, shapes and initial values of parameters.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
@@ -21,7 +23,9 @@ pub struct Builder<T: Float = f32> {
 #[derive(Debug, Default)]
 struct Scope {
     path: String,
-    used: Vec<String>,
+    used: HashSet<String>,
+    /// The last number behind each name that came again.
+    numbers: HashMap<String, usize>,
 }
 
 impl<T: Float> Builder<T> {
@@ -43,12 +47,14 @@ impl<T: Float> Builder<T> {
         let base = name.map_or_else(|| snake_case(class), str::to_owned);
         let last = self.scopes.len() - 1;
         let scope = &mut self.scopes[last];
-        let free = |name: &String| !scope.used.contains(name);
-        let numbered = (1..).map(|i| format!("{base}_{i}")).find(free);
-        let name = if free(&base) { base } else { numbered.unwrap_or_default() };
-        scope.used.push(name.clone());
+        let mut name = base.clone();
+        let number = scope.numbers.entry(base.clone()).or_insert(0);
+        while !scope.used.insert(name.clone()) {
+            *number += 1;
+            name = format!("{base}_{number}");
+        }
         let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
-        self.scopes.push(Scope { path, used: Vec::new() });
+        self.scopes.push(Scope { path, ..Scope::default() });
         let result = build(self);
         self.scopes.pop();
         (name, result)
@@ -78,7 +84,7 @@ impl<T: Float> Builder<T> {
         self.param(name, shape.into(), init, true, true)
     }
 
-    /// Registers a trainable parameter that weight decay leaves alone (a bias, a scale).
+    /// Registers a trainable parameter that weight decay leaves alone, a bias.
     ///
     /// # Errors
     /// As [`weight`](Self::weight).
@@ -92,6 +98,24 @@ impl<T: Float> Builder<T> {
     /// As [`weight`](Self::weight).
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
         self.param(name, shape.into(), init, false, false)
+    }
+
+    /// Has weight decay leave a parameter alone: a scale, a slope.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut b = Builder::<f32>::new(0);
+    /// let scale = b.weight("scale", [3], &Init::Ones)?;
+    /// b.no_decay(scale)?;
+    /// assert!(!b.params().specs()[0].decays);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that is not of this model.
+    pub fn no_decay(&mut self, id: ParamId) -> Result<()> {
+        self.spec_mut("no_decay", id)?.decays = false;
+        Ok(())
     }
 
     /// Adds a penalty on a parameter to the loss, in the place of one registered before; none changes nothing.
@@ -146,7 +170,7 @@ impl<T: Float> Builder<T> {
             let hint = "give every size at least 1";
             return Err(Error::shape("build", format!("a non-empty shape for {name}"), shape, hint));
         }
-        if self.params.len().checked_add(len).is_none_or(|n| n > isize::MAX as usize / 8) || len > MOST_VALUES {
+        if self.params.len().checked_add(len).is_none_or(|n| n > isize::MAX as usize / 8) || len > MAX_VALUES {
             return Err(Error::too_large("build", shape));
         }
         init.check()?;
@@ -194,7 +218,7 @@ impl<T: Float> Builder<T> {
 
 /// The most values of one parameter: 2³⁶, past what any machine that runs this holds, so that a slip of a digit is an error
 /// and not an abort of the allocator.
-const MOST_VALUES: usize = 1 << 36;
+const MAX_VALUES: usize = 1 << 36;
 
 /// FNV-1a, 64 bits.
 fn hash(text: &str) -> u64 {

@@ -11,7 +11,7 @@ pub struct Pass<'a, T: Float = f32> {
     params: &'a Params<T>,
     gradients: &'a mut [T],
     /// Which parameters' gradients hold something; empty where all do.
-    written: &'a mut [bool],
+    has_gradient: &'a mut [bool],
     /// Where new statistics are kept until the step is done.
     statistics: Option<&'a mut Statistics<T>>,
     /// Whether this is training (dropout drops) or inference.
@@ -36,7 +36,7 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             gradients: &mut [],
-            written: &mut [],
+            has_gradient: &mut [],
             statistics: None,
             training: false,
             logits: false,
@@ -84,8 +84,8 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
-    pub(crate) fn replacing(self, written: &'a mut [bool]) -> Self {
-        Pass { written, ..self }
+    pub(crate) fn replacing(self, has_gradient: &'a mut [bool]) -> Self {
+        Pass { has_gradient, ..self }
     }
 
     /// The same, with a place for new statistics; without one they are not kept.
@@ -100,8 +100,8 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// Whether the layer of a parameter was frozen, so that its statistics stay too.
-    pub fn held(&self, id: ParamId) -> bool {
-        self.params.spec(id).is_some_and(|spec| spec.held)
+    pub fn frozen(&self, id: ParamId) -> bool {
+        self.params.spec(id).is_some_and(|spec| spec.frozen)
     }
 
     /// Adds to the loss of the batch; `backward` adds the gradient of it to dy. A sum over samples is to be divided by their
@@ -139,21 +139,30 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The gradient of a parameter, to be added to; empty where none is wanted.
     #[inline]
     pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
-        let (gradient, add) = self.gradient_or_first(id);
-        if !add {
+        let (gradient, beta) = self.gradient_with_beta(id);
+        if beta == T::zero() {
             gradient.fill(T::zero());
         }
         gradient
     }
 
-    /// The gradient of a parameter, and whether to add to it; else it is to be overwritten, which saves reading it.
+    /// The gradient of a parameter, and β: 1 where it is to be added to, 0 where what it holds is left over from before and to be
+    /// overwritten, which saves reading it (the β of C = A·B + β·C). Empty where none is wanted.
+    ///
+    /// ```
+    /// # use gradus::prelude::*;
+    /// fn add_gradient(pass: &mut Pass<'_>, id: ParamId, dw: &[f32]) {
+    ///     let (gradient, beta) = pass.gradient_with_beta(id);
+    ///     gradient.iter_mut().zip(dw).for_each(|(g, d)| *g = if beta == 0.0 { *d } else { *g + *d });
+    /// }
+    /// ```
     #[inline]
-    pub fn gradient_or_first(&mut self, id: ParamId) -> (&mut [T], bool) {
+    pub fn gradient_with_beta(&mut self, id: ParamId) -> (&mut [T], T) {
         let Some(spec) = self.params.spec(id).filter(|spec| spec.trainable && !self.gradients.is_empty()) else {
-            return (&mut [], true);
+            return (&mut [], T::one());
         };
-        let add = self.written.get_mut(id.0 as usize).is_none_or(|written| std::mem::replace(written, true));
-        (&mut self.gradients[spec.range.clone()], add)
+        let held = self.has_gradient.get_mut(id.0 as usize).is_none_or(|has| std::mem::replace(has, true));
+        (&mut self.gradients[spec.range.clone()], if held { T::one() } else { T::zero() })
     }
 
     /// Adds the gradients of the penalties on weights.

@@ -7,7 +7,7 @@ use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::initializers::Init;
-use crate::kernels::parallel::{self, Items};
+use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
 use crate::layer::{Builder, Pass, Reach};
 use crate::params::ParamId;
@@ -131,8 +131,8 @@ impl Epilogue {
         let units = y.shape().last();
         let epilogue = self.of(pass, units);
         let (rows, z) = (y.shape().rows(), epilogue.keep_z(y.shape(), z));
-        let cut = (Items(y.as_mut_slice(), units), Items(z, units));
-        parallel::each_part(0..rows, parallel::parts(rows, epilogue.work()), cut, &|_, (y, z)| {
+        let cut = (ChunksMut(y.as_mut_slice(), units), ChunksMut(z, units));
+        parallel::par_chunks(0..rows, parallel::parts(rows, epilogue.work()), cut, &|_, (y, z)| {
             epilogue.forward(y.0, z.0);
         });
         self.penalise(pass, y);

@@ -3,7 +3,7 @@
 //! Layers name the parameter and never see how it is stored, so that other storage (half precision, integers), a weight that
 //! two layers share, or an adapter beside it changes this file and no layer.
 
-use crate::kernels::gemm::{CHEAPER, Matrix, gemm};
+use crate::kernels::gemm::{MADDS_PER_UPDATE, Matrix, gemm};
 use crate::kernels::parallel;
 use crate::layer::Pass;
 use crate::params::ParamId;
@@ -33,14 +33,13 @@ pub(crate) fn linear_backward<T: Float>(
     let [inputs, outputs] = sizes(pass, weight);
     let (rows, trained) = (dz.len() / outputs, pass.wants(weight));
     let w = Matrix::transposed(pass.weight(weight), outputs);
-    let (dw, add) = pass.gradient_or_first(weight);
+    let (dw, beta) = pass.gradient_with_beta(weight);
     let mut weights = || {
-        let beta = if add { T::one() } else { T::zero() };
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
     };
     let below = |dx: &mut [T]| gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx);
     match (trained, dx) {
-        (true, Some(dx)) => parallel::both(2 * rows * inputs * outputs / CHEAPER, weights, || below(dx)),
+        (true, Some(dx)) => parallel::both(2 * rows * inputs * outputs / MADDS_PER_UPDATE, weights, || below(dx)),
         (true, None) => weights(),
         (false, Some(dx)) => below(dx),
         (false, None) => {}

@@ -38,7 +38,7 @@ pub struct Auc {
 }
 
 /// More thresholds than this are refused.
-const MOST: usize = 1_000_000;
+const MAX_THRESHOLDS: usize = 1_000_000;
 
 impl Default for Auc {
     fn default() -> Self {
@@ -56,7 +56,7 @@ impl Auc {
     /// The number of thresholds, from 2 to a million; 200 by default.
     pub fn num_thresholds(mut self, n: usize) -> Self {
         // One too many is enough for `check` to refuse it.
-        self.num_thresholds = n.min(MOST + 1);
+        self.num_thresholds = n.min(MAX_THRESHOLDS + 1);
         self
     }
 }
@@ -126,8 +126,8 @@ impl<T: Float> Metric<T> for Auc {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        if !(2..=MOST).contains(&self.num_thresholds) {
-            let expected = format!("from 2 to {MOST}");
+        if !(2..=MAX_THRESHOLDS).contains(&self.num_thresholds) {
+            let expected = format!("from 2 to {MAX_THRESHOLDS}");
             return Err(Error::argument("Auc", "num_thresholds", expected, self.num_thresholds, "200 is usual"));
         }
         check_labels("Auc", None, None, y_true, y_pred)

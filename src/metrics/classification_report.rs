@@ -7,7 +7,7 @@ use super::counts::ratio;
 
 /// Precision, recall, F₁ and support of one class, or averages of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Scored {
+pub struct ClassScores {
     /// The part of the samples taken for the class that are of it.
     pub precision: f64,
     /// The part of the samples of the class that were found.
@@ -34,7 +34,7 @@ pub struct Scored {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassificationReport {
     names: Vec<String>,
-    classes: Vec<Scored>,
+    classes: Vec<ClassScores>,
     accuracy: f64,
     digits: usize,
 }
@@ -45,7 +45,7 @@ impl ClassificationReport {
         let classes = (0..matrix.classes()).map(|class| {
             let tp = matrix[[class, class]] as f64;
             let (support, predicted) = matrix.totals(class);
-            Scored {
+            ClassScores {
                 precision: ratio(tp, predicted as f64),
                 recall: ratio(tp, support as f64),
                 f1: ratio(2.0 * tp, (support + predicted) as f64),
@@ -67,7 +67,7 @@ impl ClassificationReport {
     }
 
     /// The figures of one class, or `None` past the last.
-    pub fn class(&self, class: usize) -> Option<Scored> {
+    pub fn class(&self, class: usize) -> Option<ClassScores> {
         self.classes.get(class).copied()
     }
 
@@ -77,22 +77,22 @@ impl ClassificationReport {
     }
 
     /// The mean over classes, each counting the same.
-    pub fn macro_average(&self) -> Scored {
+    pub fn macro_average(&self) -> ClassScores {
         self.average(|_| 1.0)
     }
 
     /// The mean over classes, each counting by its support.
-    pub fn weighted_average(&self) -> Scored {
+    pub fn weighted_average(&self) -> ClassScores {
         self.average(|c| c.support as f64)
     }
 
-    fn average(&self, weight: impl Fn(&Scored) -> f64) -> Scored {
-        let mean = |figure: fn(&Scored) -> f64| {
+    fn average(&self, weight: impl Fn(&ClassScores) -> f64) -> ClassScores {
+        let mean = |figure: fn(&ClassScores) -> f64| {
             let sum = self.classes.iter().map(|c| weight(c) * figure(c)).sum();
             ratio(sum, self.classes.iter().map(&weight).sum())
         };
         let support = self.classes.iter().map(|c| c.support).sum();
-        Scored { precision: mean(|c| c.precision), recall: mean(|c| c.recall), f1: mean(|c| c.f1), support }
+        ClassScores { precision: mean(|c| c.precision), recall: mean(|c| c.recall), f1: mean(|c| c.f1), support }
     }
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for ClassificationReport {
         let digits = self.digits;
         let longest = self.names.iter().map(|n| n.chars().count()).fold("weighted avg".len(), usize::max);
         let width = longest.max(digits);
-        let row = |f: &mut fmt::Formatter<'_>, name: &str, c: Scored| {
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, c: ClassScores| {
             write!(f, "{name:>width$} ")?;
             for figure in [c.precision, c.recall, c.f1] {
                 write!(f, " {figure:>9.digits$}")?;
@@ -177,7 +177,7 @@ weighted avg       0.42      0.25      0.25         8
 ";
         let report = report(&[0, 0, 1, 1, 1, 1, 1, 1], &[0, 1, 1, 0, 0, 0, 0, 0]);
         assert_eq!(report.to_string(), expected);
-        assert_eq!(report.class(2), Some(Scored::default()));
+        assert_eq!(report.class(2), Some(ClassScores::default()));
         assert_eq!(report.class(3), None);
     }
 }

@@ -24,7 +24,7 @@ pub use accuracy::Accuracy;
 pub use auc::{Auc, Curve};
 pub use binary_accuracy::BinaryAccuracy;
 pub use class_accuracy::{CategoricalAccuracy, ClassAccuracy, SparseCategoricalAccuracy};
-pub use classification_report::{ClassificationReport, Scored};
+pub use classification_report::{ClassScores, ClassificationReport};
 pub use confusion_matrix::ConfusionMatrix;
 pub use cosine_score::CosineScore;
 pub use f1_score::{Average, F1Score};

@@ -78,9 +78,9 @@ pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option
 
 /// The first values of a row, for messages.
 fn shown<T: Float>(row: &[T]) -> String {
-    const MOST: usize = 8;
-    let values: Vec<String> = row.iter().take(MOST).map(ToString::to_string).collect();
-    format!("[{}{}]", values.join(", "), if row.len() > MOST { ", …" } else { "" })
+    const MAX_NAMED: usize = 8;
+    let values: Vec<String> = row.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    format!("[{}{}]", values.join(", "), if row.len() > MAX_NAMED { ", …" } else { "" })
 }
 
 /// Multiplies the weight of each sample by that of its class; `output` is the shape of an output sample.

@@ -122,13 +122,13 @@ impl<T: Float> Sequential<T> {
         let (params, state) = (self.params.clone(), training.state.clone());
         let metrics = std::mem::take(&mut training.metrics);
         // What has been added up for the next update.
-        let open = (training.accumulated, training.gradients.clone(), training.written.clone());
+        let open = (training.accumulated, training.gradients.clone(), training.has_gradient.clone());
         training.accumulated = 0;
         let found = self.rising_rates(x, y, how);
         self.params = params;
         if let Some(training) = &mut self.training {
             (training.state, training.metrics) = (state, metrics);
-            (training.accumulated, training.gradients, training.written) = open;
+            (training.accumulated, training.gradients, training.has_gradient) = open;
         }
         found
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::sequential::Sequential;
 use crate::error::{Error, Mismatch, Result};
-use crate::io::model::APART;
+use crate::io::model::CHECKPOINT_PREFIX;
 use crate::io::{Archive, Stored};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
@@ -51,7 +51,7 @@ impl LoadWeights {
     pub(crate) fn read<T: Float>(&self, archive: &mut Archive<'_>, params: &mut Params<T>) -> Result<Mismatch> {
         let mut mismatch = Mismatch::default();
         let mut fitting: Vec<Option<Stored>> = vec![None; params.specs().len()];
-        for stored in archive.arrays().iter().filter(|s| !s.name.starts_with(APART)) {
+        for stored in archive.arrays().iter().filter(|s| !s.name.starts_with(CHECKPOINT_PREFIX)) {
             let name = self.name(&stored.name);
             match params.find(&name) {
                 None => mismatch.unexpected.push(stored.name.clone()),

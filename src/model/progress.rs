@@ -21,6 +21,9 @@ pub(crate) struct Progress {
     /// When the bar is drawn next, from `started`.
     #[cfg(feature = "progress")]
     next: Cell<Duration>,
+    /// Whether the bar is to be seen.
+    #[cfg(feature = "progress")]
+    shown: Cell<bool>,
 }
 
 /// Time between two drawings of the bar.
@@ -53,6 +56,8 @@ impl Progress {
             started: Instant::now(),
             #[cfg(feature = "progress")]
             next: Cell::new(Duration::ZERO),
+            #[cfg(feature = "progress")]
+            shown: Cell::new(false),
         }
     }
 
@@ -85,6 +90,7 @@ impl Progress {
         self.next.set(Duration::ZERO);
         #[cfg(feature = "progress")]
         if let Kind::Bar(bar) = &self.kind {
+            self.shown.set(true);
             bar.reset();
             bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
         }
@@ -139,14 +145,19 @@ impl Progress {
                 let _ = writeln!(std::io::stdout().lock(), "{line}");
             }
             #[cfg(feature = "progress")]
-            Kind::Bar(bar) => bar.println(line),
+            Kind::Bar(bar) if self.shown.get() => bar.println(line),
+            // Before and after the bar, which that would draw.
+            #[cfg(feature = "progress")]
+            Kind::Bar(_) => {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
         }
     }
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         #[cfg(feature = "progress")]
-        if let Kind::Bar(bar) = &self.kind {
+        if let (Kind::Bar(bar), true) = (&self.kind, self.shown.replace(false)) {
             bar.finish_and_clear();
         }
     }
@@ -162,11 +173,15 @@ impl Drop for Progress {
 /// Says once, on stderr, that this crate was compiled without optimisation, if it was.
 fn say_if_slow() {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    if OPT_LEVEL == "0" {
+    if let Some(text) = slow(OPT_LEVEL) {
         ONCE.call_once(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{SLOW}");
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         });
     }
+}
+
+fn slow(opt_level: &str) -> Option<&'static str> {
+    (opt_level == "0").then_some(SLOW)
 }
 
 /// How this crate itself was optimised, from its build script: `debug_assertions` say nothing of that.
@@ -186,7 +201,14 @@ fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::*;
+
+    #[test]
+    fn a_build_without_optimisation_is_told() {
+        assert!(["0", "1", "2", "3", "s", "z"].contains(&OPT_LEVEL), "{OPT_LEVEL}");
+        assert!(slow("0").is_some_and(|text| text.contains("\n[profile.dev.package.\"*\"]\nopt-level = 3\n")));
+        assert!(["1", "2", "3", "s", "z"].iter().all(|level| slow(level).is_none()));
+    }
 
     #[test]
     fn durations() {

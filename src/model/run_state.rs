@@ -140,8 +140,8 @@ impl<T: Float> Training<T> {
         // Between two updates nothing of the gradients is needed.
         let open = self.accumulated > 0;
         state.put("gradients", if open { &self.gradients[..] } else { &[] });
-        let written: Vec<u8> = self.written.iter().map(|&w| u8::from(w)).collect();
-        state.put("written", if open { &written[..] } else { &[] });
+        let has_gradient: Vec<u8> = self.has_gradient.iter().map(|&w| u8::from(w)).collect();
+        state.put("written", if open { &has_gradient[..] } else { &[] });
     }
 
     /// Takes it back; nothing is changed in case of an error.
@@ -172,13 +172,13 @@ impl<T: Float> Training<T> {
         if accumulated as u64 >= self.optimizer.options().gradient_accumulation_steps.max(1) {
             return Err(misfit("number of batches since the last update"));
         }
-        let (mut gradients, mut written) = (self.gradients.clone(), vec![0u8; self.written.len()]);
+        let (mut gradients, mut has_gradient) = (self.gradients.clone(), vec![0u8; self.has_gradient.len()]);
         if accumulated > 0 {
             copy(state, "gradients", &mut gradients).map_err(misfit)?;
-            copy(state, "written", &mut written).map_err(misfit)?;
+            copy(state, "written", &mut has_gradient).map_err(misfit)?;
         }
         self.gradients = gradients;
-        self.written = written.into_iter().map(|w| w != 0).collect();
+        self.has_gradient = has_gradient.into_iter().map(|w| w != 0).collect();
         self.accumulated = accumulated as u64;
         self.state = new;
         Ok(())

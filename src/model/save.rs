@@ -8,7 +8,7 @@ use super::sequential::Sequential;
 use crate::error::Error;
 use crate::error::Result;
 use crate::io::Archive;
-use crate::io::model::{APART, About, parse, save};
+use crate::io::model::{About, CHECKPOINT_PREFIX, parse, save};
 use crate::layer::Builder;
 use crate::layers::composite::Chain;
 use crate::tensor::{Float, Shape};
@@ -56,7 +56,10 @@ impl<T: Float> Sequential<T> {
         let About { seed, input, layers, .. } = parse(archive)?;
         let mut model = Sequential::of(Shape::try_from(&input[..])?);
         model.layers = Chain::from_config(layers)?;
-        let weights = archive.arrays().iter().filter(|s| !s.name.starts_with(APART) && archive.check_floats(s).is_ok());
+        let weights = archive
+            .arrays()
+            .iter()
+            .filter(|s| !s.name.starts_with(CHECKPOINT_PREFIX) && archive.check_floats(s).is_ok());
         let room = weights.map(|s| s.len()).sum();
         let mut model = model.build_with(Builder::for_weights(room), seed)?;
         LoadWeights::default().read(archive, &mut model.params)?;

@@ -11,7 +11,7 @@ use super::settings::{START, Settings, difference, layer_differences, list};
 use super::train::Training;
 use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
-use crate::io::model::{APART, About, about, parse, weights};
+use crate::io::model::{About, CHECKPOINT_PREFIX, about, parse, weights};
 use crate::io::{Archive, Array, write};
 use crate::params::{ParamSpec, Params};
 use crate::state::State;
@@ -41,7 +41,7 @@ impl CheckpointFile {
         state.sort_by_key(|(name, _)| *name);
         arrays.extend(state.into_iter().map(|(name, value)| {
             let values = value.values();
-            Array { name: format!("{APART}{name}"), shape: vec![values.len()], values }
+            Array { name: format!("{CHECKPOINT_PREFIX}{name}"), shape: vec![values.len()], values }
         }));
         write(&self.path, &self.about, arrays)
     }
@@ -285,9 +285,9 @@ impl<T: Float> Sequential<T> {
         }
         let written = parse(archive)?;
         let mut state = State::default();
-        let apart = archive.arrays().iter().filter(|s| s.name.starts_with(APART)).cloned();
+        let apart = archive.arrays().iter().filter(|s| s.name.starts_with(CHECKPOINT_PREFIX)).cloned();
         for stored in apart.collect::<Vec<io::Stored>>() {
-            state.push(&stored.name[APART.len_utf8()..], archive.value(&stored)?);
+            state.push(&stored.name[CHECKPOINT_PREFIX.len_utf8()..], archive.value(&stored)?);
         }
         if state.entries().next().is_none() {
             let hint = "read it with Sequential::load or load_weights, or pass a file that save_checkpoint wrote";

@@ -300,12 +300,12 @@ impl<T: Float> Sequential<T> {
         }
         for spec in &mut self.params.specs_mut()[found] {
             spec.trainable = trainable && !spec.state;
-            spec.held = !trainable;
+            spec.frozen = !trainable;
         }
         if let Some(entry) = self.layers.entry_mut(path) {
             entry.trainable = trainable;
         }
-        self.regroup();
+        self.refresh_segments();
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl<T: Float> Sequential<T> {
         if let Some(entry) = self.layers.entry_mut(path) {
             entry.learning_rate_factor = factor;
         }
-        self.regroup();
+        self.refresh_segments();
         Ok(())
     }
 
@@ -362,9 +362,9 @@ impl<T: Float> Sequential<T> {
     }
 
     /// Hands what was frozen, thawed or given another learning rate to training.
-    fn regroup(&mut self) {
+    fn refresh_segments(&mut self) {
         if let Some(training) = &mut self.training {
-            training.regroup(&self.params);
+            training.refresh_segments(&self.params);
         }
     }
 

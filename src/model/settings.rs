@@ -164,7 +164,7 @@ impl<T: Float> Sequential<T> {
         let mut settings = Settings::default();
         settings.put("element type", T::NAME);
         let specs = self.params.specs();
-        let frozen: Vec<_> = specs.iter().filter(|s| s.held).map(|s| s.name.as_str()).collect();
+        let frozen: Vec<_> = specs.iter().filter(|s| s.frozen).map(|s| s.name.as_str()).collect();
         settings.put("frozen weights", if frozen.is_empty() { "none".into() } else { frozen.join(", ") });
         let factors = specs.iter().filter(|s| s.learning_rate_factor != 1.0);
         let factors: Vec<_> = factors.map(|s| format!("{} {}", s.name, s.learning_rate_factor)).collect();

@@ -30,7 +30,7 @@ impl Summary {
         }
         let parameters = model.params.len();
         let bytes = parameters * size_of::<T>();
-        let frozen = specs.iter().filter(|s| s.frozen()).map(|s| s.range.len()).sum();
+        let frozen = specs.iter().filter(|s| s.frozen && !s.state).map(|s| s.range.len()).sum();
         Summary { rows, parameters, trainable: model.params.trainable_len(), frozen, bytes }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Training<T: Float> {
     /// The sum of the gradients of these batches, laid out as the weights.
     pub gradients: Vec<T>,
     /// For each parameter whether one of these batches has written its gradient; what stands there else is left over.
-    pub written: Vec<bool>,
+    pub has_gradient: Vec<bool>,
     /// What layers have found out about the batch (moving averages), until the step is done.
     statistics: Statistics<T>,
     /// Whether any weight has a penalty, and whether any has bounds.
@@ -137,7 +137,7 @@ impl<T: Float> Training<T> {
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
             accumulated: 0,
             gradients: vec![T::zero(); params.len()],
-            written: vec![false; params.specs().len()],
+            has_gradient: vec![false; params.specs().len()],
             statistics: Statistics::new(params),
             buffers: Buffers::default(),
             room: 0,
@@ -230,7 +230,7 @@ impl<T: Float> Training<T> {
 
     fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
         if self.accumulated == 0 {
-            self.written.fill(false);
+            self.has_gradient.fill(false);
         }
         let value = self.differentiate(layers, params, seed);
         if !value.is_finite() {
@@ -256,7 +256,7 @@ impl<T: Float> Training<T> {
 
     /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
     fn update(&mut self, params: &mut Params<T>) -> bool {
-        clear_unwritten(params, &self.written, &mut self.gradients);
+        clear_unwritten(params, &self.has_gradient, &mut self.gradients);
         if self.accumulated > 1 {
             let part = T::one() / T::of(self.accumulated as f64);
             parallel::rows(&mut self.gradients, 1, 1, |_, g| g.iter_mut().for_each(|g| *g *= part));
@@ -271,7 +271,7 @@ impl<T: Float> Training<T> {
     }
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
-    /// added to what `written` marks, else nothing is changed.
+    /// added where `has_gradient` says that there is one, else nothing is changed.
     fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
         let Buffers { slot, batch: Batch { x, y: t, weights: w }, y, dy } = &mut self.buffers;
         let output = layers.output().with_batch(x.samples());
@@ -283,7 +283,7 @@ impl<T: Float> Training<T> {
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let batches = batches.wrapping_add(self.accumulated);
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
-            .replacing(&mut self.written)
+            .replacing(&mut self.has_gradient)
             .with_statistics(&mut self.statistics);
         pass.logits = fused.is_some();
         layers.forward(&mut pass, slot, x, y);
@@ -345,22 +345,22 @@ impl<T: Float> Training<T> {
     /// the next one stays.
     pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> (f64, Vec<T>) {
         let kept = std::mem::replace(&mut self.gradients, vec![T::zero(); params.len()]);
-        let written = std::mem::replace(&mut self.written, vec![false; params.specs().len()]);
+        let has_gradient = std::mem::replace(&mut self.has_gradient, vec![false; params.specs().len()]);
         let value = self.differentiate(layers, params, seed);
-        self.written = written;
+        self.has_gradient = has_gradient;
         self.statistics.clear();
         (value, std::mem::replace(&mut self.gradients, kept))
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor.
-    pub fn regroup(&mut self, params: &Params<T>) {
-        self.state.regroup(&*self.optimizer, params);
+    pub fn refresh_segments(&mut self, params: &Params<T>) {
+        self.state.refresh_segments(&*self.optimizer, params);
     }
 }
 
 /// Zeroes the gradients that no batch has written.
-fn clear_unwritten<T: Float>(params: &Params<T>, written: &[bool], gradients: &mut [T]) {
-    for (spec, _) in params.specs().iter().zip(written).filter(|(_, written)| !**written) {
+fn clear_unwritten<T: Float>(params: &Params<T>, has_gradient: &[bool], gradients: &mut [T]) {
+    for (spec, _) in params.specs().iter().zip(has_gradient).filter(|(_, has_gradient)| !**has_gradient) {
         gradients[spec.range.clone()].fill(T::zero());
     }
 }

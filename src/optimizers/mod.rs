@@ -135,7 +135,7 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
 
     /// The shape as which a rule that takes whole parameters is handed the one of this path and shape, with as many
     /// elements; its own by default.
-    fn seen_as(&self, name: &str, shape: Shape) -> Shape {
+    fn update_shape(&self, name: &str, shape: Shape) -> Shape {
         let _ = name;
         shape
     }
@@ -192,8 +192,8 @@ impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
         (**self).whole_parameters()
     }
 
-    fn seen_as(&self, name: &str, shape: Shape) -> Shape {
-        (**self).seen_as(name, shape)
+    fn update_shape(&self, name: &str, shape: Shape) -> Shape {
+        (**self).update_shape(name, shape)
     }
 
     fn moment_len(&self, moment: usize, shape: Shape) -> usize {

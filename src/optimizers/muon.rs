@@ -227,7 +227,7 @@ impl<T: Float> Optimizer<T> for Muon {
     }
 
     /// A matrix is one for O, all others are flat.
-    fn seen_as(&self, name: &str, shape: Shape) -> Shape {
+    fn update_shape(&self, name: &str, shape: Shape) -> Shape {
         let excluded = (self.exclude_embeddings && name.to_lowercase().contains("embedding"))
             || self.exclude_layers.iter().any(|part| name.contains(part.as_str()));
         match *shape.dims() {
@@ -380,7 +380,7 @@ mod tests {
         let flat = run(&Muon::default(), &[4, 2], 2);
         assert_eq!(run(&Muon::default().flatten(true), &[2, 2, 2], 2), flat);
         assert_ne!(run(&Muon::default(), &[2, 2, 2], 2), flat);
-        let seen = |name| Optimizer::<f32>::seen_as(&Muon::default(), name, Shape::from([3, 4])).rank();
+        let seen = |name| Optimizer::<f32>::update_shape(&Muon::default(), name, Shape::from([3, 4])).rank();
         assert_eq!((seen("dense/kernel"), seen("Embedding_1/embeddings")), (2, 1));
         assert_eq!(Optimizer::<f32>::moment_len(&Muon::default(), 1, Shape::from([3, 4])), 0);
     }

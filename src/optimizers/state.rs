@@ -73,7 +73,7 @@ impl<T: Float> OptimizerState<T> {
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor. Moments stay.
-    pub(crate) fn regroup(&mut self, optimizer: &dyn Optimizer<T>, params: &Params<T>) {
+    pub(crate) fn refresh_segments(&mut self, optimizer: &dyn Optimizer<T>, params: &Params<T>) {
         self.segments = segments(optimizer, params).0;
     }
 
@@ -190,7 +190,7 @@ fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<
         let mut moments = [0; 3].map(|_| spec.range.clone());
         let mut shape = spec.shape;
         if whole {
-            shape = optimizer.seen_as(&spec.name, shape);
+            shape = optimizer.update_shape(&spec.name, shape);
             for (i, (range, len)) in moments.iter_mut().zip(&mut lens).enumerate() {
                 *range = *len..*len + optimizer.moment_len(i, shape);
                 *len = range.end;

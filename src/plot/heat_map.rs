@@ -31,7 +31,7 @@ pub struct HeatMap {
 }
 
 /// The most cells in a direction.
-const MOST: usize = 512;
+const MAX_CELLS: usize = 512;
 
 impl HeatMap {
     /// The cells of a tensor `[rows, columns]`.
@@ -101,9 +101,9 @@ impl HeatMap {
     }
 }
 
-/// At most [`MOST`] rows and columns, as means of the finite values they stand for.
+/// At most [`MAX_CELLS`] rows and columns, as means of the finite values they stand for.
 fn shrink<T: Float>(table: &Tensor<T>, rows: usize, columns: usize) -> (Vec<f64>, usize, usize) {
-    let (r, c) = (rows.min(MOST), columns.min(MOST));
+    let (r, c) = (rows.min(MAX_CELLS), columns.min(MAX_CELLS));
     let mut sums = vec![(0.0, 0usize); r * c];
     for (i, v) in table.iter().map(|v| v.as_f64()).enumerate() {
         let (row, column) = (i / columns * r / rows, i % columns * c / columns);

@@ -395,6 +395,7 @@ fn small_files_of_huge_pictures() {
     // As large as a grey picture may be, but not with four channels.
     black(1 << 14, 1 << 13, &path);
     assert!(message(read_image::<f32>(&path, 4)).contains("536870912 bytes"));
+    black(64, 48, &path);
     let grey = ImageFolder::open(&folder.0, [8, 8], 1).unwrap();
     assert_eq!(grey.load().unwrap().x.as_slice(), &[0.0; 64]);
     // A size that takes gigabytes between, or in the end.

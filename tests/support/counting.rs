@@ -16,7 +16,7 @@ thread_local! {
     static COUNTED: Cell<bool> = const { Cell::new(false) };
     /// Bytes that this thread has taken and not given back; memory that others free makes it large, what it frees for others small.
     static NOW: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 /// matrixmultiply, where it computes a product, packs its panels into buffers aligned to a vector (32 bytes, or 64); nothing of
@@ -32,7 +32,7 @@ fn hold(bytes: isize) {
     // A thread that ends has no counters left.
     let _ = NOW.try_with(|now| {
         now.set(now.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(now.get())));
+        let _ = PEAK.try_with(|most| most.set(most.get().max(now.get())));
     });
 }
 
@@ -85,11 +85,11 @@ pub fn allocations(f: impl FnOnce()) -> (usize, usize) {
 
 /// The bytes that this thread holds now, from which the most is counted.
 pub fn begin() -> usize {
-    MOST.set(NOW.get());
+    PEAK.set(NOW.get());
     NOW.get() as usize
 }
 
 /// The most bytes that this thread has held beyond those of [`begin`].
 pub fn most_since(before: usize) -> usize {
-    (MOST.get() - before as isize).max(0) as usize
+    (PEAK.get() - before as isize).max(0) as usize
 }

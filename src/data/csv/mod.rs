@@ -1,8 +1,8 @@
 //! Tables from CSV files.
 
 mod number;
-mod plan;
 mod quotes;
+mod schema;
 mod stream;
 
 use std::borrow::Cow;
@@ -12,8 +12,8 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
 use self::number::{is_marker, is_number};
-use self::plan::{Place, Plan};
 use self::quotes::Quotes;
+use self::schema::{Location, TableSchema};
 pub use self::stream::CsvSource;
 use super::Table;
 use crate::error::{Error, Result};
@@ -238,8 +238,8 @@ impl Csv {
         &self,
         file: &Path,
         source: impl Read,
-        mut each: impl FnMut(&mut Plan<T>, u64, u64),
-    ) -> Result<Plan<T>> {
+        mut each: impl FnMut(&mut TableSchema<T>, u64, u64),
+    ) -> Result<TableSchema<T>> {
         if !self.delimiter.is_ascii() || matches!(self.delimiter, b'"' | b'\n' | b'\r') {
             let got = format!("{:?}", char::from(self.delimiter));
             let expected = "an ASCII character other than a quote or a line end";
@@ -275,7 +275,7 @@ impl Csv {
         // a quote is still open: then it belongs to the open cell, and the last row is not blank.
         let lines = skipped_lines;
         let mut rows = self.reader(Quotes::new(source.chain(&b"\n\"\"\n"[..]), self.delimiter, Some(lines)));
-        let mut at = Place { file, names: Cow::Borrowed(&[]), line: lines };
+        let mut at = Location { file, names: Cow::Borrowed(&[]), line: lines };
         let (mut record, mut plan) = (StringRecord::new(), None);
         // Where the last row's last cell begins, and what came of the row; None for a blank row.
         let mut last: Option<(u64, Result<()>)> = None;
@@ -305,7 +305,7 @@ impl Csv {
             if record.len() == 1 && record[0].is_empty() {
                 continue; // a blank line
             }
-            let before = plan.as_ref().map_or(0, |plan: &Plan<T>| plan.rows);
+            let before = plan.as_ref().map_or(0, |plan: &TableSchema<T>| plan.rows);
             let row = self.row(&mut plan, &record, &mut at);
             if let Some(plan) = plan.as_mut().filter(|plan| plan.rows > before) {
                 each(plan, start, at.line);
@@ -336,7 +336,12 @@ impl Csv {
     }
 
     /// One more row; the first one decides on the header.
-    fn row<T: Float>(&self, plan: &mut Option<Plan<T>>, record: &StringRecord, at: &mut Place<'_>) -> Result<()> {
+    fn row<T: Float>(
+        &self,
+        plan: &mut Option<TableSchema<T>>,
+        record: &StringRecord,
+        at: &mut Location<'_>,
+    ) -> Result<()> {
         if let Some(plan) = plan {
             return plan.row(record, at);
         }
@@ -357,7 +362,7 @@ impl Csv {
         if header {
             at.names = record.iter().map(str::to_owned).collect();
         }
-        let made = plan.insert(Plan::new(self, record, at)?);
+        let made = plan.insert(TableSchema::new(self, record, at)?);
         if header { Ok(()) } else { made.row(record, at) }
     }
 }

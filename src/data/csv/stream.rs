@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use csv::{Position, StringRecord};
 
 use super::Csv;
-use super::plan::{Place, Plan};
 use super::quotes::Quotes;
+use super::schema::{Location, TableSchema};
 use crate::data::files::Files;
 use crate::data::samples::check_range;
 use crate::data::source::{Source, each, widths};
@@ -28,7 +28,7 @@ const EVERY: usize = 16;
 pub struct CsvSource<T = f32> {
     how: Csv,
     files: Files,
-    plan: Plan<T>,
+    plan: TableSchema<T>,
     /// Byte and line of every 16th row.
     index: Vec<(u64, u64)>,
     /// What one thread needs to read, kept for the next.
@@ -39,7 +39,7 @@ struct Reading<T> {
     rows: csv::Reader<Quotes<BufReader<File>>>,
     /// The row that comes next, where the last reading left off.
     next: Option<usize>,
-    plan: Plan<T>,
+    plan: TableSchema<T>,
     record: StringRecord,
 }
 
@@ -103,7 +103,7 @@ impl<T: Float> CsvSource<T> {
     fn rows(&self, reading: &mut Reading<T>, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let Reading { rows, next, plan, record } = reading;
         let (start, line) = self.index[first / EVERY];
-        let mut at = Place { file: self.files.path(), names: Cow::Borrowed(&self.plan.column_names), line };
+        let mut at = Location { file: self.files.path(), names: Cow::Borrowed(&self.plan.column_names), line };
         let n = x.len() / widths(self.shapes()).0;
         // A row a little ahead is reached by reading on.
         let mut skip = match next.take().and_then(|next| first.checked_sub(next)) {

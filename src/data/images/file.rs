@@ -15,8 +15,8 @@ use crate::tensor::{Float, Shape, Tensor};
 
 /// The most pixels along a side, and the most bytes of all pixels, decoded or with the channels that are asked for: as much as a
 /// camera's pictures of 89 megapixels take, so that a small file that unpacks into a huge picture is an error.
-const MOST_SIDE: u32 = 1 << 15;
-const MOST_BYTES: u64 = 1 << 28;
+const MAX_SIDE: u32 = 1 << 15;
+const MAX_BYTES: u64 = 1 << 28;
 
 /// A decoder of a PNG or JPEG file, found from its first bytes.
 fn reader<R: BufRead + Seek>(path: &Path, mut source: R) -> Result<ImageReader<R>> {
@@ -32,16 +32,16 @@ fn reader<R: BufRead + Seek>(path: &Path, mut source: R) -> Result<ImageReader<R
     };
     let mut reader = ImageReader::with_format(source, format);
     let mut limits = Limits::default();
-    limits.max_image_width = Some(MOST_SIDE);
-    limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     Ok(reader)
 }
 
 fn broken(path: &Path, error: &image::ImageError) -> Error {
     let hint = match error {
-        image::ImageError::Limits(_) => format!("pictures have at most {MOST_SIDE} pixels a side; make it smaller"),
+        image::ImageError::Limits(_) => format!("pictures have at most {MAX_SIDE} pixels a side; make it smaller"),
         image::ImageError::Unsupported(_) => "PNG and JPEG can be read; convert it to one of them".to_owned(),
         _ => "the file is damaged or cut short; get it again, or take it out".to_owned(),
     };
@@ -50,9 +50,9 @@ fn broken(path: &Path, error: &image::ImageError) -> Error {
 
 fn check_size<R: BufRead + Seek>(path: &Path, reader: ImageReader<R>) -> Result<()> {
     let (width, height) = reader.into_dimensions().map_err(|e| broken(path, &e))?;
-    let sides = [width, height].iter().all(|side| (1..=MOST_SIDE).contains(side));
+    let sides = [width, height].iter().all(|side| (1..=MAX_SIDE).contains(side));
     if !sides {
-        let hint = format!("pictures have from 1 to {MOST_SIDE} pixels a side");
+        let hint = format!("pictures have from 1 to {MAX_SIDE} pixels a side");
         return Err(Error::file(path, format!("a picture of {width} times {height} pixels"), hint));
     }
     Ok(())
@@ -61,12 +61,12 @@ fn check_size<R: BufRead + Seek>(path: &Path, reader: ImageReader<R>) -> Result<
 /// The whole file.
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     let (file, len) = open_file(path)?;
-    if len > MOST_BYTES {
-        let hint = format!("files of at most {MOST_BYTES} bytes are read");
+    if len > MAX_BYTES {
+        let hint = format!("files of at most {MAX_BYTES} bytes are read");
         return Err(Error::file(path, format!("a picture of {len} bytes"), hint));
     }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|source| Error::Io { file: path.to_owned(), source })?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|source| Error::Io { file: path.to_owned(), source })?;
     Ok(bytes)
 }
 
@@ -112,9 +112,9 @@ pub(super) fn decode(path: &Path, channels: usize, size: Option<[usize; 2]>) -> 
     let resized = size.filter(|[h, w]| (*h as u64, *w as u64) != (u64::from(height), u64::from(width)));
     let between = resized.map_or(0, |[rows, _]| u64::from(width).saturating_mul(rows as u64).saturating_mul(16 / 4));
     let most = decoder.total_bytes().max(pixels.saturating_mul(channels as u64)).max(between);
-    if most > MOST_BYTES {
+    if most > MAX_BYTES {
         let problem = format!("a picture of {width} times {height} pixels, whose values would take {most} bytes");
-        let hint = format!("pictures of at most {MOST_BYTES} bytes are read; make it smaller");
+        let hint = format!("pictures of at most {MAX_BYTES} bytes are read; make it smaller");
         return Err(Error::file(path, problem, hint));
     }
     DynamicImage::from_decoder(decoder).map_err(|e| broken(path, &e))
@@ -248,10 +248,10 @@ pub fn resize_image<T: Float>(x: &Tensor<T>, size: [usize; 2]) -> Result<Tensor<
 }
 
 pub(super) fn check_side(op: &'static str, name: &'static str, size: [usize; 2]) -> Result<()> {
-    match size.into_iter().find(|n| !(1..=MOST_SIDE as usize).contains(n)) {
+    match size.into_iter().find(|n| !(1..=MAX_SIDE as usize).contains(n)) {
         None => Ok(()),
         Some(n) => {
-            let expected = format!("from 1 to {MOST_SIDE} along each side");
+            let expected = format!("from 1 to {MAX_SIDE} along each side");
             Err(Error::argument(op, name, expected, n, "pass [height, width] in pixels"))
         }
     }
@@ -259,10 +259,10 @@ pub(super) fn check_side(op: &'static str, name: &'static str, size: [usize; 2])
 
 /// Checks that an image of this size has no more values than a picture that can be read.
 pub(super) fn check_bytes(op: &'static str, size: [usize; 2], channels: usize) -> Result<()> {
-    if (size[0] * size[1] * channels) as u64 <= MOST_BYTES {
+    if (size[0] * size[1] * channels) as u64 <= MAX_BYTES {
         return Ok(());
     }
-    let (expected, got) = (format!("of at most {MOST_BYTES} values"), format!("{size:?} with {channels} channels"));
+    let (expected, got) = (format!("of at most {MAX_BYTES} values"), format!("{size:?} with {channels} channels"));
     Err(Error::argument(op, "size", expected, got, "make it smaller"))
 }
 

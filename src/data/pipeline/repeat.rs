@@ -34,10 +34,10 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
         while !x.is_empty() {
             let (round, at) = (first / len, first % len);
             let n = (len - at).min(x.len() / width);
-            let (head, tail) = std::mem::take(&mut x).split_at_mut(n * width);
-            let (target_head, target_tail) = std::mem::take(&mut y).split_at_mut(n * target);
+            let head = x.split_off_mut(..n * width).unwrap_or_default();
+            let target_head = y.split_off_mut(..n * target).unwrap_or_default();
             self.source.read(epoch.wrapping_add(round), at, head, target_head)?;
-            (x, y, first) = (tail, target_tail, first.saturating_add(n));
+            first = first.saturating_add(n);
         }
         Ok(())
     }

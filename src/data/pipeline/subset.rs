@@ -123,12 +123,12 @@ pub(crate) fn targets_with_inputs<T: Float>(
     y: &mut [T],
 ) -> Result<()> {
     /// Values of inputs that are held at a time.
-    const TOGETHER: usize = 1 << 16;
+    const MAX_VALUES: usize = 1 << 16;
     let (width, target) = widths(source.shapes());
     if target == 0 {
         return Ok(());
     }
-    let n = (TOGETHER / width.max(1)).min(y.len() / target).max(1);
+    let n = (MAX_VALUES / width.max(1)).min(y.len() / target).max(1);
     let mut x = vec![T::zero(); n * width];
     for (i, y) in y.chunks_mut(n * target).enumerate() {
         source.read(0, first + i * n, &mut x[..y.len() / target * width], y)?;

@@ -35,7 +35,7 @@ pub(crate) struct Weight {
 type Numbers<'a> = &'a dyn Fn(&str, usize) -> Result<Vec<f64>>;
 
 /// The most statistics of a Normalization layer.
-const MOST_STATISTICS: usize = 1 << 20;
+const MAX_STATISTICS: usize = 1 << 20;
 
 /// Reads an architecture, and keeps what cannot be had.
 pub(super) struct Planner<'a> {
@@ -138,7 +138,7 @@ impl Planner<'_> {
         if !config["mean"].is_null() {
             return Ok((numbers(&config["mean"]), numbers(&config["variance"])));
         }
-        let read = |i: usize| (self.numbers)(&format!("{folder}/vars/{i}"), MOST_STATISTICS).map_err(|e| e.to_string());
+        let read = |i: usize| (self.numbers)(&format!("{folder}/vars/{i}"), MAX_STATISTICS).map_err(|e| e.to_string());
         Ok((read(0)?, read(1)?))
     }
 

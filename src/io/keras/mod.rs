@@ -13,7 +13,7 @@ use super::zipped::{Zipped, damaged};
 use crate::error::{Error, Result};
 
 /// The longest architecture: what it is parsed into takes a multiple of it.
-const LONGEST: u64 = 1 << 19;
+const MAX_LEN: u64 = 1 << 19;
 
 /// Opens a file: the architecture, and the weights to be read.
 pub(crate) fn open(path: &Path) -> Result<(serde_json::Value, Weights)> {
@@ -21,13 +21,13 @@ pub(crate) fn open(path: &Path) -> Result<(serde_json::Value, Weights)> {
     let json = |bytes: &[u8], name: &str| {
         serde_json::from_slice::<serde_json::Value>(bytes).map_err(|e| damaged(path, format!("{name}: {e}")))
     };
-    let about = json(&zipped.read("metadata.json", LONGEST)?, "metadata.json")?;
+    let about = json(&zipped.read("metadata.json", MAX_LEN)?, "metadata.json")?;
     let version = about["keras_version"].as_str().unwrap_or("none");
     if !version.starts_with("3.") {
         let problem = format!("written by Keras {version}");
         return Err(Error::file(path, problem, "load it in Keras 3 and save it again as .keras"));
     }
-    let config = json(&zipped.read("config.json", LONGEST)?, "config.json")?;
+    let config = json(&zipped.read("config.json", MAX_LEN)?, "config.json")?;
     Ok((config, Weights::open(zipped)?))
 }
 

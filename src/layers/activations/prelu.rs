@@ -148,7 +148,8 @@ impl<T: Float> Layer<T> for PRelu {
             self.strides[axis] = if shared { 0 } else { stride };
             stride *= sizes[axis];
         }
-        self.alpha = b.bias("alpha", Shape::try_from(&sizes[..rank])?, &self.alpha_initializer)?;
+        self.alpha = b.weight("alpha", Shape::try_from(&sizes[..rank])?, &self.alpha_initializer)?;
+        b.no_decay(self.alpha)?;
         b.regularize(self.alpha, self.alpha_regularizer)?;
         b.constrain(self.alpha, self.alpha_constraint.clone())?;
         Ok(input)

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::config::NamedConfig;
-use crate::state::APART;
+use crate::state::CHECKPOINT_PREFIX;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.
@@ -65,7 +65,7 @@ impl<T: Float> Entry<T> {
         self.params = first..b.params().specs().len();
         for spec in b.specs_mut().iter_mut().skip(first) {
             spec.trainable &= self.trainable;
-            spec.held |= !self.trainable;
+            spec.frozen |= !self.trainable;
             // Factors of layers inside one another multiply.
             spec.learning_rate_factor *= factor;
         }
@@ -413,19 +413,20 @@ impl<T: Float> Chain<T> {
 
 /// The most values of one output sample, a gigabyte in f32: past what a layer can mean, so that a slip of a digit, or a file
 /// that is meant to do harm, is an error.
-const MOST_OUTPUTS: usize = 1 << 28;
+const MAX_OUTPUTS: usize = 1 << 28;
 
 /// The most layers inside one another; readers of JSON end at a depth of 128, and a layer takes three.
-const MOST_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// Checks a layer's name, which begins the names of its weights, and how deep it lies: what is built can be saved and loaded.
 fn check_place(name: &str, depth: usize) -> Result<()> {
-    if name.is_empty() || name.starts_with(APART) || name.contains(|c: char| c == '/' || c.is_control()) {
-        let expected = format!("not empty, without slashes and control characters, and not beginning with {APART}");
+    if name.is_empty() || name.starts_with(CHECKPOINT_PREFIX) || name.contains(|c: char| c == '/' || c.is_control()) {
+        let expected =
+            format!("not empty, without slashes and control characters, and not beginning with {CHECKPOINT_PREFIX}");
         return Err(Error::argument("build", "name", expected, format!("{name:?}"), "give the layer another name"));
     }
-    if depth > MOST_DEPTH {
-        let problem = format!("more than {MOST_DEPTH} layers inside one another");
+    if depth > MAX_DEPTH {
+        let problem = format!("more than {MAX_DEPTH} layers inside one another");
         return Err(Error::Config { op: "build", problem, hint: "put layers one after the other instead".into() });
     }
     Ok(())
@@ -436,7 +437,7 @@ fn check_output(shape: Shape) -> Result<Shape> {
         let expected = format!("at most {} axes a sample", MAX_RANK - 1);
         return Err(Error::shape("build", expected, shape, "reshape it to fewer axes"));
     }
-    if shape.checked_len("build")? > MOST_OUTPUTS {
+    if shape.checked_len("build")? > MAX_OUTPUTS {
         return Err(Error::too_large("build", shape));
     }
     if shape.is_empty() {

@@ -1,6 +1,6 @@
 //! Sums of layers' outputs with an activation: what `Add` and `Residual` have in common.
 
-use crate::kernels::parallel::{self, Items};
+use crate::kernels::parallel::{self, ChunksMut};
 use crate::layers::epilogue::{EpiloguePass, cache_block};
 use crate::tensor::{Float, Tensor};
 
@@ -15,8 +15,8 @@ pub(super) fn forward<'a, T: Float>(
     let block = cache_block(width);
     let z = epilogue.keep_z(y.shape(), z);
     let (rows, work) = (y.len() / width, terms.clone().count() * width + epilogue.work());
-    let cut = (Items(y.as_mut_slice(), width), Items(z, width));
-    parallel::each_part(0..rows, parallel::parts(rows, work), cut, &|range, (y, z)| {
+    let cut = (ChunksMut(y.as_mut_slice(), width), ChunksMut(z, width));
+    parallel::par_chunks(0..rows, parallel::parts(rows, work), cut, &|range, (y, z)| {
         let mut z = z.0.chunks_mut(block);
         for (i, y) in y.0.chunks_mut(block).enumerate() {
             let first = range.start * width + i * block;
@@ -46,8 +46,8 @@ pub(super) fn backward<T: Float>(
     let width = y.shape().last().max(1);
     let block = cache_block(width);
     let (rows, work) = (y.len() / width, width + epilogue.work());
-    let cut = (Items(dy.as_mut_slice(), width), Items(copy.as_mut_slice(), width));
-    parallel::each_part(0..rows, parallel::parts(rows, work), cut, &|range, (dy, copy)| {
+    let cut = (ChunksMut(dy.as_mut_slice(), width), ChunksMut(copy.as_mut_slice(), width));
+    parallel::par_chunks(0..rows, parallel::parts(rows, work), cut, &|range, (dy, copy)| {
         let mut copy = copy.0.chunks_mut(block);
         for (i, dy) in dy.0.chunks_mut(block).enumerate() {
             let first = range.start * width + i * block;

@@ -179,9 +179,9 @@ where
         let db = db.scratch(if biased { self.filters } else { 0 });
         db.fill(T::zero());
         let epilogue = self.epilogue.of(pass, self.filters);
-        let (weights, add) = pass.gradient_or_first(self.w);
+        let (weights, beta) = pass.gradient_with_beta(self.w);
         let input = dx.map_or(&mut [] as &mut [T], Tensor::as_mut_slice);
-        let gradients = Gradients { weights, add, bias: db, input };
+        let gradients = Gradients { weights, add: beta != T::zero(), bias: db, input };
         // dz = dy · f'(z), in place of dy
         let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
         let (space, sums) = (space.scratch(space_len), sums.scratch(sums_len));
@@ -271,6 +271,6 @@ mod tests {
         assert!(error(Conv2d::new(1, 6)).contains("a height of at least 6"));
         assert!(error(Conv2d::new(usize::MAX, 3)).contains("fits in memory"));
         assert!(error(Conv2d::new(1, 1 << 31)).contains("a height of at least"));
-        assert!(error(Conv2d::new(1, 1 << 31).padding(Padding::Same)).contains("fits in memory"));
+        assert!(error(Conv2d::new(1, 1 << 31).padding(Padding::Same)).contains("at most 2147483648 taps"));
     }
 }

@@ -189,8 +189,8 @@ where
             let [space_len, sums_len] = c.backward_space(x.samples());
             let (space, sums) = (space.scratch(space_len), sums.scratch(sums_len));
             input.copy_from(x);
-            let (weights, add) = pass.gradient_or_first(self.w);
-            let gradients = Gradients { weights, add, bias: &mut [], input: &mut [] };
+            let (weights, beta) = pass.gradient_with_beta(self.w);
+            let gradients = Gradients { weights, add: beta != T::zero(), bias: &mut [], input: &mut [] };
             c.backward(dz, &[], input.as_mut_slice(), space, sums, |_, _| (), gradients);
         }
     }

@@ -80,7 +80,7 @@ pub enum Padding {
 }
 
 /// Every size and step is from 1 to this, and so is the number of a window's taps, which are numbered with 32 bits.
-const MOST: usize = 1 << 31;
+const MAX_SIZE: usize = 1 << 31;
 
 /// The input positions that a kernel of at least one tap reaches over.
 pub(super) fn span(kernel: usize, dilation: usize) -> Option<usize> {
@@ -89,10 +89,10 @@ pub(super) fn span(kernel: usize, dilation: usize) -> Option<usize> {
 
 /// Checks that all sizes of a setting are at least 1 and not absurd.
 pub(crate) fn check_sizes<const D: usize>(op: &'static str, name: &'static str, sizes: Size<D>) -> Result<()> {
-    match sizes.0.iter().find(|n| !(1..=MOST).contains(n)) {
+    match sizes.0.iter().find(|n| !(1..=MAX_SIZE).contains(n)) {
         None => Ok(()),
         Some(0) => Err(Error::argument(op, name, "at least 1", 0, "1 is the smallest size and step")),
-        Some(n) => Err(Error::argument(op, name, format!("at most {MOST}"), n, "make it smaller")),
+        Some(n) => Err(Error::argument(op, name, format!("at most {MAX_SIZE}"), n, "make it smaller")),
     }
 }
 
@@ -128,11 +128,6 @@ pub(crate) fn window<const D: usize>(
         let hint = "images have no past; use Padding::Same";
         return Err(Error::argument(op, "padding", "Valid or Same for images", "Causal", hint));
     }
-    let taps = kernel.0.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).filter(|&taps| taps <= MOST);
-    if taps.is_none() {
-        let expected = format!("one of at most {MOST} taps");
-        return Err(Error::argument(op, "kernel_size", expected, format!("{kernel:?}"), "make it smaller"));
-    }
     let axis = |i: usize, input: usize| {
         // A sequence's height is 1, whatever the padding.
         let [kernel, stride, dilation] = [kernel, strides, dilation].map(|s| s.plane()[i]);
@@ -164,7 +159,13 @@ pub(crate) fn window<const D: usize>(
         let output = (padded - spans) / stride + 1;
         Ok(Axis { input, output, kernel, stride, dilation, before: before_and_after[0] })
     };
-    Ok(Window { height: axis(0, height)?, width: axis(1, width)?, channels })
+    let (height, width) = (axis(0, height)?, axis(1, width)?);
+    let taps = kernel.0.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).filter(|&taps| taps <= MAX_SIZE);
+    if taps.is_none() {
+        let expected = format!("one of at most {MAX_SIZE} taps");
+        return Err(Error::argument(op, "kernel_size", expected, format!("{kernel:?}"), "make it smaller"));
+    }
+    Ok(Window { height, width, channels })
 }
 
 /// The output shape of a window, with other channels.

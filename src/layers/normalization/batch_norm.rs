@@ -98,7 +98,7 @@ impl BatchNorm {
 
     /// Whether this pass goes by the batch's own statistics.
     fn by_batch<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
-        pass.training && !pass.held(self.moving[0])
+        pass.training && !pass.frozen(self.moving[0])
     }
 
     /// Σ (x − shift) and Σ (x − shift)² into mean and variance of each channel, and those into the moving averages.

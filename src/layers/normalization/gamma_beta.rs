@@ -53,14 +53,16 @@ impl GammaBeta {
     pub fn build<T: Float>(&mut self, channels: usize, b: &mut Builder<T>) -> Result<()> {
         let shape = Shape::from([channels]);
         if self.scale {
-            self.gamma = b.bias("gamma", shape, &self.gamma_initializer)?;
+            self.gamma = b.weight("gamma", shape, &self.gamma_initializer)?;
+            b.no_decay(self.gamma)?;
             b.regularize(self.gamma, self.gamma_regularizer)?;
             b.constrain(self.gamma, self.gamma_constraint.clone())?;
         } else {
             check_unused(shape, &self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint.as_ref())?;
         }
         if self.center {
-            self.beta = b.bias("beta", shape, &self.beta_initializer)?;
+            self.beta = b.weight("beta", shape, &self.beta_initializer)?;
+            b.no_decay(self.beta)?;
             b.regularize(self.beta, self.beta_regularizer)?;
             b.constrain(self.beta, self.beta_constraint.clone())
         } else {

@@ -1,7 +1,7 @@
 //! Mean and variance of groups of channels over the positions of a sample: LayerNorm and GroupNorm.
 
 use super::gamma_beta::GammaBeta;
-use crate::kernels::parallel::{self, Items};
+use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
 use crate::layer::{Pass, Slot};
 use crate::tensor::{Float, Shape, Tensor};
@@ -54,11 +54,12 @@ pub(super) fn forward<T: Float>(
     let [normalised, inverse] = slot.buffers();
     normalised.resize(if keeps { x.shape() } else { Shape::from([0]) });
     inverse.resize([if keeps { samples * groups } else { 0 }]);
-    let (normalised, inverse) = (Items(normalised.as_mut_slice(), sample), Items(inverse.as_mut_slice(), groups));
-    let cut = (Items(y.as_mut_slice(), sample), normalised, inverse);
+    let (normalised, inverse) =
+        (ChunksMut(normalised.as_mut_slice(), sample), ChunksMut(inverse.as_mut_slice(), groups));
+    let cut = (ChunksMut(y.as_mut_slice(), sample), normalised, inverse);
     let (gamma, beta, epsilon) = (affine.gamma(pass), affine.beta(pass), T::of(epsilon));
     let inv_n = T::one() / T::of((sample / groups) as f64);
-    parallel::each_part(0..samples, parallel::parts(samples, 6 * sample), cut, &|range, (y, normalised, inverse)| {
+    parallel::par_chunks(0..samples, parallel::parts(samples, 6 * sample), cut, &|range, (y, normalised, inverse)| {
         for (i, (y, at)) in y.0.chunks_exact_mut(sample).zip(range).enumerate() {
             let x = &x.as_slice()[at * sample..][..sample];
             for group in 0..groups {
@@ -106,8 +107,8 @@ pub(super) fn backward<T: Float>(
     let Some(dx) = dx else { return };
     let (gamma, samples) = (affine.gamma(pass), x.len() / sample);
     let inv_n = T::one() / T::of((sample / groups) as f64);
-    let cut = (Items(dx.as_mut_slice(), sample), Items(dy.as_mut_slice(), sample));
-    parallel::each_part(0..samples, parallel::parts(samples, 8 * sample), cut, &|range, (dx, dy)| {
+    let cut = (ChunksMut(dx.as_mut_slice(), sample), ChunksMut(dy.as_mut_slice(), sample));
+    parallel::par_chunks(0..samples, parallel::parts(samples, 8 * sample), cut, &|range, (dx, dy)| {
         for ((dx, g), at) in dx.0.chunks_exact_mut(sample).zip(dy.0.chunks_exact_mut(sample)).zip(range) {
             let normalised = &normalised[at * sample..][..sample];
             // g = γ·dy, in place of dy

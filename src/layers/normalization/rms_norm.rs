@@ -3,7 +3,7 @@
 use super::gamma_beta::check_epsilon;
 use crate::error::Result;
 use crate::initializers::Init;
-use crate::kernels::parallel::{self, Items};
+use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
@@ -68,7 +68,8 @@ impl<T: Float> Layer<T> for RmsNorm {
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         input.need_axis("RmsNorm")?;
         check_epsilon::<T>("RmsNorm", self.epsilon)?;
-        self.scale = b.bias("scale", [input.last()], &self.scale_initializer)?;
+        self.scale = b.weight("scale", [input.last()], &self.scale_initializer)?;
+        b.no_decay(self.scale)?;
         Ok(input)
     }
 
@@ -78,11 +79,11 @@ impl<T: Float> Layer<T> for RmsNorm {
         let [normalised, inverse] = slot.buffers();
         normalised.resize(if keeps { x.shape() } else { Shape::from([0]) });
         inverse.resize([if keeps { n } else { 0 }]);
-        let (normalised, inverse) = (Items(normalised.as_mut_slice(), width), Items(inverse.as_mut_slice(), 1));
-        let cut = (Items(y.as_mut_slice(), width), normalised, inverse);
+        let (normalised, inverse) = (ChunksMut(normalised.as_mut_slice(), width), ChunksMut(inverse.as_mut_slice(), 1));
+        let cut = (ChunksMut(y.as_mut_slice(), width), normalised, inverse);
         let (scale, epsilon) = (pass.weight(self.scale), T::of(self.epsilon));
         let inv_n = T::one() / T::of(width as f64);
-        parallel::each_part(0..n, parallel::parts(n, 4 * width), cut, &|range, (y, normalised, inverse)| {
+        parallel::par_chunks(0..n, parallel::parts(n, 4 * width), cut, &|range, (y, normalised, inverse)| {
             for (i, (y, at)) in y.0.chunks_exact_mut(width).zip(range).enumerate() {
                 let x = &x.as_slice()[at * width..][..width];
                 let square = rows::dot(x, x);
@@ -125,8 +126,8 @@ impl<T: Float> Layer<T> for RmsNorm {
         let Some(dx) = dx else { return };
         let (n, width, scale) = (x.shape().rows(), x.shape().last(), pass.weight(self.scale));
         let inv_n = T::one() / T::of(width as f64);
-        let cut = (Items(dx.as_mut_slice(), width), Items(dy.as_mut_slice(), width));
-        parallel::each_part(0..n, parallel::parts(n, 6 * width), cut, &|range, (dx, dy)| {
+        let cut = (ChunksMut(dx.as_mut_slice(), width), ChunksMut(dy.as_mut_slice(), width));
+        parallel::par_chunks(0..n, parallel::parts(n, 6 * width), cut, &|range, (dx, dy)| {
             for ((dx, g), at) in dx.0.chunks_exact_mut(width).zip(dy.0.chunks_exact_mut(width)).zip(range) {
                 let normalised = &normalised[at * width..][..width];
                 // g = s·dy, in place of dy

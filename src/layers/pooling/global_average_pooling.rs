@@ -74,7 +74,7 @@ where
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [positions, channels] = self.sizes;
         let sample = positions * channels;
-        let share = T::one() / T::of(positions as f64);
+        let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
             simd::vectorised(|| {
                 for (y, x) in y.chunks_exact_mut(channels).zip(x.as_slice()[first * sample..].chunks_exact(sample)) {
@@ -82,7 +82,7 @@ where
                     for x in x.chunks_exact(channels) {
                         y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
                     }
-                    y.iter_mut().for_each(|y| *y *= share);
+                    y.iter_mut().for_each(|y| *y *= inv_n);
                 }
             });
         });
@@ -99,12 +99,12 @@ where
     ) {
         let Some(dx) = dx else { return };
         let [positions, channels] = self.sizes;
-        let share = T::one() / T::of(positions as f64);
+        let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(dx.as_mut_slice(), positions * channels, positions * channels, |first, dx| {
             let each = dy.as_slice()[first * channels..].chunks_exact(channels);
             for (dx, dy) in dx.chunks_exact_mut(positions * channels).zip(each) {
                 for dx in dx.chunks_exact_mut(channels) {
-                    dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = dy * share);
+                    dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = dy * inv_n);
                 }
             }
         });

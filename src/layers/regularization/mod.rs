@@ -48,14 +48,14 @@ const UNIFORM: usize = 8;
 const NORMAL: usize = 24;
 
 /// Values whose draws are taken together, so that what is done with them vectorises.
-const TOGETHER: usize = 64;
+const VALUES: usize = 64;
 
 /// to = scale·from + offset where it is kept, else `dropped`: one draw of 31 bits a value, two from each word of the stream.
 fn mask<T: Float>(key: Key, rate: f64, from: &[T], to: &mut [T], [scale, offset, dropped]: [T; 3]) {
     let threshold = (rate * 2f64.powi(31)) as u32;
-    let mut draws = [0u32; TOGETHER];
+    let mut draws = [0u32; VALUES];
     let mut word = 0;
-    for (from, to) in from.chunks(TOGETHER).zip(to.chunks_mut(TOGETHER)) {
+    for (from, to) in from.chunks(VALUES).zip(to.chunks_mut(VALUES)) {
         for pair in draws[..from.len().next_multiple_of(2)].chunks_exact_mut(2) {
             let bits = key.bits(word);
             (pair[0], pair[1]) = ((bits >> 33) as u32, (bits as u32) >> 1);

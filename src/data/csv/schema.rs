@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Where the reader is, for errors.
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     pub file: &'a Path,
     pub names: Cow<'a, [String]>,
     pub line: u64,
 }
 
-impl Place<'_> {
+impl Location<'_> {
     fn name(&self, column: usize) -> Cow<'_, str> {
         match self.names.get(column) {
             Some(name) => Cow::Borrowed(name),
@@ -92,7 +92,7 @@ impl Place<'_> {
 
 /// Which columns go where, and what has been read so far.
 #[derive(Clone, Debug)]
-pub(super) struct Plan<T> {
+pub(super) struct TableSchema<T> {
     width: usize,
     features: Vec<usize>,
     label: Vec<usize>,
@@ -119,8 +119,8 @@ pub(super) struct Plan<T> {
     pub rows: usize,
 }
 
-impl<T: Float> Plan<T> {
-    pub fn new(how: &Csv, first: &StringRecord, at: &Place<'_>) -> Result<Self> {
+impl<T: Float> TableSchema<T> {
+    pub fn new(how: &Csv, first: &StringRecord, at: &Location<'_>) -> Result<Self> {
         let width = first.len();
         let all = |columns: &[Column]| columns.iter().map(|c| at.find(c, width)).collect::<Result<Vec<_>>>();
         let (label, ignored) = (all(&how.label)?, all(&how.ignore)?);
@@ -172,7 +172,7 @@ impl<T: Float> Plan<T> {
         if let Labels::Given(names) = &how.labels {
             seen.extend(names.iter().enumerate().rev().map(|(i, name)| (name.clone(), i)));
         }
-        Ok(Plan {
+        Ok(TableSchema {
             column_names: at.names.to_vec(),
             feature_names: features.iter().filter_map(|&c| at.names.get(c).cloned()).collect(),
             labels: how.labels.clone(),
@@ -194,7 +194,7 @@ impl<T: Float> Plan<T> {
     }
 
     /// A row must have as many cells as the first one.
-    fn check_width(&self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
+    fn check_width(&self, record: &StringRecord, at: &Location<'_>) -> Result<()> {
         if record.len() == self.width {
             return Ok(());
         }
@@ -211,7 +211,7 @@ impl<T: Float> Plan<T> {
         Err(at.error(None, problem, hint))
     }
 
-    pub fn row(&mut self, record: &StringRecord, at: &Place<'_>) -> Result<()> {
+    pub fn row(&mut self, record: &StringRecord, at: &Location<'_>) -> Result<()> {
         self.check_width(record, at)?;
         if self.rows == 0 {
             self.first_line = at.line;
@@ -275,7 +275,7 @@ impl<T: Float> Plan<T> {
     }
 
     /// What labels are, from the first one; an error for one that is neither number nor name, or of another kind than the first.
-    fn guess(&mut self, label: &str, column: usize, at: &Place<'_>) -> Result<()> {
+    fn guess(&mut self, label: &str, column: usize, at: &Location<'_>) -> Result<()> {
         let number = is_number(label, self.decimal_comma);
         if is_marker(label) {
             let (shown, names) = match label {
@@ -309,7 +309,7 @@ impl<T: Float> Plan<T> {
     }
 
     /// What can be known of guesses and classes once all rows have been read.
-    pub fn check_guesses(&self, at: &mut Place<'_>) -> Result<()> {
+    pub fn check_guesses(&self, at: &mut Location<'_>) -> Result<()> {
         let (Labels::Classes, Some(&column)) = (&self.labels, self.label.first()) else { return Ok(()) };
         let first = self.seen.iter().find(|(_, number)| **number == 0).map(|(name, _)| name.as_str());
         if let (true, false, Some(name)) = (self.bare && self.rows > 1, self.again, first) {
@@ -393,7 +393,7 @@ impl<T: Float> Plan<T> {
     }
 
     /// The values of a row, of a plan that is settled.
-    pub fn values(&mut self, record: &StringRecord, at: &Place<'_>, x: &mut [T], y: &mut [T]) -> Result<()> {
+    pub fn values(&mut self, record: &StringRecord, at: &Location<'_>, x: &mut [T], y: &mut [T]) -> Result<()> {
         self.forget_rows();
         self.row(record, at)?;
         x.copy_from_slice(&self.x);
@@ -402,7 +402,7 @@ impl<T: Float> Plan<T> {
     }
 
     /// The number in a cell.
-    fn number(&self, record: &StringRecord, column: usize, at: &Place<'_>, hint: &str) -> Result<T> {
+    fn number(&self, record: &StringRecord, column: usize, at: &Location<'_>, hint: &str) -> Result<T> {
         let cell = &record[column];
         if is_marker(cell) {
             let problem = match cell {
