@@ -112,15 +112,15 @@ fn epoch(batch: usize) -> Fit<'static> {
 /// What 20 steps more allocate, divided by 20, once the buffers have grown.
 fn allocations_a_step(sizes: &[usize], x: &Tensor, y: &Tensor, batch: usize) -> Result<f64, Failure> {
     let mut model = trained_mlp(sizes)?;
-    let mut taken = [0; 2];
-    for (steps, taken) in [20, 40].into_iter().zip(&mut taken) {
+    let mut counts = [0; 2];
+    for (steps, count) in [20, 40].into_iter().zip(&mut counts) {
         let (x, y) = (x.rows(0..steps * batch)?, y.rows(0..steps * batch)?);
         model.fit(&x, &y, &epoch(batch))?;
         let before = taken();
         model.fit(&x, &y, &epoch(batch))?;
-        *taken = taken() - before;
+        *count = taken() - before;
     }
-    Ok((taken[1] as f64 - taken[0] as f64) / 20.0)
+    Ok((counts[1] as f64 - counts[0] as f64) / 20.0)
 }
 
 fn seed_data() -> (Tensor, Tensor) {

@@ -7,6 +7,7 @@ use super::file_name::FileName;
 use super::monitor::{Monitor, monitored};
 use super::{Callback, Logs, Run, RunPlan, prepare_file, prepare_folder};
 use crate::error::{Error, Result};
+use crate::io::check_regular;
 use crate::state::State;
 use crate::tensor::Float;
 
@@ -116,7 +117,10 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         let name = FileName::parse(&self.name)?;
         let beginning = Path::new(name.beginning());
         let prepared = match name.is_plain() {
-            true => prepare_file(beginning),
+            true => {
+                check_regular(beginning)?;
+                prepare_file(beginning)
+            }
             // What the folders behind the first field are called only the epochs know.
             false if name.beginning().ends_with(std::path::is_separator) => prepare_folder(beginning),
             false => prepare_folder(beginning.parent().unwrap_or(Path::new(""))),
@@ -257,7 +261,8 @@ mod tests {
         for name in ["file/{epoch}", "file/model", "../"] {
             let mut stage = Stage::new();
             let error = stage.try_play(&mut checkpoint(name), "loss", &losses).unwrap_err().to_string();
-            assert!(error.contains(": cannot write: ") && stage.rates.is_empty(), "{error}");
+            let told = error.contains(": cannot write: ") || error.contains("no regular file");
+            assert!(told && stage.rates.is_empty(), "{error}");
         }
         assert_eq!(files(), ["file"]);
         // NaN is never the best.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::files::Files;
 use super::idx::{Header, check_kind, data};
-use super::samples::check_range;
+use super::range::check_range;
 use super::source::{Source, widths};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};

@@ -28,6 +28,7 @@ mod names;
 mod no_images;
 mod one_hot;
 mod pipeline;
+mod range;
 mod samples;
 mod source;
 mod split;

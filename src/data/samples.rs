@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::range::check_range;
 use super::source::{Source, each, widths};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
@@ -61,18 +62,6 @@ impl<T: Float> Source<T> for Samples<T> {
         check_range("Samples", first, y.len().div_ceil(target.max(1)), Some(self.x.samples()))?;
         y.copy_from_slice(&self.y.as_slice()[first * target..][..y.len()]);
         Ok(())
-    }
-}
-
-/// An error unless samples `first` to `first + n` are there.
-pub(crate) fn check_range(op: &'static str, first: usize, n: usize, samples: Option<usize>) -> Result<()> {
-    match (first.checked_add(n), samples) {
-        (Some(_), None) => Ok(()),
-        (Some(end), Some(samples)) if end <= samples => Ok(()),
-        _ => {
-            let expected = format!("positions below {}", samples.unwrap_or(usize::MAX));
-            Err(Error::shape(op, expected, format!("{n} samples from {first} on"), "ask for samples that there are"))
-        }
     }
 }
 

@@ -51,6 +51,12 @@ pub(crate) fn open_to_write(path: &Path, keep: bool) -> Result<(File, u64)> {
     Ok((file, 0))
 }
 
+/// An error where something else stands than a file on a disk; nothing may stand there.
+#[cfg(feature = "files")]
+pub(crate) fn check_regular(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) { Err(no_regular_file(path)) } else { Ok(()) }
+}
+
 /// [`open_file`] with the system's error.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
     open(path, OpenOptions::new().read(true))

@@ -98,7 +98,7 @@ mod tests {
     fn every_item_in_one_block() {
         for (items, limit, step) in [(0, 16, 1), (1, 16, 1), (33, 16, 1), (64, 8, 1), (1000, 16, 64), (7, 16, 64)] {
             let blocks = Blocks::of(items, limit, step);
-            assert!(blocks.count <= limit && blocks.each % step == 0);
+            assert!(blocks.count <= limit && blocks.each.is_multiple_of(step));
             let all: Vec<usize> = (0..blocks.count).flat_map(|i| blocks.items(i)).collect();
             assert_eq!(all, (0..items).collect::<Vec<_>>());
         }

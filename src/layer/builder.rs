@@ -200,7 +200,7 @@ impl<T: Float> Builder<T> {
         })
     }
 
-    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`].
+    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`](crate::Pass::key).
     pub fn stream(&self) -> u64 {
         hash(self.path())
     }

@@ -18,7 +18,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// A step of computation with a gradient written by hand.
 ///
 /// A layer is configuration plus the ids of its parameters; it is changed by `build` only, so one model can serve many
-/// threads. Weights live in [`Params`], what a pass must remember in a [`Slot`].
+/// threads. Weights live in [`Params`](crate::Params), what a pass must remember in a [`Slot`].
 ///
 /// To write a layer of your own see `examples/custom_layer.rs`; check it with
 /// [`gradcheck::check_custom_layer`](crate::gradcheck::check_custom_layer). Write `impl<T: Float> Layer<T>`, as checks run in f64

@@ -93,7 +93,7 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass { statistics: Some(statistics), ..self }
     }
 
-    /// Where a layer writes the new values of statistics (all of them, for the parameters that [`Builder::state`] registered);
+    /// Where a layer writes the new values of statistics (all of them, for the parameters that [`Builder::state`](crate::Builder::state) registered);
     /// they take their place after the step. Empty where they are not wanted.
     pub fn statistics(&mut self, id: ParamId) -> &mut [T] {
         self.statistics.as_mut().map_or(&mut [], |s| s.get_mut(id))

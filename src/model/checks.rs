@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::sequential::Sequential;
-use crate::activations::Activation;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::simd;
-use crate::losses::Loss;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Whether all values are finite.
@@ -117,7 +114,9 @@ pub(super) fn weigh<T: Float>(y: &Tensor<T>, output: Shape, classes: &[f64], wei
         *weight *= T::of(*factor.ok_or_else(|| {
             let most = classes.len().max(1) - 1;
             let expected = format!("a class number from 0 to {most}, which class_weight has weights for");
-            label(expected, class.to_string(), "give every class a weight")
+            // A single number as precise as it came.
+            let got = if let [class] = row { class.to_string() } else { class.to_string() };
+            label(expected, got, "give every class a weight")
         })?);
     }
     Ok(())
@@ -167,257 +166,9 @@ pub(super) fn check_classes_apart<T: Float>(y: &Tensor<T>, kept: usize, part: f6
     Ok(())
 }
 
-/// What a loss measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    /// One of several classes.
-    Classes,
-    /// Yes or no, for each output; from logits where `true`.
-    Labels(bool),
-    /// A side of zero, for each output.
-    Margins,
-    Numbers,
-    /// A loss that is not of this library, or none.
-    Unknown,
-}
-
-impl Task {
-    fn of<T: Float>(loss: Option<&dyn Loss<T>>) -> Self {
-        let Some(loss) = loss else { return Task::Unknown };
-        match loss.name() {
-            "categorical_crossentropy"
-            | "sparse_categorical_crossentropy"
-            | "categorical_focal_crossentropy"
-            | "categorical_hinge"
-            | "kl_divergence" => Task::Classes,
-            "binary_crossentropy" | "binary_focal_crossentropy" => {
-                // From logits they refuse a sigmoid before them.
-                Task::Labels(loss.check_activation(Activation::Sigmoid, 1).is_err())
-            }
-            "hinge" | "squared_hinge" => Task::Margins,
-            "mean_squared_error"
-            | "half_squared_error"
-            | "mean_absolute_error"
-            | "mean_absolute_percentage_error"
-            | "mean_squared_logarithmic_error"
-            | "huber"
-            | "log_cosh"
-            | "poisson"
-            | "cosine_similarity" => Task::Numbers,
-            _ => Task::Unknown,
-        }
-    }
-}
-
-/// How outputs become classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Rule {
-    /// The position of the largest.
-    Largest,
-    /// 1 above this, else 0.
-    Above(f64),
-    /// 1 above 0.5, if all are between 0 and 1.
-    Probability,
-}
-
-impl<T: Float> Sequential<T> {
-    /// Whether targets name one class a sample, so that a split can be looked at for classes.
-    pub(super) fn tells_classes(&self) -> bool {
-        let task = Task::of(self.training.as_ref().map(|t| &*t.loss));
-        let one = self.output.last() == 1;
-        self.output.rank() == 1 && (task == Task::Classes || one && matches!(task, Task::Labels(_) | Task::Margins))
-    }
-
-    fn class_rule(&self) -> Result<Rule> {
-        let (activation, loss) =
-            (self.layers.ending().map(|ending| ending.activation), self.training.as_ref().map(|t| &*t.loss));
-        let (task, width) = (Task::of(loss), self.output.last());
-        let about = || {
-            let loss = loss.map_or("not compiled".to_owned(), |loss| format!("loss {}", loss.name()));
-            let last = activation.map_or("an activation of its own".to_owned(), |a| a.to_string());
-            format!("{width} output{} with {last}, {loss}", if width == 1 { "" } else { "s" })
-        };
-        let refused = |what: &str, hint: &str| {
-            let problem = format!("{what} ({})", about());
-            Err(Error::Config { op: "predict_classes", problem, hint: hint.to_owned() })
-        };
-        let sigmoid = matches!(activation, Some(Activation::Sigmoid | Activation::HardSigmoid));
-        let softmax = matches!(activation, Some(Activation::Softmax | Activation::LogSoftmax));
-        if width > 1 {
-            const NUMBERS: &str = "take predict(x)?, or predict(x)?.argmax() if the largest output names the class";
-            return match task {
-                Task::Classes => Ok(Rule::Largest),
-                Task::Labels(true) | Task::Margins => refused(
-                    "the model answers yes or no for each output, so that a sample may have several classes or none",
-                    "compare predict(x)? with 0, or take predict(x)?.argmax() for the likeliest",
-                ),
-                _ if sigmoid || matches!(task, Task::Labels(_)) => refused(
-                    "the model answers yes or no for each output, so that a sample may have several classes or none",
-                    "compare predict(x)? with 0.5, or take predict(x)?.argmax() for the likeliest",
-                ),
-                Task::Numbers if !softmax => refused("the model gives numbers, not classes", NUMBERS),
-                _ => Ok(Rule::Largest),
-            };
-        }
-        match task {
-            Task::Labels(true) | Task::Margins => Ok(Rule::Above(0.0)),
-            Task::Labels(false) => Ok(Rule::Above(0.5)),
-            _ if sigmoid => Ok(Rule::Above(0.5)),
-            Task::Numbers | Task::Unknown if activation.is_none() => Ok(Rule::Probability),
-            Task::Numbers => refused("the model gives a number, not a class", "take predict(x)?"),
-            _ => refused(
-                "one output that is no probability tells no class",
-                "compare predict(x)? with the value between your classes (0 for logits), or compile the model with its loss",
-            ),
-        }
-    }
-
-    /// The class of each sample: the position of its largest output; of a single output, whether it is above 0.5 behind a sigmoid,
-    /// above 0 for logits (`from_logits`) and for hinge losses.
-    ///
-    /// What is no class is refused: the outputs of a regression, and several sigmoids, of which each is a class of its own (unless
-    /// the model is compiled with a loss over classes). Several outputs without a sigmoid, of a model that is not compiled, count as
-    /// scores of classes. Else take [`predict`](Self::predict) there, with
-    /// [`argmax`](Tensor::argmax) if the largest output is meant.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let model = Sequential::new([4]).add(Dense::new(3).activation(Activation::Softmax)).build(1)?;
-    /// assert_eq!(model.predict_classes(&Tensor::zeros([2, 4]))?, [0, 0]);
-    /// let labels = Sequential::new([4]).add(Dense::new(3).activation(Activation::Sigmoid)).build(1)?;
-    /// assert!(labels.predict_classes(&Tensor::zeros([2, 4])).unwrap_err().to_string().contains("several classes or none"));
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict); [`Error::Config`] for a model whose outputs tell no class.
-    #[inline(never)]
-    pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
-        self.check_built("predict_classes")?;
-        let rule = self.class_rule()?;
-        let y = self.predict(x)?;
-        let above = |limit: f64| y.iter().map(|p| usize::from(p.as_f64() > limit)).collect();
-        match rule {
-            Rule::Largest => Ok(y.argmax()),
-            Rule::Above(limit) => Ok(above(limit)),
-            Rule::Probability => match y.iter().position(|p| !(T::zero()..=T::one()).contains(p)) {
-                None => Ok(above(0.5)),
-                Some(at) => {
-                    let problem = format!("output {at} is {}, no probability", y.as_slice()[at]);
-                    let hint = "compare predict(x)? with the value between your classes";
-                    Err(Error::Config { op: "predict_classes", problem, hint: hint.into() })
-                }
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prelude::*;
-
-    /// y = x₀ + bias for one unit, one more unit gives −y.
-    fn model(units: usize, activation: Activation, bias: f32) -> Sequential {
-        let mut model = Sequential::new([1]).add(Dense::new(units).activation(activation)).build(0).unwrap();
-        model.set_weight("dense/kernel", &[1.0, -1.0][..units]).unwrap();
-        model.set_weight("dense/bias", &[bias, -bias][..units]).unwrap();
-        model
-    }
-
-    fn classes(model: &Sequential) -> Result<Vec<usize>, String> {
-        model.predict_classes(&Tensor::from([[-1.0], [0.25], [2.0]])).map_err(|e| e.to_string())
-    }
-
-    fn compiled(units: usize, activation: Activation, loss: impl Loss<f32> + 'static) -> Sequential {
-        let mut model = model(units, activation, 0.0);
-        model.compile(Sgd::default(), loss, ()).unwrap();
-        model
-    }
-
-    #[test]
-    fn classes_of_one_output() {
-        assert_eq!(classes(&model(1, Activation::Sigmoid, 0.0)), Ok(vec![0, 1, 1]));
-        assert_eq!(classes(&compiled(1, Activation::Sigmoid, BinaryCrossentropy::default())), Ok(vec![0, 1, 1]));
-        assert_eq!(classes(&compiled(1, Activation::Sigmoid, MeanSquaredError::default())), Ok(vec![0, 1, 1]));
-        // A logit of 0.25 is a probability of 0.56.
-        let logits = || BinaryCrossentropy::default().from_logits(true);
-        assert_eq!(classes(&compiled(1, Activation::Linear, logits())), Ok(vec![0, 1, 1]));
-        let focal = BinaryFocalCrossentropy::default().from_logits(true);
-        assert_eq!(classes(&compiled(1, Activation::Linear, focal)), Ok(vec![0, 1, 1]));
-        assert_eq!(classes(&compiled(1, Activation::Linear, Hinge::default())), Ok(vec![0, 1, 1]));
-        assert_eq!(classes(&compiled(1, Activation::Tanh, SquaredHinge::default())), Ok(vec![0, 1, 1]));
-        let unknown = classes(&model(1, Activation::Linear, 0.0)).unwrap_err();
-        assert_eq!(
-            unknown,
-            "predict_classes: one output that is no probability tells no class (1 output with linear, not compiled); compare \
-             predict(x)? with the value between your classes (0 for logits), or compile the model with its loss"
-        );
-        let number = classes(&compiled(1, Activation::Linear, MeanSquaredError::default())).unwrap_err();
-        assert_eq!(
-            number,
-            "predict_classes: the model gives a number, not a class (1 output with linear, loss mean_squared_error); take \
-             predict(x)?"
-        );
-        assert!(classes(&compiled(1, Activation::Exponential, Poisson::default())).is_err());
-        // Behind a penalty on outputs the activation is not known.
-        let penalised = |activation, bias: f32| {
-            let dense = Dense::new(1).activation(activation).activity_regularizer(Regularizer::L1(0.1));
-            let mut model = Sequential::new([1]).add(dense).build(0).unwrap();
-            model.set_weight("dense/kernel", &[1.0]).unwrap();
-            model.set_weight("dense/bias", &[bias]).unwrap();
-            model
-        };
-        assert_eq!(classes(&penalised(Activation::Sigmoid, 0.0)), Ok(vec![0, 1, 1]));
-        assert!(classes(&penalised(Activation::Linear, 0.0)).unwrap_err().contains("output 0 is -1, no probability"));
-    }
-
-    #[test]
-    fn classes_of_several_outputs() {
-        let expected = Ok(vec![1, 0, 0]);
-        assert_eq!(classes(&model(2, Activation::Softmax, 0.0)), expected);
-        assert_eq!(classes(&model(2, Activation::Linear, 0.0)), expected);
-        let logits = CategoricalCrossentropy::default().from_logits(true);
-        assert_eq!(classes(&compiled(2, Activation::Linear, logits)), expected);
-        assert_eq!(classes(&compiled(2, Activation::Softmax, MeanSquaredError::default())), expected);
-        assert_eq!(classes(&compiled(2, Activation::Sigmoid, CategoricalCrossentropy::default())), expected);
-        for (model, place) in [
-            (model(2, Activation::Sigmoid, 0.0), "0.5"),
-            (compiled(2, Activation::Sigmoid, BinaryCrossentropy::default()), "0.5"),
-            (compiled(2, Activation::Sigmoid, MeanSquaredError::default()), "0.5"),
-            (compiled(2, Activation::Linear, BinaryCrossentropy::default().from_logits(true)), "0,"),
-            (compiled(2, Activation::Linear, Hinge::default()), "0,"),
-        ] {
-            let error = classes(&model).unwrap_err();
-            assert!(error.contains("several classes or none") && error.contains(&format!("with {place}")), "{error}");
-        }
-        let error = classes(&compiled(2, Activation::Linear, Huber::default())).unwrap_err();
-        assert!(error.contains("the model gives numbers, not classes (2 outputs with linear, loss huber)"), "{error}");
-    }
-
-    #[test]
-    fn nan_has_no_class() {
-        let model = model(2, Activation::Softmax, 0.0);
-        for bad in [f32::NAN, f32::INFINITY] {
-            let x = Tensor::from([[1.0], [bad], [2.0]]);
-            let expected = format!("predict: x has {} in row 1, column 0; remove or impute it", f64::from(bad));
-            assert_eq!(model.predict(&x).unwrap_err().to_string(), expected);
-            assert_eq!(model.predict_classes(&x).unwrap_err().to_string(), expected);
-            let mut y = Tensor::default();
-            let error = model.predictor().unwrap().predict_into(&x, &mut y).unwrap_err().to_string();
-            assert_eq!(error, expected.replace("predict:", "predict_into:"));
-        }
-        // ∞ − ∞ inside.
-        let layers = Sequential::new([1]).add(Dense::new(2).use_bias(false)).add(Dense::new(1).use_bias(false));
-        let mut model = layers.build(0).unwrap();
-        model.set_weight("dense/kernel", &[1e38, 1e38]).unwrap();
-        model.set_weight("dense_1/kernel", &[1.0, -1.0]).unwrap();
-        let error = model.predict(&Tensor::from([[0.0], [100.0]])).unwrap_err().to_string();
-        assert!(error.starts_with("predict: the output of row 1 is NaN, though the row is finite"), "{error}");
-        // Too large for the type is infinite, as arithmetic has it.
-        model.set_weight("dense_1/kernel", &[1.0, 1.0]).unwrap();
-        assert_eq!(model.predict(&Tensor::from([[100.0]])).unwrap().as_slice(), &[f32::INFINITY]);
-    }
 
     #[test]
     fn weights_by_class() {

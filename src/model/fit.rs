@@ -13,6 +13,8 @@ use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
 use super::saver::Saver;
 use super::sequential::Sequential;
+#[cfg(feature = "files")]
+use super::settings::Settings;
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Logs, Net, Run, RunPlan};
 use crate::data::{Batch, Dataset};
@@ -164,7 +166,7 @@ impl<T: Float> Sequential<T> {
                     Ok(loss) => loss,
                     Err(error) => {
                         let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                        let mut run = training.run(net, &mut self.params, false, &mut at);
+                        let mut run = training.run(net, &mut self.params, false, &mut at.stop, &mut at.notes);
                         let mut quietly = false;
                         for callback in callbacks.iter_mut() {
                             quietly |= callback.on_diverged(&error, &mut run)?;
@@ -180,7 +182,7 @@ impl<T: Float> Sequential<T> {
                 at.seen += training.samples();
                 if !callbacks.is_empty() {
                     let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                    let mut run = training.run(net, &mut self.params, false, &mut at);
+                    let mut run = training.run(net, &mut self.params, false, &mut at.stop, &mut at.notes);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
@@ -237,7 +239,10 @@ impl<T: Float> Sequential<T> {
     ) -> Result<(DataOfRun, Option<(State, bool)>)> {
         let fingerprint = data.fingerprint();
         #[cfg(feature = "files")]
-        let settings = {
+        let settings = if how.checkpoint.is_none() && !self.training.as_ref().is_some_and(|t| t.resumes) {
+            // A run that nothing is compared with: what it was set up with is not written out, nor are its data hashed.
+            Settings::default()
+        } else {
             if let Some(training) = &mut self.training {
                 training.started.get_or_insert_with(|| digest(self.params.values()));
             }
@@ -297,7 +302,7 @@ impl<T: Float> Sequential<T> {
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
         let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-        let mut run = training.run(net, &mut self.params, resumed, at);
+        let mut run = training.run(net, &mut self.params, resumed, &mut at.stop, &mut at.notes);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }
 

@@ -5,6 +5,7 @@ mod activations;
 #[cfg(feature = "files")]
 mod checkpoint;
 mod checks;
+mod classes;
 mod data_adapter;
 mod digest;
 mod evaluate;
@@ -23,6 +24,8 @@ mod not_compiled;
 mod predictor;
 mod progress;
 // Without files nothing is saved.
+#[cfg(feature = "files")]
+mod run_settings;
 #[cfg_attr(not(feature = "files"), allow(dead_code))]
 mod run_state;
 mod sample_weights;

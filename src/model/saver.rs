@@ -208,7 +208,8 @@ impl<T: Float> Sequential<T> {
     /// Writes all that training needs to go on: the model with its weights, the optimizer's moments and step, and where the last
     /// `fit` ended, with its history and callbacks.
     ///
-    /// During a run, [`Fit::checkpoint`](super::Fit::checkpoint) writes the same again and again.
+    /// During a run, [`Fit::checkpoint`](super::Fit::checkpoint) writes the same again and again, and keeps a digest of the data too, by
+    /// which other data are told; here their number and the order are known.
     ///
     /// # Errors
     /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; as [`save`](Self::save).
@@ -220,6 +221,16 @@ impl<T: Float> Sequential<T> {
         state.within("optimizer", |state| training.save_optimizer(state));
         let last = training.last.iter().flat_map(State::entries);
         last.for_each(|(name, value)| state.push(name, value.clone()));
+        // A run without checkpoints has not written out what it was set up with; of its data their number is known.
+        if settings_of(&state).is_some_and(|settings| settings == Settings::default()) {
+            let mut settings = self.settings();
+            if let Ok([samples, batch_size, _, shuffle @ 0..=1]) = state.part(FIT).counts("data") {
+                settings.put("samples to train on", samples);
+                settings.put("batch_size", batch_size);
+                settings.put("shuffle", shuffle == 1);
+            }
+            state.within(FIT, |state| state.put_text("settings", &settings.text()));
+        }
         let target = CheckpointFile {
             path: path.as_ref().to_owned(),
             about: about(self.input, self.seed, &self.layers)?,

@@ -1,6 +1,5 @@
 //! One step of training: forward, loss, backward, update.
 
-use super::run_state::RunState;
 use super::sample_weights::check_weights;
 use crate::activations::Activation;
 use crate::callbacks::{Net, Run};
@@ -304,10 +303,10 @@ impl<T: Float> Training<T> {
         net: Net<'a, T>,
         params: &'a mut Params<T>,
         resumed: bool,
-        at: &'a mut RunState,
+        stop: &'a mut bool,
+        notes: &'a mut Vec<String>,
     ) -> Run<'a, T> {
         let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
-        let RunState { stop, notes, .. } = at;
         Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop, notes }
     }
 

@@ -37,6 +37,7 @@ pub fn check_rule<O: Optimizer<f32> + Optimizer<f64> + OptimizerOptions + Clone>
     decay_spares_biases(optimizer);
     gradients_of_any_size::<f32>(optimizer, &[1e-37, 1e-30, 1e-20, 1e20, 1e30, 1e38]);
     gradients_of_any_size::<f64>(optimizer, &[1e-300, 1e-200, 1e-30, 1e30, 1e200, 1e308]);
+    #[cfg(feature = "parallel")]
     bits_are_equal_over_threads(optimizer);
 }
 
@@ -120,6 +121,7 @@ fn decay_spares_biases<O: Optimizer<f64> + OptimizerOptions + Clone>(optimizer: 
     assert!((0..8).all(|i| plain[i] != all[i]), "{optimizer:?} does not decay everything");
 }
 
+#[cfg(feature = "parallel")]
 fn bits_are_equal_over_threads(optimizer: &impl Optimizer<f32>) {
     let after = |threads: usize| {
         let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -46,7 +46,7 @@ pub trait Schedule: Send + Sync + Debug {
     /// Checks the settings; `compile` calls it. Anything goes by default.
     ///
     /// # Errors
-    /// [`Error::Argument`] for one outside its range.
+    /// [`Error::Argument`](crate::Error::Argument) for one outside its range.
     fn check(&self) -> Result<()> {
         Ok(())
     }

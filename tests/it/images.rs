@@ -308,7 +308,7 @@ fn channels_as_pillow_has_them() {
     std::fs::write(folder.path("c/x.png"), png(2, ColorType::Rgb, BitDepth::Eight, &[255, 0, 0, 76, 76, 76], &[], &[]))
         .unwrap();
     assert_eq!(
-        ImageFolder::open(&folder.0.join(""), [1, 1], 1).err().map(|e| e.to_string().contains("a picture of no class")),
+        ImageFolder::open(folder.0.join(""), [1, 1], 1).err().map(|e| e.to_string().contains("a picture of no class")),
         Some(true)
     );
     std::fs::remove_file(folder.path("x.png")).unwrap();

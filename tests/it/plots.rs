@@ -21,9 +21,14 @@ impl Drop for Folder {
 
 const HOSTILE: &str = "<a & \"b\"> 'c' ]]> <!-- \u{0}\u{1b}[2J\n\u{FFFF} 犬🐕";
 
+/// The same as far as a layer may be called so.
+fn layer_name() -> String {
+    HOSTILE.chars().filter(|c| !c.is_control() && *c != '/').collect()
+}
+
 fn model() -> Sequential {
     Sequential::new([4])
-        .add_named(HOSTILE, Dense::new(8).activation(Activation::Relu))
+        .add_named(&layer_name(), Dense::new(8).activation(Activation::Relu))
         .add(Residual::new().add(Dense::new(8)))
         .add(Dense::new(3).activation(Activation::Softmax))
         .build(1)
@@ -142,8 +147,7 @@ fn bars_heat_maps_and_confusion() {
 #[test]
 fn models_and_histograms() {
     let (model, _) = trained(1);
-    let clean: String = HOSTILE.chars().map(|c| if c.is_control() || c == '\u{FFFF}' { ' ' } else { c }).collect();
-    let name = format!("{clean} (Dense)");
+    let name = format!("{} (Dense)", layer_name().replace('\u{FFFF}', " "));
     check(
         &ModelPlot::of(&model).unwrap().title("model"),
         &["model", &name, "residual (Residual)", "[n, 3] · 27 parameters"],

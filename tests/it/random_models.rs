@@ -2,7 +2,7 @@
 //! threads, a lone row equal to that row in a batch, the same outputs after saving and loading, and a run that is resumed equal to one that
 //! never stopped.
 //!
-//! `GRADUS_RANDOM_MODELS=20000 cargo test --release -p gradus-tests --test it random_models` draws more than the usual few hundred.
+//! `GRADUS_RANDOM_MODELS=20000 cargo test --release -p gradus-tests --test it random_models` draws more than the usual two thousand, which take a minute.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ impl Draw {
         self.key.below(self.count, n)
     }
 
-    fn from_1(&mut self, most: usize) -> usize {
+    fn up_to(&mut self, most: usize) -> usize {
         1 + self.below(most)
     }
 
@@ -59,8 +59,8 @@ type Boxed<T> = Box<dyn Layer<T>>;
 /// A layer of this class for samples of this shape; none where it takes no such samples.
 fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<Boxed<T>> {
     let last = shape.last();
-    let units = if d.one_in(4) { 8 * d.from_1(8) } else { d.from_1(9) };
-    let (kernel, stride, bias) = (d.from_1(3), d.from_1(2), !d.one_in(4));
+    let units = if d.one_in(4) { 8 * d.up_to(8) } else { d.up_to(9) };
+    let (kernel, stride, bias) = (d.up_to(3), d.up_to(2), !d.one_in(4));
     let rank = match class {
         "RepeatVector" => Some(1),
         name if name.ends_with("1d") || name.ends_with("1dTranspose") => Some(2),
@@ -109,7 +109,7 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         }
         "Conv1dTranspose" => Box::new(Conv1dTranspose::new(units, kernel).strides(stride).padding(d.padding())),
         "Conv2d" => {
-            let layer = Conv2d::new(units, [kernel, d.from_1(3)]).padding(d.padding()).activation(d.activation());
+            let layer = Conv2d::new(units, [kernel, d.up_to(3)]).padding(d.padding()).activation(d.activation());
             let layer = if d.one_in(2) { layer.strides(stride) } else { layer.dilation_rate(stride) };
             let groups = if last.is_multiple_of(2) && units.is_multiple_of(2) && d.one_in(3) { 2 } else { 1 };
             Box::new(layer.groups(groups).use_bias(bias))
@@ -170,7 +170,7 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         "UpSampling1d" => Box::new(UpSampling1d::new(stride)),
         "UpSampling2d" => {
             let way = d.pick(&[Interpolation::Nearest, Interpolation::Bilinear]);
-            Box::new(UpSampling2d::new([stride, d.from_1(2)]).interpolation(way))
+            Box::new(UpSampling2d::new([stride, d.up_to(2)]).interpolation(way))
         }
         "ZeroPadding1d" => Box::new(ZeroPadding1d::new([[d.below(3), d.below(2)]])),
         "ZeroPadding2d" => Box::new(ZeroPadding2d::new([d.below(3), d.below(2)])),
@@ -194,14 +194,14 @@ struct Case<T: Float> {
 fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
     let mut d = Draw { key: Key::new(seed, Purpose::Data).with(77), count: 0 };
     let channels = d.pick(&[1, 2, 3, 16, 17]);
-    let side = |d: &mut Draw| if d.one_in(5) { 12 } else { d.from_1(6) };
+    let side = |d: &mut Draw| if d.one_in(5) { 12 } else { d.up_to(6) };
     let input = match d.below(3) {
-        0 => Shape::from([d.from_1(40)]),
+        0 => Shape::from([d.up_to(40)]),
         1 => Shape::from([side(&mut d), channels]),
         _ => Shape::from([side(&mut d), side(&mut d), channels]),
     };
     let (mut model, mut shape, mut layers) = (Sequential::of(input), input, 0);
-    let wanted = d.from_1(6);
+    let wanted = d.up_to(6);
     for _ in 0..40 {
         if layers == wanted {
             break;
@@ -226,7 +226,7 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
             seen.insert(class);
         }
     }
-    let classes = d.from_1(5) + 1;
+    let classes = d.up_to(5) + 1;
     let (end, kind) = d.pick(&[(Activation::Softmax, 0), (Activation::Sigmoid, 1), (Activation::Linear, 2)]);
     let model = model.add(Flatten::new()).add(Dense::new(classes).activation(end)).build(seed).unwrap();
     let mut case = Case { model, x: Tensor::default(), y: Tensor::default(), batch: d.pick(&[1, 3, 8, 32]) };
@@ -318,7 +318,7 @@ fn check<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) {
 
 #[test]
 fn random_models() {
-    let count = std::env::var("GRADUS_RANDOM_MODELS").map_or(600, |n| n.parse().expect("a number of models"));
+    let count = std::env::var("GRADUS_RANDOM_MODELS").map_or(2000, |n| n.parse().expect("a number of models"));
     let mut seen = BTreeSet::new();
     for seed in 0..count {
         if seed % 4 == 3 { check::<f64>(seed, &mut seen) } else { check::<f32>(seed, &mut seen) }

@@ -13,7 +13,7 @@ use super::Csv;
 use super::quotes::Quotes;
 use super::schema::{Location, TableSchema};
 use crate::data::files::Files;
-use crate::data::samples::check_range;
+use crate::data::range::check_range;
 use crate::data::source::{Source, each, widths};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};

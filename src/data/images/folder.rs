@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::file::{check, check_bytes, check_channels, check_side, read_all};
 use crate::data::names::twins;
 use crate::data::pipeline::subset::parts;
-use crate::data::samples::check_range;
+use crate::data::range::check_range;
 use crate::data::source::Source;
 use crate::data::{Split, Table};
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! Some of the samples.
 
-use crate::data::samples::check_range;
+use crate::data::range::check_range;
 use crate::data::source::{Order, Source, widths};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::data::samples::check_range;
+use crate::data::range::check_range;
 use crate::data::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
 use crate::memory;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::Split;
-use crate::data::samples::check_range;
+use crate::data::range::check_range;
 use crate::data::source::{Order, Source, widths};
 use crate::data::split::positions;
 use crate::error::{Error, Result};

@@ -1,0 +1,65 @@
+//! What a run of a model is set up with.
+
+use super::data_adapter::DataAdapter;
+use super::evaluate::ValidationData;
+use super::fit_options::Fit;
+use super::sequential::Sequential;
+use super::settings::{START, Settings};
+use crate::tensor::Float;
+
+impl<T: Float> Sequential<T> {
+    /// What the model is trained with, beside its layers and seed, which every file has.
+    pub(super) fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        settings.put("element type", T::NAME);
+        let specs = self.params.specs();
+        let frozen: Vec<_> = specs.iter().filter(|s| s.frozen).map(|s| s.name.as_str()).collect();
+        settings.put("frozen weights", if frozen.is_empty() { "none".into() } else { frozen.join(", ") });
+        let factors = specs.iter().filter(|s| s.learning_rate_factor != 1.0);
+        let factors: Vec<_> = factors.map(|s| format!("{} {}", s.name, s.learning_rate_factor)).collect();
+        settings.put("learning rate factors", if factors.is_empty() { "none".into() } else { factors.join(", ") });
+        if let Some(training) = &self.training {
+            settings.put("optimizer name", training.optimizer.name());
+            settings.put_fields("optimizer", &training.optimizer);
+            settings.put_fields("loss", &training.loss);
+            settings.put("metrics", training.metrics.len());
+            for (i, metric) in training.metrics.iter().enumerate() {
+                settings.put_fields(&format!("metric {i}"), metric);
+            }
+        }
+        settings
+    }
+
+    /// The same with what `fit` was given.
+    pub(super) fn settings_of_run(
+        &self,
+        data: &dyn DataAdapter<T>,
+        held_out: Option<&ValidationData<'_, T>>,
+        how: &Fit<'_, T>,
+    ) -> Settings {
+        let mut settings = self.settings();
+        if let Some(start) = self.training.as_ref().and_then(|t| t.started) {
+            settings.put(START, format!("digest {start:016x}"));
+        }
+        let whole = how.checkpoint.is_some();
+        data.describe(&mut settings, whole);
+        settings.put_weights("sample_weight", how.sample_weight);
+        settings.put_weights("class_weight", how.class_weight);
+        match held_out {
+            None => settings.put("validation", "none"),
+            Some(ValidationData::Batches(data)) => {
+                let (x, y) = data.shapes();
+                settings.put("validation", format!("a dataset of {:?} batches of {x} and {y}", data.batches()));
+            }
+            Some(ValidationData::Rows(_, _, rows, _)) if rows.start > 0 => {
+                settings.put("validation", format!("samples {} to {}", rows.start, rows.end));
+            }
+            Some(ValidationData::Rows(x, y, ..)) => {
+                settings.put("validation", "samples of their own");
+                settings.put_tensor("validation x", x, whole);
+                settings.put_tensor("validation y", y, whole);
+            }
+        }
+        settings
+    }
+}
