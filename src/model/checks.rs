@@ -115,7 +115,10 @@ pub(super) fn weigh<T: Float>(y: &Tensor<T>, output: Shape, classes: &[f64], wei
             let most = classes.len().max(1) - 1;
             let expected = format!("a class number from 0 to {most}, which class_weight has weights for");
             // A single number as precise as it came.
-            let got = if let [class] = row { class.to_string() } else { class.to_string() };
+            let got = match row {
+                [target] => target.to_string(),
+                _ => class.to_string(),
+            };
             label(expected, got, "give every class a weight")
         })?);
     }
