@@ -4,10 +4,13 @@
 //! `cargo run --release -p gradus-benches -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
+//! `gemm` shows products beside what the machine can do: multiply-adds on registers alone, or, for few rows, reading the weights.
 //! `checkpoint` shows what writing checkpoints costs a model of ten million weights;
 //! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
 //!
 //! Values are the best of several rounds: a machine that others share is only ever slowed down.
+
+mod machine;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -440,9 +443,24 @@ fn products() {
         (Inputs, [32, 20, 10]),
         (Forward, [1, 10, 20]),
         (Forward, [1, 784, 512]),
+        (Forward, [1, 4096, 128]),
+        (Forward, [1, 1024, 1024]),
+        (Forward, [1, 4096, 4096]),
+        (Forward, [1, 4096, 16384]),
+        (Forward, [128, 1600, 10]),
+        // Patches of convolutions.
+        (Forward, [4096, 27, 16]),
+        (Forward, [1024, 144, 16]),
+        (Forward, [4608, 288, 64]),
+        (Weights, [288, 4608, 64]),
+        (Inputs, [4608, 64, 288]),
+        // Winograd's points.
+        (Forward, [256, 16, 16]),
         (Forward, [64, 64, 64]),
+        (Weights, [32, 128, 32]),
         (Forward, [1024, 1024, 1024]),
     ];
+    let threads = parallel::threads();
     for (product, [m, k, n]) in shapes {
         let values = |len: usize, part: u64| -> Vec<f32> {
             let key = Key::new(part, Purpose::Data);
@@ -460,12 +478,20 @@ fn products() {
             gemm([m, k, n], x, y, beta, black_box(&mut c));
             Ok(())
         };
+        // In turn, as the machine may change its speed.
+        let limit = if m < 4 { machine::read(threads, &b) } else { machine::peak(threads) };
         let seconds = best_of(calls, &mut call).unwrap_or(f64::NAN);
+        let of_limit = match m {
+            0..4 => {
+                format!(", \"read_gb_s\": {limit:.1}, \"of_read\": {:.3}", (k * n * 4) as f64 / seconds * 1e-9 / limit)
+            }
+            _ => format!(", \"peak\": {limit:.1}, \"of_peak\": {:.3}", operations / seconds * 1e-9 / limit),
+        };
         let layout = match product {
             Forward => "nn",
             Weights => "tn",
             Inputs => "nt",
         };
-        report(&format!("gemm_{layout}_{m}x{k}x{n}"), "gflops", operations / seconds * 1e-9, "");
+        report(&format!("gemm_{layout}_{m}x{k}x{n}"), "gflops", operations / seconds * 1e-9, &of_limit);
     }
 }

@@ -166,7 +166,7 @@ macro_rules! float {
                 if csc == 1 && (beta == 0.0 || beta == 1.0) && [rsa, csa, rsb, csb, rsc].iter().all(|s| *s >= 0) {
                     let [ra, ca, rb, cb, rc] = [rsa, csa, rsb, csb, rsc].map(|s| s as usize);
                     // SAFETY: the caller's promise is the callee's.
-                    if unsafe { super::tiles::$gemm([m, k, n], a, [ra, ca], b, [rb, cb], beta == 1.0, c, rc) } {
+                    if unsafe { super::tiles::product([m, k, n], a, [ra, ca], b, [rb, cb], beta == 1.0, c, rc) } {
                         return;
                     }
                 }

@@ -11,6 +11,9 @@ use super::parallel;
 /// How many multiply-adds of a product take the time of one element-wise update.
 pub const MADDS_PER_UPDATE: usize = 8;
 
+/// How many numbers of B a product with few rows reads in the time of one element-wise update.
+const READS_PER_UPDATE: usize = 2;
+
 /// A matrix in a slice: element (i, j) stands at `i * row + j * column`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
@@ -86,10 +89,16 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
             );
         }
     };
-    if m >= n {
-        parallel::ranges(m, k.saturating_mul(n).div_ceil(MADDS_PER_UPDATE), |rows| part(rows, 0..n));
-    } else {
-        parallel::ranges(n, k.saturating_mul(m).div_ceil(MADDS_PER_UPDATE), |columns| part(0..m, columns));
+    let (items, work) = match () {
+        // Reading B takes longer than multiplying.
+        () if m < 4 => (n, k.div_ceil(READS_PER_UPDATE)),
+        () if m < n => (n, k.saturating_mul(m).div_ceil(MADDS_PER_UPDATE)),
+        () => (m, k.saturating_mul(n).div_ceil(MADDS_PER_UPDATE)),
+    };
+    match parallel::parts(items, work) {
+        1 => part(0..m, 0..n),
+        parts if items == m => parallel::par_chunks(0..m, parts, (), &|rows, ()| part(rows, 0..n)),
+        parts => parallel::par_chunks(0..n, parts, (), &|columns, ()| part(0..m, columns)),
     }
 }
 

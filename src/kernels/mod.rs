@@ -19,5 +19,7 @@ pub(crate) mod random;
 pub(crate) mod rows;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod tiles;
 pub(crate) mod winograd;

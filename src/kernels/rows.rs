@@ -6,7 +6,24 @@ use super::simd::{self, Loop};
 
 /// `y[i, j] += bias[j]` for rows as long as `bias`.
 pub fn add_bias<T: Float>(y: &mut [T], bias: &[T]) {
+    /// Short rows that are taken together, so that they fill vector registers.
+    const TOGETHER: usize = 8;
+    const SHORT: usize = 64;
+    let width = bias.len();
     if bias.is_empty() {
+        return;
+    }
+    if width < SHORT && y.len() >= 2 * TOGETHER * SHORT {
+        let mut repeated = [T::zero(); TOGETHER * SHORT];
+        let repeated = &mut repeated[..TOGETHER * width];
+        repeated.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
+        simd::vectorised(|| {
+            for rows in y.chunks_mut(TOGETHER * width) {
+                for (v, b) in rows.iter_mut().zip(&*repeated) {
+                    *v += *b;
+                }
+            }
+        });
         return;
     }
     simd::vectorised_rows(bias.len(), || {
@@ -253,6 +270,16 @@ mod tests {
         let mut sums = [1.0, 2.0];
         sum_row_products(&x[..6], &x[1..7], &mut sums);
         assert_eq!(sums, [1.0 + 0.0 + 6.0 + 20.0, 2.0 + 2.0 + 12.0 + 30.0]);
+    }
+
+    #[test]
+    fn biases_of_rows_of_any_width() {
+        for (width, rows) in [(1, 2048), (6, 601), (10, 7), (63, 33), (64, 17), (65, 20)] {
+            let bias: Vec<f32> = (0..width).map(|j| j as f32 + 0.5).collect();
+            let mut y: Vec<f32> = (0..width * rows).map(|i| i as f32).collect();
+            add_bias(&mut y, &bias);
+            assert!(y.iter().enumerate().all(|(i, &v)| v == i as f32 + bias[i % width]), "{width}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Which vector instructions the processor has, found once at run time. AVX2 with FMA and AVX-512 give the same bits, see `tiles`;
 //! processors without fused multiply-adds round products apart.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// What the processor offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// AVX-512 (foundation, double and quad words, vector lengths).
+    /// AVX-512 (foundation, double and quad words, vector lengths), and AVX2 and FMA.
     Avx512,
     /// AVX2 and FMA.
     Avx2,
@@ -12,20 +14,36 @@ pub enum Level {
     Other,
 }
 
-/// The processor's level; a cached look-up.
+/// The processor's level, in one look.
 #[inline]
 pub fn level() -> Level {
+    /// 0 until it is known.
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        1 => Level::Avx512,
+        2 => Level::Avx2,
+        3 => Level::Other,
+        _ => {
+            let level = find();
+            let number = match level {
+                Level::Avx512 => 1,
+                Level::Avx2 => 2,
+                Level::Other => 3,
+            };
+            KNOWN.store(number, Ordering::Relaxed);
+            level
+        }
+    }
+}
+
+#[cold]
+fn find() -> Level {
     #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f")
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        let wide = std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512dq")
-            && std::arch::is_x86_feature_detected!("avx512vl")
-        {
-            return Level::Avx512;
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return Level::Avx2;
-        }
+            && std::arch::is_x86_feature_detected!("avx512vl");
+        return if wide { Level::Avx512 } else { Level::Avx2 };
     }
     Level::Other
 }

@@ -9,447 +9,172 @@ use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
 use super::simd::{Level, level};
+use super::tile::{F32_AVX2, F32_AVX512, F64_AVX2, F64_AVX512, Operands, Tiles};
 
 /// Steps of k between two additions to C, matrixmultiply's `KC`.
 const BLOCK: usize = 256;
 
-/// Room for a block of B two vectors wide, in f32 or f64 and for either instruction set.
+/// Bytes of A that are packed at a time; more rows than these hold go one part after the other.
+const PACKED_ROWS: usize = 1 << 20;
+
+/// Bytes of B above which few rows go through it line by line: it does not stay in the second-level cache.
+const STREAMED: usize = 1 << 18;
+
+/// Columns that few rows go through line by line at a time.
+const STREAM: usize = 2048;
+
+/// Values of f64 or twice as many of f32.
+#[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Panel(UnsafeCell<[MaybeUninit<u64>; BLOCK * 16]>);
+struct Line {
+    _values: [MaybeUninit<u64>; 8],
+}
+
+const LINE: Line = Line { _values: [MaybeUninit::uninit(); 8] };
+
+/// Room for a block of B two vectors wide, in f32 or f64 and for either instruction set, and a line that packing may write past
+/// its end.
+struct Space {
+    panel: [Line; BLOCK * 2 + 1],
+    /// Packed rows of A.
+    rows: Vec<Line>,
+}
 
 thread_local! {
-    /// Each thread's panel. Not on the stack: see docs/performance.md on large frames.
-    static PANEL: Panel = const { Panel(UnsafeCell::new([MaybeUninit::uninit(); BLOCK * 16])) };
+    /// Each thread's space. Not on the stack: see docs/performance.md on large frames.
+    static SPACE: UnsafeCell<Space> = const { UnsafeCell::new(Space { panel: [LINE; BLOCK * 2 + 1], rows: Vec::new() }) };
 }
 
-/// A vector register of numbers.
-///
-/// # Safety
-/// All methods ask for the processor feature of the type; loads and stores for the addresses of their lanes to be valid.
-trait Lanes: Copy {
-    type Value: Copy;
-    type Mask: Copy;
-    const COUNT: usize;
-    unsafe fn zero() -> Self;
-    unsafe fn splat(value: *const Self::Value) -> Self;
-    /// The first n lanes.
-    unsafe fn first(n: usize) -> Self::Mask;
-    unsafe fn load(at: *const Self::Value) -> Self;
-    /// Lanes outside of the mask are zero and their addresses are not touched.
-    unsafe fn load_part(at: *const Self::Value, mask: Self::Mask) -> Self;
-    unsafe fn store(self, at: *mut Self::Value);
-    unsafe fn store_part(self, at: *mut Self::Value, mask: Self::Mask);
-    /// self·b + c, rounded once.
-    unsafe fn times_plus(self, b: Self, c: Self) -> Self;
-    unsafe fn plus(self, b: Self) -> Self;
+/// f32 and f64.
+pub trait Number: num_traits::Float + 'static {
+    /// The tiles of an instruction set; `None` where there are none.
+    fn tiles(level: Level) -> Option<&'static Tiles<Self>>;
+
+    /// Numbers that [`transpose`](Self::transpose) takes in either direction.
+    const SQUARE: usize;
+
+    /// Writes a square of numbers, read from rows at these places, column after column, `width` numbers apart; in ascending
+    /// order, so that what one column writes past its end is overwritten by the next.
+    ///
+    /// # Safety
+    /// The processor has AVX2; `SQUARE` numbers can be read at each place and written at each of `SQUARE` columns.
+    unsafe fn transpose(from: [*const Self; 8], to: *mut Self, width: usize);
 }
 
-macro_rules! lanes {
-    ($v:ident, $t:ident, $count:literal, $mask:ty, $first:expr, $zero:ident, $splat:ident, $load:ident, $load_part:ident,
-     $store:ident, $store_part:ident, $fma:ident, $add:ident) => {
-        // SAFETY (all methods): the caller has the processor feature and the addresses, see the trait.
-        #[allow(unused_unsafe)]
-        impl Lanes for $v {
-            type Value = $t;
-            type Mask = $mask;
-            const COUNT: usize = $count;
+impl Number for f32 {
+    fn tiles(level: Level) -> Option<&'static Tiles<f32>> {
+        match level {
+            Level::Avx512 => Some(&F32_AVX512),
+            Level::Avx2 => Some(&F32_AVX2),
+            Level::Other => None,
+        }
+    }
 
-            #[inline(always)]
-            unsafe fn zero() -> Self {
-                unsafe { $zero() }
+    const SQUARE: usize = 8;
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn transpose(from: [*const f32; 8], to: *mut f32, width: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d, e, f, g, h] = from.map(|at| _mm256_loadu_ps(at));
+            let pairs = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let ((ab, ab2), (cd, cd2), (ef, ef2), (gh, gh2)) = (pairs(a, b), pairs(c, d), pairs(e, f), pairs(g, h));
+            let fours = |p, q| (_mm256_shuffle_ps::<0x44>(p, q), _mm256_shuffle_ps::<0xEE>(p, q));
+            let ((l0, l1), (l2, l3)) = (fours(ab, cd), fours(ab2, cd2));
+            let ((h0, h1), (h2, h3)) = (fours(ef, gh), fours(ef2, gh2));
+            for (j, (l, h)) in [(l0, h0), (l1, h1), (l2, h2), (l3, h3)].into_iter().enumerate() {
+                _mm256_storeu_ps(to.add(j * width), _mm256_permute2f128_ps::<0x20>(l, h));
             }
-
-            #[inline(always)]
-            unsafe fn splat(value: *const $t) -> Self {
-                unsafe { $splat(*value) }
-            }
-
-            #[inline(always)]
-            unsafe fn first(n: usize) -> $mask {
-                unsafe { $first(n) }
-            }
-
-            #[inline(always)]
-            unsafe fn load(at: *const $t) -> Self {
-                unsafe { $load(at) }
-            }
-
-            #[inline(always)]
-            unsafe fn load_part(at: *const $t, mask: $mask) -> Self {
-                unsafe { $load_part!(at, mask) }
-            }
-
-            #[inline(always)]
-            unsafe fn store(self, at: *mut $t) {
-                unsafe { $store(at, self) }
-            }
-
-            #[inline(always)]
-            unsafe fn store_part(self, at: *mut $t, mask: $mask) {
-                unsafe { $store_part(at, mask, self) }
-            }
-
-            #[inline(always)]
-            unsafe fn times_plus(self, b: Self, c: Self) -> Self {
-                unsafe { $fma(self, b, c) }
-            }
-
-            #[inline(always)]
-            unsafe fn plus(self, b: Self) -> Self {
-                unsafe { $add(self, b) }
+            for (j, (l, h)) in [(l0, h0), (l1, h1), (l2, h2), (l3, h3)].into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((j + 4) * width), _mm256_permute2f128_ps::<0x31>(l, h));
             }
         }
-    };
+    }
 }
 
-// The two instruction sets name the arguments of their masked loads in different orders.
-macro_rules! load512 {
-    ($at:expr, $mask:expr) => {
-        _mm512_maskz_loadu_ps($mask, $at)
-    };
-}
-macro_rules! load512d {
-    ($at:expr, $mask:expr) => {
-        _mm512_maskz_loadu_pd($mask, $at)
-    };
-}
-macro_rules! load256 {
-    ($at:expr, $mask:expr) => {
-        _mm256_maskload_ps($at, $mask)
-    };
-}
-macro_rules! load256d {
-    ($at:expr, $mask:expr) => {
-        _mm256_maskload_pd($at, $mask)
-    };
+impl Number for f64 {
+    fn tiles(level: Level) -> Option<&'static Tiles<f64>> {
+        match level {
+            Level::Avx512 => Some(&F64_AVX512),
+            Level::Avx2 => Some(&F64_AVX2),
+            Level::Other => None,
+        }
+    }
+
+    const SQUARE: usize = 4;
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn transpose([a, b, c, d, ..]: [*const f64; 8], to: *mut f64, width: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d] = [a, b, c, d].map(|at| _mm256_loadu_pd(at));
+            let (ab, ab2) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            let (cd, cd2) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+            _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab, cd));
+            _mm256_storeu_pd(to.add(width), _mm256_permute2f128_pd::<0x20>(ab2, cd2));
+            _mm256_storeu_pd(to.add(2 * width), _mm256_permute2f128_pd::<0x31>(ab, cd));
+            _mm256_storeu_pd(to.add(3 * width), _mm256_permute2f128_pd::<0x31>(ab2, cd2));
+        }
+    }
 }
 
-lanes!(
-    __m512,
-    f32,
-    16,
-    __mmask16,
-    |n: usize| ((1u32 << n) - 1) as __mmask16,
-    _mm512_setzero_ps,
-    _mm512_set1_ps,
-    _mm512_loadu_ps,
-    load512,
-    _mm512_storeu_ps,
-    _mm512_mask_storeu_ps,
-    _mm512_fmadd_ps,
-    _mm512_add_ps
-);
-lanes!(
-    __m512d,
-    f64,
-    8,
-    __mmask8,
-    |n: usize| ((1u32 << n) - 1) as __mmask8,
-    _mm512_setzero_pd,
-    _mm512_set1_pd,
-    _mm512_loadu_pd,
-    load512d,
-    _mm512_storeu_pd,
-    _mm512_mask_storeu_pd,
-    _mm512_fmadd_pd,
-    _mm512_add_pd
-);
-lanes!(
-    __m256,
-    f32,
-    8,
-    __m256i,
-    |n: usize| _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
-    _mm256_setzero_ps,
-    _mm256_set1_ps,
-    _mm256_loadu_ps,
-    load256,
-    _mm256_storeu_ps,
-    _mm256_maskstore_ps,
-    _mm256_fmadd_ps,
-    _mm256_add_ps
-);
-lanes!(
-    __m256d,
-    f64,
-    4,
-    __m256i,
-    |n: usize| _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)),
-    _mm256_setzero_pd,
-    _mm256_set1_pd,
-    _mm256_loadu_pd,
-    load256d,
-    _mm256_storeu_pd,
-    _mm256_maskstore_pd,
-    _mm256_fmadd_pd,
-    _mm256_add_pd
-);
-
-/// Pointers and strides of C = A·B or C += A·B; C's columns are contiguous.
-#[derive(Clone, Copy)]
-struct Operands<T> {
+/// C = A·B, or C += A·B with `add`; false where the processor is not one for these kernels, and nothing has been done.
+///
+/// # Safety
+/// Every element that sizes and strides address must lie in its allocation, and C must not overlap A or B.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)] // So that what is handed on stays in registers.
+pub unsafe fn product<T: Number>(
+    [m, k, n]: [usize; 3],
     a: *const T,
     a_strides: [usize; 2],
     b: *const T,
     b_strides: [usize; 2],
+    add: bool,
     c: *mut T,
     c_stride: usize,
-    add: bool,
+) -> bool {
+    let level = level();
+    let Some(tiles) = T::tiles(level) else { return false };
+    let o = Operands { a, a_strides, b, b_strides, c, c_stride, panel: std::ptr::null_mut(), add };
+    if m < 4 && (1..=BLOCK).contains(&k) && b_strides[1] == 1 && n <= STREAMED / (BLOCK * size_of::<T>()) {
+        // What is most frequent where the way to the product takes as long as the product.
+        // SAFETY: the caller's promise, and the processor has what the tiles need.
+        unsafe { narrow(tiles, [m, k, n], o) };
+    } else {
+        // SAFETY: as above.
+        unsafe { blocks(level, tiles, [m, k, n], o) };
+    }
+    true
 }
 
-/// M rows by N vectors of C, the last vector with `last` lanes; the block's k steps through contiguous rows of B.
-#[inline(always)]
-unsafe fn tile<V: Lanes, const M: usize, const N: usize>(k: usize, last: usize, o: Operands<V::Value>) {
-    // SAFETY: the caller's promise for the rows, columns and steps named above.
-    unsafe {
-        let mask = V::first(last);
-        let mut sums = [[V::zero(); N]; M];
-        if k > 15 {
-            // C is far away when it is large; it is wanted after the loop.
-            each::<V, M, N>(o, |_, _, at| _mm_prefetch::<_MM_HINT_T0>(at.cast()));
-        }
-        let (mut a, mut b) = (o.a, o.b);
-        for _ in 0..k {
-            let mut row = [V::zero(); N];
-            for (j, v) in row.iter_mut().enumerate() {
-                *v = if j + 1 < N { V::load(b.add(j * V::COUNT)) } else { V::load_part(b.add(j * V::COUNT), mask) };
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat(a.add(i * o.a_strides[0]));
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum = x.times_plus(v, *sum);
-                }
-            }
-            a = a.wrapping_add(o.a_strides[1]);
-            b = b.wrapping_add(o.b_strides[0]);
-        }
-        if last == V::COUNT {
-            match o.add {
-                true => each::<V, M, N>(o, |i, j, at| V::load(at).plus(sums[i][j]).store(at)),
-                false => each::<V, M, N>(o, |i, j, at| sums[i][j].store(at)),
-            }
-        } else {
-            each::<V, M, N>(o, |i, j, at| match (o.add, j + 1 < N) {
-                (true, true) => V::load(at).plus(sums[i][j]).store(at),
-                (false, true) => sums[i][j].store(at),
-                (true, false) => V::load_part(at, mask).plus(sums[i][j]).store_part(at, mask),
-                (false, false) => sums[i][j].store_part(at, mask),
-            });
+/// [`product`] block after block of k.
+unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+    let Operands { a, a_strides, b, b_strides, c, c_stride, add, .. } = o;
+    if k == 0 && !add {
+        for i in 0..m {
+            // SAFETY: row i of C.
+            unsafe { std::slice::from_raw_parts_mut(c.add(i * c_stride), n).fill(T::zero()) };
         }
     }
-}
-
-/// Calls `f(row, vector, its address)` for each vector of a tile of C.
-#[inline(always)]
-unsafe fn each<V: Lanes, const M: usize, const N: usize>(
-    o: Operands<V::Value>,
-    mut f: impl FnMut(usize, usize, *mut V::Value),
-) {
-    for i in 0..M {
-        for j in 0..N {
-            f(i, j, o.c.wrapping_add(i * o.c_stride + j * V::COUNT));
-        }
-    }
-}
-
-/// All rows of a panel of N vectors, in tiles of `M`, four and one.
-#[inline(always)]
-unsafe fn rows<V: Lanes, const M: usize, const N: usize>(m: usize, k: usize, last: usize, mut o: Operands<V::Value>) {
-    let mut left = m;
-    // SAFETY: the caller's promise; `left` rows of A and C are ahead of the pointers.
-    unsafe {
-        while left > 0 {
-            let done = if left >= M {
-                tile::<V, M, N>(k, last, o);
-                M
-            } else if left >= 4 {
-                tile::<V, 4, N>(k, last, o);
-                4
+    let stands = b_strides[1] == 1 && stands([m, k, n]);
+    let far = k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
+    for start in (0..k).step_by(BLOCK) {
+        let (a, b) = (a.wrapping_add(start * a_strides[1]), b.wrapping_add(start * b_strides[0]));
+        let o = Operands { a, b, add: add || start > 0, ..o };
+        let size = [m, BLOCK.min(k - start), n];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !stands {
+                packed(tiles, size, o);
+            } else if m < 4 && far {
+                streamed(level, size, o);
             } else {
-                tile::<V, 1, N>(k, last, o);
-                1
-            };
-            left -= done;
-            o.a = o.a.wrapping_add(done * o.a_strides[0]);
-            o.c = o.c.wrapping_add(done * o.c_stride);
-        }
-    }
-}
-
-/// One block of k, columns of B contiguous, from where they stand.
-#[inline(always)]
-unsafe fn direct<V: Lanes, const M: usize>([m, k, n]: [usize; 3], o: Operands<V::Value>) {
-    let mut column = 0;
-    // SAFETY: the caller's promise; panels are disjoint columns.
-    unsafe {
-        while column < n {
-            let left = n - column;
-            let part = Operands { b: o.b.add(column), c: o.c.add(column), ..o };
-            column += if m < 4 && left > 2 * V::COUNT {
-                // Few rows have too few sums to keep the multipliers busy, so more columns come together.
-                let width = left.min(4 * V::COUNT);
-                let last = (width - 1) % V::COUNT + 1;
-                if width > 3 * V::COUNT {
-                    rows::<V, 1, 4>(m, k, last, part);
-                } else {
-                    rows::<V, 1, 3>(m, k, last, part);
-                }
-                width
-            } else {
-                let width = left.min(2 * V::COUNT);
-                let last = (width - 1) % V::COUNT + 1;
-                if width > V::COUNT {
-                    rows::<V, M, 2>(m, k, last, part);
-                } else {
-                    rows::<V, M, 1>(m, k, last, part);
-                }
-                width
-            };
-        }
-    }
-}
-
-/// Copies `k` rows of `width` columns of B into a panel whose rows are `N` vectors, filled up with zeros.
-#[inline(always)]
-unsafe fn pack<V: Lanes, const N: usize>(k: usize, width: usize, o: Operands<V::Value>, panel: *mut V::Value) {
-    let [down, across] = o.b_strides;
-    // SAFETY: the caller's promise for B; the panel has room for BLOCK rows of two vectors.
-    unsafe {
-        if across == 1 {
-            let mask = V::first(width - (N - 1) * V::COUNT);
-            for l in 0..k {
-                let (from, to) = (o.b.add(l * down), panel.add(l * N * V::COUNT));
-                // The next panel, whose lines are far apart too; past the end nothing is read.
-                for j in 0..N {
-                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add((N + j) * V::COUNT).cast());
-                }
-                for j in 0..N - 1 {
-                    V::load(from.add(j * V::COUNT)).store(to.add(j * V::COUNT));
-                }
-                V::load_part(from.add((N - 1) * V::COUNT), mask).store(to.add((N - 1) * V::COUNT));
-            }
-            return;
-        }
-        if width < N * V::COUNT {
-            (0..k).for_each(|l| V::zero().store(panel.add((l * N + N - 1) * V::COUNT)));
-        }
-        // A few steps of k at a time, so that the lines written to stay in the first-level cache.
-        for start in (0..k).step_by(16) {
-            let end = k.min(start + 16);
-            for j in 0..width {
-                let from = o.b.add(j * across);
-                for l in start..end {
-                    *panel.add(l * N * V::COUNT + j) = *from.add(l * down);
-                }
+                direct(tiles, size, o);
             }
         }
     }
 }
-
-/// One block of k, panels of B copied to `panel` first: for layouts that cannot be read as they stand, or are read often.
-#[inline(always)]
-unsafe fn packed<V: Lanes, const M: usize>([m, k, n]: [usize; 3], o: Operands<V::Value>, panel: *mut V::Value) {
-    let mut column = 0;
-    // SAFETY: the caller's promise; panels are disjoint columns, and what is packed has the strides given.
-    unsafe {
-        while column < n {
-            let width = (n - column).min(2 * V::COUNT);
-            let last = (width - 1) % V::COUNT + 1;
-            let from = Operands { b: o.b.wrapping_add(column * o.b_strides[1]), c: o.c.add(column), ..o };
-            if width > V::COUNT {
-                pack::<V, 2>(k, width, from, panel);
-                rows::<V, M, 2>(m, k, last, Operands { b: panel, b_strides: [2 * V::COUNT, 1], ..from });
-            } else {
-                pack::<V, 1>(k, width, from, panel);
-                rows::<V, M, 1>(m, k, last, Operands { b: panel, b_strides: [V::COUNT, 1], ..from });
-            }
-            column += width;
-        }
-    }
-}
-
-macro_rules! product {
-    ($t:ident, $name:ident, $avx512:ident, $avx2:ident, $direct512:ident, $direct2:ident, $packed512:ident, $packed2:ident) => {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn $direct512(size: [usize; 3], o: Operands<$t>) {
-            // SAFETY: the caller's promise.
-            unsafe { direct::<$avx512, 12>(size, o) }
-        }
-
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn $direct2(size: [usize; 3], o: Operands<$t>) {
-            // SAFETY: the caller's promise.
-            unsafe { direct::<$avx2, 6>(size, o) }
-        }
-
-        #[target_feature(enable = "avx512f")]
-        unsafe fn $packed512(size: [usize; 3], o: Operands<$t>, panel: *mut $t) {
-            // SAFETY: the caller's promise.
-            unsafe { packed::<$avx512, 12>(size, o, panel) }
-        }
-
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn $packed2(size: [usize; 3], o: Operands<$t>, panel: *mut $t) {
-            // SAFETY: the caller's promise.
-            unsafe { packed::<$avx2, 6>(size, o, panel) }
-        }
-
-        /// C = A·B, or C += A·B with `add`; false where the processor or the layout is not one for these kernels, and
-        /// nothing has been done.
-        ///
-        /// # Safety
-        /// Every element that sizes and strides address must lie in its allocation, and C must not overlap A or B.
-        #[allow(clippy::too_many_arguments)]
-        pub unsafe fn $name(
-            [m, k, n]: [usize; 3],
-            a: *const $t,
-            a_strides: [usize; 2],
-            b: *const $t,
-            b_strides: [usize; 2],
-            add: bool,
-            c: *mut $t,
-            c_stride: usize,
-        ) -> bool {
-            let level = level();
-            let direct = b_strides[1] == 1 && stands([m, k, n]);
-            if level == Level::Other || (!direct && crowded(a_strides, size_of::<$t>(), [m, k, n])) {
-                return false;
-            }
-            if k == 0 && !add {
-                for i in 0..m {
-                    // SAFETY: row i of C.
-                    unsafe { std::slice::from_raw_parts_mut(c.add(i * c_stride), n).fill(0.0) };
-                }
-            }
-            for start in (0..k).step_by(BLOCK) {
-                let o = Operands {
-                    a: a.wrapping_add(start * a_strides[1]),
-                    a_strides,
-                    b: b.wrapping_add(start * b_strides[0]),
-                    b_strides,
-                    c,
-                    c_stride,
-                    add: add || start > 0,
-                };
-                let size = [m, BLOCK.min(k - start), n];
-                // SAFETY: the caller's promise, and the features have been found; nothing called here calls back, so the
-                // thread's panel has no other user.
-                unsafe {
-                    match (level, direct) {
-                        (Level::Avx512, true) => $direct512(size, o),
-                        (Level::Avx512, false) => PANEL.with(|panel| $packed512(size, o, panel.0.get().cast())),
-                        (_, true) => $direct2(size, o),
-                        (_, false) => PANEL.with(|panel| $packed2(size, o, panel.0.get().cast())),
-                    }
-                }
-            }
-            true
-        }
-    };
-}
-
-product!(f32, sgemm, __m512, __m256, sdirect512, sdirect2, spacked512, spacked2);
-product!(f64, dgemm, __m512d, __m256d, ddirect512, ddirect2, dpacked512, dpacked2);
 
 /// Few rows, few columns or little work: B is read from where it stands, which does not pay where many tiles read it from
 /// rows far apart.
@@ -457,63 +182,383 @@ fn stands([m, k, n]: [usize; 3]) -> bool {
     m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
 }
 
-/// Whether the rows of A that a tile reads fall onto the same lines of the first-level cache, in a product large enough for
-/// that to matter: then A has to be packed too.
-fn crowded(a_strides: [usize; 2], size: usize, [m, k, n]: [usize; 3]) -> bool {
-    (a_strides[0] * size).is_multiple_of(4096) && m.saturating_mul(k).saturating_mul(n) > 1 << 20
+/// All rows of a panel of one or two vectors; rows of A are packed tile after tile where `packed`.
+unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
+    let (vectors, last) = (width.div_ceil(tiles.lanes), (width - 1) % tiles.lanes + 1);
+    let (down, mut left) = (o.a_strides[0], m);
+    while left > 0 {
+        let (tile, done) = tiles.choose(left, vectors, last);
+        if packed {
+            o.a_strides = [1, done];
+        }
+        // SAFETY: the caller's promise; `left` rows of A and C are ahead of the pointers.
+        unsafe { tile(k, last, o) };
+        left -= done;
+        o.a = o.a.wrapping_add(if packed { done * k } else { done * down });
+        o.c = o.c.wrapping_add(done * o.c_stride);
+    }
+}
+
+/// One block of k, columns of B contiguous, from where they stand.
+unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+    // SAFETY: the caller's promise; panels are disjoint columns.
+    unsafe {
+        if m < 4 {
+            return narrow(tiles, [m, k, n], o);
+        }
+        for column in (0..n).step_by(2 * tiles.lanes) {
+            let width = (n - column).min(2 * tiles.lanes);
+            let o = Operands { b: o.b.wrapping_add(column), c: o.c.wrapping_add(column), ..o };
+            rows(tiles, [m, k, width], false, o);
+        }
+    }
+}
+
+/// [`direct`] for few rows, which have too few sums to keep the multipliers busy, so that more columns come together.
+#[inline]
+unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+    let mut column = 0;
+    while column < n {
+        // Parts as even as can be.
+        let vectors = match (n - column).div_ceil(tiles.lanes) {
+            left @ 1..=8 => left,
+            9..16 => 6,
+            _ => 8,
+        };
+        let width = (n - column).min(vectors * tiles.lanes);
+        let last = width - (vectors - 1) * tiles.lanes;
+        let tile = tiles.row[usize::from(last < tiles.lanes)][vectors - 1];
+        let mut o = Operands { b: o.b.wrapping_add(column), c: o.c.wrapping_add(column), ..o };
+        for _ in 0..m {
+            // SAFETY: the caller's promise; panels are disjoint columns.
+            unsafe { tile(k, last, o) };
+            o.a = o.a.wrapping_add(o.a_strides[0]);
+            o.c = o.c.wrapping_add(o.c_stride);
+        }
+        column += width;
+    }
+}
+
+/// One block of k, panels of B copied first: for layouts that cannot be read as they stand, or are read often. Rows of A, too, are
+/// copied where reading them would be slow.
+unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+    SPACE.with(|space| {
+        // SAFETY: nothing called here calls back, so the thread's space has no other user.
+        let Space { panel, rows: packed_rows } = unsafe { &mut *space.get() };
+        let panel: *mut T = panel.as_mut_ptr().cast();
+        let each = m.min(PACKED_ROWS / (BLOCK * size_of::<T>()));
+        let packs = scattered::<T>(o.a_strides, n) && reserve(packed_rows, each * k * size_of::<T>());
+        for row in (0..m).step_by(if packs { each } else { m }) {
+            let m = if packs { each.min(m - row) } else { m };
+            let mut o =
+                Operands { a: o.a.wrapping_add(row * o.a_strides[0]), c: o.c.wrapping_add(row * o.c_stride), ..o };
+            // SAFETY: the caller's promise; there is room for what is packed, and panels are disjoint columns.
+            unsafe {
+                if packs {
+                    o.a = pack_rows_of_a(tiles, [m, k], o, packed_rows.as_mut_ptr().cast());
+                }
+                for column in (0..n).step_by(2 * tiles.lanes) {
+                    let width = (n - column).min(2 * tiles.lanes);
+                    let b = o.b.wrapping_add(column * o.b_strides[1]);
+                    let o = Operands { b, c: o.c.wrapping_add(column), panel, ..o };
+                    columns(tiles, [m, k, width], packs, o);
+                }
+            }
+        }
+    });
+}
+
+/// The rows of A packed in the order in which tiles take them.
+unsafe fn pack_rows_of_a<T: Number>(tiles: &Tiles<T>, [m, k]: [usize; 2], o: Operands<T>, to: *mut T) -> *const T {
+    let mut done = 0;
+    while done < m {
+        let (_, rows) = tiles.choose(m - done, 2, tiles.lanes);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let from = o.a.add(done * o.a_strides[0]);
+            pack(from, [o.a_strides[1], o.a_strides[0]], k, rows, to.add(done * k), rows);
+        }
+        done += rows;
+    }
+    to
+}
+
+/// All rows of a panel of two vectors at most, copied to `panel` first; rows of A have been packed where `packed`.
+unsafe fn columns<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
+    let whole = width.next_multiple_of(tiles.lanes);
+    let (first, done) = (tiles.packing, tiles.rows[0]);
+    let mut left = m;
+    // SAFETY: the caller's promise; the panel has room for a block of k two vectors wide.
+    unsafe {
+        if o.b_strides[1] == 1 && width == 2 * tiles.lanes && tiles.choose(m, 2, tiles.lanes).1 == done {
+            // The first tile reads B from where it stands and packs it for those that follow.
+            let a_strides = if packed { [1, done] } else { o.a_strides };
+            first(k, tiles.lanes, Operands { a_strides, ..o });
+            left -= done;
+            o.a = o.a.wrapping_add(if packed { done * k } else { done * o.a_strides[0] });
+            o.c = o.c.wrapping_add(done * o.c_stride);
+        } else {
+            pack(o.b, o.b_strides, k, width, o.panel, whole);
+        }
+        rows(tiles, [left, k, width], packed, Operands { b: o.panel, b_strides: [whole, 1], ..o });
+    }
+}
+
+/// Whether the numbers of A that a tile reads lie so that it pays to bring them together first: in a row of the transpose, or in
+/// rows that fall onto the same lines of the first-level cache; and many panels read them.
+fn scattered<T>([down, across]: [usize; 2], n: usize) -> bool {
+    n >= 256 || n > 64 && (across != 1 || (down * size_of::<T>()).is_multiple_of(1024))
+}
+
+/// Room for so many bytes and a line more, uninitialised; false where there is no memory.
+fn reserve(lines: &mut Vec<Line>, bytes: usize) -> bool {
+    let wanted = bytes.div_ceil(size_of::<Line>()) + 1;
+    if lines.len() < wanted {
+        if lines.try_reserve_exact(wanted - lines.len()).is_err() {
+            return false;
+        }
+        lines.resize(wanted, LINE);
+    }
+    true
+}
+
+/// Copies `steps` times `count` numbers, the strides apart, to rows `width` numbers apart; what follows `count` numbers in a row
+/// is unspecified, and up to a line past the end too.
+///
+/// # Safety
+/// The processor has AVX2; all numbers lie in their allocations, and there is room for the rows and a line.
+unsafe fn pack<T: Number>(
+    from: *const T,
+    [down, across]: [usize; 2],
+    steps: usize,
+    count: usize,
+    to: *mut T,
+    width: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match across {
+            1 if width == count && count * size_of::<T>() == 64 => pack_rows::<T, 64>(from, down, steps, to),
+            1 if width == count && count * size_of::<T>() == 128 => pack_rows::<T, 128>(from, down, steps, to),
+            1 if width == count && count * size_of::<T>() == 24 => pack_rows::<T, 24>(from, down, steps, to),
+            1 if width == count && count * size_of::<T>() == 48 => pack_rows::<T, 48>(from, down, steps, to),
+            1 => {
+                for l in 0..steps {
+                    let from = from.add(l * down);
+                    (0..count).for_each(|j| *to.add(l * width + j) = *from.add(j));
+                    (count..width).for_each(|j| *to.add(l * width + j) = T::zero());
+                }
+            }
+            _ => {
+                let whole = if down == 1 { steps - steps % T::SQUARE } else { 0 };
+                for l in (0..whole).step_by(T::SQUARE) {
+                    // The last numbers first: what they write past the row's end belongs to the next row's first.
+                    for first in (0..count).step_by(T::SQUARE).rev() {
+                        let place = |j: usize| from.add(l + (first + j).min(count - 1) * across);
+                        let places = std::array::from_fn(place);
+                        T::transpose(places, to.add(l * width + first), width);
+                    }
+                }
+                for l in whole..steps {
+                    (0..count).for_each(|j| *to.add(l * width + j) = *from.add(l * down + j * across));
+                    (count..width).for_each(|j| *to.add(l * width + j) = T::zero());
+                }
+            }
+        }
+    }
+}
+
+/// [`pack`] for rows of so many bytes, without anything between them.
+///
+/// # Safety
+/// As [`pack`].
+#[target_feature(enable = "avx2")]
+unsafe fn pack_rows<T: Number, const BYTES: usize>(from: *const T, down: usize, steps: usize, to: *mut T) {
+    for l in 0..steps {
+        let from = from.wrapping_add(l * down);
+        // The next panel, whose lines are far apart too; past the end nothing is read.
+        // SAFETY: the caller's promise for the copy; fetching cannot fail.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(from.wrapping_byte_add(BYTES).cast());
+            if BYTES > 64 {
+                _mm_prefetch::<_MM_HINT_T1>(from.wrapping_byte_add(BYTES + 64).cast());
+            }
+            std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>().add(l * BYTES), BYTES);
+        }
+    }
+}
+
+/// One block of k for few rows of A: line by line through B, as it comes from memory.
+unsafe fn streamed<T: Number>(level: Level, [m, k, n]: [usize; 3], o: Operands<T>) {
+    SPACE.with(|space| {
+        // SAFETY: nothing called here calls back, so the thread's space has no other user.
+        let sums: *mut T = unsafe { &mut *space.get() }.panel.as_mut_ptr().cast();
+        for column in (0..n).step_by(STREAM) {
+            let (b, mut c) = (o.b.wrapping_add(column), o.c.wrapping_add(column));
+            let (mut a, size) = (o.a, [k, STREAM.min(n - column)]);
+            for _ in 0..m {
+                let o = Operands { a, b, c, panel: sums, ..o };
+                // SAFETY: the caller's promise; the panel has room for `STREAM` numbers.
+                unsafe {
+                    match level {
+                        Level::Avx512 => stream512(size, o),
+                        _ => stream2(size, o),
+                    }
+                }
+                (a, c) = (a.wrapping_add(o.a_strides[0]), c.wrapping_add(o.c_stride));
+            }
+        }
+    });
+}
+
+/// One row of A with `k` rows of `width` numbers of B, whose sums are kept in the panel.
+///
+/// # Safety
+/// As [`product`]; columns of B are contiguous, and the panel has room for `width` numbers.
+#[inline(always)]
+unsafe fn stream<T: Number>([k, width]: [usize; 2], o: Operands<T>) {
+    let ([_, next], [down, _]) = (o.a_strides, o.b_strides);
+    // SAFETY: the caller's promise; the sums are initialised before they are read.
+    unsafe {
+        o.panel.write_bytes(0, width);
+        let sums = std::slice::from_raw_parts_mut(o.panel, width);
+        let fours = k - k % 4;
+        for l in (0..fours).step_by(4) {
+            let [x0, x1, x2, x3] =
+                [*o.a.add(l * next), *o.a.add((l + 1) * next), *o.a.add((l + 2) * next), *o.a.add((l + 3) * next)];
+            let b0 = std::slice::from_raw_parts(o.b.add(l * down), width);
+            let b1 = std::slice::from_raw_parts(o.b.add((l + 1) * down), width);
+            let b2 = std::slice::from_raw_parts(o.b.add((l + 2) * down), width);
+            let b3 = std::slice::from_raw_parts(o.b.add((l + 3) * down), width);
+            for j in 0..width {
+                sums[j] = x3.mul_add(b3[j], x2.mul_add(b2[j], x1.mul_add(b1[j], x0.mul_add(b0[j], sums[j]))));
+            }
+        }
+        for l in fours..k {
+            let (x, b) = (*o.a.add(l * next), std::slice::from_raw_parts(o.b.add(l * down), width));
+            for j in 0..width {
+                sums[j] = x.mul_add(b[j], sums[j]);
+            }
+        }
+        let c = std::slice::from_raw_parts_mut(o.c, width);
+        if o.add {
+            for j in 0..width {
+                c[j] = c[j] + sums[j];
+            }
+        } else {
+            c.copy_from_slice(sums);
+        }
+    }
+}
+
+/// [`stream`] with AVX2.
+///
+/// # Safety
+/// As [`stream`], and the processor has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn stream2<T: Number>(size: [usize; 2], o: Operands<T>) {
+    // SAFETY: the caller's promise.
+    unsafe { stream(size, o) }
+}
+
+/// [`stream`] with AVX-512.
+///
+/// # Safety
+/// As [`stream`], and the processor has AVX-512.
+#[target_feature(enable = "avx512f")]
+unsafe fn stream512<T: Number>(size: [usize; 2], o: Operands<T>) {
+    // SAFETY: the caller's promise.
+    unsafe { stream(size, o) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::random::{Key, Purpose};
+    use crate::tensor::Float;
 
-    /// Both instruction sets on one product, with a frame around C that must stay as it was.
-    macro_rules! both {
-        ($t:ident, $avx512:ident, $avx2:ident) => {
-            for (m, n, k) in (1..15).flat_map(|m| (1..41).flat_map(move |n| [(m, n, 1), (m, n, 37)])) {
-                for add in [false, true] {
-                    let draw = |part: u64, len: usize| -> Vec<$t> {
-                        let key = Key::new(1, Purpose::Data).with(part);
-                        (0..len as u64).map(|i| key.unit(i) as $t - 0.5).collect()
-                    };
-                    let (a, b, c) = (draw(1, m * k), draw(2, k * n), draw(3, m * n + 16));
-                    let product = |wide: bool| {
-                        let mut c = c.clone();
-                        let o = Operands {
-                            a: a.as_ptr(),
-                            a_strides: [k, 1],
-                            b: b.as_ptr(),
-                            b_strides: [n, 1],
-                            c: c.as_mut_ptr(),
-                            c_stride: n,
-                            add,
-                        };
-                        // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
-                        unsafe { if wide { $avx512([m, k, n], o) } else { $avx2([m, k, n], o) } };
-                        c
-                    };
-                    let narrow = product(false);
-                    let mut expected = c.clone();
-                    for i in 0..m * n {
-                        let chain = |s: $t, l: usize| a[i / n * k + l].mul_add(b[l * n + i % n], s);
-                        let sum = (0..k).fold(0.0, chain);
-                        expected[i] = if add { c[i] + sum } else { sum };
+    /// The instruction sets of this processor.
+    fn levels() -> &'static [Level] {
+        match level() {
+            Level::Avx512 => &[Level::Avx2, Level::Avx512],
+            Level::Avx2 => &[Level::Avx2],
+            Level::Other => &[],
+        }
+    }
+
+    fn draw<T: Float>(part: u64, len: usize) -> Vec<T> {
+        let key = Key::new(1, Purpose::Data).with(part);
+        (0..len as u64).map(|i| T::of(key.unit(i) - 0.5)).collect()
+    }
+
+    /// Every way and instruction set on one block of k, with a frame around C that must stay as it was.
+    fn is_the_plain_chain<T: Number + Float>([m, k, n]: [usize; 3]) {
+        let (a, b, c) = (draw::<T>(1, m * k), draw::<T>(2, k * n), draw::<T>(3, m * n + 16));
+        for ([a_strides, b_strides], add) in
+            [([[k, 1], [n, 1]], false), ([[1, m], [n, 1]], true), ([[k, 1], [1, k]], true), ([[1, m], [1, k]], false)]
+        {
+            let mut expected = c.clone();
+            for (at, c) in expected[..m * n].iter_mut().enumerate() {
+                let (i, j) = (at / n * a_strides[0], at % n * b_strides[1]);
+                let step = |sum: T, l: usize| a[i + l * a_strides[1]].mul_add(b[l * b_strides[0] + j], sum);
+                let sum = (0..k).fold(T::zero(), step);
+                *c = if add { *c + sum } else { sum };
+            }
+            for &level in levels() {
+                let tiles = T::tiles(level).unwrap();
+                let product = |way: &str| {
+                    let mut c = c.clone();
+                    let panel = std::ptr::null_mut();
+                    let (a, b, c_stride) = (a.as_ptr(), b.as_ptr(), n);
+                    let o = Operands { a, a_strides, b, b_strides, c: c.as_mut_ptr(), c_stride, panel, add };
+                    // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
+                    unsafe {
+                        match way {
+                            "direct" => direct(tiles, [m, k, n], o),
+                            "packed" => packed(tiles, [m, k, n], o),
+                            _ => streamed(level, [m, k, n], o),
+                        }
                     }
-                    assert_eq!(narrow, expected, "AVX2 {m}x{k}x{n}");
-                    if level() == Level::Avx512 {
-                        assert_eq!(product(true), expected, "AVX-512 {m}x{k}x{n}");
-                    }
+                    c
+                };
+                let ways = if b_strides[1] == 1 { &["direct", "packed", "streamed"][..] } else { &["packed"] };
+                for way in ways {
+                    assert!(product(way) == expected, "{way} {level:?} {} {m}x{k}x{n} {a_strides:?}", T::NAME);
                 }
             }
-        };
+        }
     }
 
     #[test]
     fn each_instruction_set_is_the_plain_chain() {
-        if level() != Level::Other {
-            both!(f32, sdirect512, sdirect2);
-            both!(f64, ddirect512, ddirect2);
+        for (m, n) in (1..16).flat_map(|m| (1..41).map(move |n| (m, n))).chain([(30, 64), (14, 67), (3, 139), (2, 300)])
+        {
+            let k = [1, 2, 3, 4, 5, 8, 37][(m + n) % 7];
+            is_the_plain_chain::<f32>([m, k, n]);
+            is_the_plain_chain::<f64>([m, k, n]);
+        }
+    }
+
+    #[test]
+    fn rows_of_a_are_packed_in_every_order() {
+        // Around the largest tile, with a rest of k, and more rows than are packed at a time.
+        for m in (1..30).chain([517, 1031]) {
+            is_the_plain_chain::<f32>([m, if m < 30 { 43 } else { 5 }, 256]);
+            is_the_plain_chain::<f64>([m, if m < 30 { 21 } else { 3 }, 259]);
+        }
+    }
+
+    #[test]
+    fn all_rows_are_taken_once() {
+        for tiles in [&F32_AVX2, &F32_AVX512] {
+            for m in 1..100 {
+                let mut left = m;
+                while left > 0 {
+                    let done = tiles.choose(left, 2, 1).1;
+                    assert!(done > 0 && done <= left && done <= tiles.rows[0]);
+                    left -= done;
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod slot;
 use std::fmt::Debug;
 
 pub use builder::Builder;
+pub(crate) use pass::Spare;
 pub use pass::{Pass, Statistics};
 pub use slot::Slot;
 

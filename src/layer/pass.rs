@@ -5,6 +5,14 @@ use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Tensor};
 
+/// Scratch space that layers take turns with: a set for every depth of layers inside layers.
+#[derive(Debug, Default)]
+pub(crate) struct Spare<T> {
+    sets: Vec<Vec<Tensor<T>>>,
+    /// Sets that layers hold now.
+    lent: usize,
+}
+
 /// One pass over a batch: the weights, the gradients, and what the whole pass knows.
 #[derive(Debug)]
 pub struct Pass<'a, T: Float = f32> {
@@ -22,7 +30,7 @@ pub struct Pass<'a, T: Float = f32> {
     /// Whether backward may follow although this is inference.
     differentiable: bool,
     /// Scratch space that layers take turns with where no backward pass follows.
-    spare: Option<&'a mut Vec<Vec<Tensor<T>>>>,
+    spare: Option<&'a mut Spare<T>>,
     /// What layers have added to the loss.
     penalty: f64,
     seed: u64,
@@ -50,17 +58,24 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// The same, whose layers take turns with scratch space.
-    pub(crate) fn sharing(self, spare: &'a mut Vec<Vec<Tensor<T>>>) -> Self {
+    pub(crate) fn sharing(self, spare: &'a mut Spare<T>) -> Self {
+        spare.lent = 0;
         Pass { spare: Some(spare), ..self }
     }
 
     /// Calls `forward` with a layer's slot, which has shared scratch space meanwhile where there is such.
     pub(crate) fn lending<R>(&mut self, slot: &mut Slot<T>, forward: impl FnOnce(&mut Self, &mut Slot<T>) -> R) -> R {
         let Some(spare) = &mut self.spare else { return forward(self, slot) };
-        slot.tensors = spare.pop().unwrap_or_default();
+        let depth = spare.lent;
+        if spare.sets.len() == depth {
+            spare.sets.push(Vec::new());
+        }
+        std::mem::swap(&mut slot.tensors, &mut spare.sets[depth]);
+        spare.lent = depth + 1;
         let result = forward(self, slot);
         if let Some(spare) = &mut self.spare {
-            spare.push(std::mem::take(&mut slot.tensors));
+            std::mem::swap(&mut slot.tensors, &mut spare.sets[depth]);
+            spare.lent = depth;
         }
         result
     }
@@ -121,9 +136,11 @@ impl<'a, T: Float> Pass<'a, T> {
         self.params.get(id)
     }
 
-    /// The size of a parameter's last axis.
-    pub(crate) fn columns(&self, id: ParamId) -> usize {
-        self.params.spec(id).map_or(1, |spec| spec.shape.last())
+    /// The values of a parameter as a matrix, with the numbers of its rows (all axes but the last) and columns.
+    #[inline]
+    pub(crate) fn matrix(&self, id: ParamId) -> ([usize; 2], &'a [T]) {
+        let sizes = self.params.spec(id).map_or([0; 2], |spec| [spec.shape.rows(), spec.shape.last()]);
+        (sizes, self.weight(id))
     }
 
     /// Whether the gradient of a parameter is wanted.

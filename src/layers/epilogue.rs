@@ -91,9 +91,12 @@ impl Default for Epilogue {
     }
 }
 
-/// Values of whole rows that get what follows in one go, so that it finds them in the first-level cache.
+/// Values that get what follows in one go, so that it finds them in the first-level cache.
+const CACHE_BLOCK: usize = 2048;
+
+/// [`CACHE_BLOCK`] in whole rows, one at least.
 pub(crate) fn cache_block(width: usize) -> usize {
-    width * (2048 / width.max(1)).max(1)
+    width * (CACHE_BLOCK / width.max(1)).max(1)
 }
 
 impl Epilogue {
@@ -190,21 +193,28 @@ impl<'a, T: Float> EpiloguePass<'a, T> {
 
     /// `z` with the shape of y where backward needs the activation's input after this pass, else empty.
     pub fn keep_z<'z>(&self, y: Shape, z: &'z mut Tensor<T>) -> &'z mut [T] {
-        z.resize(if self.keeps_z { y } else { Shape::from([0]) });
+        if !self.keeps_z {
+            return &mut [];
+        }
+        z.resize(y);
         z.as_mut_slice()
     }
 
     /// y = f(y + b) on some rows, the activation's input into `z` unless that is empty.
     pub fn forward(&self, y: &mut [T], z: &mut [T]) {
-        let block = cache_block(self.units);
-        let mut z = z.chunks_mut(block);
-        for y in y.chunks_mut(block) {
+        let together = |y: &mut [T], z: &mut [T]| {
             rows::add_bias(y, self.bias);
-            if let Some(z) = z.next() {
+            if !z.is_empty() {
                 z.copy_from_slice(y);
             }
             self.activation.forward(y, self.units);
+        };
+        if y.len() <= CACHE_BLOCK {
+            return together(y, z);
         }
+        let block = cache_block(self.units);
+        let mut z = z.chunks_mut(block);
+        y.chunks_mut(block).for_each(|y| together(y, z.next().unwrap_or_default()));
     }
 
     /// The work of a row.

@@ -7,19 +7,13 @@ use crate::kernels::gemm::{MADDS_PER_UPDATE, Matrix, gemm};
 use crate::kernels::parallel;
 use crate::layer::Pass;
 use crate::params::ParamId;
-use crate::tensor::Float;
-
-/// Rows and columns of a weight as a matrix: its last axis, and all before it.
-fn sizes<T: Float>(pass: &Pass<'_, T>, weight: ParamId) -> [usize; 2] {
-    let (len, columns) = (pass.weight(weight).len(), pass.columns(weight));
-    [len / columns.max(1), columns]
-}
+use crate::tensor::{Float, Tensor};
 
 /// y = x·W, row by row: x (N, in), W (in, out), y (N, out).
-pub(crate) fn linear<T: Float>(pass: &Pass<'_, T>, weight: ParamId, x: &[T], y: &mut [T]) {
-    let [inputs, outputs] = sizes(pass, weight);
-    let w = Matrix::rows(pass.weight(weight), outputs);
-    gemm([y.len() / outputs, inputs, outputs], Matrix::rows(x, inputs), w, T::zero(), y);
+pub(crate) fn linear<T: Float>(pass: &Pass<'_, T>, weight: ParamId, x: &[T], y: &mut Tensor<T>) {
+    let ([inputs, outputs], w) = pass.matrix(weight);
+    let rows = y.shape().rows();
+    gemm([rows, inputs, outputs], Matrix::rows(x, inputs), Matrix::rows(w, outputs), T::zero(), y.as_mut_slice());
 }
 
 /// dW += xᵀ·dz and dx = dz·Wᵀ, each where it is wanted, at the same time: no element of one waits for the other.
@@ -27,12 +21,12 @@ pub(crate) fn linear_backward<T: Float>(
     pass: &mut Pass<'_, T>,
     weight: ParamId,
     x: &[T],
-    dz: &[T],
+    dz: &Tensor<T>,
     dx: Option<&mut [T]>,
 ) {
-    let [inputs, outputs] = sizes(pass, weight);
-    let (rows, trained) = (dz.len() / outputs, pass.wants(weight));
-    let w = Matrix::transposed(pass.weight(weight), outputs);
+    let ([inputs, outputs], w) = pass.matrix(weight);
+    let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
+    let (w, dz) = (Matrix::transposed(w, outputs), dz.as_slice());
     let (dw, beta) = pass.gradient_with_beta(weight);
     let mut weights = || {
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);

@@ -7,7 +7,7 @@ use super::sequential::Sequential;
 #[allow(unused_imports)] // The documentation speaks of it.
 use crate::error::Error;
 use crate::error::Result;
-use crate::layer::{Pass, Slot};
+use crate::layer::{Pass, Slot, Spare};
 use crate::tensor::{Float, Tensor};
 
 /// The buffers of a prediction.
@@ -15,7 +15,7 @@ use crate::tensor::{Float, Tensor};
 pub(crate) struct Workspace<T> {
     slot: Slot<T>,
     /// Scratch space that the layers take turns with.
-    spare: Vec<Vec<Tensor<T>>>,
+    spare: Spare<T>,
     /// Rows that go through the layers together, and their outputs.
     batch: Tensor<T>,
     out: Tensor<T>,

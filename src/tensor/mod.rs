@@ -323,16 +323,21 @@ impl<T: Float> Tensor<T> {
     /// Whether this is a batch of samples of this shape.
     #[inline]
     pub(crate) fn holds(&self, sample: &Shape) -> bool {
-        let (Some(own), sample) = (self.shape.dims().get(1..), sample.dims()) else { return false };
+        let (own, sample) = (self.shape.dims(), sample.dims());
         // Element by element, as the few sizes do not pay for a call that compares memory.
-        own.len() == sample.len() && own.iter().zip(sample).all(|(a, b)| a == b)
+        own.len() == sample.len() + 1 && (0..sample.len()).all(|i| own[i + 1] == sample[i])
     }
 
     /// [`resize`](Self::resize) to `batch` samples of this shape; nothing where it has that already.
     #[inline]
     pub(crate) fn resize_batch(&mut self, sample: &Shape, batch: usize) {
+        /// Apart, so that what is frequent is short.
+        #[inline(never)]
+        fn resize<T: Float>(tensor: &mut Tensor<T>, sample: &Shape, batch: usize) {
+            tensor.resize(sample.with_batch(batch));
+        }
         if self.samples() != batch || !self.holds(sample) {
-            self.resize(sample.with_batch(batch));
+            resize(self, sample, batch);
         }
     }
 

@@ -151,7 +151,7 @@ where
         let [depthwise, pointwise] = self.kernels;
         mixed.resize(y.shape().with_last(self.inner.window.channels));
         self.inner.forward(x, pass.weight(depthwise), wide, mixed.as_mut_slice(), &mut [], |_, _| ());
-        linear(pass, pointwise, mixed.as_slice(), y.as_mut_slice());
+        linear(pass, pointwise, mixed.as_slice(), y);
         self.epilogue.forward(pass, y, z);
     }
 
@@ -172,7 +172,7 @@ where
         let below = dx.is_some() || pass.wants(depthwise);
         gradient.resize(if below { mixed.shape() } else { Shape::from([0]) });
         let dmixed = below.then_some(gradient.as_mut_slice());
-        linear_backward(pass, pointwise, mixed.as_slice(), dy.as_slice(), dmixed);
+        linear_backward(pass, pointwise, mixed.as_slice(), dy, dmixed);
         if below {
             let sums = sums.scratch(depthwise::weight_space(&self.inner.window, x.samples()));
             let w = pass.weight(depthwise);

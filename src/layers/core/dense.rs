@@ -64,7 +64,7 @@ impl<T: Float> Layer<T> for Dense {
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [z] = slot.buffers();
-        linear(pass, self.w, x.as_slice(), y.as_mut_slice());
+        linear(pass, self.w, x.as_slice(), y);
         self.epilogue.forward(pass, y, z);
     }
 
@@ -81,7 +81,7 @@ impl<T: Float> Layer<T> for Dense {
         // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
         self.epilogue.backward(pass, z, y, dy);
         // dW += xᵀ · dz, dx = dz · Wᵀ
-        linear_backward(pass, self.w, x.as_slice(), dy.as_slice(), dx.map(Tensor::as_mut_slice));
+        linear_backward(pass, self.w, x.as_slice(), dy, dx.map(Tensor::as_mut_slice));
     }
 
     fn config(&self) -> LayerConfig {
