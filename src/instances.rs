@@ -15,9 +15,7 @@ use crate::losses::*;
 use crate::metrics::*;
 use crate::model::{Predictor, Sequential};
 use crate::optimizers::*;
-use crate::{Activation, Loss, Metric, Optimizer};
-
-type Model = Sequential<f32>;
+use crate::{Activation, Float, Loss, Metric, Optimizer};
 
 /// Takes the address of every function, which is what has it compiled.
 macro_rules! addresses {
@@ -27,19 +25,24 @@ macro_rules! addresses {
 macro_rules! layers {
     (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ } containers { $($container:ident)+ }) => {
         addresses![
-            $(<$one as Layer<f32>>::boxed,)+
-            $(<$of as Layer<f32>>::boxed,)+
-            $(<$container<f32> as Layer<f32>>::boxed),+
+            $(<$one as Layer<T>>::boxed,)+
+            $(<$of as Layer<T>>::boxed,)+
+            $(<$container<T> as Layer<T>>::boxed),+
         ]
     };
 }
 
 macro_rules! boxed {
-    ($kind:ident: $($name:ty),+ $(,)?) => { addresses![$(<$name as $kind<f32>>::boxed),+] };
+    ($kind:ident: $($name:ty),+ $(,)?) => { addresses![$(<$name as $kind<T>>::boxed),+] };
 }
 
 /// The functions compiled here: nothing to call, the compiler has to see them used.
 pub fn all() -> usize {
+    of::<f32>()
+}
+
+/// The same for a type of numbers, in the crate that calls it: for a workspace whose programs use `f64`.
+pub fn of<T: Float>() -> usize {
     let layers = layer_classes!(layers);
     let losses = boxed![
         Loss: BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
@@ -56,25 +59,25 @@ pub fn all() -> usize {
         LossMetric<MeanAbsoluteError>,
     ];
     let model = addresses![
-        Model::add_boxed,
-        Model::build,
-        Model::compile_boxed,
-        Model::fit,
-        Model::fit_with,
-        Model::fit_dataset,
-        Model::train_on_batch,
-        Model::gradients,
-        Model::evaluate,
-        Model::evaluate_dataset,
-        Model::predict,
-        Model::predict_classes,
-        Model::predictor,
-        Predictor::<f32>::predict_into,
-        Model::summary,
-        Model::weight,
-        Model::set_weight,
-        Model::set_trainable,
-        Model::set_learning_rate_factor,
+        Sequential::<T>::add_boxed,
+        Sequential::<T>::build,
+        Sequential::<T>::compile_boxed,
+        Sequential::<T>::fit,
+        Sequential::<T>::fit_with,
+        Sequential::<T>::fit_dataset,
+        Sequential::<T>::train_on_batch,
+        Sequential::<T>::gradients,
+        Sequential::<T>::evaluate,
+        Sequential::<T>::evaluate_dataset,
+        Sequential::<T>::predict,
+        Sequential::<T>::predict_classes,
+        Sequential::<T>::predictor,
+        Predictor::<T>::predict_into,
+        Sequential::<T>::summary,
+        Sequential::<T>::weight,
+        Sequential::<T>::set_weight,
+        Sequential::<T>::set_trainable,
+        Sequential::<T>::set_learning_rate_factor,
     ];
     [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len()].iter().sum()
 }

@@ -311,10 +311,11 @@ pub fn par_chunks<S: SplitMut>(
     let left = items.len() * (parts / 2) / parts;
     let (a, b) = cut.split(left, parts / 2);
     let middle = items.start + left;
-    join(
-        || par_chunks(items.start..middle, parts / 2, a, f),
-        || par_chunks(middle..items.end, parts - parts / 2, b, f),
-    );
+    let (mut a, mut b) = (Some(a), Some(b));
+    // Not by `join`, whose closures would be compiled for each of the many callers.
+    join_erased(&mut || a.take().map_or((), |a| par_chunks(items.start..middle, parts / 2, a, f)), &mut || {
+        b.take().map_or((), |b| par_chunks(middle..items.end, parts - parts / 2, b, f))
+    });
 }
 
 #[cfg(test)]

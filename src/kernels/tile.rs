@@ -207,14 +207,16 @@ lanes!(
 unsafe fn put<V: Lanes, const N: usize>(sums: [V; N], at: *mut V::Value, add: bool, last: usize, mask: V::Mask) {
     // SAFETY: the caller's promise.
     unsafe {
-        for (j, sum) in sums.into_iter().enumerate() {
-            let at = at.add(j * V::COUNT);
+        let mut j = 0;
+        while j < N {
+            let (sum, at) = (sums[j], at.add(j * V::COUNT));
             match (add, j + 1 < N || last == V::COUNT) {
                 (true, true) => V::load(at).plus(sum).store(at),
                 (false, true) => sum.store(at),
                 (true, false) => V::load_part(at, mask).plus(sum).store_part(at, mask, last),
                 (false, false) => sum.store_part(at, mask, last),
             }
+            j += 1;
         }
     }
 }
@@ -250,10 +252,12 @@ macro_rules! tile_of_two {
                 $(let (mut $s, mut $t) = ($v::zero(), $v::zero());)+
                 if k > 15 {
                     // C is far away when it is large; it is wanted after the loop.
-                    for i in 0..[$($at),+].len() {
+                    let (mut i, rows) = (0, [$($at),+].len());
+                    while i < rows {
                         let row = o.c.wrapping_add(i * o.c_stride);
                         _mm_prefetch::<_MM_HINT_T0>(row.cast());
                         _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add($v::COUNT).cast());
+                        i += 1;
                     }
                 }
                 asm!(
@@ -308,8 +312,11 @@ macro_rules! tile_of_two {
                     $($panel = inout(reg) o.$panel => _,)?
                     options(nostack)
                 );
-                for (i, sums) in [$([$s, $t]),+].into_iter().enumerate() {
-                    put(sums, o.c.wrapping_add(i * o.c_stride), o.add, last, mask);
+                let sums = [$([$s, $t]),+];
+                let mut i = 0;
+                while i < sums.len() {
+                    put(sums[i], o.c.wrapping_add(i * o.c_stride), o.add, last, mask);
+                    i += 1;
                 }
             }
         }
@@ -354,8 +361,11 @@ macro_rules! tile_of_one {
                     $(mask = in($mask) mask,)?
                     options(readonly, nostack)
                 );
-                for (i, sum) in [$($s),+].into_iter().enumerate() {
-                    put([sum], o.c.wrapping_add(i * o.c_stride), o.add, last, mask);
+                let sums = [$([$s]),+];
+                let mut i = 0;
+                while i < sums.len() {
+                    put(sums[i], o.c.wrapping_add(i * o.c_stride), o.add, last, mask);
+                    i += 1;
                 }
             }
         }
