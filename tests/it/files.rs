@@ -194,6 +194,52 @@ fn a_run_goes_on_from_a_checkpoint() {
     assert!(compiled(5).fit(&table.x, &table.y, &silent().checkpoint(&zero)).is_err());
 }
 
+/// What an optimizer's `Debug` says is compared: with that of a step's scratch memory no run of Muon could be resumed.
+#[test]
+fn every_optimizer_is_resumed() {
+    let _alone = alone();
+    let folder = Folder::new("optimizers");
+    let table = iris();
+    type Rule = Box<dyn Optimizer<f32>>;
+    let all: [fn() -> Rule; 12] = [
+        || Box::new(Adadelta::default()),
+        || Box::new(Adafactor::default()),
+        || Box::new(Adagrad::default()),
+        || Box::new(Adam::default()),
+        || Box::new(Adamax::default()),
+        || Box::new(AdamW::default()),
+        || Box::new(Ftrl::default()),
+        || Box::new(Lion::default()),
+        || Box::new(Muon::default()),
+        || Box::new(Nadam::default()),
+        || Box::new(RmsProp::default()),
+        || Box::new(Sgd::default().momentum(0.9).learning_rate(CosineDecay::new(0.1, 20))),
+    ];
+    for optimizer in all {
+        let fresh = || {
+            let mut model = model::<f32>(5);
+            model.compile(optimizer(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+            model
+        };
+        let fit = |model: &mut Sequential, how: &Fit<'_>| model.fit(&table.x, &table.y, how).unwrap();
+        let (name, mut whole) = (optimizer().name(), fresh());
+        let history = fit(&mut whole, &silent().epochs(4));
+        // By hand, into a new model.
+        let (path, mut half, mut rest) = (folder.path(name), fresh(), fresh());
+        fit(&mut half, &silent().epochs(2));
+        half.save_checkpoint(&path).unwrap();
+        rest.resume(&path).unwrap();
+        assert_eq!((fit(&mut rest, &silent().epochs(4)), rest.params()), (history.clone(), whole.params()), "{name}");
+        // Twice with the same model.
+        let checkpoint = Checkpoint::new(folder.path("run")).resume(false);
+        let mut same = fresh();
+        fit(&mut same, &silent().epochs(2).checkpoint(&checkpoint));
+        let checkpoint = checkpoint.resume(true);
+        assert_eq!(fit(&mut same, &silent().epochs(4).checkpoint(&checkpoint)), history, "{name}");
+        assert_eq!(same.params(), whole.params(), "{name}");
+    }
+}
+
 /// What `build` would have drawn anew: weights that were loaded, trained or set, in whatever way.
 #[test]
 fn no_weights_are_thrown_away_unasked() {
