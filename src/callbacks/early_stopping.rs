@@ -99,6 +99,16 @@ impl<T: Float> Callback<T> for EarlyStopping<T> {
         self.monitor.check_figure(plan)
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let own = [
+            ("patience", self.patience.to_string()),
+            ("baseline", format!("{:?}", self.baseline)),
+            ("restore_best_weights", self.restore_best_weights.to_string()),
+            ("start_from_epoch", self.start_from_epoch.to_string()),
+        ];
+        self.monitor.settings().into_iter().chain(own).collect()
+    }
+
     fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
         self.weights = run.params().len();
         self.wait = 0;
@@ -111,6 +121,8 @@ impl<T: Float> Callback<T> for EarlyStopping<T> {
 
     fn on_epoch_end(&mut self, epoch: usize, logs: &Logs<'_>, run: &mut Run<'_, T>) -> Result<()> {
         let value = self.monitor.value(epoch, logs, run)?;
+        // A run that was stopped before may have been told to go on.
+        self.stopped_epoch = None;
         if epoch < self.start_from_epoch {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Names of files with an epoch and its figures in them, in the notation of Python's `str.format`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Logs, RunPlan};
@@ -29,6 +30,9 @@ pub(super) struct FileName(Vec<Piece>);
 
 /// The most characters and digits that a field may ask for.
 const MAX_DIGITS: usize = 64;
+
+/// The most characters of a field: a sign, the digits of the largest number, a point and decimals.
+const MAX_NUMBER: usize = 311 + MAX_DIGITS;
 
 impl FileName {
     pub fn parse(text: &str) -> Result<Self> {
@@ -98,9 +102,42 @@ impl FileName {
         }
         Ok(out)
     }
+
+    /// Whether a text is a name for some epoch and figures: the same text, and numbers in the place of the fields.
+    pub fn fits(&self, name: &str) -> bool {
+        // Where a piece may begin; numbers that stand side by side may be parted in several ways.
+        let mut begins = BTreeSet::from([0]);
+        for piece in &self.0 {
+            let ends = begins.into_iter().flat_map(|at| piece.ends(&name[at..]).map(move |len| at + len));
+            begins = ends.collect();
+        }
+        begins.contains(&name.len())
+    }
+}
+
+impl Piece {
+    /// The lengths of the beginnings of a text that may be this piece.
+    fn ends<'a>(&'a self, text: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let most = match self {
+            Piece::Text(own) => own.len(),
+            Piece::Field { .. } => MAX_NUMBER,
+        };
+        (0..=most.min(text.len())).filter(move |&end| match (self, text.get(..end)) {
+            (_, None) => false,
+            (Piece::Text(own), Some(part)) => part == own,
+            (Piece::Field { format, .. }, Some(part)) => format.fits(part),
+        })
+    }
 }
 
 impl Format {
+    /// Whether a text is a number, with blanks before it where they make up the width.
+    fn fits(&self, text: &str) -> bool {
+        let padded = !self.zeros && text.len() == self.width;
+        let digits = if padded { text.trim_start_matches(' ') } else { text };
+        digits.parse::<f64>().is_ok()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number = |text: &str| text.parse().ok().filter(|&n: &usize| n <= MAX_DIGITS);
@@ -220,6 +257,7 @@ mod tests {
             ("{loss:.2}-{epoch}.safetensors", "0.01-7.safetensors"),
         ] {
             assert_eq!(of(pattern), expected, "{pattern}");
+            assert!(FileName::parse(pattern).unwrap().fits(expected), "{pattern}");
         }
         for bad in ["{epoch", "epoch}", "{loss:d}", "{epoch:.2d}", "{loss:x}", "{loss:.e}", "{loss:>5}", "{loss:999}"] {
             let error = FileName::parse(bad).unwrap_err().to_string();

@@ -33,6 +33,11 @@ impl fmt::Debug for LearningRateScheduler {
 }
 
 impl<T: Float> Callback<T> for LearningRateScheduler {
+    /// Which function it is cannot be told.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("rule", "a function".into())]
+    }
+
     fn on_epoch_begin(&mut self, epoch: usize, run: &mut Run<'_, T>) -> Result<()> {
         let rate = (self.f)(epoch, run.learning_rate());
         run.set_learning_rate(rate)

@@ -87,6 +87,20 @@ pub trait Callback<T: Float = f32>: Debug {
         Ok(())
     }
 
+    /// What the callback is set up with, by name, where that changes what training comes to: a checkpoint keeps it beside the
+    /// name of the type, and a run with other settings does not go on from there unasked. What changes from epoch to epoch
+    /// belongs into [`save`](Self::save). Nothing by default; then the callback is not compared at all.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The name under which a checkpoint keeps the [settings](Self::settings): that of the type by default.
+    fn name(&self) -> &'static str {
+        let name = std::any::type_name::<Self>();
+        let name = name.split_once('<').map_or(name, |(name, _)| name);
+        name.rsplit("::").next().unwrap_or(name)
+    }
+
     /// Before the first epoch.
     ///
     /// # Errors

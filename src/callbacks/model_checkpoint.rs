@@ -38,6 +38,8 @@ pub struct ModelCheckpoint {
     keep_last: Option<usize>,
     every: usize,
     initial_value_threshold: Option<f64>,
+    /// Whether an epoch was one of those after which the model is saved.
+    was_due: bool,
     /// Files of this run, oldest first.
     saved: VecDeque<String>,
     /// Those of them that a checkpoint names; it may be anyone's.
@@ -56,6 +58,7 @@ impl ModelCheckpoint {
             keep_last: None,
             every: 1,
             initial_value_threshold: None,
+            was_due: false,
             saved: VecDeque::new(),
             named: Vec::new(),
         }
@@ -73,7 +76,7 @@ impl ModelCheckpoint {
         self
     }
 
-    /// Saves after every so many epochs; 1 by default.
+    /// Saves after every so many epochs, whose number from 1 is a multiple of that; 1 by default. More than the run has is an error.
     pub fn every(mut self, epochs: usize) -> Self {
         self.every = epochs;
         self
@@ -89,14 +92,6 @@ impl ModelCheckpoint {
     pub fn saved(&self) -> impl Iterator<Item = &str> {
         self.saved.iter().map(String::as_str)
     }
-
-    /// Whether a file's name is one that this callback gives: that of [`new`](Self::new), with a number for each part in braces.
-    fn names(&self, name: &str) -> bool {
-        let mut parts = self.name.split('{');
-        let before = parts.next().unwrap_or_default();
-        let behind: Option<Vec<&str>> = parts.map(|part| Some(part.split_once('}')?.1)).collect();
-        behind.zip(name.strip_prefix(before)).is_some_and(|(behind, rest)| fits(rest, &behind))
-    }
 }
 
 impl<T: Float> Callback<T> for ModelCheckpoint {
@@ -104,6 +99,11 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         let zero = [(self.every == 0, "every"), (self.keep_last == Some(0), "keep_last")];
         if let Some((_, name)) = zero.into_iter().find(|(zero, _)| *zero) {
             return Err(Error::argument("ModelCheckpoint", name, "at least 1", 0, "leave it out for the default"));
+        }
+        if self.every > plan.epochs() && plan.epochs() > 0 {
+            let expected = format!("at most {}, the epochs of the run", plan.epochs());
+            let hint = "nothing would be saved; save after fewer epochs or train for more";
+            return Err(Error::argument("ModelCheckpoint", "every", expected, self.every, hint));
         }
         if let Some(value) = self.initial_value_threshold.filter(|v| v.is_nan()) {
             let hint = "leave it out for none";
@@ -126,6 +126,7 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
             false => prepare_folder(beginning.parent().unwrap_or(Path::new(""))),
         };
         prepared.map_err(|source| Error::Write { file: self.name.clone().into(), source })?;
+        self.was_due = false;
         self.saved.clear();
         self.named.clear();
         self.monitor.begin();
@@ -137,6 +138,7 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         if !(epoch + 1).is_multiple_of(self.every) {
             return Ok(());
         }
+        self.was_due = true;
         if self.save_best_only {
             let value = self.monitor.value(epoch, logs, run)?;
             if !self.monitor.improves(value) {
@@ -170,12 +172,14 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
     }
 
     fn on_train_end(&mut self, run: &mut Run<'_, T>) -> Result<()> {
-        if self.save_best_only && self.saved.is_empty() {
-            let bound = self.initial_value_threshold.map_or("none".into(), |v| v.to_string());
-            run.note(format!(
-                "ModelCheckpoint: nothing was saved, as no {} was better than {bound}",
-                self.monitor.name
-            ));
+        let (none, name) = ("ModelCheckpoint: nothing was saved, as no", &self.monitor.name);
+        let bound = || self.initial_value_threshold.map_or("none".into(), |v| v.to_string());
+        match (self.saved.is_empty(), self.was_due) {
+            (true, true) if self.save_best_only => run.note(format!("{none} {name} was better than {}", bound())),
+            (true, false) if self.every > 1 => {
+                run.note(format!("{none} epoch that was trained is a multiple of {}", self.every));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -188,22 +192,10 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
     fn restore(&mut self, state: &State) -> Result<()> {
         self.monitor.restore(state)?;
         // Files are removed by this list, so nothing gets in that this callback would not have written.
-        self.saved = state.text("saved")?.lines().filter(|name| self.names(name)).map(str::to_owned).collect();
+        let pattern = FileName::parse(&self.name)?;
+        self.saved = state.text("saved")?.lines().filter(|name| pattern.fits(name)).map(str::to_owned).collect();
         self.named = self.saved.iter().cloned().collect();
         Ok(())
-    }
-}
-
-/// Whether a text is numbers with these texts behind each.
-fn fits(name: &str, behind: &[&str]) -> bool {
-    let number = |text: &str| text.parse::<f64>().is_ok();
-    match behind {
-        [] => name.is_empty(),
-        [last] => name.strip_suffix(last).is_some_and(number),
-        [next, rest @ ..] => {
-            let mut ends = (0..=name.len()).filter(|&at| name.is_char_boundary(at) && name[at..].starts_with(next));
-            ends.any(|at| number(&name[..at]) && fits(&name[at + next.len()..], rest))
-        }
     }
 }
 
@@ -242,6 +234,7 @@ mod tests {
             (checkpoint("{epoch:x}"), "formats such as 03d"),
             (checkpoint("a").keep_last(0), "keep_last must be at least 1"),
             (checkpoint("a").every(0), "every must be at least 1"),
+            (checkpoint("a").every(5), "every must be at most 4, the epochs of the run, got 5; nothing would be saved"),
             (checkpoint("a").initial_value_threshold(f64::NAN), "initial_value_threshold must be a number"),
             (checkpoint("a").monitor("acc").save_best_only(true), "monitor must be one of loss, got acc"),
         ];
@@ -273,14 +266,46 @@ mod tests {
         stage.play(&mut none, "loss", &[f64::NAN; 2]);
         assert_eq!(stage.notes[1], "ModelCheckpoint: nothing was saved, as no loss was better than none");
         assert!(files().is_empty());
+        // A run that ends before an epoch is due.
+        let (mut late, mut stage) = (checkpoint("late").every(3), Stage::new());
+        stage.ends_after = Some(2);
+        stage.play(&mut late, "loss", &losses);
+        assert_eq!(
+            stage.notes,
+            ["ModelCheckpoint: nothing was saved, as no epoch that was trained is a multiple of 3"]
+        );
         std::fs::remove_dir(&folder).unwrap();
+    }
+
+    /// Files of names with braces, blanks and exponents are known again after a resume.
+    #[test]
+    fn a_resumed_run_keeps_no_more_files() {
+        let folder = std::env::temp_dir().join(format!("gradus_kept_last_{}", std::process::id()));
+        let checkpoint = || ModelCheckpoint::new(folder.join("{{run}}-{epoch:3d}-{loss:9.1e}")).keep_last(2);
+        let (mut first, mut state) = (checkpoint(), State::default());
+        Stage::new().play(&mut first, "loss", &[1.0, 0.5]);
+        Callback::<f32>::save(&first, &mut state);
+        let mut resumed = checkpoint();
+        let mut stage = Stage::new();
+        stage.restored = Some(state);
+        stage.play(&mut resumed, "loss", &[0.25]);
+        // The stage counts from 1 again.
+        let names = ["{run}-  1-  2.5e-01", "{run}-  2-  5.0e-01"];
+        let mut files: Vec<_> =
+            folder.read_dir().unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        assert_eq!(files, names);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn a_checkpoint_cannot_name_the_files_of_others() {
-        let names = |pattern: &str, name: &str| ModelCheckpoint::new(pattern).names(name);
+        let names = |pattern: &str, name: &str| FileName::parse(pattern).unwrap().fits(name);
         assert!(names("m/{epoch:03}-{loss:.2}.st", "m/012-0.25.st") && names("best", "best"));
-        assert!(names("{epoch}{loss}", "12-0.5") && names("a{epoch}.5.b", "a3.5.b") && names("{loss}", "NaN"));
+        assert!(names("{epoch}{loss}", "12-0.5") && names("a{epoch}.5.b", "a3.5.b") && names("{loss}", "nan"));
+        assert!(
+            names("{{a}}-{epoch:3d}}}", "{a}-  7}") && names("{epoch:3d}", "1234") && names("ä{loss:G}ö", "ä1E+300ö")
+        );
         for (pattern, name) in [
             ("m/{epoch}", "m/notes.txt"),
             ("m/{epoch}", "m/../1"),
@@ -289,6 +314,11 @@ mod tests {
             ("{epoch}-{loss}.st", "1.st"),
             ("{epoch}-{loss}.st", "1-2-x.st"),
             ("best", "best2"),
+            ("{{a}}", "{b}"),
+            ("{epoch:3d}", " 7"),
+            ("{epoch:03d}", "  7"),
+            ("{epoch}", " 7"),
+            ("{epoch:9d}", "         "),
             ("", "anything"),
         ] {
             assert!(!names(pattern, name), "{pattern} {name}");

@@ -88,6 +88,12 @@ impl Monitor {
         if max { value - delta > reference } else { value + delta < reference }
     }
 
+    /// The part of a callback's settings that says what is watched.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let Monitor { name, mode, min_delta, .. } = self;
+        vec![("monitor", name.clone()), ("mode", format!("{mode:?}")), ("min_delta", format!("{min_delta:?}"))]
+    }
+
     pub fn save(&self, state: &mut State) {
         state.put("best", self.best.as_slice());
     }

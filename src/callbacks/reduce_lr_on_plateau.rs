@@ -81,6 +81,16 @@ impl<T: Float> Callback<T> for ReduceLrOnPlateau {
         self.monitor.check_figure(plan)
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let own = [
+            ("factor", format!("{:?}", self.factor)),
+            ("patience", self.patience.to_string()),
+            ("cooldown", self.cooldown.to_string()),
+            ("min_lr", format!("{:?}", self.min_lr)),
+        ];
+        self.monitor.settings().into_iter().chain(own).collect()
+    }
+
     fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
         (self.wait, self.cooling) = (0, 0);
         self.monitor.begin();

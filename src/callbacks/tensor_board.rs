@@ -69,6 +69,10 @@ impl TensorBoard {
         self
     }
 
+    fn validation_folder(&self) -> PathBuf {
+        self.folder.join("validation")
+    }
+
     /// The file in a part of the folder, opened when it is first needed.
     fn open<'a>(slot: &'a mut Option<EventFile>, folder: &Path, now: f64) -> Result<&'a mut EventFile> {
         match slot {
@@ -101,7 +105,8 @@ impl TensorBoard {
         if !logs.iter().any(|(name, _)| name.starts_with("val_")) {
             return Ok(());
         }
-        let validation = Self::open(&mut self.validation, &self.folder.join("validation"), now)?;
+        let folder = self.validation_folder();
+        let validation = Self::open(&mut self.validation, &folder, now)?;
         let mut write = || {
             for (name, value) in logs.iter().filter_map(|(name, value)| Some((name.strip_prefix("val_")?, value))) {
                 validation.scalar(now, step, &format!("epoch_{name}"), value)?;
@@ -131,16 +136,20 @@ fn failed(file: &Path, source: &io::Error) -> Error {
 }
 
 impl<T: Float> Callback<T> for TensorBoard {
-    fn check(&self, _: &RunPlan<'_>) -> Result<()> {
+    fn check(&self, plan: &RunPlan<'_>) -> Result<()> {
         if self.update_freq == Some(0) {
             let hint = "leave it out for figures of epochs alone";
             return Err(Error::argument("TensorBoard", "update_freq", "at least 1", 0, hint));
+        }
+        // Where there is none it is made after the first epoch, in a folder that is tried before.
+        let validation = self.validation_folder();
+        if plan.figures().any(|name| name.starts_with("val_")) && validation.symlink_metadata().is_ok() {
+            prepare_folder(&validation).map_err(|e| failed(&validation, &e))?;
         }
         Ok(())
     }
 
     fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
-        // Where the validation's files will stand too.
         prepare_folder(&self.folder).map_err(|e| failed(&self.folder, &e))?;
         (self.batches, self.train, self.validation) = (0, None, None);
         let now = (self.clock)();
@@ -236,6 +245,15 @@ mod tests {
         assert!(matches!(error, Error::Io { .. }));
         assert!(error.to_string().ends_with("pass TensorBoard::new a folder that can be made and written to"));
         std::fs::remove_file(&file).unwrap();
+        // The validation's too is known before the first epoch, and is not asked for where there is none.
+        std::fs::create_dir_all(&file).unwrap();
+        std::fs::write(file.join("validation"), "").unwrap();
+        let mut stage = Stage::new();
+        let error = stage.try_play(&mut TensorBoard::new(&file), "val_loss", &[1.0]).unwrap_err().to_string();
+        assert!(error.contains("validation: ") && error.contains("pass TensorBoard::new a folder"), "{error}");
+        assert!(stage.rates.is_empty() && !file.join("train").exists());
+        stage.play(&mut TensorBoard::new(&file), "loss", &[1.0]);
+        std::fs::remove_dir_all(&file).unwrap();
         let mut board = TensorBoard::new(&file).update_freq(0);
         assert!(Stage::new().try_play(&mut board, "loss", &[1.0]).is_err());
     }

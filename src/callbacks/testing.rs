@@ -16,13 +16,15 @@ pub(super) struct Stage {
     pub notes: Vec<String>,
     /// What a checkpoint says of the callback, where the run is resumed.
     pub restored: Option<State>,
+    /// The epochs after which the run is ended, where it is.
+    pub ends_after: Option<usize>,
 }
 
 impl Stage {
     pub fn new() -> Self {
         let mut b = Builder::new(0);
         b.weight("w", [2, 3], &Init::Zeros).unwrap();
-        Stage { params: b.into_params(), rates: Vec::new(), notes: Vec::new(), restored: None }
+        Stage { params: b.into_params(), rates: Vec::new(), notes: Vec::new(), restored: None, ends_after: None }
     }
 
     /// Epochs with these values of one figure; returns how many were played.
@@ -50,7 +52,7 @@ impl Stage {
             callback.on_epoch_end(epoch, &Logs(&[(name.to_owned(), value)]), &mut run)?;
             self.rates.push(run.learning_rate());
             played += 1;
-            if *run.stop {
+            if *run.stop || self.ends_after == Some(played) {
                 break;
             }
         }

@@ -130,6 +130,7 @@ impl<T: Float> IntegratedGradients<'_, T> {
             out.targets.push(position);
             out.steps.push(steps);
         }
+        d.check("attribution", &out.values)?;
         Ok(out)
     }
 }

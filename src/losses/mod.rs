@@ -71,6 +71,9 @@ use crate::tensor::{Float, Shape, Tensor};
 /// A loss of your own, written for every element type (`impl<T: Float> Loss<T>`, as checks run in f64 and models in f32), needs [`name`](Self::name), [`value`](Self::value) and [`gradient`](Self::gradient); check it with
 /// [`gradcheck::check_loss`](crate::gradcheck::check_loss).
 ///
+/// `Debug` is to print settings alone, the same before and after a step: a checkpoint keeps what it says, and a run that says
+/// otherwise does not go on from there unasked.
+///
 /// ```
 /// use gradus::prelude::*;
 /// #[derive(Debug)]

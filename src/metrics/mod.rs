@@ -43,6 +43,9 @@ use crate::tensor::{Float, Shape, Tensor, argmax};
 /// A metric is configuration; what it has gathered are sums that stand outside of it, zeros at first. [`score`](Self::score)
 /// is the figure of a single batch.
 ///
+/// `Debug` is to print settings alone: a checkpoint keeps what it says, and a run that says otherwise does not go on from there
+/// unasked.
+///
 /// ```
 /// use gradus::prelude::*;
 /// let (y_true, y_pred) = (Tensor::from_labels(&[1, 0]), Tensor::from([[0.2f32, 0.8], [0.4, 0.6]]));

@@ -1,7 +1,8 @@
 //! The outputs of all layers.
 
+use super::checks::blame;
 use super::sequential::Sequential;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Pass, Slot};
 use crate::memory;
 use crate::tensor::{Float, Tensor};
@@ -21,7 +22,8 @@ impl<T: Float> Sequential<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// As [`predict`](Self::predict); an output of NaN inside the model is an error as one at its end is, in
+    /// [`Error::Layer`] where `x` is not to blame.
     #[inline(never)]
     pub fn activations(&self, x: &Tensor<T>) -> Result<Vec<(String, Tensor<T>)>> {
         self.check_built("activations")?;
@@ -42,8 +44,21 @@ impl<T: Float> Sequential<T> {
                 last.extend_from_slice(y.as_slice());
             }
         }
-        let outputs = entries.iter().zip(values);
-        outputs.map(|(e, v)| Ok((e.name.clone(), Tensor::new(e.output.with_batch(n), v)?))).collect()
+        let mut outputs = Vec::with_capacity(entries.len());
+        for (index, (e, v)) in entries.iter().zip(values).enumerate() {
+            let y = Tensor::new(e.output.with_batch(n), v)?;
+            if y.iter().any(|v| v.is_nan()) {
+                blame("activations", x, &y).map_err(|error| match error {
+                    Error::Config { .. } => Error::Layer { index, name: e.name.clone(), source: Box::new(error) },
+                    of_x => of_x,
+                })?;
+            }
+            outputs.push((e.name.clone(), y));
+        }
+        if let Some((_, last)) = outputs.last() {
+            self.check_output("activations", x, last)?;
+        }
+        Ok(outputs)
     }
 }
 
@@ -74,5 +89,35 @@ mod tests {
         assert_eq!(model.activations(&Tensor::zeros([0, 3])).unwrap()[3].1.dims(), &[0, 2]);
         assert!(model.activations(&Tensor::zeros([2, 4])).unwrap_err().is_shape());
         assert!(Sequential::new([3]).add(Dense::new(1)).activations(&x).is_err());
+    }
+
+    /// What `predict` refuses.
+    #[test]
+    fn nan_is_no_activation() {
+        let layers = Sequential::new([2]).add(Dense::new(2).kernel_initializer(Init::Ones));
+        let model = layers.add(Activation::Tanh).build(0).unwrap();
+        let of = |row: [f32; 2]| model.activations(&Tensor::from([[0.5, 1.0], row]));
+        let same = |row: [f32; 2]| {
+            let got = of(row).map(|_| ()).map_err(|e| e.to_string());
+            let expected = model.predict(&Tensor::from([[0.5, 1.0], row])).map(|_| ()).map_err(|e| e.to_string());
+            assert_eq!(got, expected.map_err(|e| e.replace("predict: ", "activations: ")));
+        };
+        for row in [[0.0, f32::NAN], [f32::INFINITY, f32::NEG_INFINITY], [f32::INFINITY, 1.0], [f32::MAX, f32::MAX]] {
+            same(row);
+        }
+        assert_eq!(
+            of([0.0, f32::NAN]).unwrap_err().to_string(),
+            "activations: x has NaN in row 1, column 1; remove or impute it"
+        );
+        // Infinite inside, as arithmetic has it, and finite at the end.
+        let outputs = of([f32::INFINITY, 1.0]).unwrap();
+        assert_eq!((outputs[0].1.row(1)[0], outputs[1].1.row(1)[0]), (f32::INFINITY, 1.0));
+        // NaN out of finite rows, ∞ - ∞: the layer is named.
+        let layers = Sequential::new([1]).add(Dense::new(2).kernel_initializer(Init::Constant(1e30)));
+        let mut model = layers.add_named("sum", Dense::new(1)).build(0).unwrap();
+        model.set_weight("sum/kernel", &[1.0, -1.0]).unwrap();
+        let error = model.activations(&Tensor::from([[1.0f32], [1e30]])).unwrap_err().to_string();
+        let expected = "layer 1 (sum): activations: the output of row 1 is NaN, though the row is finite: a number inside overflows";
+        assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -12,9 +12,21 @@ use crate::error::{Error, Result};
 /// file. More epochs continue a run that is done; with nothing left to train, `fit` returns the run's history at once. Which of
 /// the three it is, `fit` prints in a line and [`History::start`](super::History::start) tells.
 ///
-/// The file also knows what the run was set up with: layers, seed, optimizer, loss, metrics, weights at the start, batch size, order,
-/// weights of samples and classes, shapes and a digest of the data (of a dataset its shapes and batches). Where anything of that has
-/// changed, `fit` does not go on but returns an error that lists the changes; see [`accept_changes`](Self::accept_changes).
+/// The file also knows what the run was set up with. Where anything of that has changed, `fit` does not go on but returns an error
+/// that lists the changes; see [`accept_changes`](Self::accept_changes). Compared are:
+///
+/// - Layers, seed, element type, frozen weights, learning-rate factors, and a digest of the weights at the start.
+/// - Optimizer with its schedule, loss and metrics, by what their `Debug` prints.
+/// - Callbacks that take part in training, by [`Callback::settings`](crate::Callback::settings): EarlyStopping, ReduceLrOnPlateau,
+///   that there is a LearningRateScheduler, and your own that say something; those that only watch are not.
+/// - Batch size, order, weights of samples and classes.
+/// - Tensors, to train and to validate on, by their shapes and a digest of all values.
+/// - Datasets, to train and to validate on, by the shapes of their samples, the number of batches, and a digest of the first and of the
+///   last batch of epoch 0, which are loaded for that once more before the first step. A shuffle, augmentation or batch size that differs
+///   shows there, and so do other data, unless they differ in the batches between alone.
+///
+/// What is not compared: the number of epochs, the code of functions and closures but for what it makes of those two batches, and
+/// the version of this crate.
 ///
 /// The folder of the file is made where there is none.
 ///
@@ -90,8 +102,11 @@ impl Checkpoint {
     }
 
     /// Whether a run goes on from a file of a run with other settings or data, with the new ones; no by default, which makes that
-    /// an error. The file then holds the new settings. An epoch that was begun with other batches begins again; a file whose
-    /// weights or moments do not fit the model stays an error.
+    /// an error. The file then holds the new settings. An epoch that was begun with batches of another number or size begins again, a
+    /// callback in the place of another begins anew; a file whose weights or moments do not fit the model stays an error.
+    ///
+    /// A run that a callback ended goes on too, up to the epochs asked for or until a callback ends it again; so leave this out once
+    /// the changed run has begun.
     pub fn accept_changes(mut self, accept: bool) -> Self {
         self.accept_changes = accept;
         self

@@ -3,7 +3,7 @@
 use super::checks::weigh;
 use super::sample_weights::check_classes;
 #[cfg(feature = "files")]
-use super::settings::Settings;
+use super::settings::{Depth, Settings};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
@@ -30,9 +30,18 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
     /// The number of a batch's sample in the whole of the data, where there is one.
     fn sample(&self, index: usize, row: usize) -> Option<usize>;
 
-    /// What a checkpoint keeps of the data; all of its values count where `whole`, a sample of many else.
+    /// What a checkpoint keeps of the data.
+    ///
+    /// # Errors
+    /// Those of loading a batch.
     #[cfg(feature = "files")]
-    fn describe(&self, settings: &mut Settings, whole: bool);
+    fn describe(&self, settings: &mut Settings, depth: Depth) -> Result<()>;
+
+    /// Whether the data are known by their batches alone.
+    #[cfg(feature = "files")]
+    fn is_dataset(&self) -> bool {
+        false
+    }
 }
 
 /// Samples of tensors in memory, checked before.
@@ -81,13 +90,14 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
     }
 
     #[cfg(feature = "files")]
-    fn describe(&self, settings: &mut Settings, whole: bool) {
+    fn describe(&self, settings: &mut Settings, depth: Depth) -> Result<()> {
         settings.put("data", "tensors");
         settings.put("samples to train on", self.n);
         settings.put("batch_size", self.batch_size);
         settings.put("shuffle", self.shuffle.is_some());
-        settings.put_tensor("x", self.x, whole);
-        settings.put_tensor("y", self.y, whole);
+        settings.put_tensor("x", self.x, depth);
+        settings.put_tensor("y", self.y, depth);
+        Ok(())
     }
 }
 
@@ -169,13 +179,22 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
     }
 
     #[cfg(feature = "files")]
-    fn describe(&self, settings: &mut Settings, _: bool) {
+    fn describe(&self, settings: &mut Settings, depth: Depth) -> Result<()> {
         let (x, y) = self.data.shapes();
         settings.put("data", "a dataset");
         settings.put("batches an epoch", self.batches);
         settings.put("batches of the dataset", self.data.batches().map_or("without end".into(), |n| n.to_string()));
         settings.put("x of a sample", x);
         settings.put("y of a sample", y);
+        match depth {
+            Depth::Glance => Ok(()),
+            _ => settings.put_batches("", self.batches, |index, batch| self.load(0, index, batch).map(|_| ())),
+        }
+    }
+
+    #[cfg(feature = "files")]
+    fn is_dataset(&self) -> bool {
+        true
     }
 }
 

@@ -32,20 +32,22 @@ fn hash<E: Copy>(values: &[E], bits: impl Fn(E) -> u64) -> u64 {
     (all ^ (all >> 32)).wrapping_mul(FACTOR)
 }
 
-/// The values that [`sampled`] looks at.
+/// The hash of at most `most` values, in blocks spread evenly over all.
 #[cfg(feature = "files")]
-pub(crate) const SAMPLED: usize = 1 << 22;
-
-/// The hash of at most [`SAMPLED`] values, in blocks spread evenly over all.
-#[cfg(feature = "files")]
-pub(crate) fn sampled<T: Float>(values: &[T]) -> u64 {
+pub(crate) fn sampled<T: Float>(values: &[T], most: usize) -> u64 {
     const BLOCK: usize = 64;
-    if values.len() <= SAMPLED {
+    if values.len() <= most {
         return digest(values);
     }
-    let apart = values.len().div_ceil(SAMPLED / BLOCK).max(BLOCK);
+    let apart = values.len().div_ceil((most / BLOCK).max(1)).max(BLOCK);
     let blocks = values.chunks(apart).map(|part| digest(&part[..BLOCK.min(part.len())]));
     blocks.fold(values.len() as u64, |sum, block| (sum.rotate_left(23) ^ block).wrapping_mul(FACTOR))
+}
+
+/// One hash of several runs of values, as [`sampled`] makes them.
+#[cfg(feature = "files")]
+pub(crate) fn joined<T: Float>(parts: [&[T]; 3], most: usize) -> u64 {
+    parts.iter().fold(0, |sum: u64, part| (sum.rotate_left(23) ^ sampled(part, most)).wrapping_mul(FACTOR))
 }
 
 #[cfg(test)]
@@ -78,10 +80,15 @@ mod tests {
     #[cfg(feature = "files")]
     #[test]
     fn a_sample_of_many() {
-        let mut values = vec![0.5f32; SAMPLED + 1000];
-        let before = sampled(&values);
-        values.iter_mut().for_each(|v| *v *= 2.0);
-        assert_ne!(sampled(&values), before);
-        assert_eq!(sampled(&values[..100]), digest(&values[..100]));
+        let mut values = vec![0.5f32; 5000];
+        for most in [10, 64, 1024, 4999] {
+            let before = sampled(&values, most);
+            values.iter_mut().for_each(|v| *v *= 2.0);
+            assert_ne!(sampled(&values, most), before);
+            assert_eq!(sampled(&values[..most], most), digest(&values[..most]));
+        }
+        let (a, b) = values.split_at(7);
+        assert_ne!(joined([a, b, &[]], 64), joined([b, a, &[]], 64));
+        assert_ne!(joined([a, b, &[]], 64), joined([a, &[], b], 64));
     }
 }

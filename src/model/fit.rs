@@ -14,7 +14,7 @@ use super::sample_weights::sample_weights;
 use super::saver::Saver;
 use super::sequential::Sequential;
 #[cfg(feature = "files")]
-use super::settings::Settings;
+use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Logs, Net, Run, RunPlan};
 use crate::data::{Batch, Dataset};
@@ -117,21 +117,34 @@ impl<T: Float> Sequential<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        let (data_of_run, before) = self.begin(data, held_out.as_ref(), how)?;
-        let mut at = match self.place(&before, &data_of_run, held_out.is_some(), how, callbacks) {
-            Ok(at) => at,
-            Err(error) => {
-                // Set right, the next fit goes on there.
-                if let (Some((state, _)), Some(training)) = (before, &mut self.training) {
-                    (training.last, training.resumes) = (Some(state), true);
-                }
-                return Err(error);
-            }
-        };
+        let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
+        let history = self.epochs(data, held_out, how, callbacks, &mut begun);
+        let refused = history.is_err() && !begun.trained;
+        if let (true, Some((state, _)), Some(training)) = (refused, begun.before, &mut self.training) {
+            // Set right, the next fit goes on there.
+            (training.last, training.resumes) = (Some(state), true);
+            training.state.learning_rate = begun.rate;
+        }
+        history
+    }
+
+    /// All epochs of a run, from where it stands.
+    fn epochs(
+        &mut self,
+        data: &mut dyn DataAdapter<T>,
+        held_out: Option<ValidationData<'_, T>>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+        begun: &mut Begun,
+    ) -> Result<History> {
+        let mut at = self.place(begun, held_out.is_some(), how, callbacks)?;
+        let Begun { data: data_of_run, before, trained, .. } = begun;
+        #[cfg(not(feature = "files"))]
+        let _ = &data_of_run;
         #[cfg(feature = "files")]
         let mut saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, self)).transpose()?;
         let trains = at.epoch < how.epochs;
-        let start = match &before {
+        let start = match before {
             None => RunStart::Fresh,
             Some(_) if !trains || at.stop => RunStart::Finished,
             Some(_) => RunStart::Resumed { epoch: at.epoch, batch: at.batch },
@@ -142,7 +155,7 @@ impl<T: Float> Sequential<T> {
             progress.note(&line);
         }
         self.call(callbacks, before.is_some(), &mut at, |callback, run| callback.on_train_begin(run))?;
-        if let Some((state, accepts)) = &before {
+        if let Some((state, accepts)) = before {
             Training::restore_callbacks(state, callbacks, *accepts)?;
         }
         'epochs: while at.epoch < how.epochs && !at.stop {
@@ -161,6 +174,7 @@ impl<T: Float> Sequential<T> {
                 let load = |batch: &mut _| data.load(epoch, index, batch);
                 let samples = data.samples(index);
                 let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
+                *trained |= !matches!(outcome, Outcome::Loss(_));
                 let cause = || cause(training.loaded(), |row| data.sample(index, row));
                 let loss = match outcome.loss("fit", epoch, index, cause) {
                     Ok(loss) => loss,
@@ -177,6 +191,12 @@ impl<T: Float> Sequential<T> {
                         return Err(error);
                     }
                 };
+                #[cfg(feature = "files")]
+                if let (true, 0, Some(name)) = (data_of_run.notes_batches, epoch, end_of(index, data.batches())) {
+                    let mut settings = Settings::default();
+                    settings.put_batch(name, training.loaded());
+                    data_of_run.settings += &settings.text();
+                }
                 at.batch += 1;
                 at.sum += loss * training.samples() as f64;
                 at.seen += training.samples();
@@ -188,7 +208,7 @@ impl<T: Float> Sequential<T> {
                 progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
                 #[cfg(feature = "files")]
                 if let Some(saver) = &mut saver {
-                    let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
+                    let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
                     saver.after_step(&self.params, training, write)?;
                 }
             }
@@ -208,7 +228,7 @@ impl<T: Float> Sequential<T> {
             at.notes.drain(..).for_each(|note| progress.note(&note));
             #[cfg(feature = "files")]
             if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-                let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
+                let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
                 saver.after_epoch(&self.params, training, write)?;
             }
         }
@@ -216,7 +236,7 @@ impl<T: Float> Sequential<T> {
         // Before what follows, which a run with more epochs would not have done yet.
         #[cfg(feature = "files")]
         if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-            let write = |state: &mut _| training.save_run(&at, &data_of_run, callbacks, state);
+            let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
             saver.finish(&self.params, training, write)?;
         }
         // As in Keras, after the last validation.
@@ -226,34 +246,38 @@ impl<T: Float> Sequential<T> {
         self.call(callbacks, false, &mut at, |callback, run| callback.on_train_end(run))?;
         at.notes.drain(..).for_each(|note| progress.note(&note));
         #[cfg(feature = "files")]
-        self.remember(&at, &data_of_run, callbacks);
+        self.remember(&at, data_of_run, callbacks);
         Ok(at.history)
     }
 
-    /// What the run goes over, and the state that it goes on from, with whether its settings may differ.
+    /// What the run goes over, and the state that it goes on from.
     fn begin(
         &mut self,
         data: &dyn DataAdapter<T>,
         held_out: Option<&ValidationData<'_, T>>,
         how: &Fit<'_, T>,
-    ) -> Result<(DataOfRun, Option<(State, bool)>)> {
+        callbacks: &[&mut dyn Callback<T>],
+    ) -> Result<Begun> {
         let fingerprint = data.fingerprint();
         #[cfg(feature = "files")]
-        let settings = if how.checkpoint.is_none() && !self.training.as_ref().is_some_and(|t| t.resumes) {
-            // A run that nothing is compared with: what it was set up with is not written out, nor are its data hashed.
-            Settings::default()
-        } else {
-            if let Some(training) = &mut self.training {
+        let depth = match (how.checkpoint, self.training.as_ref().is_some_and(|t| t.resumes)) {
+            (Some(_), _) => Depth::Whole,
+            (None, true) => Depth::Sample,
+            (None, false) => Depth::Glance,
+        };
+        #[cfg(feature = "files")]
+        let settings = {
+            if let Some(training) = self.training.as_mut().filter(|_| depth > Depth::Glance) {
                 training.started.get_or_insert_with(|| digest(self.params.values()));
             }
-            let settings = self.settings_of_run(data, held_out, how);
+            let settings = self.settings_of_run(data, held_out, how, callbacks, depth)?;
             if let Some(checkpoint) = how.checkpoint.filter(|c| c.found()) {
                 self.resume_found(checkpoint, &settings)?;
             }
             settings
         };
         #[cfg(not(feature = "files"))]
-        let _ = (held_out, how);
+        let _ = (held_out, how, callbacks);
         let training = self.training.as_mut().ok_or(Error::NotCompiled { op: "fit" })?;
         #[cfg(feature = "files")]
         let accepts = training.accepts_changes;
@@ -266,17 +290,20 @@ impl<T: Float> Sequential<T> {
         let before = if std::mem::take(&mut training.resumes) { training.last.take() } else { None };
         training.last = None;
         #[cfg(feature = "files")]
-        let settings = settings.text();
+        let data = {
+            let notes_batches = depth == Depth::Glance && data.is_dataset();
+            DataOfRun { fingerprint, settings: settings.text(), notes_batches }
+        };
         #[cfg(not(feature = "files"))]
-        let settings = String::new();
-        Ok((DataOfRun { fingerprint, settings }, before.map(|state| (state, accepts))))
+        let data = DataOfRun { fingerprint, ..DataOfRun::default() };
+        let rate = training.state.learning_rate;
+        Ok(Begun { data, before: before.map(|state| (state, accepts)), rate, trained: false })
     }
 
     /// Where the run begins, if callbacks find nothing wrong with it.
     fn place(
         &mut self,
-        before: &Option<(State, bool)>,
-        data: &DataOfRun,
+        Begun { data, before, .. }: &Begun,
         validated: bool,
         how: &Fit<'_, T>,
         callbacks: &[&mut dyn Callback<T>],
@@ -397,6 +424,27 @@ impl Outcome {
     }
 }
 
+/// A run before its first step.
+struct Begun {
+    data: DataOfRun,
+    /// The state that it goes on from, and whether its settings may differ.
+    before: Option<(State, bool)>,
+    /// The learning rate that took the place of the schedule's.
+    rate: Option<f64>,
+    /// Whether anything has been trained.
+    trained: bool,
+}
+
+/// The name of a batch that an epoch of n begins or ends with.
+#[cfg(feature = "files")]
+fn end_of(index: usize, n: usize) -> Option<&'static str> {
+    match index {
+        0 => Some(FIRST_BATCH),
+        _ if index + 1 == n => Some(LAST_BATCH),
+        _ => None,
+    }
+}
+
 /// What is said of where a run begins; of a plain one nothing.
 fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Option<String> {
     #[cfg(feature = "files")]
@@ -412,10 +460,19 @@ fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Optio
             Some(format!("resumed{from}: goes on in epoch {}/{}{place}", epoch + 1, how.epochs))
         }
         RunStart::Finished => {
+            let (changed, anew) = match &file {
+                Some(_) => (
+                    "pass Checkpoint::accept_changes(true)",
+                    "to begin anew remove the file or pass Checkpoint::resume(false)",
+                ),
+                None => ("resume it with Sequential::resume_changed", "to begin anew leave resume out"),
+            };
             let of = file.map(|file| format!(" of {file}")).unwrap_or_default();
-            let anew = "to begin anew remove the file or pass Checkpoint::resume(false)";
             Some(match at.stop {
-                true => format!("the run{of} was ended by a callback after epoch {done}: nothing is trained; {anew}"),
+                true => format!(
+                    "the run{of} was ended by a callback after epoch {done}: nothing is trained; to go on all the same {changed}, \
+                     {anew}"
+                ),
                 false => format!(
                     "the run{of} is finished, with {done} epochs done of the {} asked for: nothing is trained; to go on pass more \
                      epochs, {anew}",

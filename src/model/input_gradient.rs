@@ -60,7 +60,8 @@ impl<T: Float> Sequential<T> {
     ///
     /// # Errors
     /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape;
-    /// [`Error::NonFinite`] if it holds NaN or an infinity; [`Error::Argument`] for a class that the model does not have.
+    /// [`Error::NonFinite`] if it holds NaN or an infinity; [`Error::Argument`] for a class that the model does not have;
+    /// [`Error::Config`] for a gradient of NaN.
     #[inline(never)]
     pub fn input_gradient(&self, x: &Tensor<T>, target: Target) -> Result<Tensor<T>> {
         let mut d = Differentiator::new("input_gradient", self, x, target)?;
@@ -74,6 +75,7 @@ impl<T: Float> Sequential<T> {
             let positions: Vec<usize> = (0..end - start).map(|row| d.position(row)).collect();
             out.as_mut_slice()[start * width..end * width].copy_from_slice(d.backward(|row| positions[row]).as_slice());
         }
+        d.check("gradient", &out)?;
         Ok(out)
     }
 }
@@ -81,6 +83,7 @@ impl<T: Float> Sequential<T> {
 /// The buffers of gradients with respect to inputs, which are written into `x` before [`forward`](Self::forward).
 #[derive(Debug)]
 pub(crate) struct Differentiator<'a, T: Float> {
+    op: &'static str,
     model: &'a Sequential<T>,
     target: Target,
     /// The last activation, where it is left out.
@@ -113,6 +116,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
         let ending = model.layers.ending().filter(|e| !target.activated && e.reach >= Reach::Inference);
         let last = ending.map(|e| e.activation);
         Ok(Differentiator {
+            op,
             model,
             target,
             left_out: last.filter(|a| matches!(a, Softmax | LogSoftmax | Sigmoid | LogSigmoid)),
@@ -123,6 +127,14 @@ impl<'a, T: Float> Differentiator<'a, T> {
             dx: Tensor::default(),
             row: Vec::new(),
         })
+    }
+
+    /// An error for what comes of finite inputs and is no number, sample by sample.
+    pub fn check(&self, what: &str, values: &Tensor<T>) -> Result<()> {
+        let Some(at) = values.iter().position(|v| v.is_nan()) else { return Ok(()) };
+        let row = at / values.shape().sample().len().max(1);
+        let problem = format!("the {what} of row {row} is NaN, though the row is finite: a number inside overflows");
+        Err(Error::Config { op: self.op, problem, hint: "scale the inputs as in training, or use an f64 model".into() })
     }
 
     fn pass(&self) -> Pass<'a, T> {
@@ -191,6 +203,27 @@ mod tests {
             .add(Dense::new(3).activation(last))
             .build(5)
             .unwrap()
+    }
+
+    /// a·b, where a overflows and b is 0.
+    #[test]
+    fn nan_is_no_gradient() {
+        let unit = |kernel| Dense::new(1).kernel_initializer(kernel);
+        let product = Multiply::new().branch(unit(Init::Constant(1e30))).branch(unit(Init::Zeros));
+        let model = Sequential::new([1]).add(product).build(0).unwrap();
+        let x = Tensor::from([[1.0f32], [1e30]]);
+        let expected = |op: &str, what: &str| {
+            format!(
+                "{op}: the {what} of row 1 is NaN, though the row is finite: a number inside overflows; scale the inputs as in \
+                 training, or use an f64 model"
+            )
+        };
+        let error = model.input_gradient(&x, Target::class(0)).unwrap_err().to_string();
+        assert_eq!(error, expected("input_gradient", "gradient"));
+        assert!(model.input_gradient(&x.rows(0..1).unwrap(), Target::class(0)).is_ok());
+        assert!(saliency(&model, &x, Target::class(0)).is_err());
+        let error = IntegratedGradients::default().attribute(&model, &x, Target::class(0)).unwrap_err().to_string();
+        assert_eq!(error, expected("IntegratedGradients", "attribution"));
     }
 
     fn samples(n: usize) -> Tensor<f64> {

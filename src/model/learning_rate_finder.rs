@@ -15,7 +15,10 @@ use crate::tensor::{Float, Tensor};
 /// where the rate is useful and rises where it is too large.
 ///
 /// - Step i of n has the rate low·(high / low)^(i / (n − 1)); the loss is a moving average, divided by 1 − βⁱ⁺¹ as it starts
-///   from 0. Ends early when that exceeds 4 times its least value, or is not finite.
+///   from 0. Ends early when that exceeds 4 times its least value, or is not finite. Where a batch had a loss of 0 or below, as
+///   with [`CosineSimilarity`](crate::losses::CosineSimilarity) or [`Poisson`](crate::losses::Poisson), multiples of the least tell
+///   nothing: there it ends, from the fourth step on, when it has risen from the least by more than 3 times the size of the largest
+///   loss before.
 /// - The model is the same afterwards, to the bit: weights, optimizer, step count, learning rate.
 /// - Defaults: from 10⁻⁷ to 10 in 100 steps of 32 samples, β = 0.9.
 ///
@@ -49,6 +52,9 @@ impl Default for LearningRateFinder {
 
 /// The loss at which the search ends, in multiples of the least.
 const END: f64 = 4.0;
+
+/// The steps that a search must have to tell anything.
+const LEAST_STEPS: usize = 3;
 
 const OP: &str = "find_learning_rate";
 
@@ -139,6 +145,8 @@ impl<T: Float> Sequential<T> {
         let batches = n.div_ceil(how.batch_size);
         let mut found = LearningRates { ended: SearchEnd::AllSteps, rates: vec![], losses: vec![], smoothed: vec![] };
         let (mut average, mut least, mut why) = (0.0, f64::INFINITY, String::new());
+        // Of the losses before.
+        let (mut lowest, mut largest) = (f64::INFINITY, 0.0f64);
         for step in 0..how.steps {
             // Batches in the order in which `fit` would take them.
             if step % batches == 0 {
@@ -156,7 +164,7 @@ impl<T: Float> Sequential<T> {
             training.state.learning_rate = Some(rate);
             let outcome =
                 training.step(positions.len(), load, self.input, &self.layers, &mut self.params, self.seed)?;
-            if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < 3 {
+            if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < LEAST_STEPS {
                 why = cause(training.loaded(), |row| positions.get(row).copied());
             }
             let loss = match outcome {
@@ -176,21 +184,27 @@ impl<T: Float> Sequential<T> {
                 found.ended = SearchEnd::NotFinite { what: "the average of the losses", value: smoothed };
                 break;
             }
-            if step > 0 && smoothed > END * least {
+            // Losses on both sides of 0 have no least to be measured by: the first batch may be near 0 by chance.
+            let rose = match lowest.min(loss) > 0.0 {
+                true => step > 0 && smoothed > END * least,
+                false => step >= LEAST_STEPS && largest > 0.0 && smoothed - least > (END - 1.0) * largest,
+            };
+            if rose {
                 found.ended = SearchEnd::Rose { loss: smoothed, least };
                 break;
             }
             least = least.min(smoothed);
+            (lowest, largest) = (lowest.min(loss), largest.max(loss.abs()));
             found.rates.push(rate);
             found.losses.push(loss);
             found.smoothed.push(smoothed);
         }
         let n = found.rates.len();
         match found.ended {
-            SearchEnd::NotFinite { what, value } if n < 3 => {
+            SearchEnd::NotFinite { what, value } if n < LEAST_STEPS => {
                 Err(Error::Diverged { op: OP, what, epoch: 1, step: n + 1, value, cause: why })
             }
-            SearchEnd::Rose { loss, least } if n < 3 => {
+            SearchEnd::Rose { loss, least } if n < LEAST_STEPS => {
                 let expected = format!("low enough for three steps before the loss is {END} times its least");
                 let LearningRateFinder { low, high, .. } = how;
                 let got = format!(
@@ -210,7 +224,7 @@ impl<T: Float> Sequential<T> {
 pub enum SearchEnd {
     /// All rates were tried.
     AllSteps,
-    /// The smoothed loss was above 4 times its least.
+    /// The smoothed loss was too far above its least: see [`LearningRateFinder`].
     Rose {
         /// The smoothed loss of the step that ended it.
         loss: f64,
@@ -231,12 +245,7 @@ impl fmt::Display for SearchEnd {
         match self {
             SearchEnd::AllSteps => f.write_str("all rates were tried"),
             SearchEnd::Rose { loss, least } => {
-                write!(
-                    f,
-                    "ended as the loss rose to {}, past {END} times its least of {}",
-                    figure(*loss),
-                    figure(*least)
-                )
+                write!(f, "ended as the loss rose to {}, far above its least of {}", figure(*loss), figure(*least))
             }
             SearchEnd::NotFinite { what, value } => write!(f, "ended as {what} became {value}"),
         }
@@ -289,10 +298,12 @@ impl fmt::Display for LearningRates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LINES: usize = 20;
         const BAR: f64 = 40.0;
-        let most = self.smoothed.iter().copied().fold(0.0, f64::max);
+        // Bars begin at 0, or at the least loss where that is below.
+        let [least, most] = [f64::min, f64::max].map(|of| self.smoothed.iter().copied().fold(0.0, of));
         write!(f, "{:>9}  {:>9}", "rate", "loss")?;
         for i in (0..self.points()).step_by(self.points().div_ceil(LINES).max(1)) {
-            let bar = "█".repeat((self.smoothed[i] / most * BAR).clamp(0.0, BAR).round() as usize);
+            let part = (self.smoothed[i] - least) / (most - least);
+            let bar = "█".repeat((part * BAR).clamp(0.0, BAR).round() as usize);
             write!(f, "\n{:>9.2e}  {:>9}  {bar}", self.rates[i], figure(self.smoothed[i]))?;
         }
         let [least, steepest, first] = [self.at_minimum(), self.steepest(), self.suggestion()];
@@ -365,6 +376,45 @@ mod tests {
         let whole = LearningRateFinder::default().batch_size(100).steps(3).smoothing(0.0).range(1e-9, 1e-8);
         let first = model(Sgd::default()).find_learning_rate(&x, &y, &whole).unwrap();
         assert_eq!(first.losses, first.smoothed);
+    }
+
+    /// Losses below 0, of 0 and on both sides of it: multiples of the least ended all of them at the second step.
+    #[test]
+    fn losses_that_are_not_above_0() {
+        let x = data().0;
+        let find = |layers: Sequential, loss: Box<dyn Loss<f32>>, y: &Tensor, how: LearningRateFinder| {
+            let mut model = layers.build(4).unwrap();
+            model.compile(Sgd::default(), loss, ()).unwrap();
+            model.find_learning_rate(&x, y, &how).unwrap()
+        };
+        let net = |last: Activation| {
+            Sequential::new([3])
+                .add(Dense::new(8).activation(Activation::Tanh))
+                .add(Dense::new(2).activation(last).kernel_initializer(Init::GlorotUniform))
+        };
+        let how = LearningRateFinder::default();
+        // Cosines of any sign stay between -1 and 1, whatever the rate.
+        let y = Tensor::from_fn([100, 2], |i| (i as f32 * 0.7).sin());
+        let found = find(net(Activation::Linear), CosineSimilarity::default().boxed(), &y, how);
+        assert!(found.ended == SearchEnd::AllSteps && found.rates.len() == 100, "{found}");
+        assert!(found.smoothed.iter().any(|l| *l < 0.0) && found.to_string().contains("██"), "{found}");
+        // Counts above e: the likelihood is below 0 from some step on, and then runs away.
+        let counts = Tensor::from_fn([100, 2], |i| (20 + i % 7) as f32);
+        let found = find(net(Activation::Exponential), Poisson::default().boxed(), &counts, how);
+        assert!(found.rates.len() > 50 && found.smoothed.iter().any(|l| *l < 0.0), "{found}");
+        let fallen = found.smoothed[0] - found.smoothed.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(fallen > 1.0 && (1e-5..10.0).contains(&found.at_minimum()), "{found}");
+        // Nothing to be better at.
+        let zeros = Sequential::new([3]).add(Dense::new(2).kernel_initializer(Init::Zeros));
+        let found = find(zeros, MeanSquaredError::default().boxed(), &Tensor::zeros([100, 2]), how);
+        assert!(found.ended == SearchEnd::AllSteps && found.losses == [0.0; 100], "{found}");
+        // A first batch without loss, and then some.
+        let zeros = Sequential::new([3]).add(Dense::new(2).kernel_initializer(Init::Zeros));
+        let mut y = Tensor::zeros([100, 2]);
+        y.as_mut_slice()[0] = 1.0;
+        let found = find(zeros, MeanSquaredError::default().boxed(), &y, how.batch_size(1).range(1e-7, 1e-3));
+        assert!(found.losses[0] == 0.0 && found.losses.iter().any(|l| *l > 0.0), "{found}");
+        assert_eq!(found.ended, SearchEnd::AllSteps);
     }
 
     #[test]

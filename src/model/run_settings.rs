@@ -4,7 +4,10 @@ use super::data_adapter::DataAdapter;
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
 use super::sequential::Sequential;
-use super::settings::{START, Settings};
+use super::settings::{Depth, OPTIMIZER, START, Settings};
+use super::train::unique;
+use crate::callbacks::Callback;
+use crate::error::Result;
 use crate::tensor::Float;
 
 impl<T: Float> Sequential<T> {
@@ -19,7 +22,7 @@ impl<T: Float> Sequential<T> {
         let factors: Vec<_> = factors.map(|s| format!("{} {}", s.name, s.learning_rate_factor)).collect();
         settings.put("learning rate factors", if factors.is_empty() { "none".into() } else { factors.join(", ") });
         if let Some(training) = &self.training {
-            settings.put("optimizer name", training.optimizer.name());
+            settings.put(OPTIMIZER, training.optimizer.name());
             settings.put_fields("optimizer", &training.optimizer);
             settings.put_fields("loss", &training.loss);
             settings.put("metrics", training.metrics.len());
@@ -30,19 +33,21 @@ impl<T: Float> Sequential<T> {
         settings
     }
 
-    /// The same with what `fit` was given.
+    /// What `fit` was given, behind the model's own settings where the run is to be compared with another.
     pub(super) fn settings_of_run(
         &self,
         data: &dyn DataAdapter<T>,
         held_out: Option<&ValidationData<'_, T>>,
         how: &Fit<'_, T>,
-    ) -> Settings {
-        let mut settings = self.settings();
-        if let Some(start) = self.training.as_ref().and_then(|t| t.started) {
+        callbacks: &[&mut dyn Callback<T>],
+        depth: Depth,
+    ) -> Result<Settings> {
+        let mut settings = if depth > Depth::Glance { self.settings() } else { Settings::default() };
+        if let Some(start) = self.training.as_ref().and_then(|t| t.started).filter(|_| depth > Depth::Glance) {
             settings.put(START, format!("digest {start:016x}"));
         }
-        let whole = how.checkpoint.is_some();
-        data.describe(&mut settings, whole);
+        put_callbacks(&mut settings, callbacks);
+        data.describe(&mut settings, depth)?;
         settings.put_weights("sample_weight", how.sample_weight);
         settings.put_weights("class_weight", how.class_weight);
         match held_out {
@@ -50,16 +55,30 @@ impl<T: Float> Sequential<T> {
             Some(ValidationData::Batches(data)) => {
                 let (x, y) = data.shapes();
                 settings.put("validation", format!("a dataset of {:?} batches of {x} and {y}", data.batches()));
+                if let (Some(n), true) = (data.batches(), depth > Depth::Glance) {
+                    settings.put_batches("validation's ", n, |index, batch| data.load(0, index, batch))?;
+                }
             }
             Some(ValidationData::Rows(_, _, rows, _)) if rows.start > 0 => {
                 settings.put("validation", format!("samples {} to {}", rows.start, rows.end));
             }
             Some(ValidationData::Rows(x, y, ..)) => {
                 settings.put("validation", "samples of their own");
-                settings.put_tensor("validation x", x, whole);
-                settings.put_tensor("validation y", y, whole);
+                settings.put_tensor("validation x", x, depth);
+                settings.put_tensor("validation y", y, depth);
             }
         }
-        settings
+        Ok(settings)
+    }
+}
+
+/// What those callbacks that take part in training are set up with.
+fn put_callbacks<T: Float>(settings: &mut Settings, callbacks: &[&mut dyn Callback<T>]) {
+    let own = callbacks.iter().map(|callback| (callback.name(), callback.settings()));
+    let own: Vec<_> = own.filter(|(_, settings)| !settings.is_empty()).collect();
+    let names = unique(own.iter().map(|(name, _)| (*name).to_owned()));
+    settings.put("callbacks", if names.is_empty() { "none".into() } else { names.join(", ") });
+    for (name, (_, own)) in names.iter().zip(own) {
+        own.into_iter().for_each(|(setting, text)| settings.put(format!("{name}.{setting}"), text));
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct DataOfRun {
     pub fingerprint: [u64; 4],
     /// All settings; see [`super::settings`].
     pub settings: String,
+    /// Whether they still lack the first and the last batch, which are noted when they are trained on.
+    #[cfg(feature = "files")]
+    pub notes_batches: bool,
 }
 
 impl RunState {
@@ -61,16 +64,18 @@ impl<T: Float> Training<T> {
             state.put(&format!("metric_{i}"), sums);
         }
         for (i, callback) in callbacks.iter().enumerate() {
+            state.put_text(&format!("callback_name_{i}"), callback.name());
             state.within(&format!("callback_{i}"), |state| callback.save(state));
         }
     }
 
     /// Takes position and metrics back; `fingerprint` is that of the data that the run goes on with. Where changes are accepted, an
-    /// epoch over other data or with other metrics begins again.
+    /// epoch over other data or with other metrics begins again, and a run that a callback ended goes on.
     pub fn restore_run(&mut self, state: &State, fingerprint: [u64; 4], accepts_changes: bool) -> Result<RunState> {
         let failed = |problem: String, hint: &str| Err(Error::Config { op: "resume", problem, hint: hint.into() });
         let fit = state.part(FIT);
         let mut at = RunState::restore(&fit)?;
+        at.stop &= !accepts_changes;
         let changed = at.batch > 0 && fit.get::<u64>("data")? != fingerprint;
         if changed && !accepts_changes {
             let problem = format!(
@@ -112,7 +117,8 @@ impl<T: Float> Training<T> {
         Ok(at)
     }
 
-    /// Hands each callback what it saved. Where changes are accepted, one without anything saved begins anew.
+    /// Hands each callback what it saved. Where changes are accepted, one without anything saved begins anew, and so does one in
+    /// the place of another.
     pub fn restore_callbacks(
         state: &State,
         callbacks: &mut [&mut dyn Callback<T>],
@@ -120,7 +126,10 @@ impl<T: Float> Training<T> {
     ) -> Result<()> {
         callbacks.iter_mut().enumerate().try_for_each(|(i, callback)| {
             let part = state.part(&format!("callback_{i}"));
-            if accepts_changes && part.entries().next().is_none() { Ok(()) } else { callback.restore(&part) }
+            // Files of before have no names.
+            let other = state.text(&format!("callback_name_{i}")).is_ok_and(|name| name != callback.name());
+            let anew = accepts_changes && (other || part.entries().next().is_none());
+            if anew { Ok(()) } else { callback.restore(&part) }
         })
     }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::{Debug, Display};
 
-use super::digest::{SAMPLED, digest, sampled};
+use super::digest::{digest, joined, sampled};
+use crate::data::Batch;
+use crate::error::Result;
 use crate::io::model::About;
 use crate::tensor::{Float, Tensor};
 
@@ -10,8 +12,32 @@ use crate::tensor::{Float, Tensor};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings(Vec<(String, String)>);
 
+/// How many of the values of data go into their digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// [`GLANCED`], and batches as they are trained on: of a run that is compared with nothing, in case it is saved.
+    Glance,
+    /// [`SAMPLED`], and batches that are loaded for it: of a run that was resumed by hand.
+    Sample,
+    /// All, and batches that are loaded for it: of a run with checkpoints.
+    Whole,
+}
+
+/// The most values of a tensor that cost a run nothing.
+const GLANCED: usize = 1 << 16;
+
+/// The most values of a tensor that cost a run little.
+const SAMPLED: usize = 1 << 22;
+
+/// The names of the digests of batches.
+pub(crate) const FIRST_BATCH: &str = "first batch";
+pub(crate) const LAST_BATCH: &str = "last batch";
+
 /// The name of the digest of the weights that a run began with.
 pub(crate) const START: &str = "weights at the start";
+
+/// The name of the setting that every model's own settings have.
+pub(crate) const OPTIMIZER: &str = "optimizer name";
 
 /// The longest text that a message shows whole.
 const SHOWN: usize = 60;
@@ -69,12 +95,43 @@ impl Settings {
         }
     }
 
-    /// A tensor's shape and a hash of its values; of all of them where `whole`, of a sample else.
-    pub fn put_tensor<T: Float>(&mut self, name: &str, x: &Tensor<T>, whole: bool) {
-        self.put(name, format!("{} with digest {:016x}", x.shape(), sampled(x.as_slice())));
-        if whole && x.len() > SAMPLED {
+    /// A tensor's shape and hashes of its values. Those of more values have names of their own, and those of less are there as
+    /// well, so that runs that were looked at to different depths can be compared.
+    pub fn put_tensor<T: Float>(&mut self, name: &str, x: &Tensor<T>, depth: Depth) {
+        if x.len() > GLANCED {
+            let few = sampled(x.as_slice(), GLANCED);
+            self.put(format!("a few values of {name}"), format!("{} with digest {few:016x}", x.shape()));
+        }
+        if x.len() <= GLANCED || depth >= Depth::Sample {
+            self.put(name, format!("{} with digest {:016x}", x.shape(), sampled(x.as_slice(), SAMPLED)));
+        }
+        if x.len() > SAMPLED && depth == Depth::Whole {
             self.put(format!("all of {name}"), format!("digest {:016x}", digest(x.as_slice())));
         }
+    }
+
+    /// A batch's shapes and a hash of its values and weights.
+    pub fn put_batch<T: Float>(&mut self, name: &str, Batch { x, y, weights }: &Batch<T>) {
+        let digest = joined([x.as_slice(), y.as_slice(), weights], SAMPLED);
+        self.put(name, format!("{} and {} with digest {digest:016x}", x.shape(), y.shape()));
+    }
+
+    /// The first and the last of `n` batches.
+    pub fn put_batches<T: Float>(
+        &mut self,
+        prefix: &str,
+        n: usize,
+        load: impl Fn(usize, &mut Batch<T>) -> Result<()>,
+    ) -> Result<()> {
+        let mut batch = Batch::default();
+        let last = n.checked_sub(1).filter(|&last| last > 0);
+        for (name, index) in [(FIRST_BATCH, Some(0)), (LAST_BATCH, last)] {
+            let Some(index) = index else { continue };
+            batch.weights.clear();
+            load(index, &mut batch)?;
+            self.put_batch(&format!("{prefix}{name}"), &batch);
+        }
+        Ok(())
     }
 
     pub fn put_weights<T: Float>(&mut self, name: &str, weights: Option<&[T]>) {
@@ -185,6 +242,30 @@ mod tests {
         assert_eq!(lists.get("rule.0"), Some("\"a: {\""));
         assert_eq!((lists.get("rule.1"), lists.get("rule.1.1")), (Some("2 values"), Some("2.5")));
         assert_eq!(lists.get("rule.2"), Some("[]"));
+    }
+
+    /// Whatever depths two runs were looked at to, there is something to compare.
+    #[test]
+    fn data_at_every_depth() {
+        let depths = [Depth::Glance, Depth::Sample, Depth::Whole];
+        let of = |x: &Tensor, depth| {
+            let mut settings = Settings::default();
+            settings.put_tensor("x", x, depth);
+            settings
+        };
+        for n in [10, GLANCED, GLANCED + 1, SAMPLED + 1] {
+            let [x, other] = [0.5, 0.25].map(|v| depths.map(|depth| of(&Tensor::full([n], v), depth)));
+            for (a, b) in (0..9).map(|i| (i / 3, i % 3)) {
+                assert_eq!(x[a].differences(&x[b]), [""; 0], "{n} {a} {b}");
+                assert_ne!(x[a].differences(&other[b]), [""; 0], "{n} {a} {b}");
+            }
+        }
+        // One value of many is found by those who look at all.
+        let mut x = Tensor::full([SAMPLED + 1000], 0.5f32);
+        let before = of(&x, Depth::Whole);
+        x.as_mut_slice()[SAMPLED / 2 + 100] = 0.25;
+        let after = of(&x, Depth::Whole);
+        assert!(before.differences(&after).iter().any(|d| d.starts_with("all of x: digest ")));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) struct Training<T: Float> {
 }
 
 /// Names with `_1`, `_2` … after those that occurred before.
-fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for name in names {
         let free = (1..).map(|i| format!("{name}_{i}")).find(|n| !out.contains(n));

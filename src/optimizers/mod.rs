@@ -64,6 +64,9 @@ pub type Moments<'a, T> = [&'a mut [T]; 3];
 /// Element-wise rules see runs of any length; a rule that must see each parameter whole says so with
 /// [`whole_parameters`](Self::whole_parameters).
 ///
+/// `Debug` is to print settings alone, the same before and after a step: a checkpoint keeps what it says, and a run that says
+/// otherwise does not go on from there unasked.
+///
 /// ```
 /// use gradus::prelude::*;
 /// use gradus::optimizers::{Coefficients, Moments, Options};

@@ -26,6 +26,9 @@ use crate::error::Result;
 
 /// The learning rate at each step; a plain number is the constant one.
 ///
+/// `Debug` is to print settings alone, the same before and after a step: a checkpoint keeps what it says, and a run that says
+/// otherwise does not go on from there unasked.
+///
 /// ```
 /// use gradus::prelude::*;
 /// #[derive(Debug)]

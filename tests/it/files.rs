@@ -194,6 +194,52 @@ fn a_run_goes_on_from_a_checkpoint() {
     assert!(compiled(5).fit(&table.x, &table.y, &silent().checkpoint(&zero)).is_err());
 }
 
+/// What an optimizer's `Debug` says is compared: with that of a step's scratch memory no run of Muon could be resumed.
+#[test]
+fn every_optimizer_is_resumed() {
+    let _alone = alone();
+    let folder = Folder::new("optimizers");
+    let table = iris();
+    type Rule = Box<dyn Optimizer<f32>>;
+    let all: [fn() -> Rule; 12] = [
+        || Box::new(Adadelta::default()),
+        || Box::new(Adafactor::default()),
+        || Box::new(Adagrad::default()),
+        || Box::new(Adam::default()),
+        || Box::new(Adamax::default()),
+        || Box::new(AdamW::default()),
+        || Box::new(Ftrl::default()),
+        || Box::new(Lion::default()),
+        || Box::new(Muon::default()),
+        || Box::new(Nadam::default()),
+        || Box::new(RmsProp::default()),
+        || Box::new(Sgd::default().momentum(0.9).learning_rate(CosineDecay::new(0.1, 20))),
+    ];
+    for optimizer in all {
+        let fresh = || {
+            let mut model = model::<f32>(5);
+            model.compile(optimizer(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+            model
+        };
+        let fit = |model: &mut Sequential, how: &Fit<'_>| model.fit(&table.x, &table.y, how).unwrap();
+        let (name, mut whole) = (optimizer().name(), fresh());
+        let history = fit(&mut whole, &silent().epochs(4));
+        // By hand, into a new model.
+        let (path, mut half, mut rest) = (folder.path(name), fresh(), fresh());
+        fit(&mut half, &silent().epochs(2));
+        half.save_checkpoint(&path).unwrap();
+        rest.resume(&path).unwrap();
+        assert_eq!((fit(&mut rest, &silent().epochs(4)), rest.params()), (history.clone(), whole.params()), "{name}");
+        // Twice with the same model.
+        let checkpoint = Checkpoint::new(folder.path("run")).resume(false);
+        let mut same = fresh();
+        fit(&mut same, &silent().epochs(2).checkpoint(&checkpoint));
+        let checkpoint = checkpoint.resume(true);
+        assert_eq!(fit(&mut same, &silent().epochs(4).checkpoint(&checkpoint)), history, "{name}");
+        assert_eq!(same.params(), whole.params(), "{name}");
+    }
+}
+
 /// What `build` would have drawn anew: weights that were loaded, trained or set, in whatever way.
 #[test]
 fn no_weights_are_thrown_away_unasked() {
@@ -467,16 +513,226 @@ fn other_ways_to_a_changed_experiment() {
     let history = compiled(5).fit(&table.x, &table.y, &how).unwrap();
     assert_eq!((history.start(), history.epochs), (RunStart::Resumed { epoch: 0, batch: 0 }, vec![0, 1]));
 
-    // A dataset is known by its shapes and batches.
-    let checkpoint = Checkpoint::new(folder.path("set"));
-    let run = |batch: usize, epochs: usize| {
-        let data = Samples::new(table.x.clone(), table.y.clone()).unwrap().batch(batch);
-        compiled(5).fit_dataset(&data, &silent().epochs(epochs).checkpoint(&checkpoint), &mut [])
+    // Other data of the same number, behind a run that was not compared with anything.
+    let mut rest = compiled(5);
+    rest.resume(folder.path("c")).unwrap();
+    let error = rest.fit(&iris().x.map(|v| -v), &table.y, &silent().epochs(3)).unwrap_err().to_string();
+    assert!(error.contains("other settings or data: x: [150, 4] with digest "), "{error}");
+    let others = Tensor::full([150], 1.0f32);
+    let error = rest.fit(&table.x, &others, &silent().epochs(3)).unwrap_err().to_string();
+    assert!(error.contains("other settings or data: y: [150] with digest "), "{error}");
+    assert_eq!(rest.fit(&table.x, &table.y, &silent().epochs(3)).unwrap().epochs, [0, 1, 2]);
+}
+
+/// A dataset is known by its shapes, its batches, and what is in the first and the last of them.
+#[test]
+fn another_dataset_is_not_swallowed() {
+    use gradus::model::RunStart;
+    let _alone = alone();
+    let folder = Folder::new("datasets");
+    struct Data {
+        x: Tensor,
+        y: Tensor,
+        seed: Option<u64>,
+        noise: u64,
+        batch: usize,
+        validation: Tensor,
+    }
+    let data = || {
+        let table = iris();
+        Data { validation: table.x.clone(), x: table.x, y: table.y, seed: Some(1), noise: 1, batch: 32 }
     };
-    run(50, 1).unwrap();
-    let error = run(25, 2).unwrap_err().to_string();
-    assert!(error.contains("batches an epoch: 3 then, 6 now"), "{error}");
-    assert_eq!(run(50, 2).unwrap().epochs, [0, 1]);
+    let run = |data: &Data, epochs: usize, model: &mut Sequential, checkpoint: Option<&Checkpoint>| {
+        let noise = |key: gradus::random::Key, x: &mut [f32], _: &mut [f32]| x[0] += key.unit(0) as f32;
+        let source = Samples::new(data.x.clone(), data.y.clone()).unwrap().map_keyed(data.noise, noise);
+        let held_out = Samples::new(data.validation.clone(), iris().y).unwrap().batch(100);
+        let mut how = silent().epochs(epochs).validation_dataset(&held_out);
+        if let Some(checkpoint) = checkpoint {
+            how = how.checkpoint(checkpoint);
+        }
+        match data.seed {
+            Some(seed) => model.fit_dataset(&source.shuffle(seed).batch(data.batch).prefetch(2)?, &how, &mut []),
+            None => model.fit_dataset(&source.batch(data.batch), &how, &mut []),
+        }
+    };
+    let negative = || iris().x.map(|v| -v);
+    // One value of the last sample, which is in the last batch of an order that stays.
+    let mut last = Data { seed: None, ..data() };
+    *last.x.as_mut_slice().last_mut().unwrap() += 1.0;
+    let cases = [
+        (data(), Data { x: negative(), ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { y: Tensor::full([150], 1.0), ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { seed: Some(2), ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { seed: None, ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { noise: 2, ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { batch: 33, ..data() }, "first batch: [32, 4] and [32] with digest "),
+        (data(), Data { batch: 25, ..data() }, "batches an epoch: 5 then, 6 now"),
+        (Data { seed: None, ..data() }, last, "last batch: [22, 4] and [22] with digest "),
+    ];
+    for (i, (then, now, expected)) in cases.iter().enumerate() {
+        let checkpoint = Checkpoint::new(folder.path(&format!("run_{i}")));
+        run(then, 1, &mut compiled(5), Some(&checkpoint)).unwrap();
+        for epochs in [1, 2] {
+            let error = run(now, epochs, &mut compiled(5), Some(&checkpoint)).unwrap_err().to_string();
+            assert!(error.contains("other settings or data: ") && error.contains(expected), "{i}: {error}");
+        }
+        let history = run(then, 2, &mut compiled(5), Some(&checkpoint)).unwrap();
+        assert_eq!(history.start(), RunStart::Resumed { epoch: 1, batch: 0 }, "{i}");
+        let accepting = checkpoint.accept_changes(true);
+        assert_eq!(run(now, 3, &mut compiled(5), Some(&accepting)).unwrap().epochs, [0, 1, 2], "{i}");
+        // The same of a run without checkpoints that is saved.
+        let (mut half, mut rest, path) = (compiled(5), compiled(5), folder.path("saved"));
+        run(then, 1, &mut half, None).unwrap();
+        half.save_checkpoint(&path).unwrap();
+        rest.resume(&path).unwrap();
+        let error = run(now, 2, &mut rest, None).unwrap_err().to_string();
+        assert!(error.contains("other settings or data: ") && error.contains(expected), "{i}: {error}");
+        assert_eq!(run(then, 2, &mut rest, None).unwrap().epochs, [0, 1], "{i}");
+    }
+    let checkpoint = Checkpoint::new(folder.path("validation"));
+    run(&data(), 1, &mut compiled(5), Some(&checkpoint)).unwrap();
+    let other = Data { validation: negative(), ..data() };
+    let error = run(&other, 1, &mut compiled(5), Some(&checkpoint)).unwrap_err().to_string();
+    assert!(error.contains("validation's first batch: [100, 4] and [100] with digest "), "{error}");
+    assert!(error.contains("validation's last batch: [50, 4] and [50] with digest "), "{error}");
+    assert!(!error.contains("data: first batch"), "{error}");
+}
+
+/// With other settings of a callback, or after a callback has ended the run.
+#[test]
+fn changes_are_accepted_after_a_callback_ended_the_run() {
+    use gradus::model::RunStart;
+    let _alone = alone();
+    let folder = Folder::new("ended");
+    let (table, path) = (iris(), folder.path("run"));
+    // Never better, so that patience runs out.
+    let stopping = |patience| EarlyStopping::default().monitor("loss").min_delta(1e9).patience(patience);
+    let fit = |rate: f64, epochs: usize, checkpoint: &Checkpoint, callbacks: &mut [&mut dyn Callback]| {
+        let mut model = model::<f32>(5);
+        model.compile(Sgd::default().learning_rate(rate), SparseCategoricalCrossentropy::default(), ()).unwrap();
+        model.fit_with(&table.x, &table.y, &silent().epochs(epochs).checkpoint(checkpoint), callbacks)
+    };
+    let plain = Checkpoint::new(&path);
+    let accepting = Checkpoint::new(&path).accept_changes(true);
+    assert_eq!(fit(0.1, 9, &plain, &mut [&mut stopping(2)]).unwrap().epochs, [0, 1, 2]);
+    let bytes = std::fs::read(&path).unwrap();
+    let first = |rate, epochs, checkpoint: &Checkpoint, callbacks: &mut [&mut dyn Callback]| {
+        std::fs::write(&path, &bytes).unwrap();
+        fit(rate, epochs, checkpoint, callbacks)
+    };
+    // Ended is ended, with more epochs too.
+    assert_eq!(first(0.1, 20, &plain, &mut [&mut stopping(2)]).unwrap().start(), RunStart::Finished);
+    // What callbacks are set up with is compared, where it takes part in training.
+    let refused = |callbacks: &mut [&mut dyn Callback], expected: &str| {
+        let error = first(0.1, 9, &plain, callbacks).unwrap_err().to_string();
+        assert!(error.contains(&format!("other settings or data: {expected}")), "{error}");
+    };
+    refused(&mut [&mut stopping(4)], "EarlyStopping.patience: 2 then, 4 now; go back");
+    refused(
+        &mut [&mut stopping(2).monitor("val_loss").mode(Mode::Min).restore_best_weights(true)],
+        "EarlyStopping.monitor: loss then, val_loss now; EarlyStopping.mode: Auto then, Min now; \
+         EarlyStopping.restore_best_weights: false then, true now; ",
+    );
+    refused(&mut [], "callbacks: EarlyStopping then, none now");
+    refused(&mut [&mut ReduceLrOnPlateau::default()], "callbacks: EarlyStopping then, ReduceLrOnPlateau now");
+    refused(
+        &mut [&mut stopping(2), &mut LearningRateScheduler::new(|_, rate| rate), &mut stopping(3)],
+        "callbacks: EarlyStopping then, EarlyStopping, LearningRateScheduler, EarlyStopping_1 now",
+    );
+    let mut watch = LambdaCallback::default();
+    assert!(first(0.1, 9, &plain, &mut [&mut stopping(2), &mut watch]).is_ok());
+
+    // Two of four epochs without improvement were over.
+    let resumed = RunStart::Resumed { epoch: 3, batch: 0 };
+    let mut patient = stopping(4);
+    let history = first(0.1, 9, &accepting, &mut [&mut patient]).unwrap();
+    assert_eq!((history.start(), history.epochs.len(), patient.stopped_epoch()), (resumed, 5, Some(4)));
+    // The file is that of the changed run.
+    assert_eq!(fit(0.1, 9, &plain, &mut [&mut stopping(4)]).unwrap().start(), RunStart::Finished);
+    let mut patient = stopping(40);
+    let history = first(0.2, 6, &accepting, &mut [&mut patient]).unwrap();
+    assert_eq!((history.start(), history.epochs.len(), patient.stopped_epoch()), (resumed, 6, None));
+    // One more epoch shows a callback of the same patience that there is no end to it.
+    let history = first(0.2, 9, &accepting, &mut [&mut stopping(2)]).unwrap();
+    assert_eq!((history.start(), history.epochs.len()), (resumed, 4));
+    // No callback, and others in its place.
+    assert_eq!(first(0.1, 7, &accepting, &mut []).unwrap().epochs.len(), 7);
+    let mut logger = CsvLogger::new(folder.path("log.csv"));
+    let mut slower = ReduceLrOnPlateau::default().monitor("loss").min_delta(1e9).patience(2).factor(0.5);
+    assert_eq!(first(0.1, 7, &accepting, &mut [&mut logger, &mut slower]).unwrap().epochs.len(), 7);
+    let mut slower = ReduceLrOnPlateau::default().monitor("loss").patience(9);
+    assert_eq!(first(0.1, 7, &accepting, &mut [&mut slower]).unwrap().epochs.len(), 7);
+    assert!(slower.best().is_some_and(f64::is_finite));
+
+    // By hand.
+    std::fs::write(&path, &bytes).unwrap();
+    let mut model = model::<f32>(5);
+    model.compile(Sgd::default().learning_rate(0.1), SparseCategoricalCrossentropy::default(), ()).unwrap();
+    model.resume(&path).unwrap();
+    let history = model.fit_with(&table.x, &table.y, &silent().epochs(9), &mut [&mut stopping(2)]).unwrap();
+    assert_eq!(history.start(), RunStart::Finished);
+    model.resume_changed(&path).unwrap();
+    let history = model.fit_with(&table.x, &table.y, &silent().epochs(9), &mut [&mut stopping(4)]).unwrap();
+    assert_eq!((history.start(), history.epochs.len()), (resumed, 5));
+}
+
+/// Whatever refuses a `fit` before its first step, the next one goes on where the resumed run stood.
+#[test]
+fn a_refused_fit_stays_resumed() {
+    #[derive(Debug)]
+    struct Broken<D>(D);
+    impl<D: Dataset> Dataset for Broken<D> {
+        fn shapes(&self) -> (Shape, Shape) {
+            self.0.shapes()
+        }
+        fn batches(&self) -> Option<usize> {
+            self.0.batches()
+        }
+        fn load(&self, epoch: usize, index: usize, batch: &mut Batch) -> Result<(), Error> {
+            if epoch == 2 { Err(Error::custom("no third epoch")) } else { self.0.load(epoch, index, batch) }
+        }
+    }
+    use gradus::model::RunStart;
+    let _alone = alone();
+    let folder = Folder::new("refused");
+    let table = iris();
+    std::fs::write(folder.path("file"), "").unwrap();
+    let below_a_file = folder.path("file").join("x");
+    let data = || Samples::new(table.x.clone(), table.y.clone()).unwrap().batch(50);
+    let how = silent().epochs(4);
+    let (mut whole, mut half) = (compiled(5), compiled(5));
+    let history = whole.fit_dataset(&data(), &how, &mut []).unwrap();
+    half.fit_dataset(&data(), &how.epochs(2), &mut []).unwrap();
+    half.save_checkpoint(folder.path("c")).unwrap();
+    let mut rest = compiled(5);
+    rest.resume(folder.path("c")).unwrap();
+    let mut refused = |data: &dyn Dataset, how: &Fit<'_>, callbacks: &mut [&mut dyn Callback], expected: &str| {
+        let error = rest.fit_dataset(data, how, callbacks).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let (often, nowhere) = (Checkpoint::new(folder.path("new")).every_steps(0), Checkpoint::new(&below_a_file));
+    refused(&data(), &how.checkpoint(&often), &mut [], "every_steps must be at least 1");
+    refused(&data(), &how.checkpoint(&nowhere), &mut [], "x: cannot write: ");
+    refused(&data(), &how, &mut [&mut CsvLogger::new(&below_a_file)], "x: ");
+    refused(&data(), &how, &mut [&mut ModelCheckpoint::new(&below_a_file)], "x: ");
+    // The checkpoint has nothing of a logger, which begins all the same.
+    refused(&data(), &how, &mut [&mut CsvLogger::new(folder.path("log"))], "no usable value \"bytes\"");
+    let mut fails = LambdaCallback::default().on_epoch_begin(|_, run| {
+        run.set_learning_rate(9.0)?;
+        Err(Error::custom("not today"))
+    });
+    refused(&data(), &how, &mut [&mut fails], "not today");
+    let mut faster = LambdaCallback::default().on_epoch_begin(|_, run| run.set_learning_rate(9.0));
+    refused(&Broken(data()), &how, &mut [&mut faster], "no third epoch");
+    let rest_of_it = rest.fit_dataset(&data(), &how, &mut []).unwrap();
+    assert_eq!(rest_of_it.start(), RunStart::Resumed { epoch: 2, batch: 0 });
+    assert_eq!((rest_of_it, rest.params()), (history, whole.params()));
+    // Once something is trained, a fit that fails is over.
+    let mut rest = compiled(5);
+    rest.resume(folder.path("c")).unwrap();
+    let mut fails = LambdaCallback::default().on_batch_end(|_, _, _| Err(Error::custom("after a step")));
+    assert!(rest.fit_dataset(&data(), &how, &mut [&mut fails]).is_err());
+    assert_eq!(rest.fit_dataset(&data(), &how, &mut []).unwrap().start(), RunStart::Fresh);
 }
 
 /// What is printed: which of the three a run is. The lines are those of this test, run once more as a program.
@@ -489,6 +745,12 @@ fn fresh_resumed_and_finished_runs_are_told_apart() {
         for (epochs, verbose) in [(1, Verbose::Auto), (3, Verbose::Lines), (3, Verbose::Bar), (4, Verbose::Silent)] {
             let how = silent().epochs(epochs).checkpoint(&checkpoint).verbose(verbose);
             compiled(1).fit(&table.x, &table.y, &how).unwrap();
+        }
+        let checkpoint = Checkpoint::new(Path::new(&folder).join("ended"));
+        let stopping = || EarlyStopping::default().monitor("loss").min_delta(1e9).patience(1);
+        for verbose in [Verbose::Silent, Verbose::Lines] {
+            let how = silent().epochs(9).checkpoint(&checkpoint).verbose(verbose);
+            compiled(1).fit_with(&table.x, &table.y, &how, &mut [&mut stopping()]).unwrap();
         }
         return;
     }
@@ -516,6 +778,11 @@ fn fresh_resumed_and_finished_runs_are_told_apart() {
         format!(
             "the run of {run} is finished, with 3 epochs done of the 3 asked for: nothing is trained; to go on pass more epochs, to \
              begin anew remove the file or pass Checkpoint::resume(false)"
+        ),
+        format!(
+            "the run of {} was ended by a callback after epoch 2: nothing is trained; to go on all the same pass \
+             Checkpoint::accept_changes(true), to begin anew remove the file or pass Checkpoint::resume(false)",
+            folder.path("ended").display()
         ),
     ];
     assert_eq!(lines, expected, "{text}");
