@@ -928,3 +928,24 @@ fn numbers_of_samples_that_nothing_holds() {
     assert!(empty().shuffle(1).read(0, 0, &mut [], &mut []).is_ok());
     assert!(empty().repeat().read(0, 0, &mut [0.0], &mut [0.0]).is_ok());
 }
+
+/// What every way into a pass looks for before it.
+#[test]
+fn passes_that_no_memory_holds() {
+    let layers = Sequential::new([1]).add(RepeatVector::new(1 << 27)).add(LayerNorm::new());
+    let mut model = layers.add(GlobalAveragePooling1d::new()).add(Dense::new(1)).build(0).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let n = 1 << 20;
+    let (x, y) = (Tensor::zeros([n, 1]), Tensor::zeros([n, 1]));
+    let results = [
+        model.gradients(&x, &y).map(drop),
+        model.train_on_batch(&x, &y).map(drop),
+        model.fit(&x, &y, &quiet().batch_size(n)).map(drop),
+        #[cfg(feature = "tools")]
+        model.activations(&x).map(drop),
+    ];
+    for (i, result) in results.into_iter().enumerate() {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{i}: {error}");
+    }
+}
