@@ -74,7 +74,8 @@ pub enum Error {
         /// The operation that was asked for.
         op: &'static str,
     },
-    /// There is no memory for a buffer.
+    /// There is no memory for a buffer: the allocator refuses it or, on Linux, it is more than the machine has or than the control
+    /// group may have (a container's limit). What other processes hold is not looked at.
     #[error(
         "{op}: {what} would take {bytes} bytes, more memory than there is; use smaller layers or batches, or a machine with more"
     )]

@@ -188,6 +188,8 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
         }
         held = now;
     }
+    #[cfg(test)]
+    tests::check_space(built, &slot, shape.first());
     let mut without_dx = vec![0.0; built.params.len().max(1)];
     let mut pass = Pass::training(&built.params, &mut without_dx, 3, 0, 0);
     built.layer.forward(&mut pass, &mut slot, &x, &mut y);
@@ -318,8 +320,21 @@ pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::composite::space_of;
     use crate::layers::{Dense, Flatten};
     use crate::losses::SparseCategoricalCrossentropy;
+
+    /// Values that a slot holds.
+    fn held(slot: &Slot<f64>) -> usize {
+        let own: usize = slot.tensors.iter().map(Tensor::len).sum();
+        own + slot.indices.len() + slot.children.iter().map(held).sum::<usize>()
+    }
+
+    /// After training on so many samples nothing is held that was not looked for; for every layer of this crate.
+    pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, samples: usize) {
+        let space = space_of(built.layer, built.output, !built.params.is_empty(), samples, true);
+        assert!(held(slot) <= space, "{:?} holds {} values, told of {space}", built.layer, held(slot));
+    }
 
     #[test]
     fn absurd_shapes_are_errors() {

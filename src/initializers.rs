@@ -95,8 +95,8 @@ pub enum Init {
         /// Factor (Keras: 1).
         gain: f64,
     },
-    /// An initialiser of your own. A saved configuration keeps its name only; a model made from that takes its weights from
-    /// the file.
+    /// An initialiser of your own. A saved configuration keeps its name only: a model made from that takes its weights from
+    /// the file, and to draw them anew is an error.
     #[cfg_attr(feature = "serde", serde(untagged))]
     Custom(CustomInit),
 }
@@ -174,7 +174,8 @@ impl Init {
     /// # Errors
     /// [`Error::Argument`] if a setting is not finite or the bounds are reversed; [`Error::Shape`] if the number of values is not
     /// the shape's, or if `Identity` or `Orthogonal` is asked for fewer than two axes (`Identity`: other than two);
-    /// [`Error::Memory`] if there is none to orthogonalise in.
+    /// [`Error::Config`] for one of your own that was read from a file, which has its name only; [`Error::Memory`] if there is none
+    /// to orthogonalise in.
     pub fn fill(&self, shape: Shape, rng: &mut KeyedRng, values: &mut [f64]) -> Result<()> {
         let len = shape.checked_len("Init::fill")?;
         if values.len() != len {
@@ -239,7 +240,12 @@ impl Init {
                     values.iter_mut().zip(drawn).for_each(|(v, drawn)| *v = T::of(drawn));
                 }
                 #[cfg(feature = "serde")]
-                CustomKind::Saved(_) => values.fill(T::zero()),
+                CustomKind::Saved(name) => {
+                    let problem =
+                        format!("the initialiser {name} is known by its name only, so that no weights can be drawn");
+                    let hint = "add the layers anew with the initialiser itself, or keep the weights of the file";
+                    return Err(Error::Config { op: "build", problem, hint: hint.into() });
+                }
             },
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
 
@@ -345,7 +346,8 @@ impl<T: Float, S: Source<T>> Source<T> for Augmented<S> {
         let size = self.size()?;
         self.source.read(epoch, first, x, y)?;
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
-        let mut scratch = Vec::with_capacity(size.iter().product());
+        let mut scratch = Vec::new();
+        memory::reserve("augment", "a sample of the source", &mut scratch, size.iter().product())?;
         for (i, x, _) in each(widths(self.shapes()), x, y) {
             self.augment.apply(key.with((first + i) as u64), size, x, &mut scratch)?;
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::kernels::random::{Key, Purpose};
+use crate::memory;
 use crate::tensor::{Float, Tensor};
 
 /// How [`train_test_split`] splits: a quarter for the test, samples drawn at random (seed 0), not stratified.
@@ -84,7 +85,7 @@ pub struct Parts<T = f32> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`] without samples; [`Error::Shape`] if `x` and `y` differ in samples; [`Error::Argument`] if the test part would
+/// [`Error::Empty`] without samples; [`Error::Shape`] if `x` has no values or `x` and `y` differ in samples; [`Error::Argument`] if the test part would
 /// be empty, the training part of less than two samples or, with `stratify`, smaller than the number of classes, if a class has one sample only, or if `stratify` comes
 /// with `shuffle(false)`.
 pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> Result<Parts<T>> {
@@ -92,6 +93,9 @@ pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> 
     let n = x.samples();
     if n == 0 || x.shape().rank() == 0 {
         return Err(Error::Empty { op, what: "x" });
+    }
+    if x.is_empty() {
+        return Err(Error::shape(op, "samples with values", x.shape(), "pass at least one value a sample"));
     }
     if y.samples() != n || y.shape().rank() == 0 {
         let expected = format!("{n} targets, one for each sample of x");
@@ -124,7 +128,13 @@ pub(crate) fn positions<T: Float, Y: Borrow<Tensor<T>>>(
         let expected = format!("small enough to leave two samples of {n} to train on");
         return Err(Error::argument(op, name, expected, how.test_size, "make it smaller or bring more samples"));
     }
-    let (mut train, mut test) = (Vec::with_capacity(n - tests), Vec::with_capacity(tests));
+    // What a source says of its length is not held by anything yet.
+    let room = |positions: &mut Vec<usize>, len| {
+        memory::reserve(op, format_args!("the positions of {len} samples"), positions, len)
+    };
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    room(&mut train, n - tests)?;
+    room(&mut test, tests)?;
     match (how.stratify, how.shuffle) {
         (true, false) => {
             let hint = "leave one of the two out";
@@ -137,11 +147,13 @@ pub(crate) fn positions<T: Float, Y: Borrow<Tensor<T>>>(
         (stratify, true) => {
             // One permutation; in its order, samples go to the test while their class has places left there.
             let mut order = Vec::new();
+            room(&mut order, n)?;
             Key::new(how.seed, Purpose::Split).permutation(n, &mut order);
+            // Without strata all are of class 0.
             let (class, mut places) =
-                if stratify { classes(op, targets()?.borrow(), tests)? } else { (vec![0; n], vec![tests]) };
+                if stratify { classes(op, targets()?.borrow(), tests)? } else { (Vec::new(), vec![tests]) };
             for i in order {
-                let left = &mut places[class[i]];
+                let left = &mut places[class.get(i).copied().unwrap_or(0)];
                 if *left > 0 {
                     *left -= 1;
                     test.push(i);

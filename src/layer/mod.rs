@@ -57,8 +57,10 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
     }
 
-    /// Values that a pass over so many samples keeps beyond its input and output, with what backward needs or without: looked at
-    /// before the pass, which cannot return an error where there is no memory for them. 0 by default.
+    /// Values that a pass over so many samples keeps beyond its input and output (the tensors and indices of its [`Slot`]), with what
+    /// backward needs or without: looked at before the pass, which cannot return an error where there is no memory for them. 0 by
+    /// default. The container counts what a layer with weights keeps of its last activation's input, where
+    /// [`output_activation`](Self::output_activation) [needs it](Activation::needs_input).
     fn space(&self, _samples: usize, _backward: bool) -> usize {
         0
     }

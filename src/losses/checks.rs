@@ -100,7 +100,7 @@ pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pr
                     op,
                     row: row / (y_pred.rows() / y_true.samples().max(1)).max(1),
                     expected: "a row of probabilities that sums to 1".into(),
-                    got: format!("a row that sums to {sum}"),
+                    got: format!("a row that sums to {}", T::of(sum)),
                     hint: "for several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the \
                            weight 0"
                         .into(),

@@ -1,6 +1,7 @@
 //! The part of samples that are classified rightly.
 
-use super::{Mean, Metric, check_threshold, class_hit, rows};
+use super::outputs::{Outputs, Threshold, check_one_class};
+use super::{Mean, Metric, class_hit, rows};
 use crate::error::Result;
 use crate::losses;
 use crate::tensor::{Float, Shape, Tensor};
@@ -8,7 +9,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// The part of rows whose predicted class is the true one.
 ///
 /// Which form is taken follows from the shapes, as with Keras's `"accuracy"`: several predictions a row compare the position
-/// of the largest with the class number or the one-hot row; one prediction a row counts as class 1 above 0.5. A prediction of NaN is wrong.
+/// of the largest with the class number or the one-hot row; one prediction a row counts as class 1 above 0.5, in a model compiled
+/// with `from_logits(true)` or a hinge loss above 0, and labels above 0.5 are class 1. A prediction of NaN is wrong.
 ///
 /// Keras `Accuracy`, `BinaryAccuracy`, `CategoricalAccuracy`, `SparseCategoricalAccuracy`.
 ///
@@ -18,21 +20,15 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(Accuracy::default().score(&y_true, &y_pred, None)?, 0.5);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accuracy {
-    threshold: f64,
-}
-
-impl Default for Accuracy {
-    fn default() -> Self {
-        Accuracy { threshold: 0.5 }
-    }
+    threshold: Threshold,
 }
 
 impl Accuracy {
-    /// The prediction above which a single output counts as class 1; 0.5 by default.
+    /// The prediction above which a single output counts as class 1; by default 0.5, or 0 where `compile` finds logits or margins.
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
+        self.threshold.given = Some(threshold);
         self
     }
 }
@@ -47,9 +43,11 @@ impl<T: Float> Metric<T> for Accuracy {
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        // A softmax is of several outputs.
+        let (_, threshold) = self.threshold.rule();
         for (t, p, w) in rows(y_true, y_pred, weights) {
             let right = match (t, p) {
-                ([t, ..], [p]) => !t.is_nan() && !p.is_nan() && (p.as_f64() > self.threshold) == (t.as_f64() > 0.5),
+                ([t, ..], [p]) => !t.is_nan() && !p.is_nan() && (p.as_f64() > threshold) == (t.as_f64() > 0.5),
                 _ => class_hit(t, p),
             };
             Mean::add(sums, f64::from(right), w);
@@ -61,8 +59,19 @@ impl<T: Float> Metric<T> for Accuracy {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_threshold("Accuracy", self.threshold)?;
+        self.threshold.check("Accuracy")?;
         losses::classes_or_rows("Accuracy", y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        if outputs.width > 1 { Ok(()) } else { self.threshold.prepare("Accuracy", outputs) }
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        if y_pred.last() > 1 {
+            return check_one_class("Accuracy", y_true, y_pred);
+        }
+        self.threshold.check_targets("Accuracy", y_true, y_pred)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Metric;
 use super::counts::{check_labels, each_label, ratio};
+use super::outputs::{Link, Meaning, Outputs, Threshold};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -17,7 +18,8 @@ pub enum Curve {
 
 /// The area under the ROC (default) or precision–recall curve through the points at evenly spaced thresholds.
 ///
-/// Predictions are taken into [0, 1]. Each of n thresholds (200 by default, the first just below 0 and the last just above 1)
+/// Predictions are probabilities, and others are taken into [0, 1]; logits and margins, where `compile` finds them or
+/// [`from_logits`](Self::from_logits) says so, go through a sigmoid (logits of classes through a softmax) first. Each of n thresholds (200 by default, the first just below 0 and the last just above 1)
 /// gives a point; ROC is summed by trapezia, precision–recall by interpolating true positives between points: with p = tp + fp,
 /// s = Δtp/Δp and i = tp₁ − s·p₁, each interval adds s(Δtp + i·ln(p₀/p₁)) / (tp₁ + fn₁). Several outputs a row are taken
 /// together; class numbers count as one-hot rows.
@@ -35,6 +37,8 @@ pub enum Curve {
 pub struct Auc {
     curve: Curve,
     num_thresholds: usize,
+    from_logits: Option<bool>,
+    meaning: Meaning,
 }
 
 /// More thresholds than this are refused.
@@ -42,7 +46,7 @@ const MAX_THRESHOLDS: usize = 1_000_000;
 
 impl Default for Auc {
     fn default() -> Self {
-        Auc { curve: Curve::Roc, num_thresholds: 200 }
+        Auc { curve: Curve::Roc, num_thresholds: 200, from_logits: None, meaning: Meaning::default() }
     }
 }
 
@@ -58,6 +62,21 @@ impl Auc {
         // One too many is enough for `check` to refuse it.
         self.num_thresholds = n.min(MAX_THRESHOLDS + 1);
         self
+    }
+
+    /// Whether predictions are logits of yes and no, which a sigmoid turns into probabilities; by default what `compile` finds out
+    /// from the loss, and no where the metric is called by hand.
+    pub fn from_logits(mut self, from_logits: bool) -> Self {
+        self.from_logits = Some(from_logits);
+        self
+    }
+
+    fn link(&self) -> Link {
+        match (self.from_logits, self.meaning) {
+            (Some(true), _) | (None, Meaning::Logits) => Link::Sigmoid,
+            (None, Meaning::ClassLogits) => Link::Softmax,
+            _ => Link::Identity,
+        }
     }
 }
 
@@ -109,7 +128,7 @@ impl<T: Float> Metric<T> for Auc {
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         let (yes, no) = sums.split_at_mut(sums.len() / 2);
         let Some(last) = yes.len().checked_sub(1) else { return };
-        each_label(y_true, y_pred, weights, |_, truth, p, w| {
+        each_label(y_true, y_pred, weights, self.link(), |_, truth, p, w| {
             // A prediction has to be above a threshold; the first lies below 0. NaN goes there too.
             let at = ((p.clamp(0.0, 1.0) * last as f64).ceil() - 1.0).max(0.0) as usize;
             let side = if truth { &mut *yes } else { &mut *no };
@@ -130,7 +149,23 @@ impl<T: Float> Metric<T> for Auc {
             let expected = format!("from 2 to {MAX_THRESHOLDS}");
             return Err(Error::argument("Auc", "num_thresholds", expected, self.num_thresholds, "200 is usual"));
         }
-        check_labels("Auc", None, None, y_true, y_pred)
+        check_labels("Auc", Threshold::default(), None, y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        self.meaning = outputs.meaning;
+        let known = matches!(self.meaning, Meaning::Probabilities | Meaning::Logits | Meaning::ClassLogits);
+        if known || self.from_logits.is_some() {
+            return Ok(());
+        }
+        let problem = format!("the outputs are not known to be probabilities ({outputs})");
+        let hint = "end the model with Activation::Sigmoid or Softmax, or set .from_logits(true) for logits, .from_logits(false) \
+                    for numbers from 0 to 1";
+        Err(Error::Config { op: "Auc", problem, hint: hint.into() })
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        Threshold::default().check_targets("Auc", y_true, y_pred)
     }
 }
 

@@ -1,13 +1,16 @@
 //! The part of yes–no outputs that are right.
 
-use super::{Mean, Metric, check_threshold, pairs, rows};
+use super::outputs::{Outputs, Threshold};
+use super::{Mean, Metric, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// The mean over all outputs of whether (ŷ > threshold) is the label, each output a yes–no question of its own.
 ///
-/// Labels are 0 or 1; anything else counts as wrong, and so does a prediction of NaN. Weights are one a row. Keras `BinaryAccuracy`.
+/// A label counts as yes above 0.5, so that 0 and 1, −1 and 1, and soft labels all work (Keras counts labels other than 0 and 1 as
+/// wrong). The threshold is 0.5, in a model compiled with `from_logits(true)` or a hinge loss 0. A prediction of NaN is wrong.
+/// Weights are one a row. Keras `BinaryAccuracy`.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -15,21 +18,15 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(BinaryAccuracy::default().score(&y_true, &y_pred, None)?, 0.75);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BinaryAccuracy {
-    threshold: f64,
-}
-
-impl Default for BinaryAccuracy {
-    fn default() -> Self {
-        BinaryAccuracy { threshold: 0.5 }
-    }
+    threshold: Threshold,
 }
 
 impl BinaryAccuracy {
-    /// The prediction above which an output counts as 1; 0.5 by default.
+    /// The output above which the answer is yes; by default 0.5, or 0 where `compile` finds logits or margins.
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
+        self.threshold.given = Some(threshold);
         self
     }
 }
@@ -44,8 +41,10 @@ impl<T: Float> Metric<T> for BinaryAccuracy {
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        let (link, threshold) = self.threshold.rule();
         for (t, p, w) in rows(y_true, y_pred, weights) {
-            let right = pairs(t, p).filter(|(t, p)| !p.is_nan() && *t == f64::from(*p > self.threshold));
+            let link = link.of_row(p);
+            let right = pairs(t, p).filter(|(t, p)| !t.is_nan() && !p.is_nan() && (link(*p) > threshold) == (*t > 0.5));
             Mean::add(sums, right.count() as f64 / p.len() as f64, w);
         }
     }
@@ -55,8 +54,16 @@ impl<T: Float> Metric<T> for BinaryAccuracy {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        check_threshold("BinaryAccuracy", self.threshold)?;
+        self.threshold.check("BinaryAccuracy")?;
         same_shape("BinaryAccuracy", y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        self.threshold.prepare("BinaryAccuracy", outputs)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        self.threshold.check_targets("BinaryAccuracy", y_true, y_pred)
     }
 }
 

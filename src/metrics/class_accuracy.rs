@@ -1,5 +1,6 @@
 //! The part of rows whose largest output is the true class.
 
+use super::outputs::check_one_class;
 use super::{Mean, Metric, class_hit, over_classes, rows};
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
@@ -38,6 +39,10 @@ pub type SparseCategoricalAccuracy = ClassAccuracy<true>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassAccuracy<const SPARSE: bool> {}
 
+impl<const SPARSE: bool> ClassAccuracy<SPARSE> {
+    const NAME: &'static str = if SPARSE { "SparseCategoricalAccuracy" } else { "CategoricalAccuracy" };
+}
+
 impl<const SPARSE: bool, T: Float> Metric<T> for ClassAccuracy<SPARSE> {
     fn name(&self) -> String {
         if SPARSE { "sparse_categorical_accuracy".into() } else { "categorical_accuracy".into() }
@@ -58,8 +63,11 @@ impl<const SPARSE: bool, T: Float> Metric<T> for ClassAccuracy<SPARSE> {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        let op = if SPARSE { "SparseCategoricalAccuracy" } else { "CategoricalAccuracy" };
-        over_classes(op, y_true, y_pred)
+        over_classes(Self::NAME, y_true, y_pred)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_one_class(Self::NAME, y_true, y_pred)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Right and wrong yes–no answers, counted with weights.
 
-use super::{check_threshold, rows};
+use super::outputs::{Link, Threshold};
+use super::rows;
 use crate::error::{Error, Result};
 use crate::losses::{class_target, classes_or_rows};
 use crate::tensor::{Float, Shape, Tensor};
@@ -47,17 +48,21 @@ pub(crate) fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
-/// Calls `f(column, truth, prediction, weight)` for every output; class numbers count as one-hot rows, and any truth but 0 as
-/// yes.
+/// Calls `f(column, truth, prediction, weight)` for every output behind a link; class numbers count as one-hot rows, and what is
+/// above 0 as a true yes.
 pub(crate) fn each_label<T: Float>(
     y_true: &Tensor<T>,
     y_pred: &Tensor<T>,
     weights: Option<&[T]>,
+    link: Link,
     mut f: impl FnMut(usize, bool, f64, f64),
 ) {
     for (t, p, w) in rows(y_true, y_pred, weights) {
+        let link = link.of_row(p);
         for (column, v) in p.iter().enumerate() {
-            f(column, class_target(t, p.len(), column) != T::zero(), v.as_f64(), w);
+            let target = class_target(t, p.len(), column);
+            // A target of NaN shows in the counts.
+            f(column, target > T::zero() || target.is_nan(), link(v.as_f64()), w);
         }
     }
 }
@@ -65,12 +70,12 @@ pub(crate) fn each_label<T: Float>(
 /// Shapes, threshold and class of metrics on yes–no answers.
 pub(crate) fn check_labels(
     op: &'static str,
-    threshold: Option<f64>,
+    threshold: Threshold,
     class: Option<usize>,
     y_true: Shape,
     y_pred: Shape,
 ) -> Result<()> {
-    threshold.map_or(Ok(()), |threshold| check_threshold(op, threshold))?;
+    threshold.check(op)?;
     if let Some(class) = class.filter(|c| *c >= y_pred.last()) {
         let expected = format!("below {}, the number of outputs", y_pred.last());
         return Err(Error::argument(op, "class_id", expected, class, "classes are counted from 0"));

@@ -1,6 +1,7 @@
 //! The harmonic mean of precision and recall.
 
 use super::counts::{Counts, check_labels, each_label};
+use super::outputs::{Outputs, Threshold, check_one_class};
 use super::{Metric, rows, width};
 use crate::error::Result;
 use crate::losses::class_target;
@@ -21,7 +22,8 @@ pub enum Average {
 /// F₁ = 2·precision·recall / (precision + recall) of every class, averaged over classes (by default [`Average::Macro`]).
 ///
 /// A row names the class of its largest output, all of equals; with a [`threshold`](Self::threshold), and with a single output
-/// (then 0.5), every output above it. Targets are class numbers or one-hot rows. As Keras, 1e-7 is added to each divisor.
+/// (then 0.5, or 0 for logits and margins), every output above it. Targets are class numbers or one-hot rows. As Keras, 1e-7 is
+/// added to each divisor, and a row of zeros names no class (unless `compile` finds that it is scores).
 ///
 /// Keras `F1Score` (whose default gives a figure for each class; see [`ClassificationReport`](super::ClassificationReport)).
 ///
@@ -34,7 +36,7 @@ pub enum Average {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct F1Score {
     average: Average,
-    threshold: Option<f64>,
+    threshold: Threshold,
 }
 
 impl F1Score {
@@ -46,8 +48,13 @@ impl F1Score {
 
     /// Takes every output above this as an answer, instead of the largest of a row.
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = Some(threshold);
+        self.threshold.given = Some(threshold);
         self
+    }
+
+    /// Whether the largest of a row of this width names the class.
+    fn by_largest(&self, width: usize) -> bool {
+        self.threshold.given.is_none() && width > 1
     }
 }
 
@@ -69,17 +76,16 @@ impl<T: Float> Metric<T> for F1Score {
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         let counts = sums.as_chunks_mut().0;
-        let single = width(y_pred.shape()) == 1;
-        if let Some(threshold) = self.threshold.or(single.then_some(0.5)) {
-            return each_label(y_true, y_pred, weights, |i, truth, p, w| {
+        if !self.by_largest(width(y_pred.shape())) {
+            let (link, threshold) = self.threshold.rule();
+            return each_label(y_true, y_pred, weights, link, |i, truth, p, w| {
                 counts.get_mut(i).into_iter().for_each(|count| Counts::add(count, truth, p > threshold, w));
             });
         }
         for (t, p, w) in rows(y_true, y_pred, weights) {
             let top = p.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
             for (i, (count, &v)) in counts.iter_mut().zip(p).enumerate() {
-                // A row of zeros names no class.
-                let answer = v >= top && v.abs() > T::of(1e-9);
+                let answer = v >= top && (self.threshold.is_score() || v.abs() > T::of(1e-9));
                 Counts::add(count, class_target(t, p.len(), i) != T::zero(), answer, w);
             }
         }
@@ -105,6 +111,18 @@ impl<T: Float> Metric<T> for F1Score {
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         check_labels("F1Score", self.threshold, None, y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        let prepared = self.threshold.prepare("F1Score", outputs);
+        if self.by_largest(outputs.width) { Ok(()) } else { prepared }
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        if self.by_largest(width(y_pred)) {
+            return check_one_class("F1Score", y_true, y_pred);
+        }
+        self.threshold.check_targets("F1Score", y_true, y_pred)
     }
 }
 

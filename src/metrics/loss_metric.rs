@@ -1,12 +1,13 @@
 //! A loss as a metric.
 
-use super::{Mean, Metric, rows};
+use super::{Mean, Metric, Outputs, rows};
 use crate::error::Result;
 use crate::losses::Loss;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// The weighted mean of a loss over all rows: Keras's `MeanSquaredError`, `MeanAbsoluteError`, `CategoricalCrossentropy` and
-/// other metrics of that kind, under the loss's name.
+/// other metrics of that kind, under the loss's name. `compile` and `fit` refuse it where they would refuse the loss itself: a
+/// cross-entropy of probabilities behind logits, targets out of its range.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -47,6 +48,14 @@ impl<T: Float, L: Loss<T>> Metric<T> for LossMetric<L> {
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         self.loss.check(y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        outputs.activation.map_or(Ok(()), |activation| self.loss.check_activation(activation, outputs.width))
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        self.loss.check_targets(y_true, y_pred)
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! Any loss is a metric through [`LossMetric`]. Metrics over classes take class numbers and one-hot rows alike; a class number
 //! out of range counts as wrong, and so does a prediction of NaN. [`ConfusionMatrix`] and [`ClassificationReport`] are made from predicted classes at the end.
+//!
+//! `compile` tells metrics over classes what the model's outputs are, so that they agree with
+//! [`predict_classes`](crate::Sequential::predict_classes): behind `from_logits(true)` and hinge losses a yes is above 0 and not above
+//! 0.5 (Keras compares with 0.5 there), and several logits go through a softmax where probabilities are asked for. On targets that
+//! are no labels `fit` refuses them. Called by hand, through [`Metric::score`], they take outputs for probabilities.
 
 mod accuracy;
 mod auc;
@@ -13,9 +18,11 @@ mod cosine_score;
 mod counts;
 mod f1_score;
 mod loss_metric;
+mod outputs;
 mod precision_recall;
 mod r2_score;
 mod root_mean_squared_error;
+mod squares;
 mod top_k_accuracy;
 
 use std::fmt::Debug;
@@ -29,6 +36,7 @@ pub use confusion_matrix::ConfusionMatrix;
 pub use cosine_score::CosineScore;
 pub use f1_score::{Average, F1Score};
 pub use loss_metric::LossMetric;
+pub use outputs::{Meaning, Outputs};
 pub use precision_recall::{Precision, PrecisionRecall, Recall};
 pub use r2_score::R2Score;
 pub use root_mean_squared_error::RootMeanSquaredError;
@@ -104,6 +112,25 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// [`Error::Shape`] if they do not fit, [`Error::Argument`] for a setting out of its range.
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
         crate::losses::same_shape("metric", y_true, y_pred)
+    }
+
+    /// Takes notice of what the model's outputs are; called by `compile` once settings and shapes are checked. A metric that finds answers in outputs
+    /// takes from there how. Does nothing by default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] or [`Error::LossMismatch`] where the metric has no meaning for such outputs.
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        let _ = outputs;
+        Ok(())
+    }
+
+    /// Checks the values of the targets for predictions of shape `y_pred`; called by `fit` and `evaluate`. Anything goes by default.
+    ///
+    /// # Errors
+    /// [`Error::Label`] for a target that the metric has no meaning for.
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        let _ = (y_true, y_pred);
+        Ok(())
     }
 
     /// The figure of one batch.

@@ -2,12 +2,13 @@
 
 use super::Metric;
 use super::counts::{Counts, check_labels, each_label};
+use super::outputs::{Outputs, Threshold};
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// tp / (tp + fp): the part of yes answers that are right; 0 where there are none.
 ///
-/// An output counts as yes above the threshold, 0.5 by default. With several outputs a row each of them is a yes–no question
+/// An output counts as yes above the threshold, by default a probability of 0.5. With several outputs a row each of them is a yes–no question
 /// and all are counted together, as Keras does: a softmax row without an output above the threshold names no class. One-hot
 /// rows and class numbers both work; [`class_id`](Self::class_id) looks at one output only. For figures by class from the
 /// largest output see [`ClassificationReport`](super::ClassificationReport). Keras `Precision`.
@@ -22,7 +23,7 @@ pub type Precision = PrecisionRecall<false>;
 
 /// tp / (tp + fn): the part of true cases that were answered with yes; 0 where there are none.
 ///
-/// An output counts as yes above the threshold, 0.5 by default. With several outputs a row each of them is a yes–no question
+/// An output counts as yes above the threshold, by default a probability of 0.5. With several outputs a row each of them is a yes–no question
 /// and all are counted together, as Keras does: a softmax row without an output above the threshold names no class. One-hot
 /// rows and class numbers both work; [`class_id`](Self::class_id) looks at one output only. For figures by class from the
 /// largest output see [`ClassificationReport`](super::ClassificationReport). Keras `Recall`.
@@ -36,22 +37,19 @@ pub type Precision = PrecisionRecall<false>;
 pub type Recall = PrecisionRecall<true>;
 
 /// [`Precision`] and [`Recall`], which have the same settings and counts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PrecisionRecall<const RECALL: bool> {
-    threshold: f64,
+    threshold: Threshold,
     class_id: Option<usize>,
 }
 
-impl<const RECALL: bool> Default for PrecisionRecall<RECALL> {
-    fn default() -> Self {
-        PrecisionRecall { threshold: 0.5, class_id: None }
-    }
-}
-
 impl<const RECALL: bool> PrecisionRecall<RECALL> {
-    /// The prediction above which an output counts as yes; 0.5 by default.
+    const NAME: &'static str = if RECALL { "Recall" } else { "Precision" };
+
+    /// The output above which the answer is yes; by default a probability of 0.5, and of logits and margins, where `compile` finds
+    /// them, what stands for that.
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
+        self.threshold.given = Some(threshold);
         self
     }
 
@@ -73,9 +71,10 @@ impl<const RECALL: bool, T: Float> Metric<T> for PrecisionRecall<RECALL> {
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
         let Ok(counts) = <&mut [f64; Counts::SUMS]>::try_from(sums) else { return };
-        each_label(y_true, y_pred, weights, |column, truth, p, w| {
+        let (link, threshold) = self.threshold.rule();
+        each_label(y_true, y_pred, weights, link, |column, truth, p, w| {
             if self.class_id.is_none_or(|class| class == column) {
-                Counts::add(&mut *counts, truth, p > self.threshold, w);
+                Counts::add(&mut *counts, truth, p > threshold, w);
             }
         });
     }
@@ -86,8 +85,15 @@ impl<const RECALL: bool, T: Float> Metric<T> for PrecisionRecall<RECALL> {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
-        let op = if RECALL { "Recall" } else { "Precision" };
-        check_labels(op, Some(self.threshold), self.class_id, y_true, y_pred)
+        check_labels(Self::NAME, self.threshold, self.class_id, y_true, y_pred)
+    }
+
+    fn prepare(&mut self, outputs: &Outputs) -> Result<()> {
+        self.threshold.prepare(Self::NAME, outputs)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        self.threshold.check_targets(Self::NAME, y_true, y_pred)
     }
 }
 

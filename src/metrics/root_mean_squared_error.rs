@@ -1,5 +1,6 @@
 //! The root of the mean squared error.
 
+use super::squares::Squares;
 use super::{Metric, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
@@ -7,8 +8,7 @@ use crate::tensor::{Float, Shape, Tensor};
 
 /// √(mean (ŷ − y)²) over all values of all rows, in the targets' unit. Keras `RootMeanSquaredError`.
 ///
-/// Its sums are Σ w·e², Σ w, and Σ w·e² of the errors whose squares would leave f64, scaled down and up. Blue 1978, "A portable
-/// Fortran program to find the Euclidean norm of a vector".
+/// Finite where the figure is: errors whose squares would leave f64 are scaled.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -19,46 +19,34 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RootMeanSquaredError {}
 
-/// Beyond these magnitudes squares are scaled, by 2⁻⁶⁰⁰ and its inverse.
-const LARGE: f64 = 1e150;
-const SMALL: f64 = 1e-150;
-const DOWN: f64 = f64::from_bits((1023 - 600) << 52);
-
 impl<T: Float> Metric<T> for RootMeanSquaredError {
     fn name(&self) -> String {
         "root_mean_squared_error".into()
     }
 
     fn sums(&self, _: Shape) -> usize {
-        4
+        1 + Squares::SUMS
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
-        let [usual, weight, large, small] = sums else { return };
+        let Some((weight, squares)) = sums.split_first_mut() else { return };
+        let Ok(squares) = <&mut [f64; Squares::SUMS]>::try_from(squares) else { return };
         for (t, p, w) in rows(y_true, y_pred, weights).filter(|(_, _, w)| *w != 0.0) {
             for (t, p) in pairs(t, p) {
-                let e = (p - t).abs();
-                match e {
-                    e if e > LARGE => *large += (e * DOWN).powi(2) * w,
-                    e if e < SMALL => *small += (e / DOWN).powi(2) * w,
-                    e => *usual += e.powi(2) * w,
-                }
+                Squares::add(squares, t, p, w);
                 *weight += w;
             }
         }
     }
 
     fn result(&self, sums: &[f64]) -> f64 {
-        let &[usual, weight, large, small] = sums else { return f64::NAN };
+        let Some((&weight, squares)) = sums.split_first() else { return f64::NAN };
+        let Ok(squares) = squares.try_into() else { return f64::NAN };
         if weight == 0.0 {
-            0.0
-        } else if large > 0.0 {
-            ((large + usual * DOWN * DOWN) / weight).sqrt() / DOWN
-        } else if usual == 0.0 {
-            (small / weight).sqrt() * DOWN
-        } else {
-            ((usual + small * DOWN * DOWN) / weight).sqrt()
+            return 0.0;
         }
+        let (sum, exponent) = Squares::total(squares);
+        libm::ldexp((sum / weight).sqrt(), exponent / 2)
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
@@ -87,6 +75,11 @@ mod tests {
             assert!((score([scale, 7.0 * scale]) / (5.0 * scale) - 1.0).abs() < 1e-14, "{scale}");
         }
         assert_eq!((score([0.0, 0.0]), score([f64::INFINITY, 0.0])), (0.0, f64::INFINITY));
+        // The error of one value is beyond f64, that of four is not.
+        let (max, y) = (f64::MAX, Tensor::from([[f64::MAX], [0.0], [0.0], [0.0]]));
+        let far =
+            RootMeanSquaredError::default().score(&y, &Tensor::from([[-max], [0.0], [0.0], [0.0]]), None).unwrap();
+        assert!((far / max - 1.0).abs() < 1e-14, "{far}");
         assert!(score([f64::NAN, 0.0]).is_nan());
         let p = Tensor::from([[f64::NAN], [2.0]]);
         let weighted = RootMeanSquaredError::default().score(&Tensor::zeros([2, 1]), &p, Some(&[0.0, 1.0]));

@@ -1,5 +1,6 @@
 //! The part of rows whose true class is among the k largest outputs.
 
+use super::outputs::check_one_class;
 use super::{Mean, Metric, over_classes, rows, true_class};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
@@ -59,6 +60,10 @@ impl<T: Float> Metric<T> for TopKAccuracy {
             return Err(Error::argument("TopKAccuracy", "k", "at least 1", 0, "5 is usual"));
         }
         over_classes("TopKAccuracy", y_true, y_pred)
+    }
+
+    fn check_targets(&self, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+        check_one_class("TopKAccuracy", y_true, y_pred)
     }
 }
 

@@ -31,7 +31,11 @@ impl<T: Float> Sequential<T> {
         let n = x.samples();
         let entries = self.layers.entries();
         let all = entries.iter().map(|e| e.output.len().saturating_mul(n)).fold(0, usize::saturating_add);
-        memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), all)?;
+        // And a pass over the rows that go together.
+        let together = self.rows_together.min(n);
+        let pass = self.layers.space(together, false).saturating_add(self.output.len().saturating_mul(together));
+        let values = all.saturating_add(pass);
+        memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), values)?;
         let mut values: Vec<Vec<T>> = vec![Vec::new(); entries.len()];
         let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
         for start in (0..n).step_by(self.rows_together) {

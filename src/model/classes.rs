@@ -4,13 +4,14 @@ use super::sequential::Sequential;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
+use crate::metrics::{Meaning, Outputs};
 use crate::tensor::{Float, Tensor};
 
 /// What a loss measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// One of several classes.
-    Classes,
+    /// One of several classes, from such outputs.
+    Classes(Meaning),
     /// Yes or no, for each output; from logits where `true`.
     Labels(bool),
     /// A side of zero, for each output.
@@ -24,11 +25,17 @@ impl Task {
     fn of<T: Float>(loss: Option<&dyn Loss<T>>) -> Self {
         let Some(loss) = loss else { return Task::Unknown };
         match loss.name() {
+            // From logits they refuse a softmax before them.
+            "categorical_crossentropy" | "sparse_categorical_crossentropy" | "categorical_focal_crossentropy"
+                if loss.check_activation(Activation::Softmax, 2).is_err() =>
+            {
+                Task::Classes(Meaning::ClassLogits)
+            }
             "categorical_crossentropy"
             | "sparse_categorical_crossentropy"
             | "categorical_focal_crossentropy"
-            | "categorical_hinge"
-            | "kl_divergence" => Task::Classes,
+            | "kl_divergence" => Task::Classes(Meaning::Probabilities),
+            "categorical_hinge" => Task::Classes(Meaning::ClassScores),
             "binary_crossentropy" | "binary_focal_crossentropy" => {
                 // From logits they refuse a sigmoid before them.
                 Task::Labels(loss.check_activation(Activation::Sigmoid, 1).is_err())
@@ -44,6 +51,23 @@ impl Task {
             | "poisson"
             | "cosine_similarity" => Task::Numbers,
             _ => Task::Unknown,
+        }
+    }
+
+    /// What outputs behind this last activation mean.
+    fn meaning(self, activation: Option<Activation>) -> Meaning {
+        match (self, activation) {
+            (Task::Classes(meaning), _) => meaning,
+            (Task::Labels(true) | Task::Margins, _) => Meaning::Logits,
+            (Task::Labels(false), _) => Meaning::Probabilities,
+            // A layer of one's own is taken at its word.
+            (_, None | Some(Activation::Sigmoid | Activation::HardSigmoid | Activation::Softmax)) => {
+                Meaning::Probabilities
+            }
+            // A softmax of logarithms of probabilities gives those.
+            (_, Some(Activation::LogSoftmax)) => Meaning::ClassLogits,
+            (Task::Numbers, _) => Meaning::Numbers,
+            (Task::Unknown, _) => Meaning::Unknown,
         }
     }
 }
@@ -64,28 +88,39 @@ impl<T: Float> Sequential<T> {
     pub(super) fn tells_classes(&self) -> bool {
         let task = Task::of(self.training.as_ref().map(|t| &*t.loss));
         let one = self.output.last() == 1;
-        self.output.rank() == 1 && (task == Task::Classes || one && matches!(task, Task::Labels(_) | Task::Margins))
+        self.output.rank() == 1
+            && (matches!(task, Task::Classes(_)) || one && matches!(task, Task::Labels(_) | Task::Margins))
+    }
+
+    /// What the outputs are under a loss.
+    pub(super) fn outputs(&self, loss: Option<&dyn Loss<T>>) -> Outputs {
+        let activation = self.layers.ending().map(|ending| ending.activation);
+        let meaning = Task::of(loss).meaning(activation);
+        Outputs::new(meaning, activation, self.output.last(), loss.map(|loss| loss.name()))
     }
 
     fn class_rule(&self) -> Result<Rule> {
-        let (activation, loss) =
-            (self.layers.ending().map(|ending| ending.activation), self.training.as_ref().map(|t| &*t.loss));
-        let (task, width) = (Task::of(loss), self.output.last());
-        let about = || {
-            let loss = loss.map_or("not compiled".to_owned(), |loss| format!("loss {}", loss.name()));
-            let last = activation.map_or("an activation of its own".to_owned(), |a| a.to_string());
-            format!("{width} output{} with {last}, {loss}", if width == 1 { "" } else { "s" })
-        };
+        let loss = self.training.as_ref().map(|t| &*t.loss);
+        let outputs = self.outputs(loss);
+        let (task, activation, width) = (Task::of(loss), outputs.activation, outputs.width);
         let refused = |what: &str, hint: &str| {
-            let problem = format!("{what} ({})", about());
+            let problem = format!("{what} ({outputs})");
             Err(Error::Config { op: "predict_classes", problem, hint: hint.to_owned() })
         };
+        if self.output.rank() > 1 {
+            let what = format!("the model gives a sample {} rows of outputs, not one class", self.output.rows());
+            return refused(
+                &what,
+                "end it with Flatten or a GlobalAveragePooling before the last Dense; where each row has a class of its own, \
+                 predict(x)?.argmax() gives those of all rows, one sample after the other",
+            );
+        }
         let sigmoid = matches!(activation, Some(Activation::Sigmoid | Activation::HardSigmoid));
         let softmax = matches!(activation, Some(Activation::Softmax | Activation::LogSoftmax));
         if width > 1 {
             const NUMBERS: &str = "take predict(x)?, or predict(x)?.argmax() if the largest output names the class";
             return match task {
-                Task::Classes => Ok(Rule::Largest),
+                Task::Classes(_) => Ok(Rule::Largest),
                 Task::Labels(true) | Task::Margins => refused(
                     "the model answers yes or no for each output, so that a sample may have several classes or none",
                     "compare predict(x)? with 0, or take predict(x)?.argmax() for the likeliest",
@@ -112,9 +147,9 @@ impl<T: Float> Sequential<T> {
     }
 
     /// The class of each sample: the position of its largest output; of a single output, whether it is above 0.5 behind a sigmoid,
-    /// above 0 for logits (`from_logits`) and for hinge losses.
+    /// above 0 for logits (`from_logits`) and for hinge losses. `Accuracy` in the history counts the same classes.
     ///
-    /// What is no class is refused: the outputs of a regression, and several sigmoids, of which each is a class of its own (unless
+    /// What is no class is refused: the outputs of a regression, several rows of outputs a sample (an image of softmaxes), and several sigmoids, of which each is a class of its own (unless
     /// the model is compiled with a loss over classes). Several outputs without a sigmoid, of a model that is not compiled, count as
     /// scores of classes. Else take [`predict`](Self::predict) there, with
     /// [`argmax`](Tensor::argmax) if the largest output is meant.
@@ -235,6 +270,17 @@ mod tests {
         }
         let error = classes(&compiled(2, Activation::Linear, Huber::default())).unwrap_err();
         assert!(error.contains("the model gives numbers, not classes (2 outputs with linear, loss huber)"), "{error}");
+    }
+
+    #[test]
+    fn several_rows_a_sample_are_no_class() {
+        let model = Sequential::new([4, 2]).add(Dense::new(3).activation(Activation::Softmax)).build(0).unwrap();
+        assert_eq!(
+            model.predict_classes(&Tensor::zeros([5, 4, 2])).unwrap_err().to_string(),
+            "predict_classes: the model gives a sample 4 rows of outputs, not one class (3 outputs with softmax, not compiled); \
+             end it with Flatten or a GlobalAveragePooling before the last Dense; where each row has a class of its own, \
+             predict(x)?.argmax() gives those of all rows, one sample after the other"
+        );
     }
 
     #[test]

@@ -341,12 +341,8 @@ impl<T: Float> Sequential<T> {
     pub fn train_on_batch(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<f64> {
         self.check_data("train_on_batch", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "train_on_batch" }) };
-        let load = |batch: &mut Batch<T>| {
-            batch.x.copy_from(x);
-            batch.y.copy_from(y);
-            batch.weights.clear();
-            Ok(false)
-        };
+        training.take("train_on_batch", x, y)?;
+        let load = |_: &mut Batch<T>| Ok(false);
         let step = training.state.step as usize;
         let outcome = training.step(x.samples(), load, self.input, &self.layers, &mut self.params, self.seed)?;
         outcome.loss("train_on_batch", 0, step, || cause(training.loaded(), Some))
@@ -361,11 +357,8 @@ impl<T: Float> Sequential<T> {
     pub fn gradients(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<(f64, Vec<T>)> {
         self.check_data("gradients", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };
-        let batch = training.batch();
-        batch.x.copy_from(x);
-        batch.y.copy_from(y);
-        batch.weights.clear();
-        Ok(training.gradients(&self.layers, &self.params, self.seed))
+        training.take("gradients", x, y)?;
+        training.gradients(&self.layers, &self.params, self.seed)
     }
 }
 

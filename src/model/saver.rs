@@ -13,6 +13,7 @@ use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
 use crate::io::model::{About, CHECKPOINT_PREFIX, about, parse, weights};
 use crate::io::{Archive, Array, write};
+use crate::memory;
 use crate::params::{ParamSpec, Params};
 use crate::state::State;
 use crate::tensor::Float;
@@ -129,6 +130,16 @@ impl<T: Float> Saver<T> {
             about: about(model.input, model.seed, &model.layers)?,
             specs: model.params.specs().to_vec(),
         };
+        // A copy of weights and optimizer, which a thread writes while they change.
+        let training = model.training.as_ref();
+        let copies = 1 + training
+            .map_or(0, |t| t.optimizer.moments().len() + usize::from(t.optimizer.options().ema_momentum.is_some()));
+        let values = model.params.len().saturating_mul(copies);
+        memory::check_room::<T>(
+            "fit",
+            format_args!("the copy for checkpoints of {} weights", model.params.len()),
+            values,
+        )?;
         let writer = settings.background.then(|| Writer::new(target.clone())).transpose()?;
         let settings = settings.clone();
         Ok(Saver { settings, target, steps: 0, epochs: 0, due: false, spare: Some(Snapshot::default()), writer })

@@ -204,8 +204,9 @@ impl<T: Float> Sequential<T> {
     /// one kind or a tuple of several kinds.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::LossMismatch`] if the loss does not fit the last activation;
-    /// [`Error::Argument`] for a setting of the optimizer outside its range.
+    /// [`Error::NotBuilt`] before `build`; [`Error::LossMismatch`] if the loss does not fit the last activation, or a loss taken as
+    /// a metric; [`Error::Config`] for a metric over classes where nothing says how the outputs tell them; [`Error::Argument`] for a
+    /// setting outside its range.
     pub fn compile(
         &mut self,
         optimizer: impl Optimizer<T> + 'static,
@@ -220,7 +221,7 @@ impl<T: Float> Sequential<T> {
         &mut self,
         optimizer: Box<dyn Optimizer<T>>,
         loss: Box<dyn Loss<T>>,
-        metrics: Vec<Box<dyn Metric<T>>>,
+        mut metrics: Vec<Box<dyn Metric<T>>>,
     ) -> Result<()> {
         self.check_built("compile")?;
         let ending = self.layers.ending();
@@ -230,7 +231,11 @@ impl<T: Float> Sequential<T> {
         // Targets shaped like the output fit every loss and metric; what is left are their settings.
         let output = self.output.with_batch(1);
         loss.check(output, output)?;
-        metrics.iter().try_for_each(|m| m.check(output, output))?;
+        let outputs = self.outputs(Some(&*loss));
+        for metric in &mut metrics {
+            metric.check(output, output)?;
+            metric.prepare(&outputs)?;
+        }
         optimizer.check()?;
         optimizer.options().check_as::<T>(optimizer.name())?;
         self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.params)?);

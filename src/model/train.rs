@@ -149,11 +149,6 @@ impl<T: Float> Training<T> {
         })
     }
 
-    /// The buffers that take the next batch.
-    pub fn batch(&mut self) -> &mut Batch<T> {
-        &mut self.buffers.batch
-    }
-
     /// The batch of the last step.
     pub fn loaded(&self) -> &Batch<T> {
         &self.buffers.batch
@@ -169,7 +164,11 @@ impl<T: Float> Training<T> {
     pub fn check_targets(&self, y: &Tensor<T>, output: Shape) -> Result<()> {
         self.loss.check(y.shape(), output)?;
         self.loss.check_targets(y, output)?;
-        self.metrics.iter().try_for_each(|m| m.check(y.shape(), output))
+        for metric in &self.metrics {
+            metric.check(y.shape(), output)?;
+            metric.check_targets(y, output)?;
+        }
+        Ok(())
     }
 
     /// Checks a batch of a dataset for a model of this input shape.
@@ -204,20 +203,33 @@ impl<T: Float> Training<T> {
             if load(&mut self.buffers.batch)? {
                 self.check_batch(input, layers.output())?;
             }
-            self.check_room(layers)?;
+            self.check_room("fit", layers)?;
             Ok(self.step_here(layers, params, seed))
         })
     }
 
+    /// Copies a batch into the buffers.
+    pub fn take(&mut self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        let Batch { x: own, y: targets, weights } = &mut self.buffers.batch;
+        if x.len() > own.len() || y.len() > targets.len() {
+            let values = x.len().saturating_add(y.len());
+            memory::check_room::<T>(op, format_args!("a copy of the batch of {}", x.samples()), values)?;
+        }
+        own.copy_from(x);
+        targets.copy_from(y);
+        weights.clear();
+        Ok(())
+    }
+
     /// Looks whether there is memory for a step on the batch, when it is larger than those before.
-    fn check_room(&mut self, layers: &Chain<T>) -> Result<()> {
+    fn check_room(&mut self, op: &'static str, layers: &Chain<T>) -> Result<()> {
         let samples = self.samples();
         if samples <= self.room {
             return Ok(());
         }
         let outputs = layers.output().len().saturating_mul(samples).saturating_mul(2);
         let values = layers.space(samples, true).saturating_add(outputs);
-        memory::check_room::<T>("fit", format_args!("what the layers compute for a batch of {samples}"), values)?;
+        memory::check_room::<T>(op, format_args!("what the layers compute for a batch of {samples}"), values)?;
         self.room = samples;
         Ok(())
     }
@@ -342,13 +354,16 @@ impl<T: Float> Training<T> {
 
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
     /// the next one stays.
-    pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> (f64, Vec<T>) {
-        let kept = std::mem::replace(&mut self.gradients, vec![T::zero(); params.len()]);
+    pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
+        self.check_room("gradients", layers)?;
+        let what = format_args!("the gradients of {} weights", params.len());
+        let own = memory::filled("gradients", what, params.len(), T::zero())?;
+        let kept = std::mem::replace(&mut self.gradients, own);
         let has_gradient = std::mem::replace(&mut self.has_gradient, vec![false; params.specs().len()]);
         let value = self.differentiate(layers, params, seed);
         self.has_gradient = has_gradient;
         self.statistics.clear();
-        (value, std::mem::replace(&mut self.gradients, kept))
+        Ok((value, std::mem::replace(&mut self.gradients, kept)))
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor.

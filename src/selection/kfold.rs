@@ -66,17 +66,26 @@ impl KFold {
     /// The folds of samples with these targets `[n]` or `[n, …]`.
     ///
     /// # Errors
-    /// [`Error::Empty`] without samples; [`Error::Argument`] for less than two folds or more than samples, and with `stratify` for
-    /// a class with fewer samples than folds.
+    /// [`Error::Empty`] without samples; [`Error::Shape`] for targets without values; [`Error::Argument`] for less than two folds,
+    /// for more than samples or so few samples that a fold would be trained on one, and with `stratify` for a class with fewer
+    /// samples than folds.
     pub fn split<T: Float>(&self, y: &Tensor<T>) -> Result<Vec<Fold>> {
         const OP: &str = "KFold";
         let (n, k) = (y.samples(), self.folds);
         if n == 0 || y.shape().rank() == 0 {
             return Err(Error::Empty { op: OP, what: "y" });
         }
+        if y.is_empty() {
+            return Err(Error::shape(OP, "targets with values", y.shape(), "pass one target or one row a sample"));
+        }
         if k < 2 || k > n {
             let expected = format!("from 2 to {n}, the number of samples");
             return Err(Error::argument(OP, "folds", expected, k, "5 and 10 are usual"));
+        }
+        // One sample says nothing of how others differ.
+        if n - n.div_ceil(k) < 2 {
+            let hint = "bring more samples: every fold is trained on two at least";
+            return Err(Error::argument(OP, "samples", format!("at least 4 for {k} folds"), n, hint));
         }
         let mut order: Vec<usize> = (0..n).collect();
         if self.shuffle {
@@ -191,6 +200,20 @@ mod tests {
         assert!(message(KFold::new(0)).contains("got 0"));
         assert!(message(KFold::new(2).stratify(true)).contains("at least 2, one a fold, got 1 of target [1.0]"));
         assert!(KFold::new(2).split(&Tensor::<f32>::zeros([0])).is_err());
+        // Each fold would be trained on one sample, or on two and one.
+        for n in [2, 3] {
+            assert_eq!(
+                KFold::new(2).split(&Tensor::<f32>::zeros([n])).unwrap_err().to_string(),
+                format!(
+                    "KFold: samples must be at least 4 for 2 folds, got {n}; bring more samples: every fold is trained on two at \
+                     least"
+                )
+            );
+        }
+        assert!(KFold::new(3).split(&Tensor::<f32>::zeros([3])).is_ok());
+        // As an IDX file of twelve bytes has it.
+        let error = KFold::new(2).split(&Tensor::<f32>::zeros([u32::MAX as usize, 0])).unwrap_err();
+        assert!(error.is_shape(), "{error}");
         let fold = &KFold::new(2).split(&y).unwrap()[0];
         assert!(fold.parts(&y, &Tensor::zeros([1])).unwrap_err().is_shape());
     }

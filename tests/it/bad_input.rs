@@ -84,6 +84,7 @@ fn label_out_of_range() {
          several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the weight 0"
     );
     assert!(fit_error(&x(1), &Tensor::from([[0.0, 0.0]]), quiet()).contains("sums to 0"));
+    assert!(fit_error(&x(1), &Tensor::from([[0.6, 0.6]]), quiet()).contains("a row that sums to 1.2, expected"));
     assert!(model().fit(&x(1), &Tensor::from([[0.3, 0.7]]), &quiet()).is_ok());
 }
 
@@ -888,5 +889,63 @@ fn features_that_are_off() {
     {
         says(read_image::<f32>("x", 3).unwrap_err(), "image");
         says(save_image(&Tensor::<f32>::zeros([1, 1, 1]), "x").unwrap_err(), "image");
+    }
+}
+
+/// Samples without values, of which a file of a few bytes has as many as it likes, and lengths that a source only claims.
+#[test]
+fn numbers_of_samples_that_nothing_holds() {
+    let many = u32::MAX as usize;
+    let none = Tensor::<f32>::zeros([many, 0]);
+    let split = Split::default();
+    for error in [
+        train_test_split(&none, &none, &split).unwrap_err(),
+        train_test_split(&none, &none, &split.shuffle(false)).unwrap_err(),
+        KFold::new(5).split(&none).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(error.is_shape() && text.contains("with values, got [4294967295, 0]"), "{text}");
+    }
+    let memory = |result: Result<(), Error>, op: &str| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }) && error.to_string().starts_with(op), "{error}");
+    };
+    let source = |width: usize, n: usize| {
+        FromFn::new([width], [1], Some(n), |_, _, _: &mut [f32], _: &mut [f32]| Ok(())).unwrap()
+    };
+    for n in [1 << 45, usize::MAX] {
+        memory(source(1, n).split(0.2, 1).map(drop), "split: the positions of");
+        memory(source(1, n).split_stratified(0.2, 1).map(drop), "split_stratified: the positions of");
+        memory(source(1, n).shuffle(1).read(0, 0, &mut [0.0], &mut [0.0]), "shuffle: the order of");
+        memory(source(1, n).shuffle_blocks(1, n).read(0, 0, &mut [0.0], &mut [0.0]), "shuffle: the order of");
+    }
+    let wide = 1 << 40;
+    memory(source(wide, 10).split_stratified(0.2, 1).map(drop), "read_targets: inputs of 1099511627776 values");
+    let small = source(wide, 10).map_to([1], [1], |_, _, _: &mut [f32], _| ());
+    memory(small.read(0, 0, &mut [0.0], &mut [0.0]), "map_to: a sample of the source");
+    // Inputs without values end where they begin.
+    let empty = || source(1, 4).map_to([0], [1], |_, _, _: &mut [f32], _| ());
+    assert!(empty().shuffle(1).read(0, 0, &mut [], &mut []).is_ok());
+    assert!(empty().repeat().read(0, 0, &mut [0.0], &mut [0.0]).is_ok());
+}
+
+/// What every way into a pass looks for before it.
+#[test]
+fn passes_that_no_memory_holds() {
+    let layers = Sequential::new([1]).add(RepeatVector::new(1 << 27)).add(LayerNorm::new());
+    let mut model = layers.add(GlobalAveragePooling1d::new()).add(Dense::new(1)).build(0).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let n = 1 << 20;
+    let (x, y) = (Tensor::zeros([n, 1]), Tensor::zeros([n, 1]));
+    let results = [
+        model.gradients(&x, &y).map(drop),
+        model.train_on_batch(&x, &y).map(drop),
+        model.fit(&x, &y, &quiet().batch_size(n)).map(drop),
+        #[cfg(feature = "tools")]
+        model.activations(&x).map(drop),
+    ];
+    for (i, result) in results.into_iter().enumerate() {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{i}: {error}");
     }
 }

@@ -307,6 +307,38 @@ fn no_weights_are_thrown_away_unasked() {
     assert_eq!(longer.weight("dense/kernel").unwrap(), model::<f32>(7).weight("dense/kernel").unwrap());
 }
 
+/// Of an initialiser of one's own a file keeps the name, from which nothing can be drawn.
+#[test]
+fn what_a_file_names_only_is_not_drawn() {
+    let _alone = alone();
+    #[derive(Debug)]
+    struct Ramp;
+    impl gradus::initializers::Initializer for Ramp {
+        fn fill(&self, _: Shape, _: &mut gradus::random::KeyedRng, values: &mut [f64]) {
+            values.iter_mut().enumerate().for_each(|(i, v)| *v = i as f64);
+        }
+    }
+    let folder = Folder::new("named");
+    let path = folder.path("m.safetensors");
+    for (used, drawn) in [(true, false), (false, true)] {
+        let dense = Dense::new(2).bias_initializer(Ramp).use_bias(used);
+        let model = Sequential::new([3]).add(dense).build(1).unwrap();
+        model.save(&path).unwrap();
+        let loaded = Sequential::load(&path).unwrap();
+        assert_eq!(loaded.params(), model.params());
+        let again = loaded.discard_weights().build(1).map(|model| model.params().clone()).map_err(|e| e.to_string());
+        if drawn {
+            assert_eq!(again.as_ref(), Ok(model.params()));
+        } else {
+            assert_eq!(
+                again.unwrap_err(),
+                "layer 0 (dense): build: the initialiser Ramp is known by its name only, so that no weights can be drawn; add \
+                 the layers anew with the initialiser itself, or keep the weights of the file"
+            );
+        }
+    }
+}
+
 /// An experiment that can be changed in one place.
 struct Experiment {
     seed: u64,

@@ -170,6 +170,21 @@ fn damaged_and_huge_pictures() {
         }
         std::fs::remove_file(&path).unwrap();
     }
+    // A JPEG that was cut and given an end: most of its rows would be filled up.
+    for channels in [1, 3] {
+        let path = folder.path("cat/2.jpg");
+        save_image(&picture(50, 37, channels, 3), &path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        read_image::<f32>(&path, 3).unwrap();
+        let scan = whole.windows(2).rposition(|w| w == [0xFF, 0xDA]).unwrap() + 20;
+        for part in [0.0, 0.1, 0.5, 0.9] {
+            let cut = scan + ((whole.len() - scan) as f64 * part) as usize;
+            std::fs::write(&path, [&whole[..cut], &[0xFF, 0xD9]].concat()).unwrap();
+            let error = message(read_image::<f32>(&path, 3));
+            assert!(error.contains("the picture cannot be read: its data end before its last rows"), "{part}: {error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
     // A PNG whose header says 2³⁰ times 2³⁰ pixels, with a right checksum.
     let mut header = b"IHDR".to_vec();
     header.extend([0x40, 0, 0, 0, 0x40, 0, 0, 0, 8, 2, 0, 0, 0]);

@@ -195,7 +195,8 @@ fn figures_at_the_ends_of_the_type() {
         near(&rmse, [[0.0; 2]; 2], [[tiny, -tiny], [7.0 * tiny, 7.0 * tiny]], 5.0 * tiny);
         near(&rmse, [[0.0; 2]; 2], [[max, -max]; 2], max);
         near(&LossMetric::new(MeanAbsoluteError::default()), [[0.0; 2]; 2], [[max, -max], [0.0; 2]], 0.5 * max);
-        near(&R2Score::default(), [[tiny.max(1e-100); 2], [0.0; 2]], [[tiny.max(1e-100); 2], [0.0; 2]], 1.0);
+        near(&R2Score::default(), [[tiny; 2], [0.0; 2]], [[tiny; 2], [0.0; 2]], 1.0);
+        near(&R2Score::default(), [[big, -max], [0.0; 2]], [[big, -max], [0.0, -0.5 * max]], 0.75);
         let (inf, one_hot) = (f64::INFINITY, [[1.0, 0.0], [0.0, 1.0]]);
         for row in [[big, -big], [max, -max], [inf, -inf], [tiny, 0.0], [0.0, -inf]] {
             let right = [row, [row[1], row[0]]];
@@ -221,4 +222,90 @@ fn figures_at_the_ends_of_the_type() {
     check::<f32>(1e30);
     check::<f64>(1e30);
     check::<f64>(1e200);
+}
+
+/// What the history says and what `predict_classes` says are one thing, whatever the outputs are.
+#[test]
+fn accuracy_counts_the_classes_that_are_predicted() {
+    let x = Tensor::from_fn([40, 1], |i| i as f32 / 10.0 - 1.9);
+    let yes = |i: usize| !i.is_multiple_of(3);
+    let labels = |no: f32| Tensor::from_fn([40, 1], |i| if yes(i) { 1.0 } else { no });
+    let one_hot = Tensor::from_fn([40, 2], |i| f32::from(u8::from(yes(i / 2) == (i % 2 == 1))));
+    let logits = || Box::new(BinaryCrossentropy::default().from_logits(true)) as Box<dyn Loss<f32>>;
+    let focal = BinaryFocalCrossentropy::default().from_logits(true);
+    let cases: Vec<(Activation, Box<dyn Loss<f32>>, Tensor)> = vec![
+        (Activation::Sigmoid, Box::new(BinaryCrossentropy::default()), labels(0.0)),
+        (Activation::Sigmoid, Box::new(MeanSquaredError::default()), labels(0.0)),
+        (Activation::Linear, logits(), labels(0.0)),
+        (Activation::Linear, Box::new(focal), labels(0.0)),
+        (Activation::Linear, Box::new(Hinge::default()), labels(0.0)),
+        (Activation::Linear, Box::new(Hinge::default()), labels(-1.0)),
+        (Activation::Tanh, Box::new(SquaredHinge::default()), labels(-1.0)),
+        (Activation::Softmax, Box::new(CategoricalCrossentropy::default()), one_hot.clone()),
+        (Activation::Linear, Box::new(CategoricalCrossentropy::default().from_logits(true)), one_hot.clone()),
+        (Activation::Linear, Box::new(CategoricalHinge::default()), one_hot.clone()),
+        (Activation::Softmax, Box::new(MeanSquaredError::default()), one_hot),
+    ];
+    for (activation, loss, y) in cases {
+        let case = format!("{activation} {loss:?}");
+        let units = y.dims()[1];
+        let mut model = Sequential::new([1]).add(Dense::new(units).activation(activation)).build(0).unwrap();
+        // Logits from −1.15 to 2.75: some lie between 0 and 0.5.
+        model.set_weight("dense/kernel", &[1.0, -1.0][..units]).unwrap();
+        model.set_weight("dense/bias", &[0.75, 0.5][..units]).unwrap();
+        model.compile(Sgd::default(), loss, (Accuracy::default(), F1Score::default())).unwrap();
+        let right = model.predict_classes(&x).unwrap().into_iter().enumerate();
+        let right = right.filter(|(i, class)| {
+            let target = if units == 1 { usize::from(yes(*i)) } else { usize::from(y.row(*i)[1] == 1.0) };
+            *class == target
+        });
+        let expected = right.count() as f64 / 40.0;
+        assert_eq!(model.evaluate(&x, &y).unwrap().get("accuracy"), Some(expected), "{case}");
+        let how = Fit::default().verbose(Verbose::Silent).batch_size(40).validation_data(&x, &y);
+        let history = model.fit(&x, &y, &how).unwrap();
+        assert_eq!(history.get("accuracy").unwrap(), [expected], "{case}");
+    }
+}
+
+#[test]
+fn metrics_that_have_no_meaning_are_refused() {
+    let x = Tensor::from_fn([8, 2], |i| i as f32 / 10.0);
+    let model =
+        |units: usize, activation| Sequential::new([2]).add(Dense::new(units).activation(activation)).build(0).unwrap();
+    let how = Fit::default().verbose(Verbose::Silent);
+    // Prices are no classes.
+    let mut prices = model(1, Activation::Linear);
+    prices.compile(Sgd::default(), MeanSquaredError::default(), [Accuracy::default()]).unwrap();
+    let error = |result: Result<History, Error>| result.unwrap_err().to_string();
+    let expected = "Accuracy: target in row 1 is 1.5, expected a label, 0 or 1; for numbers to regress on use R2Score, \
+                    RootMeanSquaredError or LossMetric";
+    let y = Tensor::from_fn([8, 1], |i| 1.0 + i as f32 / 2.0);
+    assert_eq!(error(prices.fit(&x, &y, &how)), expected);
+    assert_eq!(prices.evaluate(&x, &y).unwrap_err().to_string(), expected);
+    let data = Samples::new(x.clone(), y.clone()).unwrap().batch(8);
+    assert!(error(prices.fit_dataset(&data, &how, &mut [])).contains("target in row 1 is 1.5"));
+    // Labels are, also where the loss takes them for numbers.
+    let labels = Tensor::from_fn([8, 1], |i| (i % 2) as f32);
+    prices.fit(&x, &labels, &how).unwrap();
+    let mut rows = model(3, Activation::Linear);
+    rows.compile(Sgd::default(), MeanSquaredError::default(), [Accuracy::default()]).unwrap();
+    rows.fit(&x, &one_hot(&Tensor::from_fn([8], |i| (i % 3) as f32), 3).unwrap(), &how).unwrap();
+    assert!(error(rows.fit(&x, &Tensor::full([8, 3], 0.7), &how)).contains("expected a row that names one class"));
+    // Several labels a sample are no class.
+    let mut several = model(3, Activation::Sigmoid);
+    several.compile(Sgd::default(), BinaryCrossentropy::default(), [Accuracy::default()]).unwrap();
+    assert!(error(several.fit(&x, &Tensor::full([8, 3], 1.0), &how)).contains("use BinaryAccuracy"));
+    // A cross-entropy of probabilities on logits.
+    let mut logits = model(1, Activation::Linear);
+    let metric = LossMetric::new(BinaryCrossentropy::default());
+    let loss = || BinaryCrossentropy::default().from_logits(true);
+    let refused = logits.compile(Sgd::default(), loss(), [metric]).unwrap_err();
+    assert!(matches!(refused, Error::LossMismatch { .. }), "{refused}");
+    logits.compile(Sgd::default(), loss(), [LossMetric::new(loss())]).unwrap();
+    let refused = prices.compile(Sgd::default(), MeanSquaredError::default(), [Auc::default()]).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .starts_with("Auc: the outputs are not known to be probabilities (1 output with linear, loss")
+    );
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma};
 
+use super::scan::is_complete;
 use super::whole::{ends_well, is_whole};
 use crate::error::{Error, Result};
 use crate::io::{kind, open_file};
@@ -104,6 +105,10 @@ pub(super) fn decode(path: &Path, channels: usize, size: Option<[usize; 2]>) -> 
     let reader = || reader(path, Cursor::new(&bytes));
     reader()?;
     check_whole(path, &bytes)?;
+    if bytes.starts_with(&[0xFF, 0xD8]) && !is_complete(&bytes) {
+        let hint = "the file was cut short or damaged before its end was put there; get it again, or take it out";
+        return Err(Error::file(path, "the picture cannot be read: its data end before its last rows", hint));
+    }
     check_size(path, reader()?)?;
     let decoder = reader()?.into_decoder().map_err(|e| broken(path, &e))?;
     let (width, height) = decoder.dimensions();

@@ -2,6 +2,7 @@
 
 mod file;
 mod folder;
+mod scan;
 mod whole;
 
 pub use file::{read_image, resize_image, save_image};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::data::source::{Order, Source, each, widths};
 use crate::error::Result;
+use crate::memory;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
 
@@ -127,7 +128,8 @@ impl<T: Float, S: Source<T>, F: Fn(&[T], &[T], &mut [T], &mut [T]) + Send + Sync
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let (width, target) = widths(self.source.shapes());
         // One sample at a time, whatever the stretch: a batch of the old shape is not kept.
-        let (mut old_x, mut old_y) = (vec![T::zero(); width], vec![T::zero(); target]);
+        let room = |len| memory::filled("map_to", "a sample of the source", len, T::zero());
+        let (mut old_x, mut old_y) = (room(width)?, room(target)?);
         each(widths(self.shapes), x, y).try_for_each(|(i, x, y)| {
             self.source.read(epoch, first + i, &mut old_x, &mut old_y)?;
             (self.f)(&old_x, &old_y, x, y);

@@ -6,6 +6,7 @@ use rand_distr::{Beta, Distribution};
 
 use crate::data::source::{Order, Source, each, widths};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
 
@@ -81,7 +82,8 @@ impl<T: Float, S: Source<T>> Source<T> for Mixup<S> {
         let (beta, n) = self.settings()?;
         let (width, target) = widths(self.shapes());
         self.source.read(epoch, first, x, y)?;
-        let (mut other_x, mut other_y) = (vec![T::zero(); width], vec![T::zero(); target]);
+        let room = |len| memory::filled("mixup", "a sample of the source", len, T::zero());
+        let (mut other_x, mut other_y) = (room(width)?, room(target)?);
         let key = Key::new(self.seed, Purpose::Augment).with(STREAM).with(epoch as u64);
         each((width, target), x, y).try_for_each(|(i, x, y)| {
             let key = key.with((first + i) as u64);

@@ -31,7 +31,7 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
             return self.source.read(epoch, first, x, y);
         };
         let (width, target) = widths(self.shapes());
-        while !x.is_empty() {
+        while width > 0 && !x.is_empty() {
             let (round, at) = (first / len, first % len);
             let n = (len - at).min(x.len() / width);
             let head = x.split_off_mut(..n * width).unwrap_or_default();

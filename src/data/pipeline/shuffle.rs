@@ -37,6 +37,14 @@ struct Block<T> {
 /// Blocks that are kept: two neighbours for each of a few readers.
 const KEPT: usize = 4;
 
+/// The numbers below `n` in the order of a key.
+fn permutation(key: Key, n: usize) -> Result<Vec<usize>> {
+    let mut order = Vec::new();
+    memory::reserve("shuffle", format_args!("the order of {n} samples"), &mut order, n)?;
+    key.permutation(n, &mut order);
+    Ok(order)
+}
+
 impl<T: Float, S: Source<T>> Shuffle<S, T> {
     pub(crate) fn new(source: S, seed: u64, block: usize) -> Self {
         Shuffle { source, seed, block, order: Mutex::new(None), blocks: Mutex::default() }
@@ -55,16 +63,14 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
     }
 
     /// The order of `n` blocks.
-    fn blocks_in_order(&self, epoch: usize, n: usize) -> Arc<Vec<usize>> {
+    fn blocks_in_order(&self, epoch: usize, n: usize) -> Result<Arc<Vec<usize>>> {
         let mut kept = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
-            Some((of, order)) if *of == epoch => Arc::clone(order),
+            Some((of, order)) if *of == epoch => Ok(Arc::clone(order)),
             _ => {
-                let mut order = Vec::new();
-                self.key(epoch).permutation(n, &mut order);
-                let order = Arc::new(order);
+                let order = Arc::new(permutation(self.key(epoch), n)?);
                 *kept = Some((epoch, Arc::clone(&order)));
-                order
+                Ok(order)
             }
         }
     }
@@ -79,9 +85,9 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
         let room = |width: usize| {
             memory::filled("shuffle", format_args!("a block of {n} samples"), n.saturating_mul(width), T::zero())
         };
-        let mut block = Block { epoch, number, x: room(width)?, y: room(target)?, order: Vec::new() };
+        let order = permutation(self.key(epoch).with(number as u64), n)?;
+        let mut block = Block { epoch, number, x: room(width)?, y: room(target)?, order };
         self.source.read(epoch, number * self.block, &mut block.x, &mut block.y)?;
-        self.key(epoch).with(number as u64).permutation(n, &mut block.order);
         let block = Arc::new(block);
         let mut kept = kept();
         kept.truncate(KEPT - 1);
@@ -105,8 +111,8 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let (width, len) = (widths(self.shapes()), self.len()?);
-        check_range("shuffle", first, x.len() / width.0, Some(len))?;
-        let order = self.blocks_in_order(epoch, len.div_ceil(self.block));
+        check_range("shuffle", first, x.len() / width.0.max(1), Some(len))?;
+        let order = self.blocks_in_order(epoch, len.div_ceil(self.block))?;
         if self.block == 1 {
             return each(width, x, y).try_for_each(|(i, x, y)| self.source.read(epoch, order[first + i], x, y));
         }

@@ -7,6 +7,7 @@ use crate::data::range::check_range;
 use crate::data::source::{Order, Source, widths};
 use crate::data::split::positions;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// The samples of a source at some positions, the same in every epoch; see [`Source::split`].
@@ -107,7 +108,8 @@ pub(crate) fn parts<T: Float>(
     };
     let targets = || {
         let shape = source.shapes().1.batched(n)?;
-        let mut y = Tensor::new(shape, vec![T::zero(); shape.checked_len(op)?])?;
+        let what = format_args!("the targets of {n} samples");
+        let mut y = Tensor::new(shape, memory::filled(op, what, shape.checked_len(op)?, T::zero())?)?;
         source.read_targets(0, y.as_mut_slice())?;
         Ok(y)
     };
@@ -129,7 +131,8 @@ pub(crate) fn targets_with_inputs<T: Float>(
         return Ok(());
     }
     let n = (MAX_VALUES / width.max(1)).min(y.len() / target).max(1);
-    let mut x = vec![T::zero(); n * width];
+    let what = format_args!("inputs of {width} values, {n} at a time");
+    let mut x = memory::filled("read_targets", what, n.saturating_mul(width), T::zero())?;
     for (i, y) in y.chunks_mut(n * target).enumerate() {
         source.read(0, first + i * n, &mut x[..y.len() / target * width], y)?;
     }

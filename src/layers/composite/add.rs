@@ -111,7 +111,10 @@ impl<T: Float> Layer<T> for Add<T> {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        self.chain.space_each(samples, backward)
+        // The sum, where backward needs it.
+        let kept = backward && self.activation.needs_input();
+        let sum = if kept { self.chain.output().len().saturating_mul(samples) } else { 0 };
+        self.chain.space_each(samples, backward).saturating_add(sum)
     }
 
     fn parts(&self) -> Vec<LayerPart> {

@@ -74,6 +74,11 @@ impl<T: Float> Entry<T> {
 }
 
 impl<T: Float> Entry<T> {
+    /// Values that a pass over so many samples keeps beside the layer's input and output.
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        space_of(&*self.layer, self.output, !self.params.is_empty(), samples, backward)
+    }
+
     pub fn config(&self) -> NamedConfig {
         NamedConfig {
             name: self.given.clone(),
@@ -82,6 +87,20 @@ impl<T: Float> Entry<T> {
             layer: self.layer.config(),
         }
     }
+}
+
+/// What a layer keeps beside its input and output. A layer with weights keeps what its last activation is applied to where
+/// backward needs that; one without has it as its input, and containers count for themselves.
+pub(crate) fn space_of<T: Float>(
+    layer: &dyn Layer<T>,
+    output: Shape,
+    has_params: bool,
+    samples: usize,
+    backward: bool,
+) -> usize {
+    let activation = layer.output_activation().filter(|_| backward && has_params && layer.parts().is_empty());
+    let kept = if activation.is_some_and(Activation::needs_input) { output.len().saturating_mul(samples) } else { 0 };
+    layer.space(samples, backward).saturating_add(kept)
 }
 
 impl<T: Float> Default for Chain<T> {
@@ -177,6 +196,7 @@ impl<T: Float> Chain<T> {
             return Err(Error::argument(op, "branches", "at least 1", 0, hint));
         }
         self.check_settings()?;
+        self.input = input;
         self.entries.iter_mut().enumerate().map(|(index, entry)| entry.build(index, input, b)).collect()
     }
 
@@ -184,7 +204,7 @@ impl<T: Float> Chain<T> {
     /// backward follows, else the widest neighbours.
     pub fn space(&self, samples: usize, backward: bool) -> usize {
         let output = |e: &Entry<T>| e.output.len().saturating_mul(samples);
-        let inside = self.entries.iter().map(|e| e.layer.space(samples, backward));
+        let inside = self.entries.iter().map(|e| e.space(samples, backward));
         let inner = self.entries.split_last().map_or(&[][..], |(_, inner)| inner);
         if backward {
             let widest = inner.iter().map(output).max().unwrap_or(0).saturating_mul(2);
@@ -195,13 +215,19 @@ impl<T: Float> Chain<T> {
         widest.saturating_add(inside.max().unwrap_or(0))
     }
 
-    /// [`space`](Self::space) where every layer is fed with the input.
+    /// [`space`](Self::space) where every layer is fed with the input: all outputs, and where backward follows a gradient of an output
+    /// and one of the input.
     pub fn space_each(&self, samples: usize, backward: bool) -> usize {
-        let each = self.entries.iter().map(|e| {
-            let output = e.output.len().saturating_mul(samples);
-            output.saturating_add(e.layer.space(samples, backward))
-        });
-        each.fold(0, usize::saturating_add)
+        let output = |e: &Entry<T>| e.output.len().saturating_mul(samples);
+        let each = self.entries.iter().map(|e| output(e).saturating_add(e.space(samples, backward)));
+        let widest = self.entries.iter().map(output).max().unwrap_or(0);
+        let gradients = if backward { widest.saturating_add(self.input.len().saturating_mul(samples)) } else { 0 };
+        each.fold(gradients, usize::saturating_add)
+    }
+
+    /// The shape of one input sample, after build.
+    pub fn input(&self) -> Shape {
+        self.input
     }
 
     /// The shape of one output sample, after build.

@@ -11,6 +11,8 @@ mod sum;
 
 pub use add::Add;
 pub use block::Block;
+#[cfg(test)]
+pub(crate) use chain::space_of;
 pub(crate) use chain::{Chain, Ending, chain_builders};
 pub use concatenate::Concatenate;
 pub use multiply::Multiply;

@@ -138,7 +138,9 @@ impl<T: Float> Layer<T> for Multiply<T> {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        self.chain.space_each(samples, backward)
+        // And a row of dy times the other branches.
+        let row = self.chain.entries().iter().map(|e| e.output.last()).max().unwrap_or(0);
+        self.chain.space_each(samples, backward).saturating_add(if backward { row } else { 0 })
     }
 
     fn parts(&self) -> Vec<LayerPart> {

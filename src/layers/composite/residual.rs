@@ -104,7 +104,10 @@ impl<T: Float> Layer<T> for Residual<T> {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        self.chain.space(samples, backward)
+        // F(x), and where backward follows a copy of dz, and the sum if the activation needs it.
+        let tensors = 1 + usize::from(backward) + usize::from(backward && self.activation.needs_input());
+        let each = self.chain.input().len().saturating_mul(samples);
+        self.chain.space(samples, backward).saturating_add(each.saturating_mul(tensors))
     }
 
     fn parts(&self) -> Vec<LayerPart> {

@@ -195,7 +195,8 @@ where
         let prepared = self.algorithm.prepared_forward(backward).max(self.algorithm.prepared_backward());
         let space = self.algorithm.forward_space(samples);
         let [back, sums] = if backward { self.algorithm.backward_space(samples) } else { [0, 0] };
-        prepared.saturating_add(space.max(back)).saturating_add(sums)
+        let bias = if backward { self.filters } else { 0 };
+        prepared.saturating_add(space.max(back)).saturating_add(sums).saturating_add(bias)
     }
 
     fn config(&self) -> LayerConfig {

@@ -196,9 +196,16 @@ where
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        let weights = self.convolution.patch() * self.convolution.filters;
-        let sums = if backward { self.convolution.backward_space(samples)[1] } else { 0 };
-        weights.saturating_add(self.convolution.transposed_space(samples)).saturating_add(sums)
+        let c = &self.convolution;
+        let (weights, space) = (c.patch() * c.filters, c.transposed_space(samples));
+        if !backward {
+            return weights.saturating_add(space);
+        }
+        let [back, sums] = c.backward_space(samples);
+        // The input is copied, as what stands for dy here is used up.
+        let input = (c.window.pixels() * c.filters).saturating_mul(samples);
+        let space = space.max(back).max(c.forward_space(samples));
+        weights.saturating_add(space).saturating_add(sums).saturating_add(input)
     }
 
     fn config(&self) -> LayerConfig {

@@ -48,6 +48,9 @@ pub struct BatchNorm {
     /// Moving mean and variance.
     #[cfg_attr(feature = "serde", serde(skip))]
     moving: [ParamId; 2],
+    /// The shape of one input sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
 }
 
 impl Default for BatchNorm {
@@ -60,6 +63,7 @@ impl Default for BatchNorm {
             moving_variance_initializer: Init::Ones,
             activation: Activation::Linear,
             moving: [ParamId::default(); 2],
+            input: Shape::default(),
         }
     }
 }
@@ -145,6 +149,7 @@ impl<T: Float> Layer<T> for BatchNorm {
         check_epsilon::<T>("BatchNorm", self.epsilon)?;
         self.activation.check()?;
         self.affine.build(input.last(), b)?;
+        self.input = input;
         let mean = b.state("moving_mean", [input.last()], &self.moving_mean_initializer)?;
         self.moving = [mean, b.state("moving_variance", [input.last()], &self.moving_variance_initializer)?];
         Ok(input)
@@ -217,6 +222,12 @@ impl<T: Float> Layer<T> for BatchNorm {
             sum_x[c] = if by_batch { sum_x[c] * inv_n * inverse[c] * inverse[c] } else { T::zero() };
         }
         channels::normalise_backward(x.as_slice(), dy.as_slice(), [mean, scale, sum, sum_x], dx.as_mut_slice());
+    }
+
+    fn space(&self, samples: usize, _: bool) -> usize {
+        // Sums of blocks of rows, and six numbers a channel.
+        let (rows, channels) = (self.input.rows().saturating_mul(samples), self.input.last());
+        channels::space(rows, channels).saturating_add(channels.saturating_mul(6))
     }
 
     fn config(&self) -> LayerConfig {

@@ -31,12 +31,15 @@ pub struct GroupNorm {
     epsilon: f64,
     #[cfg_attr(feature = "serde", serde(flatten))]
     affine: GammaBeta,
+    /// The shape of one input sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
 }
 
 impl GroupNorm {
     /// So many groups; they divide the channels. Keras's default is 32.
     pub fn new(groups: usize) -> Self {
-        GroupNorm { groups, epsilon: 1e-3, affine: GammaBeta::default() }
+        GroupNorm { groups, epsilon: 1e-3, affine: GammaBeta::default(), input: Shape::default() }
     }
 
     gamma_beta_builders!();
@@ -60,6 +63,7 @@ impl<T: Float> Layer<T> for GroupNorm {
         }
         check_epsilon::<T>("GroupNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
+        self.input = input;
         Ok(input)
     }
 
@@ -77,6 +81,10 @@ impl<T: Float> Layer<T> for GroupNorm {
         dx: Option<&mut Tensor<T>>,
     ) {
         groups::backward(&self.affine, self.sizes(x.shape().sample()), pass, slot, x, dy, dx);
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        groups::space([self.input.len(), self.groups], samples, backward)
     }
 
     fn config(&self) -> LayerConfig {

@@ -30,11 +30,14 @@ pub struct LayerNorm {
     epsilon: f64,
     #[cfg_attr(feature = "serde", serde(flatten))]
     affine: GammaBeta,
+    /// The shape of one input sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
 }
 
 impl Default for LayerNorm {
     fn default() -> Self {
-        LayerNorm { epsilon: 1e-3, affine: GammaBeta::default() }
+        LayerNorm { epsilon: 1e-3, affine: GammaBeta::default(), input: Shape::default() }
     }
 }
 
@@ -56,6 +59,7 @@ impl<T: Float> Layer<T> for LayerNorm {
         input.need_axis("LayerNorm")?;
         check_epsilon::<T>("LayerNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
+        self.input = input;
         Ok(input)
     }
 
@@ -74,6 +78,10 @@ impl<T: Float> Layer<T> for LayerNorm {
         dx: Option<&mut Tensor<T>>,
     ) {
         groups::backward(&self.affine, [1, x.shape().last(), 1], pass, slot, x, dy, dx);
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        groups::space([self.input.len(), self.input.rows()], samples, backward)
     }
 
     fn config(&self) -> LayerConfig {

@@ -1,6 +1,7 @@
 //! Rows brought to a root mean square of 1.
 
 use super::gamma_beta::check_epsilon;
+use super::groups;
 use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::parallel::{self, ChunksMut};
@@ -33,11 +34,14 @@ pub struct RmsNorm {
     scale_initializer: Init,
     #[cfg_attr(feature = "serde", serde(skip))]
     scale: ParamId,
+    /// The shape of one input sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
 }
 
 impl Default for RmsNorm {
     fn default() -> Self {
-        RmsNorm { epsilon: 1e-6, scale_initializer: Init::Ones, scale: ParamId::default() }
+        RmsNorm { epsilon: 1e-6, scale_initializer: Init::Ones, scale: ParamId::default(), input: Shape::default() }
     }
 }
 
@@ -70,6 +74,7 @@ impl<T: Float> Layer<T> for RmsNorm {
         check_epsilon::<T>("RmsNorm", self.epsilon)?;
         self.scale = b.weight("scale", [input.last()], &self.scale_initializer)?;
         b.no_decay(self.scale)?;
+        self.input = input;
         Ok(input)
     }
 
@@ -137,6 +142,10 @@ impl<T: Float> Layer<T> for RmsNorm {
                 dx.iter_mut().zip(&*g).zip(normalised).for_each(|((dx, &g), &n)| *dx = inverse[at] * (g - n * slope));
             }
         });
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        groups::space([self.input.len(), self.input.rows()], samples, backward)
     }
 
     fn config(&self) -> LayerConfig {

@@ -92,6 +92,11 @@ where
         }
     }
 
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        // The winner of each output.
+        if backward { (self.window.pixels() * self.window.channels).saturating_mul(samples) } else { 0 }
+    }
+
     fn config(&self) -> LayerConfig {
         self.clone().into()
     }

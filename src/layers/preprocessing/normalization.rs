@@ -208,6 +208,10 @@ impl<T: Float> Layer<T> for Normalization {
         }
     }
 
+    fn space(&self, _: usize, _: bool) -> usize {
+        self.lower.len()
+    }
+
     fn config(&self) -> LayerConfig {
         LayerConfig::Normalization(self.clone())
     }

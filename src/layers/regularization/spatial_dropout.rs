@@ -35,6 +35,9 @@ pub struct SpatialDropout<const D: usize> {
     rate: f64,
     #[cfg_attr(feature = "serde", serde(skip))]
     stream: u64,
+    /// The shape of one input sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
 }
 
 /// A [`SpatialDropout`] over sequences `[length, channels]`.
@@ -49,7 +52,7 @@ impl<const D: usize> SpatialDropout<D> {
     /// The part of the channels that is dropped.
     pub fn new(rate: f64) -> Self {
         const { assert!(D == 1 || D == 2, "one or two axes") };
-        SpatialDropout { rate, stream: 0 }
+        SpatialDropout { rate, stream: 0, input: Shape::default() }
     }
 
     /// Draws the factors of this pass.
@@ -96,6 +99,7 @@ where
         check_rank::<D>(Self::NAME, input)?;
         check_rate(Self::NAME, self.rate, true)?;
         self.stream = b.stream();
+        self.input = input;
         Ok(input)
     }
 
@@ -117,6 +121,11 @@ where
     ) {
         let Some(dx) = dx else { return };
         self.apply(pass, slot, dy, dx);
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        // A factor of each channel of each sample, and the ones that it is drawn over.
+        if backward { self.input.last().saturating_mul(samples).saturating_mul(2) } else { 0 }
     }
 
     fn config(&self) -> LayerConfig {
