@@ -3,11 +3,19 @@
 //! Generic code is compiled where it is used: without this file every program would compile the layers' code again, and a
 //! program built without optimisation would run it without. rustc (from 1.85 on) lets a program use an `#[inline(never)]`
 //! function that a crate below it has compiled for the same types. So the points at which a program enters the crate are
-//! `#[inline(never)]`: where a layer, loss, optimizer or metric goes into its box, and the methods of the model. Here their
-//! addresses are taken for `f32`; what they call comes with them. `f64` is compiled by those who use it.
+//! `#[inline(never)]`: where a layer, loss, optimizer or metric goes into its box, the methods of the model, and what goes through
+//! data value by value. Here their addresses are taken for `f32`; what they call comes with them. `f64`, and functions that a
+//! program hands over (`map`, a layer of its own), are compiled by those who use them.
 //!
 //! It is what the compiler does, not what it promises: `.ci/compiled_once` looks at a program's symbols.
 
+use crate::data::{
+    Augment, IdxSource, MinMaxScaler, Source, StandardScaler, mix, one_hot, parse_idx, train_test_split,
+};
+#[cfg(feature = "csv")]
+use crate::data::{Csv, CsvSource};
+#[cfg(feature = "image")]
+use crate::data::{ImageFolder, resize_image};
 use crate::layer::Layer;
 use crate::layers::config::layer_classes;
 use crate::layers::*;
@@ -15,6 +23,7 @@ use crate::losses::*;
 use crate::metrics::*;
 use crate::model::{Predictor, Sequential};
 use crate::optimizers::*;
+use crate::tensor::Tensor;
 use crate::{Activation, Loss, Metric, Optimizer};
 
 type Model = Sequential<f32>;
@@ -76,5 +85,32 @@ pub fn all() -> usize {
         Model::set_trainable,
         Model::set_learning_rate_factor,
     ];
-    [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len()].iter().sum()
+    let data = addresses![
+        Augment::apply::<f32>,
+        MinMaxScaler::fit::<f32>,
+        MinMaxScaler::transform::<f32>,
+        MinMaxScaler::inverse_transform::<f32>,
+        Normalization::adapt::<f32>,
+        StandardScaler::fit::<f32>,
+        StandardScaler::transform::<f32>,
+        StandardScaler::inverse_transform::<f32>,
+        Tensor::<f32>::select,
+        <IdxSource as Source<f32>>::read,
+        mix::<f32>,
+        one_hot::<f32>,
+        parse_idx::<f32>,
+        train_test_split::<f32>,
+    ];
+    let features: &[usize] = &[
+        #[cfg(feature = "csv")]
+        addresses![Csv::table::<f32>, Csv::open::<f32>, <CsvSource<f32> as Source<f32>>::read].len(),
+        #[cfg(feature = "image")]
+        addresses![<ImageFolder<f32> as Source<f32>>::read, resize_image::<f32>].len(),
+        #[cfg(feature = "tools")]
+        addresses![Model::find_learning_rate, Model::activations, Model::input_gradient].len(),
+        #[cfg(feature = "files")]
+        addresses![Model::of_archive].len(),
+    ];
+    let always = [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len(), data.len()];
+    always.iter().chain(features).sum()
 }

@@ -7,6 +7,8 @@ use gradus::io::Archive;
 use gradus::prelude::*;
 use support::counting;
 
+use crate::child;
+
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -482,8 +484,7 @@ fn other_ways_to_a_changed_experiment() {
 /// What is printed: which of the three a run is. The lines are those of this test, run once more as a program.
 #[test]
 fn fresh_resumed_and_finished_runs_are_told_apart() {
-    const FOLDER: &str = "GRADUS_LINES_TEST";
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let Some(folder) = child::task() {
         let (path, table) = (Path::new(&folder).join("run"), iris());
         let checkpoint = Checkpoint::new(path);
         for (epochs, verbose) in [(1, Verbose::Auto), (3, Verbose::Lines), (3, Verbose::Bar), (4, Verbose::Silent)] {
@@ -493,13 +494,8 @@ fn fresh_resumed_and_finished_runs_are_told_apart() {
         return;
     }
     let folder = Folder::new("lines");
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["files::fresh_resumed_and_finished_runs_are_told_apart", "--exact", "--nocapture", "--test-threads=1"])
-        .env(FOLDER, &folder.0)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
+    let task = folder.0.display().to_string();
+    let text = child::ran(child::again(fresh_resumed_and_finished_runs_are_told_apart, &task).spawn().unwrap());
     let run = folder.path("run");
     let run = run.display();
     // The harness begins the first line.
@@ -530,7 +526,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
         let checkpoint = Checkpoint::new(path).background(background);
         compiled(4).fit(&table.x, &table.y, &silent().epochs(epochs).checkpoint(&checkpoint))
     };
-    if let Ok(task) = std::env::var(CHILD) {
+    if let Some(task) = child::task() {
         let (what, path) = task.split_once(' ').unwrap();
         let result = match what {
             "save" => model::<f32>(2).save(path),
@@ -547,9 +543,8 @@ fn a_full_disk_leaves_the_old_file_whole() {
     let fails = |what: &str| {
         let before = std::fs::read(&path).unwrap();
         let task = format!("{what} {}", path.display());
-        let mut child = again("a_full_disk_leaves_the_old_file_whole", &task, "trap '' XFSZ; ulimit -f 1;");
-        let output = child.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let limits = "trap '' XFSZ; ulimit -f 1;";
+        child::ran(child::limited(a_full_disk_leaves_the_old_file_whole, &task, limits).spawn().unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), before);
         assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left behind");
     };
@@ -1063,19 +1058,6 @@ fn long_names_and_files_named_like_temporary_ones() {
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 9);
 }
 
-/// Set where this program is to be another one that does what the variable says.
-const CHILD: &str = "GRADUS_FILES_TEST";
-
-/// This program again, to run one test as another process; `shell` stands before it.
-#[cfg(unix)]
-fn again(test: &str, task: &str, shell: &str) -> std::process::Command {
-    let mut command = std::process::Command::new("sh");
-    let program = std::env::current_exe().unwrap();
-    command.arg("-c").arg(format!("{shell} exec \"$0\" \"$@\"")).arg(program);
-    command.args(["--exact", test, "--nocapture", "--test-threads", "1"]).env(CHILD, task);
-    command
-}
-
 /// Saves models to one path again and again, from two threads.
 fn write_again_and_again(path: &Path, first: u64) {
     std::thread::scope(|scope| {
@@ -1088,17 +1070,17 @@ fn write_again_and_again(path: &Path, first: u64) {
     });
 }
 
-#[cfg(unix)]
 #[test]
 fn writers_of_one_path() {
-    if let Ok(task) = std::env::var(CHILD) {
+    if let Some(task) = child::task() {
         let (first, path) = task.split_once(' ').unwrap();
         return write_again_and_again(Path::new(path), first.parse().unwrap());
     }
     let folder = Folder::new("writers");
     let path = folder.path("model");
     model::<f32>(0).save(&path).unwrap();
-    let start = |first: u64| again("writers_of_one_path", &format!("{first} {}", path.display()), "").spawn().unwrap();
+    let task = |first: u64| format!("{first} {}", path.display());
+    let start = |first| child::again(writers_of_one_path, &task(first)).spawn().unwrap();
     let mut children: Vec<_> = [0, 2].map(start).into();
     let mut opened = 0;
     // Each file that is there is one of those that were written, whole.
@@ -1110,7 +1092,10 @@ fn writers_of_one_path() {
             opened += 1;
         }
     });
-    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()), "every save succeeds");
+    // Every save succeeds.
+    children.into_iter().for_each(|child| {
+        child::ran(child);
+    });
     assert!(opened > 10, "{opened}");
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
 }
@@ -1123,10 +1108,10 @@ fn weightless(layers: &str) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 #[test]
 fn too_much_memory_is_an_error() {
-    if std::env::var_os(CHILD).is_none() {
+    if child::task().is_none() {
         // A gigabyte of addresses, as a small container has.
-        let mut child = again("too_much_memory_is_an_error", "", "ulimit -v 1000000;");
-        assert!(child.env("GRADUS_THREADS", "1").status().unwrap().success());
+        let mut child = child::limited(too_much_memory_is_an_error, "", "ulimit -v 1000000;");
+        child::ran(child.env("GRADUS_THREADS", "1").spawn().unwrap());
         return;
     }
     let memory = |result: Result<(), Error>, what: &str| {
@@ -1178,7 +1163,7 @@ fn one_thread_where_no_pool_can_be_had() {
         model.predict(&Tensor::from_fn([256, 256], |i| (i % 19) as f32)).unwrap()
     };
     let sum = |y: &Tensor| y.iter().fold(0u64, |sum, v| sum.wrapping_mul(31).wrapping_add(u64::from(v.to_bits())));
-    if let Ok(expected) = std::env::var(CHILD) {
+    if let Some(expected) = child::task() {
         // Stacks that no address space has room for.
         assert!(std::thread::Builder::new().spawn(|| ()).is_err());
         assert!(gradus::set_threads(2).is_err());
@@ -1188,8 +1173,8 @@ fn one_thread_where_no_pool_can_be_had() {
         return;
     }
     let expected = sum(&predict()).to_string();
-    let mut child = again("one_thread_where_no_pool_can_be_had", &expected, "");
-    assert!(child.env("RUST_MIN_STACK", (1u64 << 46).to_string()).status().unwrap().success());
+    let mut child = child::again(one_thread_where_no_pool_can_be_had, &expected);
+    child::ran(child.env("RUST_MIN_STACK", (1u64 << 47).to_string()).spawn().unwrap());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bits;
 mod callbacks;
+mod child;
 mod data;
 mod dataset;
 #[cfg(feature = "tools")]
@@ -20,6 +21,8 @@ mod losses;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;
+#[cfg(all(feature = "progress", target_os = "linux"))]
+mod progress;
 mod random_models;
 mod rooms;
 #[cfg(feature = "tools")]
