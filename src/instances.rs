@@ -47,8 +47,9 @@ macro_rules! boxed {
     ($kind:ident: $($name:ty),+ $(,)?) => { addresses![$(<$name as $kind<f32>>::boxed),+] };
 }
 
-/// The functions compiled here: nothing to call, the compiler has to see them used.
-pub fn all() -> usize {
+/// The functions compiled here: nothing to call, the compiler has to see them used. They are returned, as what is counted alone may
+/// be left out.
+pub fn all() -> Vec<*const ()> {
     let layers = layer_classes!(layers);
     let losses = boxed![
         Loss: BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
@@ -101,16 +102,20 @@ pub fn all() -> usize {
         parse_idx::<f32>,
         train_test_split::<f32>,
     ];
-    let features: &[usize] = &[
-        #[cfg(feature = "csv")]
-        addresses![Csv::table::<f32>, Csv::open::<f32>, <CsvSource<f32> as Source<f32>>::read].len(),
-        #[cfg(feature = "image")]
-        addresses![<ImageFolder<f32> as Source<f32>>::read, resize_image::<f32>].len(),
-        #[cfg(feature = "tools")]
-        addresses![Model::find_learning_rate, Model::activations, Model::input_gradient].len(),
-        #[cfg(feature = "files")]
-        addresses![Model::of_archive].len(),
-    ];
-    let always = [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len(), data.len()];
-    always.iter().chain(features).sum()
+    let mut all: Vec<*const ()> = Vec::new();
+    all.extend(layers);
+    all.extend(losses);
+    all.extend(optimizers);
+    all.extend(metrics);
+    all.extend(model);
+    all.extend(data);
+    #[cfg(feature = "csv")]
+    all.extend(addresses![Csv::table::<f32>, Csv::open::<f32>, <CsvSource<f32> as Source<f32>>::read]);
+    #[cfg(feature = "image")]
+    all.extend(addresses![<ImageFolder<f32> as Source<f32>>::read, resize_image::<f32>]);
+    #[cfg(feature = "tools")]
+    all.extend(addresses![Model::find_learning_rate, Model::activations, Model::input_gradient]);
+    #[cfg(feature = "files")]
+    all.extend(addresses![Model::of_archive]);
+    all
 }
