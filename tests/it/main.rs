@@ -11,6 +11,8 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod gradients;
+#[cfg(feature = "files")]
+mod hostile;
 #[cfg(feature = "image")]
 mod images;
 mod keras_example;
@@ -27,6 +29,8 @@ mod random_models;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
+#[cfg(feature = "files")]
+mod system;
 mod training_options;
 mod vision;
 mod weights;
