@@ -9,7 +9,7 @@ pub(crate) fn check_fraction(op: &'static str, name: &'static str, value: f64) -
         return Ok(());
     }
     let expected = if value < 1.0 && value > 0.0 { "below 1 as f32 too" } else { "at least 0 and below 1" };
-    Err(Error::argument(op, name, expected, value, "0.9 is usual"))
+    Err(Error::argument(op, name, expected, value, "leave it at its default"))
 }
 
 /// A setting that must be finite and not negative.

@@ -260,7 +260,7 @@ impl Error {
     #[allow(dead_code)] // With all features nothing is missing.
     pub(crate) fn feature(op: &'static str, feature: &'static str) -> Self {
         let problem = format!("gradus was compiled without its feature {feature:?}");
-        let hint = format!("write in Cargo.toml: gradus = {{ version = \"…\", features = [\"{feature}\"] }}");
+        let hint = format!("write features = [\"{feature}\"] in Cargo.toml, in the line of gradus");
         Error::Config { op, problem, hint }
     }
 

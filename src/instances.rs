@@ -3,11 +3,19 @@
 //! Generic code is compiled where it is used: without this file every program would compile the layers' code again, and a
 //! program built without optimisation would run it without. rustc (from 1.85 on) lets a program use an `#[inline(never)]`
 //! function that a crate below it has compiled for the same types. So the points at which a program enters the crate are
-//! `#[inline(never)]`: where a layer, loss, optimizer or metric goes into its box, and the methods of the model. Here their
-//! addresses are taken for `f32`; what they call comes with them. `f64` is compiled by those who use it.
+//! `#[inline(never)]`: where a layer, loss, optimizer or metric goes into its box, the methods of the model, and what goes through
+//! data value by value. Here their addresses are taken for `f32`; what they call comes with them. `f64`, and functions that a
+//! program hands over (`map`, a layer of its own), are compiled by those who use them.
 //!
 //! It is what the compiler does, not what it promises: `.ci/compiled_once` looks at a program's symbols.
 
+use crate::data::{
+    Augment, IdxSource, MinMaxScaler, Source, StandardScaler, mix, one_hot, parse_idx, train_test_split,
+};
+#[cfg(feature = "csv")]
+use crate::data::{Csv, CsvSource};
+#[cfg(feature = "image")]
+use crate::data::{ImageFolder, resize_image};
 use crate::layer::Layer;
 use crate::layers::config::layer_classes;
 use crate::layers::*;
@@ -15,6 +23,7 @@ use crate::losses::*;
 use crate::metrics::*;
 use crate::model::{Predictor, Sequential};
 use crate::optimizers::*;
+use crate::tensor::Tensor;
 use crate::{Activation, Float, Loss, Metric, Optimizer};
 
 /// Takes the address of every function, which is what has it compiled.
@@ -36,13 +45,14 @@ macro_rules! boxed {
     ($kind:ident: $($name:ty),+ $(,)?) => { addresses![$(<$name as $kind<T>>::boxed),+] };
 }
 
-/// The functions compiled here: nothing to call, the compiler has to see them used.
-pub fn all() -> usize {
+/// The functions compiled here: nothing to call, the compiler has to see them used. They are returned, as what is counted alone may
+/// be left out.
+pub fn all() -> Vec<*const ()> {
     of::<f32>()
 }
 
 /// The same for a type of numbers, in the crate that calls it: for a workspace whose programs use `f64`.
-pub fn of<T: Float>() -> usize {
+pub fn of<T: Float>() -> Vec<*const ()> {
     let layers = layer_classes!(layers);
     let losses = boxed![
         Loss: BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
@@ -79,5 +89,40 @@ pub fn of<T: Float>() -> usize {
         Sequential::<T>::set_trainable,
         Sequential::<T>::set_learning_rate_factor,
     ];
-    [layers.len(), losses.len(), optimizers.len(), metrics.len(), model.len()].iter().sum()
+    let data = addresses![
+        Augment::apply::<T>,
+        MinMaxScaler::fit::<T>,
+        MinMaxScaler::transform::<T>,
+        MinMaxScaler::inverse_transform::<T>,
+        Normalization::adapt::<T>,
+        StandardScaler::fit::<T>,
+        StandardScaler::transform::<T>,
+        StandardScaler::inverse_transform::<T>,
+        Tensor::<T>::select,
+        <IdxSource as Source<T>>::read,
+        mix::<T>,
+        one_hot::<T>,
+        parse_idx::<T>,
+        train_test_split::<T>,
+    ];
+    let mut all: Vec<*const ()> = Vec::new();
+    all.extend(layers);
+    all.extend(losses);
+    all.extend(optimizers);
+    all.extend(metrics);
+    all.extend(model);
+    all.extend(data);
+    #[cfg(feature = "csv")]
+    all.extend(addresses![Csv::table::<T>, Csv::open::<T>, <CsvSource<T> as Source<T>>::read]);
+    #[cfg(feature = "image")]
+    all.extend(addresses![<ImageFolder<T> as Source<T>>::read, resize_image::<T>]);
+    #[cfg(feature = "tools")]
+    all.extend(addresses![
+        Sequential::<T>::find_learning_rate,
+        Sequential::<T>::activations,
+        Sequential::<T>::input_gradient
+    ]);
+    #[cfg(feature = "files")]
+    all.extend(addresses![Sequential::<T>::of_archive]);
+    all
 }

@@ -195,6 +195,7 @@ impl Augment {
     ///
     /// # Errors
     /// As [`check`](Self::check); [`Error::Shape`] if `x` does not hold as many values as the sizes say.
+    #[inline(never)]
     pub fn apply<T: Float>(&self, key: Key, size: [usize; 3], x: &mut [T], scratch: &mut Vec<T>) -> Result<()> {
         self.check()?;
         let [height, width, channels] = size;

@@ -42,6 +42,7 @@ pub fn read_idx<T: Float>(path: impl AsRef<Path>) -> Result<Tensor<T>> {
 ///
 /// # Errors
 /// As [`read_idx`].
+#[inline(never)]
 pub fn parse_idx<T: Float>(bytes: &[u8]) -> Result<Tensor<T>> {
     open(bytes, bytes.len() as u64, Path::new("IDX data"))
 }
@@ -180,6 +181,7 @@ fn fill(source: &mut impl Read, bytes: &mut [u8], file: &Path) -> Result<()> {
 }
 
 /// Appends big-endian values; unknown kinds have been refused.
+#[inline(never)]
 fn convert<T: Float>(kind: u8, bytes: &[u8], values: &mut Vec<T>) {
     fn each<T: Float, const N: usize>(bytes: &[u8], values: &mut Vec<T>, f: impl Fn([u8; N]) -> f64) {
         values.extend(bytes.as_chunks::<N>().0.iter().map(|b| T::of(f(*b))));

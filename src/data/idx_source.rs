@@ -79,6 +79,7 @@ impl<T: Float> Source<T> for IdxSource {
         Some(self.x.1.shape.first())
     }
 
+    #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let (width, target) = widths(Source::<T>::shapes(self));
         check_range("IdxSource", first, x.len() / width, Source::<T>::samples(self))?;

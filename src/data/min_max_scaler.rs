@@ -35,6 +35,7 @@ impl MinMaxScaler {
     /// # Errors
     /// [`Error::Empty`] without values, [`Error::Shape`] for fewer than two axes, [`Error::NonFinite`] for NaN or infinity,
     /// [`Error::Argument`] where max − min exceeds `T`.
+    #[inline(never)]
     pub fn fit<T: Float>(x: &Tensor<T>) -> Result<Self> {
         check_features("MinMaxScaler::fit", x, None)?;
         let width = x.shape().last();
@@ -67,6 +68,7 @@ impl MinMaxScaler {
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::Shape`] for another number of features.
+    #[inline(never)]
     pub fn transform<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         check_features("MinMaxScaler::transform", x, Some(self.min.len()))?;
         let (low, span) = (self.low, self.high - self.low);
@@ -77,6 +79,7 @@ impl MinMaxScaler {
     ///
     /// # Errors
     /// As [`transform`](Self::transform).
+    #[inline(never)]
     pub fn inverse_transform<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         check_features("MinMaxScaler::inverse_transform", x, Some(self.min.len()))?;
         let (low, span) = (self.low, self.high - self.low);

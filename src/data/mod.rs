@@ -47,8 +47,10 @@ pub use images::{ImageFolder, read_image, resize_image, save_image};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 #[cfg(not(feature = "image"))]
-pub use no_images::{read_image, save_image};
+pub use no_images::{read_image, resize_image, save_image};
 pub use one_hot::one_hot;
+#[cfg(not(test))]
+pub(crate) use pipeline::mix;
 pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle, Subset};
 pub use samples::{FromFn, Samples};
 pub use source::{Order, Source};

@@ -17,6 +17,14 @@ pub fn read_image<T: Float>(_path: impl AsRef<Path>, _channels: usize) -> Result
 ///
 /// # Errors
 /// [`Error::Config`], always.
+pub fn resize_image<T: Float>(_x: &Tensor<T>, _size: [usize; 2]) -> Result<Tensor<T>> {
+    Err(Error::feature("resize_image", "image"))
+}
+
+/// Needs the feature `image`.
+///
+/// # Errors
+/// [`Error::Config`], always.
 pub fn save_image<T: Float>(_x: &Tensor<T>, _path: impl AsRef<Path>) -> Result<()> {
     Err(Error::feature("save_image", "image"))
 }

@@ -21,6 +21,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Errors
 /// [`Error::Label`](crate::Error::Label) for a label that is not a whole number from 0 to `classes` − 1;
 /// [`Error::Shape`](crate::Error::Shape) where the result does not fit in memory.
+#[inline(never)]
 pub fn one_hot<T: Float>(labels: &Tensor<T>, classes: usize) -> Result<Tensor<T>> {
     check_class_numbers("one_hot", labels.as_slice(), classes)?;
     // Class numbers are exact in every element type up to here; more is a slip, and more than memory holds.

@@ -43,7 +43,9 @@ impl Split {
         self
     }
 
-    /// Whether samples are drawn at random; else the last ones are the test part. Yes by default.
+    /// Whether samples are drawn at random; else the last ones are the test part. Yes by default. In rows sorted by class, the last
+    /// ones are of classes that the training part lacks, and nothing tells so: leave the order only to rows whose order means
+    /// something, such as time.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.shuffle = shuffle;
         self
@@ -88,6 +90,7 @@ pub struct Parts<T = f32> {
 /// [`Error::Empty`] without samples; [`Error::Shape`] if `x` has no values or `x` and `y` differ in samples; [`Error::Argument`] if the test part would
 /// be empty, the training part of less than two samples or, with `stratify`, smaller than the number of classes, if a class has one sample only, or if `stratify` comes
 /// with `shuffle(false)`.
+#[inline(never)]
 pub fn train_test_split<T: Float>(x: &Tensor<T>, y: &Tensor<T>, how: &Split) -> Result<Parts<T>> {
     let op = "train_test_split";
     let n = x.samples();

@@ -33,6 +33,7 @@ impl StandardScaler {
     /// [`Error::Empty`](crate::Error::Empty) without values, [`Error::Shape`](crate::Error::Shape) for fewer than two axes,
     /// [`Error::NonFinite`](crate::Error::NonFinite) for NaN or infinity, [`Error::Argument`](crate::Error::Argument) where
     /// the variance exceeds f64.
+    #[inline(never)]
     pub fn fit<T: Float>(x: &Tensor<T>) -> Result<Self> {
         check_features("StandardScaler::fit", x, None)?;
         let width = x.shape().last();
@@ -53,6 +54,7 @@ impl StandardScaler {
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::Shape`](crate::Error::Shape) for another number of features.
+    #[inline(never)]
     pub fn transform<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         check_features("StandardScaler::transform", x, Some(self.mean.len()))?;
         Ok(map_features(x, &self.mean, &self.scale, |v, mean, scale| (v - mean) / scale))
@@ -62,6 +64,7 @@ impl StandardScaler {
     ///
     /// # Errors
     /// As [`transform`](Self::transform).
+    #[inline(never)]
     pub fn inverse_transform<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
         check_features("StandardScaler::inverse_transform", x, Some(self.mean.len()))?;
         Ok(map_features(x, &self.mean, &self.scale, |v, mean, scale| v * scale + mean))

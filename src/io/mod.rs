@@ -3,6 +3,8 @@
 
 pub(crate) mod atomic;
 pub(crate) mod kind;
+#[cfg(not(feature = "npz"))]
+mod no_npz;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
@@ -21,6 +23,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+#[cfg(not(feature = "npz"))]
+pub use self::no_npz::{read_npz, read_npz_up_to, write_npz};
 pub use self::npy::{parse_npy, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use self::npz::{read_npz, read_npz_up_to, write_npz};

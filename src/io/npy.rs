@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// The longest header that is read; NumPy itself writes some 120 bytes.
-const LONGEST_HEADER: usize = 1 << 16;
+const MAX_HEADER: usize = 1 << 16;
 
 /// Bytes converted together; a multiple of every element's size.
 const CHUNK: usize = 1 << 16;
@@ -96,8 +96,8 @@ pub(super) fn read<T: Float>(mut source: impl Read, len: u64, path: &Path) -> Re
         }
         other => return Err(damaged(format!("version {other} of the format is unknown"))),
     };
-    if size > LONGEST_HEADER {
-        return Err(damaged(format!("a header of {size} bytes, more than the {LONGEST_HEADER} that are read")));
+    if size > MAX_HEADER {
+        return Err(damaged(format!("a header of {size} bytes, more than the {MAX_HEADER} that are read")));
     }
     let mut header = vec![0; size];
     fill(&mut header)?;

@@ -18,7 +18,7 @@ use crate::state::{Value, Values};
 use crate::tensor::Float;
 
 /// The longest header: room for tens of thousands of names, and little enough that what it is parsed into stays small.
-const LONGEST_HEADER: u64 = 1 << 20;
+const MAX_HEADER: u64 = 1 << 20;
 
 /// How a file with a checksum goes on after the header's length.
 const START: &[u8] = br#"{"__metadata__":{"crc32":""#;
@@ -42,8 +42,8 @@ pub(crate) fn write(path: &Path, about: &str, mut arrays: Vec<Array<'_>>) -> Res
     // Large elements first, so that all lie at multiples of their size.
     arrays.sort_by_key(|array| Reverse(array.values.size()));
     let header = header(about, &arrays);
-    if header.len() as u64 > LONGEST_HEADER {
-        let problem = format!("the names and the architecture take {} bytes of at most {LONGEST_HEADER}", header.len());
+    if header.len() as u64 > MAX_HEADER {
+        let problem = format!("the names and the architecture take {} bytes of at most {MAX_HEADER}", header.len());
         return Err(Error::file(path, problem, "shorten the layers' names or split the model"));
     }
     atomic::replace(path, |file| {
@@ -62,7 +62,7 @@ const FURTHER: u64 = 1 << 16;
 
 /// Checks that a file of these arrays, and a checkpoint of them, has a header that can be read.
 pub(crate) fn check_header(about: &str, arrays: &[Array<'_>]) -> Result<()> {
-    let (len, most) = (header(about, arrays).len() as u64, LONGEST_HEADER - FURTHER);
+    let (len, most) = (header(about, arrays).len() as u64, MAX_HEADER - FURTHER);
     if len <= most {
         return Ok(());
     }
@@ -208,8 +208,8 @@ impl<'a> Archive<'a> {
         if size > len - 8 {
             return Err(damaged(format!("a header of {size} bytes in a file of {len}")));
         }
-        if size > LONGEST_HEADER {
-            let problem = format!("a header of {size} bytes, more than the {LONGEST_HEADER} that are read");
+        if size > MAX_HEADER {
+            let problem = format!("a header of {size} bytes, more than the {MAX_HEADER} that are read");
             return Err(Error::file(path, problem, "split the model into files of fewer arrays"));
         }
         let mut header = vec![0; size as usize];

@@ -40,8 +40,8 @@ impl Algorithm {
     pub fn prepare_forward<T: Float>(&self, w: &[T], backward_follows: bool, into: &mut [T]) {
         match self {
             Algorithm::Products(_) => {}
-            Algorithm::Winograd(plan) if backward_follows => plan.transform_both(w, into),
-            Algorithm::Winograd(plan) => plan.transform(w, into),
+            Algorithm::Winograd(winograd) if backward_follows => winograd.transform_both(w, into),
+            Algorithm::Winograd(winograd) => winograd.transform(w, into),
         }
     }
 
@@ -81,7 +81,7 @@ impl Algorithm {
     ) {
         match self {
             Algorithm::Products(c) => c.forward(x, w, y, z, space, finish),
-            Algorithm::Winograd(plan) => plan.forward(x, prepared, y, z, space, finish),
+            Algorithm::Winograd(winograd) => winograd.forward(x, prepared, y, z, space, finish),
         }
     }
 

@@ -12,7 +12,7 @@ use super::parallel::{self, ChunksMut, PerThread};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks {
     items: usize,
-    /// ChunksMut a block.
+    /// Items a block.
     pub each: usize,
     /// The number of blocks.
     pub count: usize,

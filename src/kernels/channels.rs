@@ -185,7 +185,7 @@ pub fn normalise<T: Float>(
     });
 }
 
-/// dx = scale·(dy − mean of dy − (x − mean)·slope), each channel with its own; the factors are mean, scale, mean of dy, slope.
+/// dx = scale·(dy − mean_g − (x − mean)·mean_gx), each channel with its own, mean_g being the mean of dy; the factors are mean, scale, mean_g, mean_gx.
 pub fn normalise_backward<T: Float>(x: &[T], dy: &[T], factors: [&[T]; 4], dx: &mut [T]) {
     let n = factors[0].len();
     parallel::rows(dx, n, 4 * n, |first, dx| {
@@ -206,8 +206,14 @@ struct Columns<'a, T, const BACKWARD: bool> {
 
 impl<T: Float, const BACKWARD: bool> Columns<'_, T, BACKWARD> {
     #[inline(always)]
-    fn value(x: T, dy: T, [mean, scale, level, slope]: [T; 4]) -> T {
-        if BACKWARD { scale * (dy - level - (x - mean) * slope) } else { (x - mean) * scale + level }
+    fn value(x: T, dy: T, factors: [T; 4]) -> T {
+        if BACKWARD {
+            let [mean, scale, mean_g, mean_gx] = factors;
+            scale * (dy - mean_g - (x - mean) * mean_gx)
+        } else {
+            let [mean, scale, offset, _] = factors;
+            (x - mean) * scale + offset
+        }
     }
 }
 

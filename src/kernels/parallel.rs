@@ -4,6 +4,7 @@
 //! rayon's current pool (the global one, or the pool that the calling program installed); without it on the caller. Work
 //! that is already on a thread of a pool stays in that pool, so nothing starts more threads than it has.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
@@ -23,8 +24,9 @@ const MAX_THREADS: usize = 1024;
 /// Uses at most `n` threads from now on, in the whole program; 1 keeps all work on the calling thread. No result depends on
 /// it.
 ///
-/// Without a call, the environment variable `GRADUS_THREADS` decides; without that (or where it is not a whole number of at
-/// least 1), every core that the process may use, a container's limit included. Where the system gives fewer threads than there
+/// Without a call, the environment variable `GRADUS_THREADS` decides; without that, every core that the process may use, a
+/// container's limit included. A value of the variable that this function would refuse, or that is no whole number, counts as
+/// none, and a line on stderr says so. Where the system gives fewer threads than there
 /// are cores, there are fewer, or one. A program with a rayon pool of its own runs
 /// its calls inside `pool.install`; then that pool's threads are used, still at most `n`. Without the feature `parallel`
 /// there is one thread whatever is asked for.
@@ -146,14 +148,28 @@ mod pool {
 fn limit() -> usize {
     match LIMIT.load(Ordering::Relaxed) {
         0 => {
-            let asked = std::env::var(VARIABLE).ok().and_then(|v| v.trim().parse().ok()).filter(|&n: &usize| n > 0);
-            if asked.is_none_or(|n| set_threads(n).is_err()) {
+            let asked = std::env::var_os(VARIABLE).filter(|v| !v.to_string_lossy().trim().is_empty());
+            if asked.is_none_or(|v| !limit_to(&v.to_string_lossy())) {
                 LIMIT.store(usize::MAX, Ordering::Relaxed);
             }
             LIMIT.load(Ordering::Relaxed)
         }
         n => n,
     }
+}
+
+/// Uses as many threads as the environment variable says. What it cannot mean is told once, on stderr: no call could return it.
+fn limit_to(asked: &str) -> bool {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    let n: Result<usize> = asked.trim().parse().map_err(|_| {
+        let expected = format!("a whole number from 1 to {MAX_THREADS}");
+        Error::argument(VARIABLE, "value", expected, format!("{asked:?}"), "correct it, or remove it")
+    });
+    let Err(error) = n.and_then(set_threads) else { return true };
+    ONCE.call_once(|| {
+        let _ = writeln!(std::io::stderr().lock(), "{VARIABLE} is ignored, every core may be used: {error}");
+    });
+    false
 }
 
 /// The number of threads that work may be spread over now.

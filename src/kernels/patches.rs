@@ -163,10 +163,10 @@ impl Window {
     }
 }
 
-/// The stretches of contiguous values that a patch is made of, in ascending order: calls `f(position in the patch, length,
+/// The runs of contiguous values that a patch is made of, in ascending order: calls `f(position in the patch, length,
 /// where)`, where being an input row and a position in it, or none for zeros outside of the image.
 #[inline(always)]
-fn stretches(
+fn runs(
     w: &Window,
     (y, x): (usize, usize),
     interior: bool,
@@ -205,7 +205,7 @@ fn stretches(
     }
 }
 
-/// Values copied at once, past the end of a stretch where there is room: a copy of known size is a few instructions.
+/// Values copied at once, past the end of a run where there is room: a copy of known size is a few instructions.
 const BLOCK: usize = 16;
 
 /// The first `len` values; what follows them in `to` may be overwritten.
@@ -244,7 +244,7 @@ impl<T: Float> Loop for Gather<'_, T> {
             for column in 0..w.width.output {
                 let out = &mut out[at..];
                 // Stretches ascend, so that what a copy writes too much is written again.
-                stretches(w, (y, column), inside.contains(&column), &channels, |to, len, from| match from {
+                runs(w, (y, column), inside.contains(&column), &channels, |to, len, from| match from {
                     Some((y, x)) => copy(&image[y * row + x..], &mut out[to..], len),
                     None => out[to..to + len].fill(T::zero()),
                 });
@@ -276,7 +276,7 @@ impl<T: Float> Loop for Scatter<'_, T> {
             let image = &mut to[(r / w.height.output - first) * w.image()..];
             let y = r % w.height.output;
             for (column, from) in (0..w.width.output).zip(patches.by_ref()) {
-                stretches(w, (y, column), inside.contains(&column), &channels, |at, len, to| {
+                runs(w, (y, column), inside.contains(&column), &channels, |at, len, to| {
                     if let Some((y, x)) = to {
                         let to = &mut image[y * row + x..][..len];
                         to.iter_mut().zip(&from[at..at + len]).for_each(|(t, f)| *t += *f);

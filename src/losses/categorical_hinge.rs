@@ -53,11 +53,11 @@ impl<T: Float> Loss<T> for CategoricalHinge {
             return dy.fill(T::zero());
         }
         // Equals share the slope of the maximum.
-        let share = T::of(1.0 / count.max(1) as f64);
+        let inv_count = T::of(1.0 / count.max(1) as f64);
         for (i, (d, &p)) in dy.iter_mut().zip(y_pred).enumerate() {
             let t = class_target(y_true, y_pred.len(), i);
             let other = T::one() - t;
-            let largest = if expected(other, || p) == neg { share * other } else { T::zero() };
+            let largest = if expected(other, || p) == neg { inv_count * other } else { T::zero() };
             *d = scale * (largest - t);
         }
     }

@@ -1,6 +1,5 @@
-//! The settings that losses over probabilities share.
+//! The settings that losses over probabilities share, and the targets that come of them.
 
-use super::class_target;
 use crate::error::{Error, Result};
 use crate::tensor::Float;
 
@@ -37,6 +36,19 @@ impl Options {
     #[inline(always)]
     pub fn class_target<T: Float>(&self, y_true: &[T], classes: usize, i: usize) -> T {
         self.smooth(class_target(y_true, classes, i), classes)
+    }
+}
+
+/// The target of class `i`, from a one-hot row, a row of probabilities or a class number; NaN without any.
+#[inline(always)]
+pub(crate) fn class_target<T: Float>(y_true: &[T], classes: usize, i: usize) -> T {
+    if y_true.len() == classes {
+        return y_true[i];
+    }
+    match y_true.first() {
+        Some(class) if *class == T::of(i as f64) => T::one(),
+        Some(_) => T::zero(),
+        None => T::nan(),
     }
 }
 

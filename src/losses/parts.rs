@@ -1,6 +1,6 @@
 //! Parts of equations that several losses share; slices are one row.
 
-use super::Options;
+use super::options::Options;
 pub(crate) use crate::kernels::float::sign;
 pub(crate) use crate::kernels::rows::exp_into;
 use crate::tensor::Float;
@@ -55,19 +55,6 @@ pub(crate) fn power_slope<T: Float>(v: T, gamma: T) -> T {
 pub(crate) fn class_number<T: Float>(v: T, classes: usize) -> Option<usize> {
     let v = v.as_f64();
     (v >= 0.0 && v < classes as f64 && v.fract() == 0.0).then_some(v as usize)
-}
-
-/// The target of class `i`, from a one-hot row, a row of probabilities or a class number; NaN without any.
-#[inline(always)]
-pub(crate) fn class_target<T: Float>(y_true: &[T], classes: usize, i: usize) -> T {
-    if y_true.len() == classes {
-        return y_true[i];
-    }
-    match y_true.first() {
-        Some(class) if *class == T::of(i as f64) => T::one(),
-        Some(_) => T::zero(),
-        None => T::nan(),
-    }
 }
 
 /// Σ yᵢ·(ln Σ eᶻ − zᵢ), and into `dy` scale·(p·Σy − y) with p = softmax(z); each exponential is computed once. A class

@@ -55,10 +55,11 @@ impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
         let (low, high) = (T::of(EPSILON), T::one() - T::of(EPSILON));
         let n = y_pred.len();
         let total: T = (0..n).map(|i| class_target(y_true, n, i)).sum();
-        let share = total / y_pred.iter().map(|&p| clip(p, low, high)).sum::<T>();
+        // Σy/Σp
+        let ratio = total / y_pred.iter().map(|&p| clip(p, low, high)).sum::<T>();
         for (i, (d, &p)) in dy.iter_mut().zip(y_pred).enumerate() {
             let inside = p >= low && p <= high;
-            *d = if inside { scale * (share - class_target(y_true, n, i) / p) } else { T::zero() };
+            *d = if inside { scale * (ratio - class_target(y_true, n, i) / p) } else { T::zero() };
         }
     }
 

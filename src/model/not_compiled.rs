@@ -62,6 +62,14 @@ impl<T: Float> Sequential<T> {
     pub fn resume(&mut self, _path: impl AsRef<Path>) -> Result<()> {
         Err(Error::feature("resume", "files"))
     }
+
+    /// Needs the feature `files`.
+    ///
+    /// # Errors
+    /// [`Error::Config`], always.
+    pub fn resume_changed(&mut self, _path: impl AsRef<Path>) -> Result<()> {
+        Err(Error::feature("resume_changed", "files"))
+    }
 }
 
 #[cfg(not(feature = "keras"))]

@@ -47,7 +47,10 @@ impl Progress {
             Verbose::Silent => Kind::Silent,
             Verbose::Lines => Kind::Lines,
             Verbose::Auto | Verbose::Bar if !terminal => Kind::Lines,
-            Verbose::Auto | Verbose::Bar => Self::bar(batches),
+            #[cfg(not(feature = "progress"))]
+            Verbose::Auto | Verbose::Bar => Kind::Lines,
+            #[cfg(feature = "progress")]
+            Verbose::Auto | Verbose::Bar => Self::bar(batches, indicatif::ProgressDrawTarget::stderr()),
         };
         Progress {
             kind,
@@ -62,9 +65,9 @@ impl Progress {
     }
 
     #[cfg(feature = "progress")]
-    fn bar(batches: usize) -> Kind {
+    fn bar(batches: usize, target: indicatif::ProgressDrawTarget) -> Kind {
         let style = indicatif::ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {rate} eta {eta} - {msg}");
-        let bar = indicatif::ProgressBar::new(batches as u64);
+        let bar = indicatif::ProgressBar::with_draw_target(Some(batches as u64), target);
         // On a terminal that cannot move its cursor, such as TERM=dumb.
         if bar.is_hidden() {
             return Kind::Lines;
@@ -77,11 +80,6 @@ impl Progress {
             }
             Err(_) => bar,
         })
-    }
-
-    #[cfg(not(feature = "progress"))]
-    fn bar(_: usize) -> Kind {
-        Kind::Lines
     }
 
     pub(crate) fn begin(&mut self, epoch: usize) {
@@ -188,7 +186,10 @@ fn slow(opt_level: &str) -> Option<&'static str> {
 const OPT_LEVEL: &str = env!("GRADUS_OPT_LEVEL");
 
 const SLOW: &str = "gradus was compiled without optimisation and trains many times slower than it could. Run with --release, or \
-    write in Cargo.toml:\n\n[profile.dev.package.\"*\"]\nopt-level = 3\n";
+    write in the Cargo.toml of your project (of the workspace's root, if it is a member of one):\n\n\
+    [profile.dev.package.\"*\"]\nopt-level = 3\n\n\
+    and, where gradus itself is a member of that workspace, which \"*\" leaves out:\n\n\
+    [profile.dev.package.gradus]\nopt-level = 3\n";
 
 /// Seconds in the unit that suits them.
 fn duration(seconds: f64) -> String {
@@ -206,8 +207,17 @@ mod tests {
     #[test]
     fn a_build_without_optimisation_is_told() {
         assert!(["0", "1", "2", "3", "s", "z"].contains(&OPT_LEVEL), "{OPT_LEVEL}");
-        assert!(slow("0").is_some_and(|text| text.contains("\n[profile.dev.package.\"*\"]\nopt-level = 3\n")));
+        let text = slow("0").unwrap_or_default();
+        for package in ["\"*\"", "gradus"] {
+            assert!(text.contains(&format!("\n[profile.dev.package.{package}]\nopt-level = 3\n")), "{text}");
+        }
         assert!(["1", "2", "3", "s", "z"].iter().all(|level| slow(level).is_none()));
+    }
+
+    #[cfg(feature = "progress")]
+    #[test]
+    fn a_bar_that_cannot_be_drawn_gives_way_to_lines() {
+        assert!(matches!(Progress::bar(3, indicatif::ProgressDrawTarget::hidden()), Kind::Lines));
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod tests {
     fn settings() {
         assert_eq!(
             Optimizer::<f32>::check(&Adam::default().beta_1(1.0)).unwrap_err().to_string(),
-            "Adam: beta_1 must be at least 0 and below 1, got 1; 0.9 is usual"
+            "Adam: beta_1 must be at least 0 and below 1, got 1; leave it at its default"
         );
         assert!(Optimizer::<f32>::check(&Adam::default().beta_2(f64::NAN)).is_err());
         assert!(Optimizer::<f32>::check(&Adam::default().epsilon(-1.0)).is_err());

@@ -418,7 +418,7 @@ mod tests {
         let check = |rule: Muon| Optimizer::<f32>::check(&rule).map_err(|e| e.to_string());
         assert_eq!(
             check(Muon::default().momentum(1.0)).unwrap_err(),
-            "Muon: momentum must be at least 0 and below 1, got 1; 0.9 is usual"
+            "Muon: momentum must be at least 0 and below 1, got 1; leave it at its default"
         );
         assert!(check(Muon::default().ns_steps(101)).is_err());
         assert!(check(Muon::default().polynomial([1.0, f64::NAN, 0.0])).is_err());

@@ -37,14 +37,12 @@ impl ExponentialDecay {
 
 impl Schedule for ExponentialDecay {
     fn at(&self, step: u64) -> f64 {
-        // 0 stays 0 where the growth overflows.
+        // 0 stays 0, also where its factor overflows.
         if self.initial == 0.0 {
             return 0.0;
         }
         let part = step as f64 / self.steps as f64;
-        // 0 stays 0, however its factor grows.
-        let factor = self.rate.powf(if self.staircase { part.floor() } else { part });
-        if self.initial == 0.0 { 0.0 } else { self.initial * factor }
+        self.initial * self.rate.powf(if self.staircase { part.floor() } else { part })
     }
 
     fn check(&self) -> Result<()> {

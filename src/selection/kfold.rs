@@ -44,7 +44,8 @@ impl KFold {
         KFold { folds, shuffle: true, seed: 0, stratify: false }
     }
 
-    /// Whether samples are dealt out at random; else in their order. Yes by default, as tables are often sorted.
+    /// Whether samples are dealt out at random; else in their order. Yes by default, as tables are often sorted: in the order of rows
+    /// sorted by class, folds test classes that they were not trained on, and nothing tells so.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.shuffle = shuffle;
         self

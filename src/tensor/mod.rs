@@ -254,6 +254,7 @@ impl<T: Float> Tensor<T> {
     ///
     /// # Errors
     /// [`Error::Shape`] if a position is past the last sample.
+    #[inline(never)]
     pub fn select(&self, positions: &[usize]) -> Result<Self> {
         let mut data = Vec::new();
         let what = format_args!("{} samples of {}", positions.len(), self.shape);

@@ -4,6 +4,8 @@ use gradus::metrics::MetricSet;
 use gradus::prelude::*;
 use proptest::prelude::*;
 
+use crate::child;
+
 fn model() -> Sequential {
     let mut model = Sequential::new([3])
         .add(Dense::new(4).activation(Activation::Relu))
@@ -458,6 +460,32 @@ fn threads_that_cannot_be() {
     assert_eq!(model().predict(&x).unwrap(), before);
 }
 
+/// A variable of the environment cannot return an error: what it cannot mean is told on stderr.
+#[test]
+fn a_number_of_threads_from_outside() {
+    if child::task().is_some() {
+        // Enough work to ask for threads.
+        let wide = Sequential::new([256]).add(Dense::new(512)).build(1).unwrap();
+        wide.predict(&Tensor::zeros([256, 256])).unwrap();
+        return;
+    }
+    let told = |value: &str| {
+        let mut command = child::again(a_number_of_threads_from_outside, "predict");
+        child::ran_and_said(command.env("GRADUS_THREADS", value).spawn().unwrap())[1].clone()
+    };
+    for (value, why) in [
+        ("0", "set_threads: n must be at least 1, got 0"),
+        ("5000", "set_threads: n must be at most 1024, got 5000"),
+        ("two", "GRADUS_THREADS: value must be a whole number from 1 to 1024, got \"two\""),
+        ("-1", "GRADUS_THREADS: value must be a whole number from 1 to 1024, got \"-1\""),
+    ] {
+        let (told, ignored) = (told(value), "GRADUS_THREADS is ignored, every core may be used: ");
+        assert!(told.contains(ignored) && told.contains(why), "{value}: {told}");
+        assert_eq!(told.matches(ignored).count(), 1, "{told}");
+    }
+    assert!(["", " ", "1", " 2 "].iter().all(|value| told(value).is_empty()));
+}
+
 /// A shape of up to four axes with small, often fitting sizes.
 fn shapes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![Just(0usize), 1..5usize], 0..5)
@@ -870,7 +898,7 @@ fn numbers_in_messages_have_the_precision_they_came_in() {
 fn features_that_are_off() {
     let says = |error: gradus::Error, feature: &str| {
         let error = error.to_string();
-        let part = format!("compiled without its feature {feature:?}; write in Cargo.toml: gradus = {{ version = ");
+        let part = format!("compiled without its feature {feature:?}; write features = [{feature:?}] in Cargo.toml");
         assert!(error.contains(&part), "{error}");
     };
     #[cfg(not(feature = "files"))]
@@ -882,13 +910,21 @@ fn features_that_are_off() {
         says(model.save_checkpoint("x").unwrap_err(), "files");
         says(model.load_weights("x").unwrap_err(), "files");
         says(model.resume("x").unwrap_err(), "files");
+        says(model.resume_changed("x").unwrap_err(), "files");
     }
     #[cfg(not(feature = "keras"))]
     says(Sequential::load_keras("x").unwrap_err(), "keras");
     #[cfg(not(feature = "image"))]
     {
         says(read_image::<f32>("x", 3).unwrap_err(), "image");
+        says(resize_image(&Tensor::<f32>::zeros([1, 1, 1]), [2, 2]).unwrap_err(), "image");
         says(save_image(&Tensor::<f32>::zeros([1, 1, 1]), "x").unwrap_err(), "image");
+    }
+    #[cfg(not(feature = "npz"))]
+    {
+        says(gradus::io::read_npz::<f32>("x").unwrap_err(), "npz");
+        says(gradus::io::read_npz_up_to::<f32>("x", 1).unwrap_err(), "npz");
+        says(gradus::io::write_npz::<f32>("x", &[]).unwrap_err(), "npz");
     }
 }
 

@@ -497,8 +497,9 @@ mod csv {
 #[test]
 fn memory_does_not_grow_with_the_file() {
     use std::io::Write;
-    const CHILD: &str = "GRADUS_STREAM_TEST";
-    if let Some(path) = std::env::var_os(CHILD) {
+
+    use crate::child;
+    if let Some(path) = child::task() {
         let data = Csv::default().stream::<f32>(path).unwrap().shuffle_blocks(1, 1024).batch(64).prefetch(2).unwrap();
         let mut batch = Batch::default();
         for index in 0..data.batches().unwrap() {
@@ -514,11 +515,10 @@ fn memory_does_not_grow_with_the_file() {
         (0..rows).for_each(|i| writeln!(out, "{i},2.5,3.25,0.125,{},{}", i % 7, i % 3).unwrap());
         out.into_inner().unwrap();
         let size = std::fs::metadata(&file.0).unwrap().len();
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "dataset::memory_does_not_grow_with_the_file", "--nocapture"]).env(CHILD, &file.0);
-        let output = String::from_utf8(child.output().unwrap().stdout).unwrap();
+        let task = file.0.display().to_string();
+        let output = child::ran(child::again(memory_does_not_grow_with_the_file, &task).spawn().unwrap());
         let kilobytes =
-            output.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            output.lines().find_map(|l| l.split_once("VmHWM:")?.1.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         (size, kilobytes.unwrap_or_else(|| panic!("{output}")) * 1024)
     };
     let ((small, a), (large, b)) = (peak(30_000), peak(300_000));

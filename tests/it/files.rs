@@ -1,31 +1,32 @@
-//! Models and checkpoints in files: round trips, weights by name, and files that are damaged or meant to do harm.
+//! Models and checkpoints in files: round trips, weights by name, runs that go on, files of other kinds and versions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use gradus::io::Archive;
 use gradus::prelude::*;
-use support::counting;
+
+use crate::child;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("gradus_files_{name}_{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         Folder(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -36,7 +37,7 @@ impl Drop for Folder {
     }
 }
 
-fn model<T: gradus::Float>(seed: u64) -> Sequential<T> {
+pub fn model<T: gradus::Float>(seed: u64) -> Sequential<T> {
     Sequential::<T>::of([4])
         .add(Dense::new(5).activation(Activation::LeakyRelu(0.1)))
         .add(Dropout::new(0.3))
@@ -46,13 +47,13 @@ fn model<T: gradus::Float>(seed: u64) -> Sequential<T> {
         .unwrap()
 }
 
-fn compiled(seed: u64) -> Sequential {
+pub fn compiled(seed: u64) -> Sequential {
     let mut model = model(seed);
     model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
     model
 }
 
-fn silent<'a>() -> Fit<'a> {
+pub fn silent<'a>() -> Fit<'a> {
     Fit::default().verbose(Verbose::Silent)
 }
 
@@ -770,8 +771,7 @@ fn a_refused_fit_stays_resumed() {
 /// What is printed: which of the three a run is. The lines are those of this test, run once more as a program.
 #[test]
 fn fresh_resumed_and_finished_runs_are_told_apart() {
-    const FOLDER: &str = "GRADUS_LINES_TEST";
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let Some(folder) = child::task() {
         let (path, table) = (Path::new(&folder).join("run"), iris());
         let checkpoint = Checkpoint::new(path);
         for (epochs, verbose) in [(1, Verbose::Auto), (3, Verbose::Lines), (3, Verbose::Bar), (4, Verbose::Silent)] {
@@ -787,13 +787,8 @@ fn fresh_resumed_and_finished_runs_are_told_apart() {
         return;
     }
     let folder = Folder::new("lines");
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["files::fresh_resumed_and_finished_runs_are_told_apart", "--exact", "--nocapture", "--test-threads=1"])
-        .env(FOLDER, &folder.0)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
+    let task = folder.0.display().to_string();
+    let text = child::ran(child::again(fresh_resumed_and_finished_runs_are_told_apart, &task).spawn().unwrap());
     let run = folder.path("run");
     let run = run.display();
     // The harness begins the first line.
@@ -818,81 +813,6 @@ fn fresh_resumed_and_finished_runs_are_told_apart() {
         ),
     ];
     assert_eq!(lines, expected, "{text}");
-}
-
-/// A limit on the length of files stands for a disk that is full: the process that has it can write half a kilobyte or one.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_leaves_the_old_file_whole() {
-    let table = iris();
-    let run = |path: &Path, background: bool, epochs: usize| {
-        let checkpoint = Checkpoint::new(path).background(background);
-        compiled(4).fit(&table.x, &table.y, &silent().epochs(epochs).checkpoint(&checkpoint))
-    };
-    if let Ok(task) = std::env::var(CHILD) {
-        let (what, path) = task.split_once(' ').unwrap();
-        let result = match what {
-            "save" => model::<f32>(2).save(path),
-            background => run(Path::new(path), background == "true", 5).map(|_| ()),
-        };
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains("m.safetensors: cannot write: File too large"), "{error}");
-        assert!(error.contains("the file before it, if any, is whole: make room"), "{error}");
-        return;
-    }
-    let _alone = alone();
-    let folder = Folder::new("full");
-    let path = folder.path("m.safetensors");
-    let fails = |what: &str| {
-        let before = std::fs::read(&path).unwrap();
-        let task = format!("{what} {}", path.display());
-        let mut child = again("a_full_disk_leaves_the_old_file_whole", &task, "trap '' XFSZ; ulimit -f 1;");
-        let output = child.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-        assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left behind");
-    };
-    model::<f32>(1).save(&path).unwrap();
-    fails("save");
-
-    // The same in the midst of a run, in the background and not.
-    for background in [true, false] {
-        std::fs::remove_file(&path).unwrap();
-        run(&path, background, 2).unwrap();
-        fails(&background.to_string());
-        let mut whole = compiled(4);
-        let history = whole.fit(&table.x, &table.y, &silent().epochs(5)).unwrap();
-        let (checkpoint, mut rest) = (Checkpoint::new(&path), compiled(4));
-        assert_eq!(rest.fit(&table.x, &table.y, &silent().epochs(5).checkpoint(&checkpoint)).unwrap(), history);
-        assert_eq!(rest.params(), whole.params());
-    }
-}
-
-#[test]
-fn folders_that_cannot_be_written() {
-    let _alone = alone();
-    let folder = Folder::new("read_only");
-    std::fs::write(folder.path("file"), b"x").unwrap();
-    for path in
-        [folder.path("none/m.safetensors"), folder.path("file/m.safetensors"), PathBuf::from("/proc/m.safetensors")]
-    {
-        let error = model::<f32>(1).save(&path).unwrap_err().to_string();
-        assert!(error.contains("cannot write: ") && error.contains("check the folder and its permissions"), "{error}");
-        let checkpoint = Checkpoint::new(&path);
-        let table = iris();
-        let how = silent().epochs(3).checkpoint(&checkpoint);
-        let mut model = compiled(1);
-        let before = model.params().clone();
-        let result = model.fit(&table.x, &table.y, &how);
-        if path.starts_with(folder.path("none")) {
-            // A run's folder is made.
-            assert!(result.is_ok() && path.is_file());
-        } else {
-            assert!(result.unwrap_err().to_string().contains("cannot write: "));
-            assert_eq!(model.params(), &before, "known before the first step");
-        }
-    }
-    assert!(Sequential::load(&folder.0).unwrap_err().to_string().contains("no regular file"));
 }
 
 #[test]
@@ -924,141 +844,6 @@ fn files_of_another_kind() {
         error.contains("a folder with a TensorFlow SavedModel, no regular file; build the model in Keras 3"),
         "{error}"
     );
-}
-
-/// Whatever there is to try on bytes: none may succeed, panic, or take more memory than the bytes and 16 MB.
-fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
-    let before = counting::begin();
-    let outcome = std::panic::catch_unwind(|| {
-        assert!(Sequential::load_bytes(bytes).is_err(), "{what}: loaded");
-        std::fs::write(path, bytes).unwrap();
-        assert!(Sequential::load(path).is_err(), "{what}: loaded from a file");
-        let mut target = compiled(0);
-        assert!(target.load_weights(path).is_err(), "{what}: weights loaded");
-        assert!(target.resume(path).is_err(), "{what}: resumed");
-    });
-    assert!(outcome.is_ok(), "{what}");
-    let most = counting::most_since(before);
-    assert!(most <= bytes.len() + (16 << 20), "{what}: {most} bytes of memory for {}", bytes.len());
-}
-
-/// The files of a model and of a checkpoint in the middle of an epoch.
-fn victims(folder: &Folder) -> [Vec<u8>; 2] {
-    let table = iris();
-    let mut model = compiled(3);
-    model.save(folder.path("victim")).unwrap();
-    let checkpoint = Checkpoint::new(folder.path("run"));
-    let mut stopping = EarlyStopping::default().monitor("loss").patience(3).restore_best_weights(true);
-    model.fit_with(&table.x, &table.y, &silent().epochs(2).checkpoint(&checkpoint), &mut [&mut stopping]).unwrap();
-    ["victim", "run"].map(|name| std::fs::read(folder.path(name)).unwrap())
-}
-
-#[test]
-fn truncated_files() {
-    let _alone = alone();
-    let folder = Folder::new("truncated");
-    for bytes in victims(&folder) {
-        for len in (0..bytes.len()).step_by(100).chain([1, 7, 8, 9, bytes.len() - 1]) {
-            all_refuse(&bytes[..len], &folder.path("cut"), &format!("cut at {len}"));
-        }
-        let longer = [&bytes[..], b"x"].concat();
-        all_refuse(&longer, &folder.path("cut"), "a byte too many");
-    }
-}
-
-#[test]
-fn flipped_bits() {
-    let _alone = alone();
-    let folder = Folder::new("flipped");
-    let mut random = 1u64;
-    for mut bytes in victims(&folder) {
-        for _ in 0..5_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Half of them in the header, which is the part that is parsed.
-            let within = if random & 1 == 0 { bytes.len() } else { bytes.len().min(600) };
-            let (at, bit) = ((random >> 20) as usize % within, 1u8 << (random >> 8 & 7));
-            bytes[at] ^= bit;
-            let outcome = std::panic::catch_unwind(|| {
-                assert!(Sequential::load_bytes(&bytes).is_err());
-                assert!(Archive::from_bytes(&bytes).is_err());
-            });
-            assert!(outcome.is_ok(), "bit {bit:#x} of byte {at}");
-            bytes[at] ^= bit;
-        }
-        assert!(Sequential::load_bytes(&bytes).is_ok());
-    }
-}
-
-/// A file with this header, its length, and this many bytes after it.
-fn file(header: &str, data: usize) -> Vec<u8> {
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.resize(bytes.len() + data, 0);
-    bytes
-}
-
-/// A file that says of itself what a model of this library says, with a checksum that is right.
-fn signed(about: &str, arrays: &str, data: usize) -> Vec<u8> {
-    let about = serde_json::Value::from(about);
-    let header = format!("{{\"__metadata__\":{{\"crc32\":\"00000000\",\"gradus\":{about}}}{arrays}}}");
-    let mut bytes = file(&header, data);
-    let sum = crc32fast::hash(&bytes);
-    let at = bytes.windows(8).position(|w| w == b"00000000").unwrap();
-    bytes[at..at + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
-    bytes
-}
-
-/// The file with other words in one of its arrays, signed again.
-fn tampered(bytes: &[u8], array: &str, words: &[u64]) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    let start = {
-        let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let data = view.tensor(array).unwrap().data();
-        assert_eq!(data.len(), words.len() * 8, "{array}");
-        data.as_ptr() as usize - bytes.as_ptr() as usize
-    };
-    for (i, word) in words.iter().enumerate() {
-        bytes[start + 8 * i..][..8].copy_from_slice(&word.to_le_bytes());
-    }
-    let at = bytes.windows(9).position(|w| w == b"\"crc32\":\"").unwrap() + 9;
-    bytes[at..at + 8].copy_from_slice(b"00000000");
-    let sum = crc32fast::hash(&bytes);
-    bytes[at..at + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
-    bytes
-}
-
-/// Found by fuzzing: counts at the end of their range, on which training would have counted on.
-#[test]
-fn absurd_counts_in_a_checkpoint() {
-    let _alone = alone();
-    let folder = Folder::new("counts");
-    let [_, good] = victims(&folder);
-    let resume = |bytes: &[u8], epochs: usize| {
-        std::fs::write(folder.path("run"), bytes).unwrap();
-        let table = iris();
-        let mut stopping = EarlyStopping::default().monitor("loss").patience(3).restore_best_weights(true);
-        let checkpoint = Checkpoint::new(folder.path("run"));
-        let how = silent().epochs(epochs).checkpoint(&checkpoint);
-        compiled(3).fit_with(&table.x, &table.y, &how, &mut [&mut stopping]).map_err(|e| e.to_string())
-    };
-    let max = u64::MAX;
-    for (array, words) in [
-        ("@optimizer/step", &[max][..]),
-        ("@optimizer/accumulated", &[max]),
-        ("@optimizer/accumulated", &[1]),
-        ("@fit/position", &[max, 0, 0, 0]),
-        ("@fit/position", &[1, max, 0, 0]),
-        ("@fit/position", &[1, 900, 0, 0]),
-        ("@fit/position", &[1, 1, max, 0]),
-        ("@callback_0/epochs", &[max, 0]),
-        ("@callback_0/epochs", &[0, max]),
-    ] {
-        let error = resume(&tampered(&good, array, words), 3);
-        assert!(error.is_err_and(|e| e.starts_with("resume: ")), "{array} {words:?}");
-    }
-    // Another epoch than it was is a place like any other.
-    assert_eq!(resume(&tampered(&good, "@fit/position", &[7, 0, 0, 0]), 8).unwrap().epochs, [0, 1, 7]);
-    assert_eq!(resume(&good, 3).unwrap().epochs, [0, 1, 2]);
 }
 
 /// Files of every version that was released, and of this one, stay loadable.
@@ -1112,384 +897,6 @@ fn golden_input() -> Tensor {
 
 /// What the kept model makes of it.
 const GOLDEN_OUTPUT: [f32; 6] = [0.2339811, 0.5073025, 0.2587164, 0.16966043, 0.65634245, 0.1739971];
-
-#[test]
-fn files_meant_to_do_harm() {
-    let _alone = alone();
-    let folder = Folder::new("hostile");
-    let refuse = |bytes: &[u8], what: &str| all_refuse(bytes, &folder.path("hostile"), what);
-    for size in [u64::MAX, u64::MAX - 7, 1 << 63, 1 << 40, 100_000_000, 9] {
-        refuse(&[&size.to_le_bytes()[..], b"{}"].concat(), &format!("a header of {size}"));
-    }
-    // A header that is as long as it says, and much too long.
-    refuse(&file(&" ".repeat(40 << 20), 0), "a long header");
-    let entry = |name: &str, shape: &str, from: &str, to: &str| {
-        format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}")
-    };
-    for (what, header) in [
-        ("no object", "[1]".to_owned()),
-        ("not JSON", "\u{7f}\u{7f}".to_owned()),
-        ("overlapping offsets", format!("{{{},{}}}", entry("a", "[2]", "0", "8"), entry("b", "[2]", "4", "12"))),
-        ("a gap", format!("{{{},{}}}", entry("a", "[1]", "0", "4"), entry("b", "[1]", "8", "12"))),
-        ("offsets that run back", format!("{{{}}}", entry("a", "[1]", "4", "0"))),
-        ("offsets behind the end", format!("{{{}}}", entry("a", "[100]", "0", "400"))),
-        ("NaN in a shape", format!("{{{}}}", entry("a", "[NaN]", "0", "12"))),
-        ("a negative shape", format!("{{{}}}", entry("a", "[-3]", "0", "12"))),
-        ("half a shape", format!("{{{}}}", entry("a", "[1.5]", "0", "12"))),
-        (
-            "a shape that overflows",
-            format!("{{{}}}", entry("a", "[9223372036854775807,9223372036854775807]", "0", "12")),
-        ),
-        ("a large offset", format!("{{{}}}", entry("a", "[3]", "18446744073709551604", "18446744073709551615"))),
-        ("an unknown type", "{\"a\":{\"dtype\":\"F3\",\"shape\":[3],\"data_offsets\":[0,12]}}".to_owned()),
-        ("nested too deep", "[".repeat(500_000)),
-        ("nested objects", "{\"a\":".repeat(150_000)),
-        ("one name twice", format!("{{{},{}}}", entry("a", "[3]", "0", "12"), entry("a", "[3]", "0", "12"))),
-    ] {
-        refuse(&file(&header, 12), what);
-    }
-    let many: Vec<_> = (0..18_000).map(|i| entry(&i.to_string(), "[0]", "0", "0")).collect();
-    refuse(&file(&format!("{{{}}}", many.join(",")), 0), "very many names");
-
-    let about =
-        |input: &str, layers: &str| format!("{{\"format\":1,\"seed\":0,\"input\":{input},\"layers\":[{layers}]}}");
-    let config = serde_json::to_string(&gradus::Layer::<f32>::config(&Dense::new(3))).unwrap();
-    let dense = |units: &str| config.replace("\"units\":3", &format!("\"units\":{units}"));
-    let block = |inner: &str| format!("{{\"class\":\"Block\",\"config\":{{\"layers\":[{inner}]}}}}");
-    let nested = (0..2_000).fold(dense("3"), |inner, _| block(&inner));
-    for (what, about) in [
-        ("no architecture", "{}".to_owned()),
-        ("a newer version", about("[4]", &dense("3")).replace("\"format\":1", "\"format\":2")),
-        ("more weights than the file", about("[4]", &dense("30000000000"))),
-        ("absurd weights", about("[4]", &dense("18446744073709551615"))),
-        ("an absurd input", about("[9223372036854775807]", &dense("3"))),
-        ("too many axes", about("[1,1,1,1,1,1,1,1,1,1]", &dense("3"))),
-        ("no layers", about("[4]", "")),
-        ("weights that are missing", about("[4]", &dense("3"))),
-        ("an unknown layer", about("[4]", "{\"class\":\"Dens\",\"config\":{}}")),
-        (
-            "a layer of elsewhere",
-            about("[4]", "{\"class\":\"Custom\",\"config\":{\"class\":\"Mine\",\"settings\":\"\"}}"),
-        ),
-        ("nested blocks", about("[4]", &nested)),
-        ("an array bomb", about("[4]", &format!("{{\"class\":\"Dense\",\"config\":[{}0]}}", "0,".repeat(250_000)))),
-        ("nested arrays", about("[4]", &"[".repeat(400_000))),
-        ("a long text", about("[4]", &format!("{{\"class\":\"{}\",\"config\":{{}}}}", "a".repeat(500_000)))),
-    ] {
-        refuse(&signed(&about, "", 0), what);
-    }
-    // As above, but all is well: so the errors there are not for want of a proper file.
-    let arrays = format!(",{},{}", entry("dense/kernel", "[4,3]", "0", "48"), entry("dense/bias", "[3]", "48", "60"));
-    let good = signed(&about("[4]", &dense("3")), &arrays, 60);
-    assert_eq!(Sequential::load_bytes(&good).unwrap().output_shape(), gradus::Shape::from([3]));
-    let blocks = (0..20).fold(dense("3"), |inner, _| block(&inner));
-    let inner = arrays.replace("dense/", &format!("{}dense/", "block/".repeat(20)));
-    assert!(Sequential::load_bytes(&signed(&about("[4]", &blocks), &inner, 60)).is_ok());
-    // A weight that is no floating-point number.
-    let arrays = arrays.replace("\"dense/bias\":{\"dtype\":\"F32\"", "\"dense/bias\":{\"dtype\":\"U32\"");
-    refuse(&signed(&about("[4]", &dense("3")), &arrays, 60), "whole numbers");
-    refuse(&good.iter().map(|b| b.to_ascii_uppercase()).collect::<Vec<_>>(), "capitals");
-}
-
-/// What a call returns; it must not wait for anyone.
-fn at_once<R: Send + 'static>(what: &str, call: impl FnOnce() -> R + Send + 'static) -> R {
-    let (sender, done) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(call()));
-    done.recv_timeout(std::time::Duration::from_secs(60)).unwrap_or_else(|e| panic!("{what}: {e}"))
-}
-
-#[cfg(unix)]
-fn pipe(path: &Path) {
-    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
-}
-
-#[cfg(unix)]
-fn is_pipe(path: &Path) -> bool {
-    std::os::unix::fs::FileTypeExt::is_fifo(&std::fs::symlink_metadata(path).unwrap().file_type())
-}
-
-#[cfg(unix)]
-type Call = Box<dyn FnOnce(PathBuf) -> Result<(), Error> + Send>;
-
-#[cfg(unix)]
-fn call<R>(f: impl FnOnce(PathBuf) -> Result<R, Error> + Send + 'static) -> Call {
-    Box::new(move |path| f(path).map(|_| ()))
-}
-
-/// Everything that opens a file to read it.
-#[cfg(unix)]
-fn readers() -> Vec<(&'static str, Call)> {
-    vec![
-        ("load", call(Sequential::load)),
-        ("load_weights", call(|path| model::<f32>(1).load_weights(path))),
-        ("resume", call(|path| compiled(1).resume(path))),
-        ("Archive", call(Archive::open)),
-        ("npy", call(gradus::io::read_npy::<f32>)),
-        ("idx", call(read_idx::<f32>)),
-        ("IdxSource", call(|path| IdxSource::open(&path, &path))),
-        #[cfg(feature = "csv")]
-        ("csv", call(|path| Csv::default().read::<f32>(path))),
-        #[cfg(feature = "csv")]
-        ("csv stream", call(|path| Csv::default().stream::<f32>(path))),
-        #[cfg(feature = "npz")]
-        ("npz", call(gradus::io::read_npz::<f32>)),
-        #[cfg(feature = "keras")]
-        ("keras", call(Sequential::load_keras)),
-        #[cfg(feature = "image")]
-        ("image", call(|path| read_image::<f32>(path, 3))),
-    ]
-}
-
-/// Everything that writes one; the path's ending is `png` for pictures.
-#[cfg(unix)]
-fn writers() -> Vec<(&'static str, Call)> {
-    fn logged(path: PathBuf, append: bool) -> Result<(), Error> {
-        let mut logger = CsvLogger::new(path).append(append);
-        compiled(1).fit_with(&iris().x, &iris().y, &silent().epochs(1), &mut [&mut logger]).map(|_| ())
-    }
-    vec![
-        ("save", call(|path| model::<f32>(1).save(path))),
-        ("save_checkpoint", call(|path| compiled(1).save_checkpoint(path))),
-        (
-            "Checkpoint",
-            call(|path| {
-                let checkpoint = Checkpoint::new(path);
-                compiled(1).fit(&iris().x, &iris().y, &silent().epochs(1).checkpoint(&checkpoint))
-            }),
-        ),
-        (
-            "ModelCheckpoint",
-            call(|path| {
-                let mut each = ModelCheckpoint::new(path);
-                compiled(1).fit_with(&iris().x, &iris().y, &silent().epochs(1), &mut [&mut each])
-            }),
-        ),
-        ("CsvLogger", call(|path| logged(path, false))),
-        ("CsvLogger that appends", call(|path| logged(path, true))),
-        ("npy", call(|path| gradus::io::write_npy(path, &iris().x))),
-        #[cfg(feature = "npz")]
-        ("npz", call(|path| gradus::io::write_npz(path, &[("x", &iris().x)]))),
-        #[cfg(feature = "image")]
-        ("image", call(|path| save_image(&Tensor::<f32>::zeros([2, 2, 1]), path))),
-        #[cfg(feature = "plot")]
-        ("picture", call(|path| gradus::plot::Picture::save(&HeatMap::new(&Tensor::from([[1.0f32, 2.0]]))?, path))),
-    ]
-}
-
-#[cfg(unix)]
-#[test]
-fn what_is_no_regular_file_is_refused_at_once() {
-    let folder = Folder::new("irregular");
-    let fifo = folder.path("pipe.png");
-    pipe(&fifo);
-    std::fs::create_dir(folder.path("folder.png")).unwrap();
-    // A link that leads to a pipe is one too.
-    std::os::unix::fs::symlink("pipe.png", folder.path("link.png")).unwrap();
-    // A device, over which a program with all rights could write.
-    let device = folder.path("device.png");
-    std::os::unix::fs::symlink("/dev/full", &device).unwrap();
-    for name in ["pipe.png", "folder.png", "link.png", "device.png"] {
-        for (what, call) in readers().into_iter().chain(writers()) {
-            let path = folder.path(name);
-            let error = at_once(what, move || call(path)).err();
-            let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
-            assert!(matches!(error, Some(Error::File { .. })), "{what} on {name}: {text}");
-            assert!(text.contains("no regular file") && text.contains(name), "{what}: {text}");
-        }
-    }
-    assert!(is_pipe(&fifo) && folder.path("folder.png").is_dir());
-    let kind = std::fs::metadata(&device).unwrap().file_type();
-    assert!(std::os::unix::fs::FileTypeExt::is_char_device(&kind));
-    let names = std::fs::read_dir(&folder.0).unwrap().count();
-    assert_eq!(names, 4, "nothing else is left in the folder");
-}
-
-#[cfg(unix)]
-#[test]
-fn links_stay_and_modes_are_kept() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-    let folder = Folder::new("links");
-    std::fs::create_dir(folder.path("models")).unwrap();
-    let (file, link, chain) = (folder.path("models/a"), folder.path("link"), folder.path("chain"));
-    symlink("models/a", &link).unwrap();
-    symlink(&link, &chain).unwrap();
-    let is_link = |path: &Path| std::fs::symlink_metadata(path).unwrap().is_symlink();
-    // A link to nothing makes what it leads to.
-    model::<f32>(1).save(&chain).unwrap();
-    assert!(is_link(&link) && is_link(&chain) && std::fs::symlink_metadata(&file).unwrap().is_file());
-    for mode in [0o600, 0o640, 0o666, 0o444, 0o777] {
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-        let before = std::fs::metadata(&file).unwrap();
-        for (i, path) in [&file, &link, &chain].into_iter().enumerate() {
-            model::<f32>(i as u64).save(path).unwrap();
-            let after = std::fs::metadata(&file).unwrap();
-            assert_eq!((after.mode() & 0o7777, after.uid(), after.gid()), (mode, before.uid(), before.gid()));
-            assert_eq!(Sequential::load(&link).unwrap().params(), model::<f32>(i as u64).params());
-        }
-    }
-    assert!(is_link(&link) && is_link(&chain));
-    // A circle of links is an error.
-    symlink("b", folder.path("a")).unwrap();
-    symlink("a", folder.path("b")).unwrap();
-    assert!(matches!(model::<f32>(1).save(folder.path("a")), Err(Error::Write { .. })));
-    assert_eq!(std::fs::read_dir(folder.path("models")).unwrap().count(), 1);
-}
-
-#[cfg(unix)]
-#[test]
-fn long_names_and_files_named_like_temporary_ones() {
-    let folder = Folder::new("names");
-    for letters in [252, 255] {
-        let path = folder.path(&"m".repeat(letters));
-        model::<f32>(1).save(&path).unwrap();
-        model::<f32>(2).save(&path).unwrap();
-        assert_eq!(Sequential::load(&path).unwrap().params(), model::<f32>(2).params());
-    }
-    // Names that temporary files might have are the user's.
-    let [users, fifo, link] = ["a.tmp", "b.tmp", "c.tmp"].map(|name| folder.path(name));
-    std::fs::write(&users, "mine").unwrap();
-    std::fs::write(folder.path("other"), "mine too").unwrap();
-    pipe(&fifo);
-    std::os::unix::fs::symlink("other", &link).unwrap();
-    for name in ["a", "b", "c"] {
-        let path = folder.path(name);
-        at_once("save", move || model::<f32>(3).save(path)).unwrap();
-        assert_eq!(Sequential::load(folder.path(name)).unwrap().params(), model::<f32>(3).params());
-    }
-    assert_eq!(std::fs::read(&users).unwrap(), b"mine");
-    assert_eq!(std::fs::read(folder.path("other")).unwrap(), b"mine too");
-    assert!(is_pipe(&fifo));
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 9);
-}
-
-/// Set where this program is to be another one that does what the variable says.
-const CHILD: &str = "GRADUS_FILES_TEST";
-
-/// This program again, to run one test as another process; `shell` stands before it.
-#[cfg(unix)]
-fn again(test: &str, task: &str, shell: &str) -> std::process::Command {
-    let mut command = std::process::Command::new("sh");
-    let program = std::env::current_exe().unwrap();
-    command.arg("-c").arg(format!("{shell} exec \"$0\" \"$@\"")).arg(program);
-    command.args(["--exact", test, "--nocapture", "--test-threads", "1"]).env(CHILD, task);
-    command
-}
-
-/// Saves models to one path again and again, from two threads.
-fn write_again_and_again(path: &Path, first: u64) {
-    std::thread::scope(|scope| {
-        for thread in 0..2 {
-            scope.spawn(move || {
-                let model = model::<f32>(first + thread);
-                (0..40).for_each(|_| model.save(path).unwrap());
-            });
-        }
-    });
-}
-
-#[cfg(unix)]
-#[test]
-fn writers_of_one_path() {
-    if let Ok(task) = std::env::var(CHILD) {
-        let (first, path) = task.split_once(' ').unwrap();
-        return write_again_and_again(Path::new(path), first.parse().unwrap());
-    }
-    let folder = Folder::new("writers");
-    let path = folder.path("model");
-    model::<f32>(0).save(&path).unwrap();
-    let start = |first: u64| again("writers_of_one_path", &format!("{first} {}", path.display()), "").spawn().unwrap();
-    let mut children: Vec<_> = [0, 2].map(start).into();
-    let mut opened = 0;
-    // Each file that is there is one of those that were written, whole.
-    let models: Vec<_> = (0..6).map(|seed| model::<f32>(seed).params().clone()).collect();
-    std::thread::scope(|scope| {
-        let own = scope.spawn(|| write_again_and_again(&path, 4));
-        while !own.is_finished() || children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
-            assert!(models.contains(Sequential::load(&path).unwrap().params()));
-            opened += 1;
-        }
-    });
-    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()), "every save succeeds");
-    assert!(opened > 10, "{opened}");
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
-}
-
-/// A model's file of a few hundred bytes with these layers over `[1]`, which have no weights.
-fn weightless(layers: &str) -> Vec<u8> {
-    signed(&format!("{{\"format\":1,\"seed\":0,\"input\":[1],\"layers\":[{layers}]}}"), "", 0)
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn too_much_memory_is_an_error() {
-    if std::env::var_os(CHILD).is_none() {
-        // A gigabyte of addresses, as a small container has.
-        let mut child = again("too_much_memory_is_an_error", "", "ulimit -v 1000000;");
-        assert!(child.env("GRADUS_THREADS", "1").status().unwrap().success());
-        return;
-    }
-    let memory = |result: Result<(), Error>, what: &str| {
-        let error = result.expect_err(what);
-        assert!(matches!(error.root(), Error::Memory { .. }), "{what}: {error}");
-        assert!(error.to_string().contains("more memory than there is"), "{error}");
-    };
-    let built = |layer: Dense| Sequential::new([100_000]).add(layer).build(0).map(|_| ());
-    memory(built(Dense::new(100_000)), "a large layer");
-    memory(built(Dense::new(100_000).kernel_initializer(Init::Zeros)), "a large layer of zeros");
-    // Its weights fit, what they are drawn in does not.
-    memory(built(Dense::new(1000).kernel_initializer(Init::Orthogonal { gain: 1.0 })), "an orthogonal one");
-    // Weights that fit, with gradients and moments that do not.
-    let layer = Dense::new(8000).kernel_initializer(Init::Zeros);
-    let mut model = Sequential::new([8000]).add(layer).build(0).unwrap();
-    memory(model.compile(Adam::default(), MeanSquaredError::default(), ()), "compile");
-    drop(model);
-    // A small file that asks for much at its first prediction.
-    let repeat = |n: usize| format!("{{\"class\":\"RepeatVector\",\"config\":{{\"n\":{n}}}}}");
-    let flat = "{\"class\":\"Flatten\",\"config\":{}}";
-    let file = weightless(&format!("{},{flat},{}", repeat(1 << 24), repeat(8)));
-    assert!(file.len() < 450, "{}", file.len());
-    let model = Sequential::load_bytes(&file).unwrap();
-    let x = Tensor::zeros([8, 1]);
-    memory(model.predict(&x).map(|_| ()), "predict");
-    memory(model.predictor().unwrap().predict_into(&x, &mut Tensor::default()), "predict_into");
-    memory(model.activations(&x).map(|_| ()), "activations");
-    assert!(Sequential::load_bytes(&weightless(&repeat(1 << 31))).unwrap_err().root().is_shape());
-    // Training on batches that are too large.
-    let mut model = Sequential::new([1]).add(RepeatVector::new(1 << 22)).add(Flatten::new()).add(Dense::new(1));
-    model = model.build(0).unwrap();
-    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
-    let how = silent().epochs(1).batch_size(64);
-    memory(model.fit(&Tensor::zeros([64, 1]), &Tensor::zeros([64, 1]), &how).map(|_| ()), "fit");
-    memory(Tensor::try_full([1 << 28], 0.0f32).map(|_| ()), "a tensor");
-    let endless = FromFn::new([1 << 20], [1], None, |_, _, _: &mut [f32], _: &mut [f32]| Ok(())).unwrap();
-    memory(endless.batch(1 << 10).load(0, 0, &mut Batch::default()), "a batch");
-    // Threads that the system does not give, and what was asked for before still works.
-    let error = gradus::set_threads(1000).unwrap_err().to_string();
-    assert!(error.contains("a number of threads that the system gives"), "{error}");
-    assert_eq!(Sequential::new([1]).add(Dense::new(1)).build(0).unwrap().predict(&x).unwrap().samples(), 8);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn one_thread_where_no_pool_can_be_had() {
-    let predict = || {
-        let model = Sequential::new([256]).add(Dense::new(512)).build(7).unwrap();
-        model.predict(&Tensor::from_fn([256, 256], |i| (i % 19) as f32)).unwrap()
-    };
-    let sum = |y: &Tensor| y.iter().fold(0u64, |sum, v| sum.wrapping_mul(31).wrapping_add(u64::from(v.to_bits())));
-    if let Ok(expected) = std::env::var(CHILD) {
-        // Stacks that no address space has room for.
-        assert!(std::thread::Builder::new().spawn(|| ()).is_err());
-        assert!(gradus::set_threads(2).is_err());
-        assert_eq!(sum(&predict()).to_string(), expected);
-        assert!(gradus::set_threads(2).is_err());
-        assert_eq!(sum(&predict()).to_string(), expected);
-        return;
-    }
-    let expected = sum(&predict()).to_string();
-    let mut child = again("one_thread_where_no_pool_can_be_had", &expected, "");
-    assert!(child.env("RUST_MIN_STACK", (1u64 << 46).to_string()).status().unwrap().success());
-}
 
 #[test]
 fn nested_as_deep_as_can_be() {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bits;
 mod callbacks;
+mod child;
 mod data;
 mod dataset;
 #[cfg(feature = "tools")]
@@ -10,6 +11,8 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod gradients;
+#[cfg(feature = "files")]
+mod hostile;
 #[cfg(feature = "image")]
 mod images;
 mod keras_example;
@@ -20,10 +23,14 @@ mod losses;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;
+#[cfg(all(feature = "progress", target_os = "linux"))]
+mod progress;
 mod random_models;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
+#[cfg(feature = "files")]
+mod system;
 mod training_options;
 mod vision;
 mod weights;

@@ -8,7 +8,7 @@ use csv::{ErrorKind, StringRecord};
 
 use super::number::{advice, delimiter, is_marker, is_number, is_row, parse};
 use super::quotes::{stray, stray_error};
-use super::{Column, Csv, Labels};
+use super::settings::{Column, Csv, Labels};
 use crate::data::Table;
 use crate::data::names::twins;
 use crate::error::{Error, Result};
@@ -371,7 +371,7 @@ impl<T: Float> TableSchema<T> {
         Ok(Table { x, y: Tensor::new(shape, self.y)?, feature_names: self.feature_names, class_names })
     }
 
-    /// The plan once all rows are known: classes have their final numbers, and no others are let in.
+    /// The schema once all rows are known: classes have their final numbers, and no others are let in.
     pub fn settled(mut self) -> Self {
         let (names, _) = self.classes();
         if self.labels == Labels::Classes {
@@ -392,7 +392,7 @@ impl<T: Float> TableSchema<T> {
         (self.features.len(), self.label.len())
     }
 
-    /// The values of a row, of a plan that is settled.
+    /// The values of a row, of a schema that is settled.
     pub fn values(&mut self, record: &StringRecord, at: &Location<'_>, x: &mut [T], y: &mut [T]) -> Result<()> {
         self.forget_rows();
         self.row(record, at)?;

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use csv::{Position, StringRecord};
 
-use super::Csv;
 use super::quotes::Quotes;
 use super::schema::{Location, TableSchema};
+use super::settings::Csv;
 use crate::data::files::Files;
 use crate::data::range::check_range;
 use crate::data::source::{Source, each, widths};
@@ -28,7 +28,7 @@ const EVERY: usize = 16;
 pub struct CsvSource<T = f32> {
     how: Csv,
     files: Files,
-    plan: TableSchema<T>,
+    schema: TableSchema<T>,
     /// Byte and line of every 16th row.
     index: Vec<(u64, u64)>,
     /// What one thread needs to read, kept for the next.
@@ -39,7 +39,7 @@ struct Reading<T> {
     rows: csv::Reader<Quotes<BufReader<File>>>,
     /// The row that comes next, where the last reading left off.
     next: Option<usize>,
-    plan: TableSchema<T>,
+    schema: TableSchema<T>,
     record: StringRecord,
 }
 
@@ -68,42 +68,47 @@ impl Csv {
     /// As [`read`](Self::read); [`Error::File`](crate::Error::File) for what is no file on a disk. A file that changes later is an error of the batch
     /// that meets the change.
     pub fn stream<T: Float>(&self, path: impl AsRef<Path>) -> Result<CsvSource<T>> {
-        let path = path.as_ref();
+        self.open(path.as_ref())
+    }
+
+    /// [`stream`](Self::stream) without types of the caller's, so that it is compiled once.
+    #[inline(never)]
+    pub(crate) fn open<T: Float>(&self, path: &Path) -> Result<CsvSource<T>> {
         let (files, _) = Files::open(path)?;
         let mut index = Vec::new();
-        let plan = files.with(|file| {
-            self.scan::<T>(path, file, |plan, start, line| {
-                if (plan.rows - 1).is_multiple_of(EVERY) {
+        let schema = files.with(|mut file| {
+            self.scan::<T>(path, &mut file, &mut |schema, start, line| {
+                if (schema.rows - 1).is_multiple_of(EVERY) {
                     index.push((start, line));
                 }
-                plan.forget_rows();
+                schema.forget_rows();
             })
         })?;
-        Ok(CsvSource { how: self.clone(), files, plan: plan.settled(), index, idle: Mutex::new(Vec::new()) })
+        Ok(CsvSource { how: self.clone(), files, schema: schema.settled(), index, idle: Mutex::new(Vec::new()) })
     }
 }
 
 impl<T: Float> CsvSource<T> {
     /// The names of the features; empty without a line of names.
     pub fn feature_names(&self) -> &[String] {
-        self.plan.names().0
+        self.schema.names().0
     }
 
     /// The names of the classes, if labels are names.
     pub fn class_names(&self) -> &[String] {
-        self.plan.names().1
+        self.schema.names().1
     }
 
     fn reading(&self) -> Result<Reading<T>> {
         let file = BufReader::new(self.files.another()?);
         let rows = self.how.reader(Quotes::new(file, self.how.delimiter, None));
-        Ok(Reading { rows, next: None, plan: self.plan.clone(), record: StringRecord::new() })
+        Ok(Reading { rows, next: None, schema: self.schema.clone(), record: StringRecord::new() })
     }
 
     fn rows(&self, reading: &mut Reading<T>, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let Reading { rows, next, plan, record } = reading;
+        let Reading { rows, next, schema, record } = reading;
         let (start, line) = self.index[first / EVERY];
-        let mut at = Location { file: self.files.path(), names: Cow::Borrowed(&self.plan.column_names), line };
+        let mut at = Location { file: self.files.path(), names: Cow::Borrowed(&self.schema.column_names), line };
         let n = x.len() / widths(self.shapes()).0;
         // A row a little ahead is reached by reading on.
         let mut skip = match next.take().and_then(|next| first.checked_sub(next)) {
@@ -128,7 +133,7 @@ impl<T: Float> CsvSource<T> {
                 }
                 skip -= usize::from(!blank);
             }
-            plan.values(record, &at, x, y)
+            schema.values(record, &at, x, y)
         })?;
         *next = Some(first + n);
         Ok(())
@@ -137,16 +142,17 @@ impl<T: Float> CsvSource<T> {
 
 impl<T: Float> Source<T> for CsvSource<T> {
     fn shapes(&self) -> (Shape, Shape) {
-        let (features, labels) = self.plan.sizes();
+        let (features, labels) = self.schema.sizes();
         (Shape::from([features]), if labels == 1 { Shape::SCALAR } else { Shape::from([labels]) })
     }
 
     fn samples(&self) -> Option<usize> {
-        Some(self.plan.rows)
+        Some(self.schema.rows)
     }
 
+    #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        check_range("CsvSource", first, x.len() / widths(self.shapes()).0, Some(self.plan.rows))?;
+        check_range("CsvSource", first, x.len() / widths(self.shapes()).0, Some(self.schema.rows))?;
         if x.is_empty() {
             return Ok(());
         }

@@ -222,6 +222,7 @@ pub fn read_image<T: Float>(path: impl AsRef<Path>, channels: usize) -> Result<T
 ///
 /// # Errors
 /// [`Error::Shape`] if `x` does not have three axes, [`Error::Argument`] for a size of 0 or above 32,768, [`Error::NonFinite`].
+#[inline(never)]
 pub fn resize_image<T: Float>(x: &Tensor<T>, size: [usize; 2]) -> Result<Tensor<T>> {
     const OP: &str = "resize_image";
     let &[height, width, channels] = x.dims() else {

@@ -83,8 +83,8 @@ fn check_passed_over(path: &Path) -> Result<()> {
 
 /// The pictures of a class, in folders inside it too.
 fn pictures(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    const DEEPEST: usize = 16;
-    if depth > DEEPEST {
+    const MAX_DEPTH: usize = 16;
+    if depth > MAX_DEPTH {
         let hint = "pictures stand up to 16 folders deep; a link may lead back";
         return Err(Error::file(folder, "folders inside one another without end", hint));
     }
@@ -212,6 +212,7 @@ impl<T: Float> Source<T> for ImageFolder<T> {
         Some(self.files.len())
     }
 
+    #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let n = x.len() / (self.size[0] * self.size[1] * self.channels);
         check_range("ImageFolder", first, n, Some(self.files.len()))?;

@@ -66,6 +66,12 @@ impl<S: fmt::Debug> fmt::Debug for Mixup<S> {
     }
 }
 
+/// own = part·own + (1 − part)·other
+#[inline(never)]
+pub(crate) fn mix<T: Float>(own: &mut [T], other: &[T], part: T) {
+    own.iter_mut().zip(other).for_each(|(a, &b)| *a = part * *a + (T::one() - part) * b);
+}
+
 /// Sets the draws apart from those of other steps with the same seed.
 const STREAM: u64 = 0x006D_6978_7570;
 
@@ -89,11 +95,8 @@ impl<T: Float, S: Source<T>> Source<T> for Mixup<S> {
             let key = key.with((first + i) as u64);
             let part = T::of(beta.sample(&mut key.with(1).rng()));
             self.source.read(epoch, key.below(0, n), &mut other_x, &mut other_y)?;
-            let mix = |own: &mut [T], other: &[T]| {
-                own.iter_mut().zip(other).for_each(|(a, &b)| *a = part * *a + (T::one() - part) * b);
-            };
-            mix(x, &other_x);
-            mix(y, &other_y);
+            mix(x, &other_x, part);
+            mix(y, &other_y, part);
             Ok(())
         })
     }

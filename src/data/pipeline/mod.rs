@@ -12,6 +12,8 @@ pub(super) mod subset;
 pub use batched::Batched;
 pub use map::{Map, MapKeyed, MapTo};
 pub use mixup::Mixup;
+#[cfg(not(test))]
+pub(crate) use mixup::mix;
 pub use part::Part;
 pub use prefetch::Prefetch;
 pub use repeat::Repeat;

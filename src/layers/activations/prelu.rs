@@ -132,10 +132,8 @@ impl<T: Float> Layer<T> for PRelu {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        input.need_axis("PRelu")?;
         let rank = input.rank();
-        if rank == 0 {
-            return Err(Error::shape("PRelu", "at least one axis a sample", input, "add a Reshape([1]) before it"));
-        }
         if let Some(axis) = self.shared_axes.iter().find(|&&axis| axis == 0 || axis > rank) {
             let hint = "axis 0 is the batch, which is always shared";
             return Err(Error::argument("PRelu", "shared_axes", format!("from 1 to {rank}"), axis, hint));

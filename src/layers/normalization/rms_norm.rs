@@ -137,9 +137,9 @@ impl<T: Float> Layer<T> for RmsNorm {
                 let normalised = &normalised[at * width..][..width];
                 // g = s·dy, in place of dy
                 g.iter_mut().zip(scale).for_each(|(g, &s)| *g *= s);
-                let slope = rows::dot(g, normalised) * inv_n;
+                let mean_gx = rows::dot(g, normalised) * inv_n;
                 // dx = r·(g − x̂·mean(g·x̂))
-                dx.iter_mut().zip(&*g).zip(normalised).for_each(|((dx, &g), &n)| *dx = inverse[at] * (g - n * slope));
+                dx.iter_mut().zip(&*g).zip(normalised).for_each(|((dx, &g), &n)| *dx = inverse[at] * (g - n * mean_gx));
             }
         });
     }

@@ -66,6 +66,7 @@ impl Normalization {
     /// # Errors
     /// [`Error::Empty`] without data; [`Error::NonFinite`] with row and column of a NaN or infinity;
     /// [`Error::Argument`] where the variance, or the maximum − minimum, exceeds `T`.
+    #[inline(never)]
     pub fn adapt<T: Float>(mut self, x: &Tensor<T>) -> Result<Self> {
         const OP: &str = "Normalization::adapt";
         let features = x.shape().sample().last();
