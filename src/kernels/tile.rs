@@ -63,7 +63,6 @@ pub trait Lanes: Copy {
     type Value: Copy;
     type Mask: Copy;
     const COUNT: usize;
-    unsafe fn zero() -> Self;
     /// The first n lanes.
     unsafe fn first(n: usize) -> Self::Mask;
     unsafe fn load(at: *const Self::Value) -> Self;
@@ -76,7 +75,7 @@ pub trait Lanes: Copy {
 }
 
 macro_rules! lanes {
-    ($v:ident, $t:ident, $count:literal, $mask:ty, $first:expr, $zero:ident, $load:ident, $load_part:expr, $store:ident,
+    ($v:ident, $t:ident, $count:literal, $mask:ty, $first:expr, $load:ident, $load_part:expr, $store:ident,
      $store_part:expr, $add:ident) => {
         // SAFETY (all methods): the caller has the processor feature and the addresses, see the trait.
         #[allow(unused_unsafe, clippy::redundant_closure_call)]
@@ -84,11 +83,6 @@ macro_rules! lanes {
             type Value = $t;
             type Mask = $mask;
             const COUNT: usize = $count;
-
-            #[inline(always)]
-            unsafe fn zero() -> Self {
-                unsafe { $zero() }
-            }
 
             #[inline(always)]
             unsafe fn first(n: usize) -> $mask {
@@ -129,7 +123,6 @@ lanes!(
     16,
     __mmask16,
     |n: usize| ((1u32 << n) - 1) as __mmask16,
-    _mm512_setzero_ps,
     _mm512_loadu_ps,
     |at, mask| _mm512_maskz_loadu_ps(mask, at),
     _mm512_storeu_ps,
@@ -142,7 +135,6 @@ lanes!(
     8,
     __mmask8,
     |n: usize| ((1u32 << n) - 1) as __mmask8,
-    _mm512_setzero_pd,
     _mm512_loadu_pd,
     |at, mask| _mm512_maskz_loadu_pd(mask, at),
     _mm512_storeu_pd,
@@ -155,7 +147,6 @@ lanes!(
     8,
     __m256i,
     |n: usize| _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
-    _mm256_setzero_ps,
     _mm256_loadu_ps,
     |at, mask| _mm256_maskload_ps(at, mask),
     _mm256_storeu_ps,
@@ -182,7 +173,6 @@ lanes!(
     4,
     __m256i,
     |n: usize| _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)),
-    _mm256_setzero_pd,
     _mm256_loadu_pd,
     |at, mask| _mm256_maskload_pd(at, mask),
     _mm256_storeu_pd,
@@ -221,35 +211,77 @@ unsafe fn put<V: Lanes, const N: usize>(sums: [V; N], at: *mut V::Value, add: bo
     }
 }
 
-/// Rows of a tile: where a row's element of A is, in terms of `a` and multiples of the row stride, and the names of its two sums.
+/// Rows of a tile: where a row's element of A is, seen from `a`, or from `a2` six rows on, in row strides (`r3` and `r5` are three and
+/// five of them), and the names and registers of its two sums. The registers are named one by one, as without optimisation the
+/// compiler does not find places for so many by itself.
 macro_rules! rows {
-    ($make:ident $args:tt 12 $($row:tt)*) => { rows!($make $args 11 ("[{a} + {r11}]" s11 t11) $($row)*) };
-    ($make:ident $args:tt 11 $($row:tt)*) => { rows!($make $args 10 ("[{a} + 2*{r5}]" s10 t10) $($row)*) };
-    ($make:ident $args:tt 10 $($row:tt)*) => { rows!($make $args 9 ("[{a} + {r9}]" s9 t9) $($row)*) };
-    ($make:ident $args:tt 9 $($row:tt)*) => { rows!($make $args 8 ("[{a} + 8*{r}]" s8 t8) $($row)*) };
-    ($make:ident $args:tt 8 $($row:tt)*) => { rows!($make $args 7 ("[{a} + {r7}]" s7 t7) $($row)*) };
-    ($make:ident $args:tt 7 $($row:tt)*) => { rows!($make $args 6 ("[{a} + 2*{r3}]" s6 t6) $($row)*) };
-    ($make:ident $args:tt 6 $($row:tt)*) => { rows!($make $args 5 ("[{a} + {r5}]" s5 t5) $($row)*) };
-    ($make:ident $args:tt 5 $($row:tt)*) => { rows!($make $args 4 ("[{a} + 4*{r}]" s4 t4) $($row)*) };
-    ($make:ident $args:tt 4 $($row:tt)*) => { rows!($make $args 3 ("[{a} + {r3}]" s3 t3) $($row)*) };
-    ($make:ident $args:tt 3 $($row:tt)*) => { rows!($make $args 2 ("[{a} + 2*{r}]" s2 t2) $($row)*) };
-    ($make:ident $args:tt 2 $($row:tt)*) => { rows!($make $args 1 ("[{a} + {r}]" s1 t1) $($row)*) };
-    ($make:ident $args:tt 1 $($row:tt)*) => { $make!($args ("[{a}]" s0 t0) $($row)*) };
+    ($make:ident $args:tt zmm 12 $($row:tt)*) => {
+        rows!($make $args zmm 11 ("[{a2} + {r5}]" s11 t11 "zmm22" "zmm23") $($row)*)
+    };
+    ($make:ident $args:tt zmm 11 $($row:tt)*) => {
+        rows!($make $args zmm 10 ("[{a2} + 4*{r}]" s10 t10 "zmm20" "zmm21") $($row)*)
+    };
+    ($make:ident $args:tt zmm 10 $($row:tt)*) => {
+        rows!($make $args zmm 9 ("[{a2} + {r3}]" s9 t9 "zmm18" "zmm19") $($row)*)
+    };
+    ($make:ident $args:tt zmm 9 $($row:tt)*) => {
+        rows!($make $args zmm 8 ("[{a2} + 2*{r}]" s8 t8 "zmm16" "zmm17") $($row)*)
+    };
+    ($make:ident $args:tt zmm 8 $($row:tt)*) => {
+        rows!($make $args zmm 7 ("[{a2} + {r}]" s7 t7 "zmm14" "zmm15") $($row)*)
+    };
+    ($make:ident $args:tt zmm 7 $($row:tt)*) => {
+        rows!($make $args zmm 6 ("[{a2}]" s6 t6 "zmm12" "zmm13") $($row)*)
+    };
+    ($make:ident $args:tt zmm 6 $($row:tt)*) => {
+        rows!($make $args zmm 5 ("[{a} + {r5}]" s5 t5 "zmm10" "zmm11") $($row)*)
+    };
+    ($make:ident $args:tt zmm 5 $($row:tt)*) => {
+        rows!($make $args zmm 4 ("[{a} + 4*{r}]" s4 t4 "zmm8" "zmm9") $($row)*)
+    };
+    ($make:ident $args:tt zmm 4 $($row:tt)*) => {
+        rows!($make $args zmm 3 ("[{a} + {r3}]" s3 t3 "zmm6" "zmm7") $($row)*)
+    };
+    ($make:ident $args:tt zmm 3 $($row:tt)*) => {
+        rows!($make $args zmm 2 ("[{a} + 2*{r}]" s2 t2 "zmm4" "zmm5") $($row)*)
+    };
+    ($make:ident $args:tt zmm 2 $($row:tt)*) => {
+        rows!($make $args zmm 1 ("[{a} + {r}]" s1 t1 "zmm2" "zmm3") $($row)*)
+    };
+    ($make:ident $args:tt zmm 1 $($row:tt)*) => { $make!($args ("[{a}]" s0 t0 "zmm0" "zmm1") $($row)*) };
+    ($make:ident $args:tt ymm 6 $($row:tt)*) => {
+        rows!($make $args ymm 5 ("[{a} + {r5}]" s5 t5 "ymm10" "ymm11") $($row)*)
+    };
+    ($make:ident $args:tt ymm 5 $($row:tt)*) => {
+        rows!($make $args ymm 4 ("[{a} + 4*{r}]" s4 t4 "ymm8" "ymm9") $($row)*)
+    };
+    ($make:ident $args:tt ymm 4 $($row:tt)*) => {
+        rows!($make $args ymm 3 ("[{a} + {r3}]" s3 t3 "ymm6" "ymm7") $($row)*)
+    };
+    ($make:ident $args:tt ymm 3 $($row:tt)*) => {
+        rows!($make $args ymm 2 ("[{a} + 2*{r}]" s2 t2 "ymm4" "ymm5") $($row)*)
+    };
+    ($make:ident $args:tt ymm 2 $($row:tt)*) => {
+        rows!($make $args ymm 1 ("[{a} + {r}]" s1 t1 "ymm2" "ymm3") $($row)*)
+    };
+    ($make:ident $args:tt ymm 1 $($row:tt)*) => { $make!($args ("[{a}]" s0 t0 "ymm0" "ymm1") $($row)*) };
 }
 
-/// A tile two vectors wide. The arguments: vector type, processor features, register class, instructions that spread one number
-/// over a vector and that multiply and add, how the two vectors of B are loaded (into p and q), operands of these loads, multiples
-/// of the row stride that addresses of rows use.
+/// A tile two vectors wide. The arguments: vector type and processor features; instructions that set a register to zero, spread one
+/// number over a vector, and multiply and add; registers for two vectors of B and a number of A; how the vectors of B are loaded,
+/// and the mask's register where lanes are missing; the second pointer to A where there are more than six rows; where the vectors of
+/// B are written to, if anywhere, and the pointer to that.
 macro_rules! tile_of_two {
-    (($v:ident $features:literal $reg:ident $splat:literal $fma:literal [$load:expr, $last:expr] [$($mask:ident)?]
-      [$($multiple:ident $times:literal)*] [$($store:expr),*] [$($panel:ident)?]) $(($at:literal $s:ident $t:ident))+) => {{
+    (($v:ident $features:literal $zero:literal $splat:literal $fma:literal [$p:tt $q:tt $x:tt]
+      [$load:expr, $last:expr] [$($mask:tt)?] [$($second:ident)?] [$($store:expr),*] [$($panel:ident)?])
+     $(($at:literal $s:ident $t:ident $sr:tt $tr:tt))+) => {{
         #[target_feature(enable = $features)]
         unsafe fn tile(k: usize, last: usize, o: Operands<<$v as Lanes>::Value>) {
-            // SAFETY: the caller's promise; the loop reads the tile's elements of A and B and writes registers alone.
+            // SAFETY: the caller's promise; the loop reads the tile's elements of A and B, and writes the panel if there is one.
             unsafe {
                 let mask = $v::first(last);
                 let stride = o.a_strides[0] * size_of::<<$v as Lanes>::Value>();
-                $(let (mut $s, mut $t) = ($v::zero(), $v::zero());)+
+                $(let ($s, $t): ($v, $v);)+
                 if k > 15 {
                     // C is far away when it is large; it is wanted after the loop.
                     let (mut i, rows) = (0, [$($at),+].len());
@@ -260,8 +292,13 @@ macro_rules! tile_of_two {
                         i += 1;
                     }
                 }
+                // Four steps at a time, then those that are left.
                 asm!(
-                    concat!("/* {r}", $(" {", stringify!($multiple), "}",)* " */"),
+                    concat!("/* {r} {r3} {r5}", $(" {", stringify!($second), "}",)? " */"),
+                    $(
+                        concat!($zero, " ", $sr, ", ", $sr, ", ", $sr),
+                        concat!($zero, " ", $tr, ", ", $tr, ", ", $tr),
+                    )+
                     "sub {k}, 4",
                     "jb 3f",
                     ".p2align 6",
@@ -271,11 +308,12 @@ macro_rules! tile_of_two {
                     $last,
                     $($store,)*
                     $(
-                        concat!($splat, " {x}, ", $at),
-                        concat!($fma, " {", stringify!($s), "}, {x}, {p}"),
-                        concat!($fma, " {", stringify!($t), "}, {x}, {q}"),
+                        concat!($splat, " ", $x, ", ", $at),
+                        concat!($fma, " ", $sr, ", ", $x, ", ", $p),
+                        concat!($fma, " ", $tr, ", ", $x, ", ", $q),
                     )+
                     "add {a}, {a_step}",
+                    $(concat!("add {", stringify!($second), "}, {a_step}"),)?
                     "add {b}, {b_step}",
                     ".endr",
                     "sub {k}, 4",
@@ -288,11 +326,12 @@ macro_rules! tile_of_two {
                     $last,
                     $($store,)*
                     $(
-                        concat!($splat, " {x}, ", $at),
-                        concat!($fma, " {", stringify!($s), "}, {x}, {p}"),
-                        concat!($fma, " {", stringify!($t), "}, {x}, {q}"),
+                        concat!($splat, " ", $x, ", ", $at),
+                        concat!($fma, " ", $sr, ", ", $x, ", ", $p),
+                        concat!($fma, " ", $tr, ", ", $x, ", ", $q),
                     )+
                     "add {a}, {a_step}",
+                    $(concat!("add {", stringify!($second), "}, {a_step}"),)?
                     "add {b}, {b_step}",
                     "dec {k}",
                     "jnz 4b",
@@ -303,13 +342,15 @@ macro_rules! tile_of_two {
                     a_step = in(reg) o.a_strides[1] * size_of::<<$v as Lanes>::Value>(),
                     b_step = in(reg) o.b_strides[0] * size_of::<<$v as Lanes>::Value>(),
                     r = in(reg) stride,
-                    $($multiple = in(reg) $times * stride,)*
-                    $($s = inout($reg) $s, $t = inout($reg) $t,)+
-                    p = out($reg) _,
-                    q = out($reg) _,
-                    x = out($reg) _,
-                    $(mask = in($mask) mask,)?
+                    r3 = in(reg) 3 * stride,
+                    r5 = in(reg) 5 * stride,
+                    $($second = inout(reg) o.a.wrapping_add(6 * o.a_strides[0]) => _,)?
                     $($panel = inout(reg) o.$panel => _,)?
+                    $(out($sr) $s, out($tr) $t,)+
+                    out($p) _,
+                    out($q) _,
+                    out($x) _,
+                    $(in($mask) mask,)?
                     options(nostack)
                 );
                 let sums = [$([$s, $t]),+];
@@ -326,25 +367,28 @@ macro_rules! tile_of_two {
 
 /// A tile one vector wide; see [`tile_of_two`].
 macro_rules! tile_of_one {
-    (($v:ident $features:literal $reg:ident $splat:literal $fma:literal [$load:expr] [$($mask:ident)?]
-      [$($multiple:ident $times:literal)*]) $(($at:literal $s:ident $t:ident))+) => {{
+    (($v:ident $features:literal $zero:literal $splat:literal $fma:literal [$p:tt $q:tt $x:tt]
+      [$load:expr] [$($mask:tt)?] [$($second:ident)?])
+     $(($at:literal $s:ident $t:ident $sr:tt $tr:tt))+) => {{
         #[target_feature(enable = $features)]
         unsafe fn tile(k: usize, last: usize, o: Operands<<$v as Lanes>::Value>) {
             // SAFETY: as in `tile_of_two`.
             unsafe {
                 let mask = $v::first(last);
                 let stride = o.a_strides[0] * size_of::<<$v as Lanes>::Value>();
-                $(let mut $s = $v::zero();)+
+                $(let $s: $v;)+
                 asm!(
-                    concat!("/* {r}", $(" {", stringify!($multiple), "}",)* " */"),
+                    concat!("/* {r} {r3} {r5}", $(" {", stringify!($second), "}",)? " */"),
+                    $(concat!($zero, " ", $sr, ", ", $sr, ", ", $sr),)+
                     ".p2align 6",
                     "2:",
                     $load,
                     $(
-                        concat!($splat, " {x}, ", $at),
-                        concat!($fma, " {", stringify!($s), "}, {x}, {q}"),
+                        concat!($splat, " ", $x, ", ", $at),
+                        concat!($fma, " ", $sr, ", ", $x, ", ", $q),
                     )+
                     "add {a}, {a_step}",
+                    $(concat!("add {", stringify!($second), "}, {a_step}"),)?
                     "add {b}, {b_step}",
                     "dec {k}",
                     "jnz 2b",
@@ -354,11 +398,13 @@ macro_rules! tile_of_one {
                     a_step = in(reg) o.a_strides[1] * size_of::<<$v as Lanes>::Value>(),
                     b_step = in(reg) o.b_strides[0] * size_of::<<$v as Lanes>::Value>(),
                     r = in(reg) stride,
-                    $($multiple = in(reg) $times * stride,)*
-                    $($s = inout($reg) $s,)+
-                    q = out($reg) _,
-                    x = out($reg) _,
-                    $(mask = in($mask) mask,)?
+                    r3 = in(reg) 3 * stride,
+                    r5 = in(reg) 5 * stride,
+                    $($second = inout(reg) o.a.wrapping_add(6 * o.a_strides[0]) => _,)?
+                    $(out($sr) $s,)+
+                    out($q) _,
+                    out($x) _,
+                    $(in($mask) mask,)?
                     options(readonly, nostack)
                 );
                 let sums = [$([$s]),+];
@@ -373,37 +419,54 @@ macro_rules! tile_of_one {
     }};
 }
 
-/// The vectors of a row: where the last one is, and where those before are, with the names of their sums.
+/// The vectors of a row: where the last one is, and where those before are, with the names and registers of their sums.
 macro_rules! columns {
-    ($args:tt 1) => { row_of!($args "0*") };
-    ($args:tt 2) => { row_of!($args "1*" ("0*" s0)) };
-    ($args:tt 3) => { row_of!($args "2*" ("0*" s0) ("1*" s1)) };
-    ($args:tt 4) => { row_of!($args "3*" ("0*" s0) ("1*" s1) ("2*" s2)) };
-    ($args:tt 5) => { row_of!($args "4*" ("0*" s0) ("1*" s1) ("2*" s2) ("3*" s3)) };
-    ($args:tt 6) => { row_of!($args "5*" ("0*" s0) ("1*" s1) ("2*" s2) ("3*" s3) ("4*" s4)) };
-    ($args:tt 7) => { row_of!($args "6*" ("0*" s0) ("1*" s1) ("2*" s2) ("3*" s3) ("4*" s4) ("5*" s5)) };
-    ($args:tt 8) => { row_of!($args "7*" ("0*" s0) ("1*" s1) ("2*" s2) ("3*" s3) ("4*" s4) ("5*" s5) ("6*" s6)) };
+    ($args:tt $set:ident 1) => { columns!($args $set 1 "0*") };
+    ($args:tt $set:ident 2) => { columns!($args $set 2 "1*") };
+    ($args:tt $set:ident 3) => { columns!($args $set 3 "2*") };
+    ($args:tt $set:ident 4) => { columns!($args $set 4 "3*") };
+    ($args:tt $set:ident 5) => { columns!($args $set 5 "4*") };
+    ($args:tt $set:ident 6) => { columns!($args $set 6 "5*") };
+    ($args:tt $set:ident 7) => { columns!($args $set 7 "6*") };
+    ($args:tt $set:ident 8) => { columns!($args $set 8 "7*") };
+    ($args:tt zmm 8 $last:literal $($column:tt)*) => { columns!($args zmm 7 $last ("6*" s6 "zmm6") $($column)*) };
+    ($args:tt zmm 7 $last:literal $($column:tt)*) => { columns!($args zmm 6 $last ("5*" s5 "zmm5") $($column)*) };
+    ($args:tt zmm 6 $last:literal $($column:tt)*) => { columns!($args zmm 5 $last ("4*" s4 "zmm4") $($column)*) };
+    ($args:tt zmm 5 $last:literal $($column:tt)*) => { columns!($args zmm 4 $last ("3*" s3 "zmm3") $($column)*) };
+    ($args:tt zmm 4 $last:literal $($column:tt)*) => { columns!($args zmm 3 $last ("2*" s2 "zmm2") $($column)*) };
+    ($args:tt zmm 3 $last:literal $($column:tt)*) => { columns!($args zmm 2 $last ("1*" s1 "zmm1") $($column)*) };
+    ($args:tt zmm 2 $last:literal $($column:tt)*) => { columns!($args zmm 1 $last ("0*" s0 "zmm0") $($column)*) };
+    ($args:tt ymm 8 $last:literal $($column:tt)*) => { columns!($args ymm 7 $last ("6*" s6 "ymm6") $($column)*) };
+    ($args:tt ymm 7 $last:literal $($column:tt)*) => { columns!($args ymm 6 $last ("5*" s5 "ymm5") $($column)*) };
+    ($args:tt ymm 6 $last:literal $($column:tt)*) => { columns!($args ymm 5 $last ("4*" s4 "ymm4") $($column)*) };
+    ($args:tt ymm 5 $last:literal $($column:tt)*) => { columns!($args ymm 4 $last ("3*" s3 "ymm3") $($column)*) };
+    ($args:tt ymm 4 $last:literal $($column:tt)*) => { columns!($args ymm 3 $last ("2*" s2 "ymm2") $($column)*) };
+    ($args:tt ymm 3 $last:literal $($column:tt)*) => { columns!($args ymm 2 $last ("1*" s1 "ymm1") $($column)*) };
+    ($args:tt ymm 2 $last:literal $($column:tt)*) => { columns!($args ymm 1 $last ("0*" s0 "ymm0") $($column)*) };
+    ($args:tt $set:ident 1 $last:literal $($column:tt)*) => { row_of!($args $last $($column)*) };
 }
 
 /// One row of many vectors, which has sums enough to keep the multipliers busy. The arguments are those of [`tile_of_two`], but
-/// for the bytes of a vector and the load of the last one without its address.
+/// for the bytes of a vector and the load of the last one without its address; its sum is in the register `p`.
 macro_rules! row_of {
-    (($v:ident $features:literal $reg:ident $splat:literal $fma:literal $bytes:literal [$load:expr] [$($mask:ident)?])
-     $last:literal $(($at:literal $s:ident))*) => {{
+    (($v:ident $features:literal $zero:literal $splat:literal $fma:literal [$p:tt $q:tt $x:tt] $bytes:literal
+      [$load:expr] [$($mask:tt)?]) $last:literal $(($at:literal $s:ident $sr:tt))*) => {{
         #[target_feature(enable = $features)]
         unsafe fn tile(k: usize, last: usize, o: Operands<<$v as Lanes>::Value>) {
             // SAFETY: as in `tile_of_two`.
             unsafe {
                 let mask = $v::first(last);
-                $(let mut $s = $v::zero();)*
-                let mut end = $v::zero();
+                let end: $v;
+                $(let $s: $v;)*
                 asm!(
+                    concat!($zero, " ", $p, ", ", $p, ", ", $p),
+                    $(concat!($zero, " ", $sr, ", ", $sr, ", ", $sr),)*
                     ".p2align 6",
                     "2:",
-                    concat!($splat, " {x}, [{a}]"),
-                    $(concat!($fma, " {", stringify!($s), "}, {x}, [{b} + ", $at, $bytes, "]"),)*
+                    concat!($splat, " ", $x, ", [{a}]"),
+                    $(concat!($fma, " ", $sr, ", ", $x, ", [{b} + ", $at, $bytes, "]"),)*
                     concat!($load, ", [{b} + ", $last, $bytes, "]"),
-                    concat!($fma, " {end}, {x}, {q}"),
+                    concat!($fma, " ", $p, ", ", $x, ", ", $q),
                     "add {a}, {a_step}",
                     "add {b}, {b_step}",
                     "dec {k}",
@@ -413,11 +476,11 @@ macro_rules! row_of {
                     b = inout(reg) o.b => _,
                     a_step = in(reg) o.a_strides[1] * size_of::<<$v as Lanes>::Value>(),
                     b_step = in(reg) o.b_strides[0] * size_of::<<$v as Lanes>::Value>(),
-                    $($s = inout($reg) $s,)*
-                    end = inout($reg) end,
-                    q = out($reg) _,
-                    x = out($reg) _,
-                    $(mask = in($mask) mask,)?
+                    $(out($sr) $s,)*
+                    out($p) end,
+                    out($q) _,
+                    out($x) _,
+                    $(in($mask) mask,)?
                     options(readonly, nostack)
                 );
                 put([$($s,)* end], o.c, o.add, last, mask);
@@ -427,55 +490,59 @@ macro_rules! row_of {
     }};
 }
 
-/// The tiles of an instruction set: type of numbers, vectors, processor features, register class, instructions, the load of a part
-/// of a vector, the mask's register, multiples of the row stride that rows need, and the numbers of rows.
+/// The tiles of an instruction set: vector type, processor features and instructions; registers for B and A, and the bytes of a vector;
+/// the load of a vector and of its first lanes, the mask's register, the second pointer to A; the name of the registers, and the
+/// numbers of rows.
 macro_rules! tiles {
-    ($t:ident $v:ident $features:literal $reg:ident $splat:literal $fma:literal $bytes:literal [$load:literal $part:literal]
-     [$mask:ident] $multiples:tt [$($rows:tt)*]) => {
+    ($v:ident $features:literal $zero:literal $splat:literal $fma:literal [$p:tt $q:tt $x:tt] $bytes:literal
+     [$load:literal $part:literal] $mask:tt $second:tt $set:ident [$($rows:tt)*]) => {
         Tiles {
             lanes: <$v as Lanes>::COUNT,
             rows: &[$($rows),*],
             whole: [
-                &[$(rows!(tile_of_one ($v $features $reg $splat $fma [concat!($load, " {q}, [{b}]")] [] $multiples) $rows)),*],
-                &[$(rows!(tile_of_two ($v $features $reg $splat $fma
-                    [concat!($load, " {p}, [{b}]"), concat!($load, " {q}, [{b} + ", $bytes, "]")] [] $multiples [] []) $rows)),*],
+                &[$(rows!(tile_of_one ($v $features $zero $splat $fma [$p $q $x]
+                    [concat!($load, " ", $q, ", [{b}]")] [] $second) $set $rows)),*],
+                &[$(rows!(tile_of_two ($v $features $zero $splat $fma [$p $q $x]
+                    [concat!($load, " ", $p, ", [{b}]"), concat!($load, " ", $q, ", [{b} + ", $bytes, "]")]
+                    [] $second [] []) $set $rows)),*],
             ],
             part: [
-                &[$(rows!(tile_of_one ($v $features $reg $splat $fma
-                    [concat!($part, ", [{b}]")] [$mask] $multiples) $rows)),*],
-                &[$(rows!(tile_of_two ($v $features $reg $splat $fma
-                    [concat!($load, " {p}, [{b}]"), concat!($part, ", [{b} + ", $bytes, "]")]
-                    [$mask] $multiples [] []) $rows)),*],
+                &[$(rows!(tile_of_one ($v $features $zero $splat $fma [$p $q $x]
+                    [concat!($part, ", [{b}]")] $mask $second) $set $rows)),*],
+                &[$(rows!(tile_of_two ($v $features $zero $splat $fma [$p $q $x]
+                    [concat!($load, " ", $p, ", [{b}]"), concat!($part, ", [{b} + ", $bytes, "]")]
+                    $mask $second [] []) $set $rows)),*],
             ],
-            packing: tiles!(@packing ($v $features $reg $splat $fma
-                [concat!($load, " {p}, [{b}]"), concat!($load, " {q}, [{b} + ", $bytes, "]")] [] $multiples
-                [concat!($load, " [{panel}], {p}"), concat!($load, " [{panel} + ", $bytes, "], {q}"),
-                 concat!("add {panel}, 2*", $bytes)] [panel]) $($rows)*),
+            packing: tiles!(@packing ($v $features $zero $splat $fma [$p $q $x]
+                [concat!($load, " ", $p, ", [{b}]"), concat!($load, " ", $q, ", [{b} + ", $bytes, "]")] [] $second
+                [concat!($load, " [{panel}], ", $p), concat!($load, " [{panel} + ", $bytes, "], ", $q),
+                 concat!("add {panel}, 2*", $bytes)] [panel]) $set $($rows)*),
             row: [
-                tiles!(@rows ($v $features $reg $splat $fma $bytes [concat!($load, " {q}")] []) 1 2 3 4 5 6 7 8),
-                tiles!(@rows ($v $features $reg $splat $fma $bytes [$part] [$mask]) 1 2 3 4 5 6 7 8),
+                tiles!(@rows ($v $features $zero $splat $fma [$p $q $x] $bytes [concat!($load, " ", $q)] [])
+                    $set 1 2 3 4 5 6 7 8),
+                tiles!(@rows ($v $features $zero $splat $fma [$p $q $x] $bytes [$part] $mask) $set 1 2 3 4 5 6 7 8),
             ],
         }
     };
-    (@packing $args:tt $most:tt $($rows:tt)*) => { rows!(tile_of_two $args $most) };
-    (@rows $args:tt $($vectors:tt)*) => { [$(columns!($args $vectors)),*] };
+    (@packing $args:tt $set:ident $most:tt $($rows:tt)*) => { rows!(tile_of_two $args $set $most) };
+    (@rows $args:tt $set:ident $($vectors:tt)*) => { [$(columns!($args $set $vectors)),*] };
 }
 
 /// AVX2 with FMA: 16 registers hold 6 rows of two vectors, two vectors of B, a number of A and a mask.
 pub static F32_AVX2: Tiles<f32> = tiles!(
-    f32 __m256 "avx2,fma" ymm_reg "vbroadcastss" "vfmadd231ps" "32" ["vmovups" "vmaskmovps {q}, {mask}"] [ymm_reg]
-    [r3 3 r5 5] [6 5 4 3 2 1]
+    __m256 "avx2,fma" "vxorps" "vbroadcastss" "vfmadd231ps" ["ymm12" "ymm13" "ymm14"] "32"
+    ["vmovups" "vmaskmovps ymm13, ymm15"] ["ymm15"] [] ymm [6 5 4 3 2 1]
 );
 pub static F64_AVX2: Tiles<f64> = tiles!(
-    f64 __m256d "avx2,fma" ymm_reg "vbroadcastsd" "vfmadd231pd" "32" ["vmovupd" "vmaskmovpd {q}, {mask}"] [ymm_reg]
-    [r3 3 r5 5] [6 5 4 3 2 1]
+    __m256d "avx2,fma" "vxorps" "vbroadcastsd" "vfmadd231pd" ["ymm12" "ymm13" "ymm14"] "32"
+    ["vmovupd" "vmaskmovpd ymm13, ymm15"] ["ymm15"] [] ymm [6 5 4 3 2 1]
 );
 /// AVX-512: 12 rows of two vectors in 24 of 32 registers.
 pub static F32_AVX512: Tiles<f32> = tiles!(
-    f32 __m512 "avx512f" zmm_reg "vbroadcastss" "vfmadd231ps" "64" ["vmovups" "vmovups {q} {{{mask}}} {{z}}"] [kreg]
-    [r3 3 r5 5 r7 7 r9 9 r11 11] [12 8 7 6 4 3 2 1]
+    __m512 "avx512f" "vpxord" "vbroadcastss" "vfmadd231ps" ["zmm24" "zmm25" "zmm26"] "64"
+    ["vmovups" "vmovups zmm25 {{k1}} {{z}}"] ["k1"] [a2] zmm [12 8 7 6 4 3 2 1]
 );
 pub static F64_AVX512: Tiles<f64> = tiles!(
-    f64 __m512d "avx512f" zmm_reg "vbroadcastsd" "vfmadd231pd" "64" ["vmovupd" "vmovupd {q} {{{mask}}} {{z}}"] [kreg]
-    [r3 3 r5 5 r7 7 r9 9 r11 11] [12 8 7 6 4 3 2 1]
+    __m512d "avx512f" "vpxord" "vbroadcastsd" "vfmadd231pd" ["zmm24" "zmm25" "zmm26"] "64"
+    ["vmovupd" "vmovupd zmm25 {{k1}} {{z}}"] ["k1"] [a2] zmm [12 8 7 6 4 3 2 1]
 );

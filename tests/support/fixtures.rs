@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 /// The bytes of a case, by its path below the folder of fixtures.
 pub fn read(path: &str) -> Vec<u8> {
     let folder = std::env::var_os("GRADUS_FIXTURES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures"), PathBuf::from);
     std::fs::read(folder.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
