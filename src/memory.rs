@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// Values that are asked for without looking whether there is room, as a program has that much for its own.
-const SMALL: usize = 1 << 22;
+pub(crate) const SMALL: usize = 1 << 22;
 
 /// So many equal values.
 pub(crate) fn filled<T: Clone>(op: &'static str, what: impl Display, len: usize, value: T) -> Result<Vec<T>> {

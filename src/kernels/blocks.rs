@@ -31,7 +31,7 @@ impl Blocks {
     }
 }
 
-/// What belongs to a block: its items' values of dy, of dx (zeros at first, or empty), its sums, and its thread's space.
+/// What belongs to a block: its items' values of dy, of dx (to be overwritten; may be empty), its sums, and its thread's space.
 pub struct Block<'a, T> {
     /// The first item.
     pub first: usize,
@@ -64,7 +64,6 @@ pub fn each_block<T: Float>(
         for ((i, dy), sums) in range.zip(dy.0.chunks_mut(dy_block)).zip(sums.0.chunks_exact_mut(sum)) {
             // The last block may have fewer items.
             let dx = rest.split_off_mut(..dx_block.min(rest.len())).unwrap_or_default();
-            dx.fill(T::zero());
             f(Block { first: i * blocks.each, dy, dx, sums, space: &mut *space.0 });
         }
     });
@@ -113,7 +112,7 @@ mod tests {
             let (mut dx, mut sums, mut space) = (vec![9.0; 7], vec![9.0; 4], vec![0.0; 4]);
             each_block(blocks, parts, (&mut dy, 2), (&mut dx, 1), (&mut sums, 1), (&mut space, 1), |block| {
                 assert_eq!(block.dy[0], 2.0 * block.first as f64);
-                assert_eq!(block.dx, vec![0.0; block.dy.len() / 2]);
+                assert_eq!(block.dx, vec![9.0; block.dy.len() / 2]);
                 block.sums[0] = block.dy.iter().sum();
                 block.dx.fill(block.sums[0]);
             });

@@ -190,6 +190,7 @@ impl Convolution {
             |Block { first, dy, dx, sums, space }| {
                 let (dw, db) = sums.split_at_mut(self.weights());
                 db.fill(T::zero());
+                dx.fill(T::zero());
                 let wanted = [trained, biased, !dx.is_empty()];
                 self.backward_block(x, turned, first, dy, space, &start, dw, db, dx, wanted);
             },

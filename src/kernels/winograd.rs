@@ -332,7 +332,7 @@ impl Winograd {
         add_in_order(&sums[..blocks.count * sum], sum, weights, add, bias);
     }
 
-    /// [`backward`](Self::backward) for a block of images, whose sums and dx are zero before.
+    /// [`backward`](Self::backward) for a block of images, whose sums are zero before.
     #[allow(clippy::too_many_arguments)]
     fn backward_block<T: Float>(
         &self,
@@ -610,14 +610,17 @@ impl<T: Float> Loop for InputsBack<'_, T> {
                 // A closure that does more would not become part of this loop.
                 both_axes(row, &mut half, input_back, |m, j, values| out[m][j] = *values);
                 let n = LANES.min(c - first);
-                for (y, out) in rows.iter().zip(&out) {
-                    for (x, values) in columns.iter().zip(out) {
+                for (i, (y, out)) in rows.iter().zip(&out).enumerate() {
+                    for (j, (x, values)) in columns.iter().zip(out).enumerate() {
                         let Some((y, x)) = y.zip(*x) else { continue };
                         let at = (y * w.width.input + x) * c + first;
-                        if n == LANES {
-                            dx[at..at + LANES].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
-                        } else {
-                            dx[at..at + n].iter_mut().zip(values).for_each(|(d, v)| *d += *v);
+                        // Where no tile above or on the left has been, what dx held is of no account.
+                        let new = (ty == 0 || i >= POINTS - OUT) && (tx == 0 || j >= POINTS - OUT);
+                        match (new, n == LANES) {
+                            (true, true) => dx[at..at + LANES].copy_from_slice(values),
+                            (true, false) => dx[at..at + n].iter_mut().zip(values).for_each(|(d, v)| *d = *v),
+                            (false, true) => dx[at..at + LANES].iter_mut().zip(values).for_each(|(d, v)| *d += *v),
+                            (false, false) => dx[at..at + n].iter_mut().zip(values).for_each(|(d, v)| *d += *v),
                         }
                     }
                 }

@@ -134,10 +134,13 @@ impl Epilogue {
         let units = y.shape().last();
         let epilogue = self.of(pass, units);
         let (rows, z) = (y.shape().rows(), epilogue.keep_z(y.shape(), z));
-        let cut = (ChunksMut(y.as_mut_slice(), units), ChunksMut(z, units));
-        parallel::par_chunks(0..rows, parallel::parts(rows, epilogue.work()), cut, &|_, (y, z)| {
-            epilogue.forward(y.0, z.0);
-        });
+        match parallel::parts(rows, epilogue.work()) {
+            1 => epilogue.forward(y.as_mut_slice(), z),
+            parts => {
+                let cut = (ChunksMut(y.as_mut_slice(), units), ChunksMut(z, units));
+                parallel::par_chunks(0..rows, parts, cut, &|_, (y, z)| epilogue.forward(y.0, z.0));
+            }
+        }
         self.penalise(pass, y);
     }
 

@@ -38,6 +38,8 @@ pub struct Sequential<T: Float = f32> {
     pub(crate) seed: u64,
     /// Rows that go through the layers together in inference.
     pub(crate) rows_together: usize,
+    /// Whether so many rows take so little memory that nobody need look for it.
+    slim: bool,
     pub(crate) built: bool,
     /// The digest of the weights as `build` drew them; none where they were read from a file.
     pub(crate) drawn: Option<u64>,
@@ -61,6 +63,7 @@ impl<T: Float> Sequential<T> {
             params: Params::new(),
             seed: 0,
             rows_together: 1,
+            slim: false,
             built: false,
             drawn: None,
             training: None,
@@ -163,6 +166,8 @@ impl<T: Float> Sequential<T> {
         self.drawn = Some(digest(self.params.values()));
         self.seed = seed;
         self.rows_together = rows_together::<T>(self.layers.widest().max(self.input.len()));
+        let outputs = self.output.len().saturating_mul(self.rows_together);
+        self.slim = self.layers.space(self.rows_together, false).saturating_add(outputs) <= memory::SMALL;
         self.built = true;
         self.training = None;
         Ok(self)
@@ -386,7 +391,7 @@ impl<T: Float> Sequential<T> {
     /// Looks whether there is memory for the outputs of so many samples, and for a pass over those that go together; not
     /// again for as many as in `known`.
     pub(crate) fn check_room(&self, op: &'static str, samples: usize, known: &mut usize) -> Result<()> {
-        if samples <= *known {
+        if samples <= *known || self.slim && samples <= self.rows_together {
             return Ok(());
         }
         let outputs = self.output.len().saturating_mul(samples);
