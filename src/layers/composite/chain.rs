@@ -20,6 +20,8 @@ pub(crate) struct Chain<T: Float> {
     input: Shape,
     /// A setting of the layer added last that came before the first one; an error of `build`.
     misplaced: Option<&'static str>,
+    /// The chain's ending, once that is built.
+    ending: Option<Option<Ending>>,
 }
 
 /// The last activation of a chain.
@@ -98,19 +100,21 @@ pub(crate) fn space_of<T: Float>(
     samples: usize,
     backward: bool,
 ) -> usize {
-    let activation = layer.output_activation().filter(|_| backward && has_params && layer.parts().is_empty());
+    let keeps = backward && has_params && layer.parts().is_empty();
+    let activation = if keeps { layer.output_activation() } else { None };
     let kept = if activation.is_some_and(Activation::needs_input) { output.len().saturating_mul(samples) } else { 0 };
     layer.space(samples, backward).saturating_add(kept)
 }
 
 impl<T: Float> Default for Chain<T> {
     fn default() -> Self {
-        Chain { entries: Vec::new(), input: Shape::SCALAR, misplaced: None }
+        Chain { entries: Vec::new(), input: Shape::SCALAR, misplaced: None, ending: None }
     }
 }
 
 impl<T: Float> Chain<T> {
     pub fn push(&mut self, name: Option<String>, layer: Box<dyn Layer<T>>) {
+        self.ending = None;
         self.entries.push(Entry {
             layer,
             given: name,
@@ -181,11 +185,12 @@ impl<T: Float> Chain<T> {
 
     pub fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         self.check_settings()?;
-        self.input = input;
+        (self.input, self.ending) = (input, None);
         let mut shape = input;
         for (index, entry) in self.entries.iter_mut().enumerate() {
             shape = entry.build(index, shape, b)?;
         }
+        self.ending = Some(self.find_ending());
         Ok(shape)
     }
 
@@ -246,6 +251,11 @@ impl<T: Float> Chain<T> {
     /// The activation that the output's values have been through last: that of the last layer which does more than to hand
     /// values on.
     pub fn ending(&self) -> Option<Ending> {
+        // Kept from `build` on: a chain asks the last layer twice, which may be a chain too, and so on.
+        self.ending.unwrap_or_else(|| self.find_ending())
+    }
+
+    fn find_ending(&self) -> Option<Ending> {
         let hands_on = |e: &Entry<T>| e.layer.reach(Activation::Linear) != Reach::Nowhere;
         let layer = self.entries.iter().rposition(|e| !hands_on(e))?;
         let entry = &self.entries[layer];
