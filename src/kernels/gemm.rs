@@ -89,11 +89,13 @@ pub fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<T>, b: Matrix<T>, beta: T
             );
         }
     };
-    let (items, work) = match () {
+    let (items, work) = if m < 4 {
         // Reading B takes longer than multiplying.
-        () if m < 4 => (n, k.div_ceil(READS_PER_UPDATE)),
-        () if m < n => (n, k.saturating_mul(m).div_ceil(MADDS_PER_UPDATE)),
-        () => (m, k.saturating_mul(n).div_ceil(MADDS_PER_UPDATE)),
+        (n, k.div_ceil(READS_PER_UPDATE))
+    } else if m < n {
+        (n, k.saturating_mul(m).div_ceil(MADDS_PER_UPDATE))
+    } else {
+        (m, k.saturating_mul(n).div_ceil(MADDS_PER_UPDATE))
     };
     match parallel::parts(items, work) {
         1 => part(0..m, 0..n),

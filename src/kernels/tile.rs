@@ -1,7 +1,7 @@
 //! The inner loops of matrix products: one tile of C in vector registers, for processors with AVX2 and FMA or with AVX-512.
 //!
 //! The loops are written in assembly: a compiler's version of the AVX2 loop, which fills all 16 registers, copies and spills them
-//! (0.40 of the peak where this one reaches 0.96), and where the loop begins in memory, which costs up to a fifth, is left to chance.
+//! (0.40 of the peak where this one reaches 0.97), and where the loop begins in memory, which costs up to a fifth, is left to chance.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -77,7 +77,7 @@ pub trait Lanes: Copy {
 macro_rules! lanes {
     ($v:ident, $t:ident, $count:literal, $mask:ty, $first:expr, $load:ident, $load_part:expr, $store:ident,
      $store_part:expr, $add:ident) => {
-        // SAFETY (all methods): the caller has the processor feature and the addresses, see the trait.
+        // SAFETY (every method and block below): the caller has the processor feature and the addresses, see the trait.
         #[allow(unused_unsafe, clippy::redundant_closure_call)]
         impl Lanes for $v {
             type Value = $t;

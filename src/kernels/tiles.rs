@@ -149,6 +149,9 @@ pub unsafe fn product<T: Number>(
 }
 
 /// [`product`] block after block of k.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
     let Operands { a, a_strides, b, b_strides, c, c_stride, add, .. } = o;
     if k == 0 && !add {
@@ -183,6 +186,9 @@ fn stands([m, k, n]: [usize; 3]) -> bool {
 }
 
 /// All rows of a panel of one or two vectors; rows of A are packed tile after tile where `packed`.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
     let (vectors, last) = (width.div_ceil(tiles.lanes), (width - 1) % tiles.lanes + 1);
     let (down, mut left) = (o.a_strides[0], m);
@@ -200,6 +206,9 @@ unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: b
 }
 
 /// One block of k, columns of B contiguous, from where they stand.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
     // SAFETY: the caller's promise; panels are disjoint columns.
     unsafe {
@@ -215,6 +224,9 @@ unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
 }
 
 /// [`direct`] for few rows, which have too few sums to keep the multipliers busy, so that more columns come together.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 #[inline]
 unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
     let mut column = 0;
@@ -241,6 +253,9 @@ unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
 
 /// One block of k, panels of B copied first: for layouts that cannot be read as they stand, or are read often. Rows of A, too, are
 /// copied where reading them would be slow.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
     SPACE.with(|space| {
         // SAFETY: nothing called here calls back, so the thread's space has no other user.
@@ -269,6 +284,9 @@ unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
 }
 
 /// The rows of A packed in the order in which tiles take them.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles; `to` has room for m × k numbers and a line.
 unsafe fn pack_rows_of_a<T: Number>(tiles: &Tiles<T>, [m, k]: [usize; 2], o: Operands<T>, to: *mut T) -> *const T {
     let mut done = 0;
     while done < m {
@@ -284,6 +302,9 @@ unsafe fn pack_rows_of_a<T: Number>(tiles: &Tiles<T>, [m, k]: [usize; 2], o: Ope
 }
 
 /// All rows of a panel of two vectors at most, copied to `panel` first; rows of A have been packed where `packed`.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles; the panel has room for a block of k two vectors wide and a line.
 unsafe fn columns<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
     let whole = width.next_multiple_of(tiles.lanes);
     let (first, done) = (tiles.packing, tiles.rows[0]);
@@ -389,6 +410,9 @@ unsafe fn pack_rows<T: Number, const BYTES: usize>(from: *const T, down: usize, 
 }
 
 /// One block of k for few rows of A: line by line through B, as it comes from memory.
+///
+/// # Safety
+/// As [`product`], and the processor has the instruction set of the tiles.
 unsafe fn streamed<T: Number>(level: Level, [m, k, n]: [usize; 3], o: Operands<T>) {
     SPACE.with(|space| {
         // SAFETY: nothing called here calls back, so the thread's space has no other user.
