@@ -136,14 +136,18 @@ pub unsafe fn product<T: Number>(
 ) -> bool {
     let level = level();
     let Some(tiles) = T::tiles(level) else { return false };
-    let o = Operands { a, a_strides, b, b_strides, c, c_stride, panel: std::ptr::null_mut(), add };
-    if m < 4 && (1..=BLOCK).contains(&k) && b_strides[1] == 1 && n <= STREAMED / (BLOCK * size_of::<T>()) {
-        // What is most frequent where the way to the product takes as long as the product.
-        // SAFETY: the caller's promise, and the processor has what the tiles need.
-        unsafe { narrow(tiles, [m, k, n], o) };
-    } else {
-        // SAFETY: as above.
-        unsafe { blocks(level, tiles, [m, k, n], o) };
+    let mut o = Operands { a, a_strides, b, b_strides, c, c_stride, panel: std::ptr::null_mut(), add };
+    // What is most frequent where the way to the product takes as long as the product comes first.
+    let short = (1..=BLOCK).contains(&k) && b_strides[1] == 1;
+    // SAFETY: the caller's promise, and the processor has what the tiles need.
+    unsafe {
+        if short && m < 4 && n <= STREAMED / (BLOCK * size_of::<T>()) {
+            narrow(tiles, [m, k, n], &mut o);
+        } else if short && m >= 4 && n <= 32 {
+            direct(tiles, [m, k, n], &mut o);
+        } else {
+            blocks(level, tiles, [m, k, n], o);
+        }
     }
     true
 }
@@ -164,7 +168,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
     let far = k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
     for start in (0..k).step_by(BLOCK) {
         let (a, b) = (a.wrapping_add(start * a_strides[1]), b.wrapping_add(start * b_strides[0]));
-        let o = Operands { a, b, add: add || start > 0, ..o };
+        let mut o = Operands { a, b, add: add || start > 0, ..o };
         let size = [m, BLOCK.min(k - start), n];
         // SAFETY: the caller's promise.
         unsafe {
@@ -173,7 +177,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
             } else if m < 4 && far {
                 streamed(level, size, o);
             } else {
-                direct(tiles, size, o);
+                direct(tiles, size, &mut o);
             }
         }
     }
@@ -185,12 +189,15 @@ fn stands([m, k, n]: [usize; 3]) -> bool {
     m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
 }
 
-/// All rows of a panel of one or two vectors; rows of A are packed tile after tile where `packed`.
+/// All rows of a panel of one or two vectors; rows of A are packed tile after tile where `packed`. Moves the pointers to A and C: copies
+/// of the operands wait for what was written last.
 ///
 /// # Safety
 /// As [`product`], and the processor has the instruction set of the tiles.
-unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
-    let (vectors, last) = (width.div_ceil(tiles.lanes), (width - 1) % tiles.lanes + 1);
+#[inline(always)]
+unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, o: &mut Operands<T>) {
+    // No divisions on the way to a small product.
+    let (vectors, last) = if width > tiles.lanes { (2, width - tiles.lanes) } else { (1, width) };
     let (down, mut left) = (o.a_strides[0], m);
     while left > 0 {
         let (tile, done) = tiles.choose(left, vectors, last);
@@ -205,20 +212,24 @@ unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: b
     }
 }
 
-/// One block of k, columns of B contiguous, from where they stand.
+/// One block of k, columns of B contiguous, from where they stand. Moves the pointers.
 ///
 /// # Safety
 /// As [`product`], and the processor has the instruction set of the tiles.
-unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: &mut Operands<T>) {
     // SAFETY: the caller's promise; panels are disjoint columns.
     unsafe {
         if m < 4 {
             return narrow(tiles, [m, k, n], o);
         }
-        for column in (0..n).step_by(2 * tiles.lanes) {
+        let (a, c) = (o.a, o.c);
+        let mut column = 0;
+        while column < n {
             let width = (n - column).min(2 * tiles.lanes);
-            let o = Operands { b: o.b.wrapping_add(column), c: o.c.wrapping_add(column), ..o };
+            (o.a, o.c) = (a, c.wrapping_add(column));
             rows(tiles, [m, k, width], false, o);
+            o.b = o.b.wrapping_add(width);
+            column += width;
         }
     }
 }
@@ -228,11 +239,12 @@ unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
 /// # Safety
 /// As [`product`], and the processor has the instruction set of the tiles.
 #[inline]
-unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: &mut Operands<T>) {
+    let (a, c) = (o.a, o.c);
     let mut column = 0;
     while column < n {
         // Parts as even as can be.
-        let vectors = match (n - column).div_ceil(tiles.lanes) {
+        let vectors = match (n - column + tiles.lanes - 1) >> tiles.lanes.trailing_zeros() {
             left @ 1..=8 => left,
             9..16 => 6,
             _ => 8,
@@ -240,13 +252,14 @@ unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
         let width = (n - column).min(vectors * tiles.lanes);
         let last = width - (vectors - 1) * tiles.lanes;
         let tile = tiles.row[usize::from(last < tiles.lanes)][vectors - 1];
-        let mut o = Operands { b: o.b.wrapping_add(column), c: o.c.wrapping_add(column), ..o };
+        (o.a, o.c) = (a, c.wrapping_add(column));
         for _ in 0..m {
             // SAFETY: the caller's promise; panels are disjoint columns.
             unsafe { tile(k, last, o) };
             o.a = o.a.wrapping_add(o.a_strides[0]);
             o.c = o.c.wrapping_add(o.c_stride);
         }
+        o.b = o.b.wrapping_add(width);
         column += width;
     }
 }
@@ -314,14 +327,15 @@ unsafe fn columns<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed
         if o.b_strides[1] == 1 && width == 2 * tiles.lanes && tiles.choose(m, 2, tiles.lanes).1 == done {
             // The first tile reads B from where it stands and packs it for those that follow.
             let a_strides = if packed { [1, done] } else { o.a_strides };
-            first(k, tiles.lanes, Operands { a_strides, ..o });
+            first(k, tiles.lanes, &Operands { a_strides, ..o });
             left -= done;
             o.a = o.a.wrapping_add(if packed { done * k } else { done * o.a_strides[0] });
             o.c = o.c.wrapping_add(done * o.c_stride);
         } else {
             pack(o.b, o.b_strides, k, width, o.panel, whole);
         }
-        rows(tiles, [left, k, width], packed, Operands { b: o.panel, b_strides: [whole, 1], ..o });
+        (o.b, o.b_strides) = (o.panel, [whole, 1]);
+        rows(tiles, [left, k, width], packed, &mut o);
     }
 }
 
@@ -538,7 +552,7 @@ mod tests {
                     // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
                     unsafe {
                         match way {
-                            "direct" => direct(tiles, [m, k, n], o),
+                            "direct" => direct(tiles, [m, k, n], &mut { o }),
                             "packed" => packed(tiles, [m, k, n], o),
                             _ => streamed(level, [m, k, n], o),
                         }

@@ -73,10 +73,10 @@ impl<T: Float> Optimizer<T> for Adadelta {
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [a, d, _]: Moments<'_, T>) {
         let [lr, keep, epsilon] = [T::of(c[0]), T::of(c[1]), T::of(c[2])];
         for (((w, &g), a), d) in w.iter_mut().zip(g).zip(a).zip(d) {
-            *a += (g * g - *a) * keep;
-            let delta = ((*d + epsilon) / (*a + epsilon)).sqrt() * g;
-            *d += (delta * delta - *d) * keep;
-            *w -= lr * delta;
+            let next_a = *a + (g * g - *a) * keep;
+            let delta = ((*d + epsilon) / (next_a + epsilon)).sqrt() * g;
+            let (next_d, next_w) = (*d + (delta * delta - *d) * keep, *w - lr * delta);
+            (*a, *d, *w) = (next_a, next_d, next_w);
         }
     }
 }

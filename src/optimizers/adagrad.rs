@@ -74,8 +74,9 @@ impl<T: Float> Optimizer<T> for Adagrad {
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [a, ..]: Moments<'_, T>) {
         let [lr, epsilon] = [T::of(c[0]), T::of(c[1])];
         for ((w, &g), a) in w.iter_mut().zip(g).zip(a) {
-            *a += g * g;
-            *w -= lr * g / (*a + epsilon).sqrt();
+            let next_a = *a + g * g;
+            let next_w = *w - lr * g / (next_a + epsilon).sqrt();
+            (*a, *w) = (next_a, next_w);
         }
     }
 }

@@ -71,18 +71,18 @@ impl<T: Float> Optimizer<T> for Adam {
         let [alpha, b1, b2, epsilon] = [T::of(c[0]), T::of(c[1]), T::of(c[2]), T::of(c[3])];
         if self.amsgrad {
             for ((((w, &g), m), v), top) in w.iter_mut().zip(g).zip(m).zip(v).zip(largest) {
-                *m += (g - *m) * b1;
-                *v += (g * g - *v) * b2;
-                *top = top.max(*v);
-                *w -= alpha * *m / (top.sqrt() + epsilon);
+                let (next_m, next_v) = (*m + (g - *m) * b1, *v + (g * g - *v) * b2);
+                let next_top = top.max(next_v);
+                let next_w = *w - alpha * next_m / (next_top.sqrt() + epsilon);
+                (*m, *v, *top, *w) = (next_m, next_v, next_top, next_w);
             }
             return;
         }
         vectorised(|| {
             for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                *m += (g - *m) * b1;
-                *v += (g * g - *v) * b2;
-                *w -= alpha * *m / (v.sqrt() + epsilon);
+                let (next_m, next_v) = (*m + (g - *m) * b1, *v + (g * g - *v) * b2);
+                let next_w = *w - alpha * next_m / (next_v.sqrt() + epsilon);
+                (*m, *v, *w) = (next_m, next_v, next_w);
             }
         });
     }

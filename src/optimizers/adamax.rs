@@ -58,9 +58,9 @@ impl<T: Float> Optimizer<T> for Adamax {
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [m, u, _]: Moments<'_, T>) {
         let [alpha, b1, beta_2, epsilon] = [T::of(c[0]), T::of(c[1]), T::of(c[2]), T::of(c[3])];
         for (((w, &g), m), u) in w.iter_mut().zip(g).zip(m).zip(u) {
-            *m += (g - *m) * b1;
-            *u = (beta_2 * *u).max(g.abs());
-            *w -= alpha * *m / (*u + epsilon);
+            let (next_m, next_u) = (*m + (g - *m) * b1, (beta_2 * *u).max(g.abs()));
+            let next_w = *w - alpha * next_m / (next_u + epsilon);
+            (*m, *u, *w) = (next_m, next_u, next_w);
         }
     }
 }

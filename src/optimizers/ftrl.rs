@@ -127,11 +127,11 @@ impl<T: Float> Optimizer<T> for Ftrl {
         for (((w, &g), n), z) in w.iter_mut().zip(g).zip(n).zip(z) {
             let (before, sum) = (power(*n), *n + g * g);
             let after = power(sum);
-            *z += g + shrinkage * *w - (after - before) / lr * *w;
-            *n = sum;
+            let next_z = *z + (g + shrinkage * *w - (after - before) / lr * *w);
             let q = after / lr + penalty;
             // Only with n from 0 and no gradient yet.
-            *w = if q > zero { (z.max(-l1).min(l1) - *z) / q } else { *w };
+            let next_w = if q > zero { (next_z.max(-l1).min(l1) - next_z) / q } else { *w };
+            (*n, *z, *w) = (sum, next_z, next_w);
         }
     }
 }

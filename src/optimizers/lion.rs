@@ -74,14 +74,14 @@ impl<T: Float> Optimizer<T> for Lion {
         let [lr, beta_1, b1, beta_2, b2, zero] = c.map(T::of);
         for ((w, &g), m) in w.iter_mut().zip(g).zip(m) {
             let direction = *m * beta_1 + g * b1;
-            *w -= if direction > zero {
+            let change = if direction > zero {
                 lr
             } else if direction < zero {
                 -lr
             } else {
                 zero
             };
-            *m = *m * beta_2 + g * b2;
+            (*w, *m) = (*w - change, *m * beta_2 + g * b2);
         }
     }
 }

@@ -129,6 +129,9 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
     fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients;
 
     /// New weights from gradients, for one run of elements; `shape` is the parameter's where the rule asked for whole ones.
+    ///
+    /// An element's weight, gradient and moments are best read before one of them is written: large buffers begin at the same place of a
+    /// page, where processors take a read for one of what has just been written to another buffer (Adam took twice as long).
     fn update(&self, c: &Coefficients, shape: Shape, w: &mut [T], g: &[T], m: Moments<'_, T>);
 
     /// Whether `update` must see each parameter in one piece.

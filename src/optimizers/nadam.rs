@@ -72,9 +72,9 @@ impl<T: Float> Optimizer<T> for Nadam {
     fn update(&self, c: &Coefficients, _: Shape, w: &mut [T], g: &[T], [m, v, _]: Moments<'_, T>) {
         let [of_m, of_g, b1, b2, correction, epsilon] = c.map(T::of);
         for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            *m += (g - *m) * b1;
-            *v += (g * g - *v) * b2;
-            *w -= (of_m * *m + of_g * g) / ((*v * correction).sqrt() + epsilon);
+            let (next_m, next_v) = (*m + (g - *m) * b1, *v + (g * g - *v) * b2);
+            let next_w = *w - (of_m * next_m + of_g * g) / ((next_v * correction).sqrt() + epsilon);
+            (*m, *v, *w) = (next_m, next_v, next_w);
         }
     }
 }

@@ -77,8 +77,9 @@ impl<T: Float> Optimizer<T> for Sgd {
             return;
         }
         for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
-            *v = momentum * *v - lr * g;
-            *w += if self.nesterov { momentum * *v - lr * g } else { *v };
+            let next_v = momentum * *v - lr * g;
+            let change = if self.nesterov { momentum * next_v - lr * g } else { next_v };
+            (*v, *w) = (next_v, *w + change);
         }
     }
 }
