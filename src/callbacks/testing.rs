@@ -73,8 +73,8 @@ fn as_keras_does() {
 
     use super::{EarlyStopping, Mode, ReduceLrOnPlateau};
 
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/callbacks/keras.json");
-    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let file = include_str!("../../tests/fixtures/callbacks/keras.json");
+    let file: Value = serde_json::from_str(file).unwrap();
     let mut played = [0; 3];
     for case in file["cases"].as_array().unwrap() {
         let how = &case["how"];

@@ -503,3 +503,11 @@ fn every_loss_alone() {
         });
     }
 }
+
+/// Large enough for Winograd's filtering.
+#[test]
+fn convolutions_of_many_channels() {
+    let layer = Conv2d::new(17, 3).activation(Activation::Tanh);
+    check_layer(&layer.clone().padding(Padding::Same), [4, 4, 16]).unwrap();
+    check_layer(&layer.use_bias(false), [6, 9, 16]).unwrap();
+}

@@ -32,6 +32,7 @@ mod selection;
 #[cfg(feature = "files")]
 mod system;
 mod training_options;
+mod units;
 mod vision;
 mod weights;
 

@@ -582,7 +582,8 @@ mod tests {
         assert_eq!(error.to_string(), "table.csv, line 3, column b: the text is not UTF-8; save the file as UTF-8");
         assert!(matches!(Csv::default().read::<f32>("no/such/file.csv"), Err(Error::Io { .. })));
         assert!(matches!(Csv::default().read::<f32>(env!("CARGO_MANIFEST_DIR")), Err(Error::File { .. })));
-        let iris = Csv::default().read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/iris.csv")).unwrap();
+        // From the package of the unit tests.
+        let iris = Csv::default().read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/data/iris.csv")).unwrap();
         assert_eq!(iris, crate::data::iris());
     }
 }

@@ -245,14 +245,6 @@ mod tests {
         gradcheck::check_layer(&Conv2d::new(3, 2).activation(Activation::Softmax).strides(3), [5, 5, 2]).unwrap();
     }
 
-    /// Large enough for Winograd's filtering.
-    #[test]
-    fn gradients_of_many_channels() {
-        let layer = Conv2d::new(17, 3).activation(Activation::Tanh);
-        gradcheck::check_layer(&layer.clone().padding(Padding::Same), [4, 4, 16]).unwrap();
-        gradcheck::check_layer(&layer.use_bias(false), [6, 9, 16]).unwrap();
-    }
-
     #[test]
     fn penalties() {
         let layer = Conv2d::new(2, 2).kernel_regularizer(Regularizer::L2(0.1)).bias_regularizer(Regularizer::L1(0.2));
