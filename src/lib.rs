@@ -38,6 +38,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod activations;
+mod aligned;
 pub mod callbacks;
 mod check;
 pub mod constraints;

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::aligned::Aligned;
 use crate::error::{Error, Result};
 
 /// Values that are asked for without looking whether there is room, as a program has that much for its own.
@@ -23,11 +24,30 @@ pub(crate) fn filled<T: Clone>(op: &'static str, what: impl Display, len: usize,
 /// Makes room for so many more values.
 pub(crate) fn reserve<T>(op: &'static str, what: impl Display, values: &mut Vec<T>, more: usize) -> Result<()> {
     let bytes = values.len().saturating_add(more).saturating_mul(size_of::<T>());
-    let granted = bytes <= UNASKED || limit().is_none_or(|limit| bytes as u64 <= limit);
-    if granted && values.try_reserve_exact(more).is_ok() {
+    if granted(bytes) && values.try_reserve_exact(more).is_ok() {
         return Ok(());
     }
     Err(Error::Memory { op, what: what.to_string(), bytes })
+}
+
+/// [`reserve`] for values that begin at a cache line.
+pub(crate) fn reserve_aligned<T: Copy + Default>(
+    op: &'static str,
+    what: impl Display,
+    values: &mut Aligned<T>,
+    more: usize,
+) -> Result<()> {
+    let len = values.len().saturating_add(more);
+    let bytes = len.saturating_mul(size_of::<T>());
+    if granted(bytes) && values.try_reserve(len, T::default()) {
+        return Ok(());
+    }
+    Err(Error::Memory { op, what: what.to_string(), bytes })
+}
+
+/// Whether so many bytes can be asked for.
+fn granted(bytes: usize) -> bool {
+    bytes <= UNASKED || limit().is_none_or(|limit| bytes as u64 <= limit)
 }
 
 /// Bytes for which the system's limits are not read.

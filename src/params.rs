@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::aligned::Aligned;
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -47,14 +48,14 @@ pub struct ParamSpec {
 /// All weights of a model, one after the other in one buffer; gradients and optimizer moments have the same layout.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params<T = f32> {
-    values: Vec<T>,
+    values: Aligned<T>,
     specs: Vec<ParamSpec>,
 }
 
 impl<T: Float> Params<T> {
     /// No parameters.
     pub fn new() -> Self {
-        Params { values: Vec::new(), specs: Vec::new() }
+        Params { values: Aligned::default(), specs: Vec::new() }
     }
 
     /// Adds a parameter with these values and returns its id; one that is not trainable is state.
@@ -66,8 +67,15 @@ impl<T: Float> Params<T> {
             let expected = format!("{} values for {name} {shape}", shape.len());
             return Err(Error::shape("Params::push", expected, values.len(), "pass the shape's number of values"));
         }
-        memory::reserve("Params::push", format!("the weights with {name} {shape}"), &mut self.values, values.len())?;
-        self.values.extend_from_slice(values);
+        memory::reserve_aligned(
+            "Params::push",
+            format!("the weights with {name} {shape}"),
+            &mut self.values,
+            values.len(),
+        )?;
+        let start = self.values.len();
+        self.values.resize(start + values.len(), T::zero());
+        self.values[start..].copy_from_slice(values);
         self.name_last(name, shape, trainable, decays)
     }
 
@@ -81,10 +89,10 @@ impl<T: Float> Params<T> {
         fill: impl FnOnce(&mut [T]) -> Result<()>,
     ) -> Result<ParamId> {
         let (start, len) = (self.values.len(), shape.checked_len("Params::push")?);
-        memory::reserve("build", format!("the weights with {name} {shape}"), &mut self.values, len)?;
+        memory::reserve_aligned("build", format!("the weights with {name} {shape}"), &mut self.values, len)?;
         self.values.resize(start + len, T::zero());
         if let Err(error) = fill(&mut self.values[start..]) {
-            self.values.truncate(start);
+            self.values.resize(start, T::zero());
             return Err(error);
         }
         self.name_last(name, shape, trainable, decays)
@@ -94,7 +102,7 @@ impl<T: Float> Params<T> {
     fn name_last(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
         let range = self.values.len() - shape.len()..self.values.len();
         if self.find(name).is_some() {
-            self.values.truncate(range.start);
+            self.values.resize(range.start, T::zero());
             return Err(Error::argument("Params::push", "name", "unique", name, "give the layer another name"));
         }
         self.specs.push(ParamSpec {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 impl<T: Float> From<Vec<T>> for Tensor<T> {
     /// One axis.
     fn from(data: Vec<T>) -> Self {
-        Tensor { shape: Shape::from([data.len()]), data }
+        Tensor { shape: Shape::from([data.len()]), data: data.into() }
     }
 }
 
@@ -47,9 +47,9 @@ impl<T: Float> TryFrom<Vec<Vec<T>>> for Tensor<T> {
     }
 }
 
-impl<T> From<Tensor<T>> for Vec<T> {
+impl<T: Float> From<Tensor<T>> for Vec<T> {
     fn from(tensor: Tensor<T>) -> Self {
-        tensor.data
+        tensor.into_vec()
     }
 }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 pub use crate::kernels::float::Float;
 pub use shape::{MAX_RANK, Shape};
 
+use crate::aligned::Aligned;
 use crate::error::{Error, Result};
 use crate::memory;
 
@@ -28,7 +29,7 @@ use crate::memory;
 #[derive(Clone, PartialEq)]
 pub struct Tensor<T = f32> {
     shape: Shape,
-    data: Vec<T>,
+    data: Aligned<T>,
 }
 
 impl<T: Float> Tensor<T> {
@@ -48,7 +49,7 @@ impl<T: Float> Tensor<T> {
                 "pass as many values as the shape's product",
             ));
         }
-        Ok(Tensor { shape, data })
+        Ok(Tensor { shape, data: data.into() })
     }
 
     /// All zeros.
@@ -66,7 +67,7 @@ impl<T: Float> Tensor<T> {
     /// from outside.
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
         let shape = shape.into();
-        Tensor { shape, data: vec![value; countable(shape)] }
+        Tensor { shape, data: vec![value; countable(shape)].into() }
     }
 
     /// [`full`](Self::full) with an error where there is no memory for it.
@@ -84,7 +85,7 @@ impl<T: Float> Tensor<T> {
         let shape = shape.into();
         let len = shape.checked_len("Tensor::try_full")?;
         let data = memory::filled("Tensor::try_full", format_args!("a tensor of shape {shape}"), len, value)?;
-        Ok(Tensor { shape, data })
+        Ok(Tensor { shape, data: data.into() })
     }
 
     /// Values computed from their row-major position.
@@ -111,7 +112,7 @@ impl<T: Float> Tensor<T> {
         let (len, mut data) = (shape.checked_len("Tensor::try_from_fn")?, Vec::new());
         memory::reserve("Tensor::try_from_fn", format_args!("a tensor of shape {shape}"), &mut data, len)?;
         data.extend((0..len).map(value));
-        Ok(Tensor { shape, data })
+        Ok(Tensor { shape, data: data.into() })
     }
 
     /// A `[rows, columns]` tensor from rows of equal length.
@@ -135,7 +136,7 @@ impl<T: Float> Tensor<T> {
             }
             data.extend_from_slice(row);
         }
-        Ok(Tensor { shape: Shape::from([rows.len(), width]), data })
+        Ok(Tensor { shape: Shape::from([rows.len(), width]), data: data.into() })
     }
 
     /// Class numbers as a `[n]` tensor, the form of integer labels.
@@ -195,9 +196,9 @@ impl<T: Float> Tensor<T> {
         &mut self.data
     }
 
-    /// The elements as a vector, without copying.
+    /// The elements as a vector, in the memory that holds them.
     pub fn into_vec(self) -> Vec<T> {
-        self.data
+        self.data.into_vec()
     }
 
     /// The elements one after the other, in row-major order.
@@ -247,7 +248,7 @@ impl<T: Float> Tensor<T> {
         }
         let n = self.stride();
         let data = self.data[range.start * n..range.end * n].to_vec();
-        Ok(Tensor { shape: self.shape.with_first(range.len()), data })
+        Ok(Tensor { shape: self.shape.with_first(range.len()), data: data.into() })
     }
 
     /// A copy of the samples with these positions, in this order.
@@ -266,7 +267,7 @@ impl<T: Float> Tensor<T> {
             };
             data.extend_from_slice(row);
         }
-        Ok(Tensor { shape: self.shape.with_first(positions.len()), data })
+        Ok(Tensor { shape: self.shape.with_first(positions.len()), data: data.into() })
     }
 
     /// The same values with another shape, without copying.
@@ -391,7 +392,7 @@ pub(crate) fn argmax<T: Float>(row: &[T]) -> usize {
 
 impl<T> Default for Tensor<T> {
     fn default() -> Self {
-        Tensor { shape: Shape::default(), data: Vec::new() }
+        Tensor { shape: Shape::default(), data: Vec::new().into() }
     }
 }
 

@@ -341,11 +341,11 @@ fn arrows_point_down() {
     };
     for file in all.keys() {
         match file.split('/').next().unwrap() {
-            "error.rs" => below(file, &[]),
+            "error.rs" | "aligned.rs" => below(file, &[]),
             "check.rs" | "state.rs" => below(file, &["error.rs"]),
             "kernels" => below(file, &["kernels/", "error.rs", "state.rs"]),
-            "memory.rs" => below(file, &["error.rs"]),
-            "tensor" => below(file, &["tensor/", "kernels/", "error.rs", "memory.rs"]),
+            "memory.rs" => below(file, &["error.rs", "aligned.rs"]),
+            "tensor" => below(file, &["tensor/", "kernels/", "error.rs", "memory.rs", "aligned.rs"]),
             "layers" | "layer" => {
                 not(file, &["model/", "callbacks/", "losses/", "metrics/", "optimizers/", "data/", "io/"]);
             }
