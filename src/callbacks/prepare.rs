@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::io::atomic;
 
 /// Makes the folder of a file where there is none, and tries whether files can be made in it.
 pub(crate) fn prepare_file(path: &Path) -> io::Result<()> {
@@ -20,13 +21,9 @@ pub(crate) fn prepare_file(path: &Path) -> io::Result<()> {
 
 /// The same of a folder.
 pub(crate) fn prepare_folder(folder: &Path) -> io::Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     fs::create_dir_all(folder)?;
-    let name = format!(".gradus-try-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let probe = folder.join(name);
-    fs::OpenOptions::new().write(true).create_new(true).open(&probe)?;
-    fs::remove_file(probe)
+    atomic::try_folder(folder)
 }
 
 #[cfg(test)]
@@ -37,6 +34,9 @@ mod tests {
     fn folders_are_made_and_tried() {
         let folder = std::env::temp_dir().join(format!("gradus_prepare_{}", std::process::id()));
         let file = folder.join("a/b/file");
+        // What a process left that was killed while it tried.
+        fs::create_dir_all(folder.join("a/b")).unwrap();
+        fs::write(folder.join("a/b/.gradus-0123456789abcdef.tmp"), "").unwrap();
         prepare_file(&file).unwrap();
         assert_eq!(fs::read_dir(folder.join("a/b")).unwrap().count(), 0, "nothing is left behind");
         fs::write(&file, "").unwrap();

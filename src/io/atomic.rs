@@ -61,6 +61,16 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> R
     Ok(())
 }
 
+/// Tries whether files can be made in a folder. A process that is killed meanwhile leaves what the next one to write there removes.
+pub fn try_folder(folder: &Path) -> io::Result<()> {
+    remove_stale(folder);
+    let (path, file) = create(folder, None)?;
+    let removed = fs::remove_file(path);
+    // The lock lasts until then.
+    drop(file);
+    removed
+}
+
 /// Bytes from which on freeing a file takes time.
 const LARGE: u64 = 1 << 24;
 
