@@ -47,6 +47,7 @@ mod error;
 #[cfg(feature = "tools")]
 pub mod explain;
 pub mod gradcheck;
+pub mod graph;
 pub mod initializers;
 #[cfg(not(test))]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! The `Layer` trait and what a layer is handed: [`Builder`] at build, [`Pass`] and [`Slot`] in a pass.
 
 mod builder;
+pub(crate) mod checks;
 mod op;
 mod pass;
 mod slot;

@@ -55,6 +55,11 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// The type's name, such as `"Add"`; the node and its parameters are named after it.
     fn class(&self) -> &'static str;
 
+    /// How many values it gives; 1 by default.
+    fn outputs(&self) -> usize {
+        1
+    }
+
     /// Fixes the shapes: takes the shapes of one sample of each input, at least one, registers parameters, returns those of the outputs.
     ///
     /// # Errors
