@@ -12,6 +12,7 @@ pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+pub(crate) mod sum;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
 pub use composite::{Add, Block, Concatenate, Multiply, Residual, squeeze_excite};
