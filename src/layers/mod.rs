@@ -7,6 +7,7 @@ pub mod convolutional;
 pub mod core;
 pub(crate) mod epilogue;
 pub(crate) mod linear;
+pub mod merging;
 pub mod normalization;
 pub mod pooling;
 pub mod preprocessing;
