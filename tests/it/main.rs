@@ -21,6 +21,7 @@ mod keras_example;
 mod keras_files;
 mod layers;
 mod losses;
+mod merging;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;
