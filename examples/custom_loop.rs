@@ -45,7 +45,10 @@ fn main() -> Result<()> {
     let mut state = OptimizerState::new(&optimizer, &params);
     let mut gradients = vec![0.0; params.len()];
     let (mut work, plan) = (Work::default(), net.plan(&params, &[], &[true; 3]));
-    println!("before: {:.1}% of the digits never seen have a nearest neighbour of their kind", score(&net, &params, &x, &labels, n_train)?);
+    println!(
+        "before: {:.1}% of the digits never seen have a nearest neighbour of their kind",
+        score(&net, &params, &x, &labels, n_train)?
+    );
 
     let mut sum = 0.0;
     for step in 0..STEPS {

@@ -67,8 +67,7 @@ impl<T: Float> Build<T> {
 
     fn scope(&mut self, scope: &ScopeSpec, b: &mut Builder<T>) -> Result<()> {
         let first = b.params().specs().len();
-        let inside =
-            |build: &mut Self, b: &mut Builder<T>| scope.items.iter().try_for_each(|item| build.item(item, b));
+        let inside = |build: &mut Self, b: &mut Builder<T>| scope.items.iter().try_for_each(|item| build.item(item, b));
         if let Some(path) = scope.shared.and_then(|shared| self.shared[shared].clone()) {
             return b.again(&path, |b| inside(self, b));
         }
@@ -96,7 +95,13 @@ impl<T: Float> Build<T> {
             b.path().clone_into(&mut path);
             check_place(given.unwrap_or(class), b.depth())?;
             if x.is_empty() {
-                return Err(Error::argument("build", "inputs", "at least one value", 0, "hand the operation what it is to join"));
+                return Err(Error::argument(
+                    "build",
+                    "inputs",
+                    "at least one value",
+                    0,
+                    "hand the operation what it is to join",
+                ));
             }
             let outputs = match &mut code {
                 Code::Layer(layer) => vec![layer.build(x[0], b)?],

@@ -220,7 +220,7 @@ impl Graph {
 
     /// Adds a layer by its configuration.
     fn layer(&mut self, layer: LayerConfig, x: Value) -> Value {
-        self.push((Step::Layer(layer), 1), &[x])
+        self.push((Step::Layer(Box::new(layer)), 1), &[x])
     }
 
     fn scope_with<R>(&mut self, scope: ScopeSpec, f: impl FnOnce(&mut Graph) -> R) -> R {

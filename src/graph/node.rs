@@ -55,7 +55,7 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A layer of this crate.
-    Layer(LayerConfig),
+    Layer(Box<LayerConfig>),
     /// A layer from outside.
     Own(Arc<dyn OwnLayer>),
     Op(Arc<dyn OwnOp>),
@@ -81,7 +81,7 @@ impl Step {
     pub fn code<T: Float>(&self) -> Result<Code<T>> {
         let op = |boxed| Ok(Code::Op(boxed));
         match self {
-            Step::Layer(config) => config.clone().into_layer().map(Code::Layer),
+            Step::Layer(config) => (**config).clone().into_layer().map(Code::Layer),
             Step::Own(own) => {
                 let layer = own.layer();
                 let class = layer.class();
@@ -150,7 +150,7 @@ impl<O: Op<f32> + Clone + 'static> OwnOp for O {
 pub(crate) fn described<L: Layer<f32> + Clone + 'static>(layer: L) -> Step {
     match layer.config() {
         LayerConfig::Custom { .. } => Step::Own(Arc::new(layer)),
-        config => Step::Layer(config),
+        config => Step::Layer(Box::new(config)),
     }
 }
 

@@ -210,7 +210,7 @@ mod tests {
     fn a_chain_takes_turns_in_two_registers() {
         let nodes = wires(&[(&[0], 1..2), (&[1], 2..3), (&[2], 3..4), (&[3], 4..5)]);
         let layout = Layout::lean(&nodes, &[7, 5, 3, 5, 2], &[false], &[4]);
-        assert_eq!(layout.sizes, [5, 5]);
+        assert_eq!(layout.sizes, [5, 3]);
         assert_eq!(layout.register(0), None);
         let plan = Plan::new(&nodes, &[7, 5, 3, 5, 2], &[true; 4], &[false], &[4], &[true]);
         assert_eq!(plan.sizes.len(), 2);

@@ -3,8 +3,8 @@
 use gradus::graph::{Graph, Net, Part, Value, Work};
 use gradus::layers::{LayerConfig, merging};
 use gradus::prelude::{
-    Activation, Add, BatchNorm, Block, Concatenate, Dense, Dropout, Identity, Layer, LayerNorm, Multiply, Pass, Residual,
-    Sequential, Tensor,
+    Activation, Add, BatchNorm, Block, Concatenate, Dense, Dropout, Identity, Layer, LayerNorm, Multiply, Pass,
+    Residual, Sequential, Tensor,
 };
 use gradus::random::{Key, Purpose};
 use gradus::{Error, Float, Params, Shape};
@@ -70,9 +70,12 @@ impl Case<f64> {
         let (_, gradients, dx) = self.pass(&mut Work::default());
         let step = 1e-5;
         let close = |of: &str, got: f64, expected: f64| {
-            assert!((got - expected).abs() < 1e-7 * (1.0 + expected.abs()), "{of}: {got} and {expected} by differences");
+            assert!(
+                (got - expected).abs() < 1e-7 * (1.0 + expected.abs()),
+                "{of}: {got} and {expected} by differences"
+            );
         };
-        for i in 0..self.params.len() {
+        for (i, gradient) in gradients.into_iter().enumerate() {
             let mut at = |change: f64| {
                 let before = self.params.values()[i];
                 self.params.values_mut()[i] = before + change;
@@ -80,7 +83,7 @@ impl Case<f64> {
                 self.params.values_mut()[i] = before;
                 loss
             };
-            close(&format!("weight {i}"), gradients[i], (at(step) - at(-step)) / (2.0 * step));
+            close(&format!("weight {i}"), gradient, (at(step) - at(-step)) / (2.0 * step));
         }
         for (j, dx) in dx.iter().enumerate() {
             for i in 0..dx.len() {
@@ -306,7 +309,10 @@ fn mistakes_are_errors_that_name_the_place() {
         let x = g.input("x", [2]);
         vec![g.op(merging::Add::new(), &[x, foreign])]
     });
-    assert_eq!(message, "Graph: a value belongs to another graph; use what this graph's input, add, op and shared gave");
+    assert_eq!(
+        message,
+        "Graph: a value belongs to another graph; use what this graph's input, add, op and shared gave"
+    );
     assert!(error(|_| vec![foreign]).contains("an output belongs to another graph"));
     assert!(error(|_| Vec::new()).contains("the graph has no outputs"));
     let message = error(|g| {
@@ -339,7 +345,10 @@ fn mistakes_are_errors_that_name_the_place() {
         let (a, b) = (g.apply(&tower, x), g.apply(&tower, y));
         vec![a, b]
     });
-    assert!(message.contains("tower/dense/kernel of shape [2, 3], as where the layer was applied first, got [3, 3]"), "{message}");
+    assert!(
+        message.contains("tower/dense/kernel of shape [2, 3], as where the layer was applied first, got [3, 3]"),
+        "{message}"
+    );
     let message = error(|g| {
         g.trainable(false);
         vec![g.input("x", [2])]
@@ -353,9 +362,8 @@ fn inputs_that_do_not_fit_are_errors() {
     let (a, b) = (g.input("a", [2]), g.input("b", [3]));
     let y = g.op(merging::Concatenate::new(), &[a, b]);
     let (net, params) = g.build::<f32>(&[y], 0).unwrap();
-    let run = |x: &[&Tensor]| -> Result<(), Error> {
-        net.forward(&mut Pass::inference(&params), &mut Work::default(), x)
-    };
+    let run =
+        |x: &[&Tensor]| -> Result<(), Error> { net.forward(&mut Pass::inference(&params), &mut Work::default(), x) };
     let (a, b) = (Tensor::zeros([4, 2]), Tensor::zeros([4, 3]));
     run(&[&a, &b]).unwrap();
     let message = |x: &[&Tensor]| run(x).unwrap_err().to_string();
