@@ -16,6 +16,7 @@ use crate::data::{
 use crate::data::{Csv, CsvSource};
 #[cfg(feature = "image")]
 use crate::data::{ImageFolder, resize_image};
+use crate::graph::{Graph, Net, described, op_step};
 use crate::layer::Layer;
 use crate::layers::config::layer_classes;
 use crate::layers::*;
@@ -36,7 +37,9 @@ macro_rules! layers {
         addresses![
             $(<$one as Layer<T>>::boxed,)+
             $(<$of as Layer<T>>::boxed,)+
-            $(<$container<T> as Layer<T>>::boxed),+
+            $(<$container<T> as Layer<T>>::boxed,)+
+            $(described::<$one>,)+
+            $(described::<$of>),+
         ]
     };
 }
@@ -89,6 +92,21 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         Sequential::<T>::set_trainable,
         Sequential::<T>::set_learning_rate_factor,
     ];
+    let graph = addresses![
+        Graph::build::<T>,
+        Net::<T>::plan,
+        Net::<T>::forward,
+        Net::<T>::backward,
+        OptimizerState::<T>::step,
+        op_step::<merging::Add>,
+        op_step::<merging::Average>,
+        op_step::<merging::Concatenate>,
+        op_step::<merging::Dot>,
+        op_step::<merging::Maximum>,
+        op_step::<merging::Minimum>,
+        op_step::<merging::Multiply>,
+        op_step::<merging::Subtract>,
+    ];
     let data = addresses![
         Augment::apply::<T>,
         MinMaxScaler::fit::<T>,
@@ -111,6 +129,7 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     all.extend(optimizers);
     all.extend(metrics);
     all.extend(model);
+    all.extend(graph);
     all.extend(data);
     #[cfg(feature = "csv")]
     all.extend(addresses![Csv::table::<T>, Csv::open::<T>, <CsvSource<T> as Source<T>>::read]);

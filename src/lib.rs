@@ -47,6 +47,7 @@ mod error;
 #[cfg(feature = "tools")]
 pub mod explain;
 pub mod gradcheck;
+pub mod graph;
 pub mod initializers;
 #[cfg(not(test))]
 #[doc(hidden)]
@@ -82,7 +83,7 @@ pub use activations::Activation;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
 pub use kernels::parallel::set_threads;
-pub use layer::{Builder, Layer, LayerPart, Pass, Reach, Slot, Statistics};
+pub use layer::{Builder, Inputs, Layer, LayerPart, Op, Pass, Reach, Slot, Statistics};
 pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::Sequential;

@@ -6,6 +6,7 @@
 
 pub(crate) mod algorithm;
 pub(crate) mod blocks;
+pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;

@@ -18,6 +18,8 @@ pub struct Builder<T: Float = f32> {
     scopes: Vec<Scope>,
     /// The most values in all, where weights come from a file and are not drawn.
     room: Option<usize>,
+    /// The parameters that were registered or found since they were last [taken](Self::take_registered).
+    registered: Vec<ParamId>,
 }
 
 #[derive(Debug, Default)]
@@ -26,12 +28,14 @@ struct Scope {
     used: HashSet<String>,
     /// The last number behind each name that came again.
     numbers: HashMap<String, usize>,
+    /// Whether its parameters are there already.
+    again: bool,
 }
 
 impl<T: Float> Builder<T> {
     /// A builder whose initial weights follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Builder { params: Params::new(), seed, scopes: vec![Scope::default()], room: None }
+        Builder { params: Params::new(), seed, scopes: vec![Scope::default()], room: None, registered: Vec::new() }
     }
 
     /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
@@ -54,10 +58,25 @@ impl<T: Float> Builder<T> {
             name = format!("{base}_{number}");
         }
         let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
-        self.scopes.push(Scope { path, ..Scope::default() });
+        let again = self.scopes[last].again;
+        self.scopes.push(Scope { path, again, ..Scope::default() });
         let result = build(self);
         self.scopes.pop();
         (name, result)
+    }
+
+    /// Runs `build` inside a scope that was built before, by its path: what asks there for a parameter by the same name gets the one
+    /// that is there, which is how layers are shared.
+    pub(crate) fn again<R>(&mut self, path: &str, build: impl FnOnce(&mut Self) -> R) -> R {
+        self.scopes.push(Scope { path: path.to_owned(), again: true, ..Scope::default() });
+        let result = build(self);
+        self.scopes.pop();
+        result
+    }
+
+    /// The parameters that were registered, or found in a scope that is built again, since the last call.
+    pub(crate) fn take_registered(&mut self) -> Vec<ParamId> {
+        std::mem::take(&mut self.registered)
     }
 
     /// The path of the layer that is being built, such as `"residual/dense_1"`.
@@ -165,6 +184,32 @@ impl<T: Float> Builder<T> {
     }
 
     fn param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
+        let id = if self.scopes.last().is_some_and(|scope| scope.again) {
+            self.found(name, shape)?
+        } else {
+            self.new_param(name, shape, init, trainable, decays)?
+        };
+        self.registered.push(id);
+        Ok(id)
+    }
+
+    /// A parameter of a scope that is built again.
+    fn found(&self, name: &str, shape: Shape) -> Result<ParamId> {
+        let path = format!("{}/{name}", self.path());
+        let id = self.params.find(&path).ok_or_else(|| {
+            let hint = "apply a shared layer to inputs for which it needs the same weights";
+            Error::argument("build", "weight", "one that the shared layer has", &path, hint)
+        })?;
+        match self.params.spec(id) {
+            Some(spec) if spec.shape != shape => {
+                let expected = format!("{path} of shape {}, as where the layer was applied first", spec.shape);
+                Err(Error::shape("build", expected, shape, "apply a shared layer to inputs with as many features"))
+            }
+            _ => Ok(id),
+        }
+    }
+
+    fn new_param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
         let len = shape.checked_len("Builder")?;
         if len == 0 {
             let hint = "give every size at least 1";

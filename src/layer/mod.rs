@@ -1,12 +1,15 @@
 //! The `Layer` trait and what a layer is handed: [`Builder`] at build, [`Pass`] and [`Slot`] in a pass.
 
 mod builder;
+pub(crate) mod checks;
+mod op;
 mod pass;
 mod slot;
 
 use std::fmt::Debug;
 
 pub use builder::Builder;
+pub use op::{Inputs, Op};
 pub(crate) use pass::Spare;
 pub use pass::{Pass, Statistics};
 pub use slot::Slot;

@@ -7,11 +7,13 @@ pub mod convolutional;
 pub mod core;
 pub(crate) mod epilogue;
 pub(crate) mod linear;
+pub mod merging;
 pub mod normalization;
 pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+pub(crate) mod sum;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
 pub use composite::{Add, Block, Concatenate, Multiply, Residual, squeeze_excite};

@@ -82,6 +82,7 @@ impl<T: Float> OptimizerState<T> {
     /// Returns whether gradients, learning rate, moments and new weights were finite. Gradients and learning rate are looked at
     /// before anything is changed; where new weights or moments overflow, the old weights of that part stay, so that all stay
     /// finite, and its moments begin anew.
+    #[inline(never)]
     pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
         let options = optimizer.options();
         let rate = self.learning_rate.unwrap_or_else(|| options.learning_rate.at(self.step));

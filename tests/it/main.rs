@@ -11,6 +11,7 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod gradients;
+mod graphs;
 #[cfg(feature = "files")]
 mod hostile;
 #[cfg(feature = "image")]
@@ -20,6 +21,7 @@ mod keras_example;
 mod keras_files;
 mod layers;
 mod losses;
+mod merging;
 mod metrics;
 #[cfg(feature = "plot")]
 mod plots;

@@ -1,6 +1,6 @@
 //! The sum of branches.
 
-use super::{Chain, chain_builders, sum};
+use super::{Chain, chain_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
@@ -8,6 +8,7 @@ use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::{ContainerConfig, NamedConfig};
 use crate::layers::epilogue::EpiloguePass;
+use crate::layers::sum;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(f₁(x) + … + fₙ(x)): branches that see the same input, their outputs of one shape added.

@@ -4,10 +4,10 @@ use crate::activations::Activation;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
+use crate::layer::checks::{check_output, check_place};
 use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::config::NamedConfig;
-use crate::state::CHECKPOINT_PREFIX;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.
 ///
@@ -445,41 +445,6 @@ impl<T: Float> Chain<T> {
             slot.tensors.resize_with((n + 1).max(slot.tensors.len()), Tensor::default);
         }
     }
-}
-
-/// The most values of one output sample, a gigabyte in f32: past what a layer can mean, so that a slip of a digit, or a file
-/// that is meant to do harm, is an error.
-const MAX_OUTPUTS: usize = 1 << 28;
-
-/// The most layers inside one another; readers of JSON end at a depth of 128, and a layer takes three.
-const MAX_DEPTH: usize = 32;
-
-/// Checks a layer's name, which begins the names of its weights, and how deep it lies: what is built can be saved and loaded.
-fn check_place(name: &str, depth: usize) -> Result<()> {
-    if name.is_empty() || name.starts_with(CHECKPOINT_PREFIX) || name.contains(|c: char| c == '/' || c.is_control()) {
-        let expected =
-            format!("not empty, without slashes and control characters, and not beginning with {CHECKPOINT_PREFIX}");
-        return Err(Error::argument("build", "name", expected, format!("{name:?}"), "give the layer another name"));
-    }
-    if depth > MAX_DEPTH {
-        let problem = format!("more than {MAX_DEPTH} layers inside one another");
-        return Err(Error::Config { op: "build", problem, hint: "put layers one after the other instead".into() });
-    }
-    Ok(())
-}
-
-fn check_output(shape: Shape) -> Result<Shape> {
-    if shape.rank() >= MAX_RANK {
-        let expected = format!("at most {} axes a sample", MAX_RANK - 1);
-        return Err(Error::shape("build", expected, shape, "reshape it to fewer axes"));
-    }
-    if shape.checked_len("build")? > MAX_OUTPUTS {
-        return Err(Error::too_large("build", shape));
-    }
-    if shape.is_empty() {
-        return Err(Error::shape("build", "an output with at least one value", shape, "give every size at least 1"));
-    }
-    Ok(shape)
 }
 
 /// The methods that add layers to a chain and set them.

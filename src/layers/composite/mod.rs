@@ -7,7 +7,6 @@ mod concatenate;
 mod multiply;
 mod residual;
 mod squeeze_excite;
-mod sum;
 
 pub use add::Add;
 pub use block::Block;

@@ -1,0 +1,342 @@
+//! Models that are graphs: [`Graph`] describes one, [`Net`] computes it.
+//!
+//! A graph is a list of nodes in the order in which they were added, which is an order in which they can be computed: a node's inputs are
+//! there before it. It carries no numbers and no type of them; [`build`](Graph::build) fixes shapes and draws weights.
+
+mod build;
+mod net;
+mod node;
+mod plan;
+mod recipes;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, Op};
+use crate::layers::LayerConfig;
+use crate::tensor::Shape;
+pub use net::{Net, Work};
+use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
+pub(crate) use node::{described, op_step};
+pub use plan::Plan;
+
+/// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Value {
+    graph: u32,
+    index: u32,
+}
+
+/// A description of a model: inputs, and the nodes that compute from them.
+///
+/// Mistakes in wiring (a value of another graph, a taken name) are kept and returned by [`build`](Self::build), so that wiring reads
+/// without question marks.
+///
+/// ```
+/// use gradus::graph::Graph;
+/// use gradus::layers::merging::Concatenate;
+/// use gradus::prelude::{Activation, Dense};
+///
+/// let mut g = Graph::new();
+/// let (a, b) = (g.input("a", [4]), g.input("b", [3]));
+/// let h = g.add(Dense::new(8).activation(Activation::Relu), a);
+/// let both = g.op(Concatenate::new(), &[h, b]);
+/// let y = g.add(Dense::new(1), both);
+/// let (net, params) = g.build::<f32>(&[y], 1)?;
+/// assert_eq!(net.output_shapes(), [[1].into()]);
+/// assert_eq!(params.specs()[2].name, "dense_1/kernel");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// Keras: the functional API.
+#[derive(Debug)]
+pub struct Graph {
+    id: u32,
+    inputs: Vec<(String, Shape)>,
+    /// What stands in the scopes that are open, outermost first.
+    open: Vec<Vec<Item>>,
+    /// How many values there are.
+    values: u32,
+    /// Parts that are applied several times.
+    shared: Vec<SharedPart>,
+    /// The first mistake.
+    problem: Option<Error>,
+}
+
+/// A part that can be applied to several values with the same weights; made by [`Graph::shared`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    graph: u32,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct SharedPart {
+    name: String,
+    part: Arc<dyn AnyPart>,
+}
+
+/// What can be added to a graph behind one value: every [`Layer`], and recipes that add several nodes.
+///
+/// ```
+/// use gradus::graph::{Graph, Part, Value};
+/// use gradus::layers::merging::Add;
+/// use gradus::prelude::{Activation, Dense};
+///
+/// /// Two dense layers around which a shortcut leads.
+/// #[derive(Clone, Debug)]
+/// struct Shortcut(usize);
+///
+/// impl Part for Shortcut {
+///     fn wire(self, g: &mut Graph, x: Value) -> Value {
+///         let h = g.add(Dense::new(2 * self.0).activation(Activation::Relu), x);
+///         let h = g.add(Dense::new(self.0), h);
+///         g.op(Add::new(), &[x, h])
+///     }
+/// }
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", [4]);
+/// let y = g.scope("first", |g| g.add(Shortcut(4), x));
+/// let (_, params) = g.build::<f32>(&[y], 0)?;
+/// assert_eq!(params.specs()[0].name, "first/dense/kernel");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub trait Part {
+    /// Adds the nodes; gives the value of the last.
+    fn wire(self, g: &mut Graph, x: Value) -> Value;
+}
+
+impl<L: Layer<f32> + Clone + 'static> Part for L {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        g.push((described(self), 1), &[x])
+    }
+}
+
+/// A part that can be wired several times.
+trait AnyPart: Debug + Send + Sync {
+    fn wire_again(&self, g: &mut Graph, x: Value) -> Value;
+}
+
+impl<P: Part + Clone + Debug + Send + Sync> AnyPart for P {
+    fn wire_again(&self, g: &mut Graph, x: Value) -> Value {
+        self.clone().wire(g, x)
+    }
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Graph::new()
+    }
+}
+
+impl Graph {
+    /// A graph without inputs or nodes.
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Graph {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            inputs: Vec::new(),
+            open: vec![Vec::new()],
+            values: 0,
+            shared: Vec::new(),
+            problem: None,
+        }
+    }
+
+    /// An input whose samples have this shape. The name says which data it takes; no two inputs have the same. Inputs come before all
+    /// nodes.
+    pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
+        if self.values as usize > self.inputs.len() {
+            let problem = format!("the input {name} comes after the first node");
+            self.note(Error::Config { op: "Graph", problem, hint: "declare all inputs first".into() });
+        }
+        if name.is_empty() || self.inputs.iter().any(|(other, _)| other == name) {
+            self.note(Error::argument(
+                "Graph",
+                "name",
+                "a name that no other input has",
+                format!("{name:?}"),
+                "rename one",
+            ));
+        }
+        self.inputs.push((name.to_owned(), shape.into()));
+        self.next(1)
+    }
+
+    /// Adds a layer or a recipe behind a value.
+    pub fn add(&mut self, part: impl Part, x: Value) -> Value {
+        part.wire(self, x)
+    }
+
+    /// [`add`](Self::add) under a name of your own, which the parameters carry; several nodes go into a scope of this name.
+    pub fn add_named(&mut self, name: &str, part: impl Part, x: Value) -> Value {
+        self.open.push(Vec::new());
+        let y = self.add(part, x);
+        let mut items = self.open.pop().unwrap_or_default();
+        let name = Some(name.to_owned());
+        match (items.pop(), items.is_empty()) {
+            (Some(Item::Node(node)), true) => self.put(Item::Node(NodeSpec { name, ..node })),
+            (Some(Item::Scope(scope)), true) => self.put(Item::Scope(ScopeSpec { name, ..scope })),
+            (last, _) => {
+                items.extend(last);
+                self.put(Item::Scope(ScopeSpec { class: "scope", name, items, ..ScopeSpec::default() }));
+            }
+        }
+        y
+    }
+
+    /// Adds an operation on several values; its first output.
+    pub fn op(&mut self, op: impl Op<f32> + Clone + 'static, x: &[Value]) -> Value {
+        self.push(op_step(op), x)
+    }
+
+    /// [`op`](Self::op) with all outputs.
+    pub fn op_outputs(&mut self, op: impl Op<f32> + Clone + 'static, x: &[Value]) -> Vec<Value> {
+        let first = self.op(op, x);
+        (first.index..self.values).map(|index| Value { index, ..first }).collect()
+    }
+
+    /// [`op`](Self::op) under a name of your own.
+    pub fn op_named(&mut self, name: &str, op: impl Op<f32> + Clone + 'static, x: &[Value]) -> Value {
+        let y = self.op(op, x);
+        if let Some(Item::Node(node)) = self.open.last_mut().and_then(|items| items.last_mut()) {
+            node.name = Some(name.to_owned());
+        }
+        y
+    }
+
+    /// Adds what `f` adds within a scope of this name: its parameters are `name/dense/kernel` and so on.
+    pub fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Graph) -> R) -> R {
+        self.scope_with(ScopeSpec { class: "scope", name: Some(name.to_owned()), ..ScopeSpec::default() }, f)
+    }
+
+    /// The scope of a container, which is named after its class where it has no name of its own.
+    fn class_scope<R>(&mut self, class: &'static str, f: impl FnOnce(&mut Graph) -> R) -> R {
+        self.scope_with(ScopeSpec { class, ..ScopeSpec::default() }, f)
+    }
+
+    /// Adds a layer by its configuration.
+    fn layer(&mut self, layer: LayerConfig, x: Value) -> Value {
+        self.push((Step::Layer(Box::new(layer)), 1), &[x])
+    }
+
+    fn scope_with<R>(&mut self, scope: ScopeSpec, f: impl FnOnce(&mut Graph) -> R) -> R {
+        self.open.push(Vec::new());
+        let result = f(self);
+        let items = self.open.pop().unwrap_or_default();
+        self.put(Item::Scope(ScopeSpec { items, ..scope }));
+        result
+    }
+
+    /// A part that will be applied to several values with the same weights, which are named after it.
+    ///
+    /// ```
+    /// use gradus::graph::Graph;
+    /// use gradus::layers::merging::Subtract;
+    /// use gradus::prelude::Dense;
+    ///
+    /// let mut g = Graph::new();
+    /// let (left, right) = (g.input("left", [5]), g.input("right", [5]));
+    /// let tower = g.shared("tower", Dense::new(3));
+    /// let (a, b) = (g.apply(&tower, left), g.apply(&tower, right));
+    /// let difference = g.op(Subtract::new(), &[a, b]);
+    /// let (_, params) = g.build::<f32>(&[difference], 0)?;
+    /// assert_eq!(params.len(), 5 * 3 + 3);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn shared(&mut self, name: &str, part: impl Part + Clone + Debug + Send + Sync + 'static) -> Shared {
+        self.shared.push(SharedPart { name: name.to_owned(), part: Arc::new(part) });
+        Shared { graph: self.id, index: self.shared.len() - 1 }
+    }
+
+    /// Applies a shared part to a value.
+    pub fn apply(&mut self, shared: &Shared, x: Value) -> Value {
+        let Some(found) = self.shared.get(shared.index).filter(|_| shared.graph == self.id) else {
+            self.note(foreign("a shared part"));
+            return x;
+        };
+        let (name, part) = (Some(found.name.clone()), found.part.clone());
+        let scope = ScopeSpec { class: "scope", name, shared: Some(shared.index), ..ScopeSpec::default() };
+        self.scope_with(scope, |g| part.wire_again(g, x))
+    }
+
+    /// Whether the weights of what was added last are trained; yes by default. See
+    /// [`Sequential::trainable`](crate::Sequential::trainable).
+    pub fn trainable(&mut self, trainable: bool) {
+        match self.last() {
+            Some(settings) => settings.trainable = trainable,
+            None => self.note(misplaced("trainable")),
+        }
+    }
+
+    /// What the learning rate is multiplied by for the weights of what was added last; 1 by default.
+    pub fn learning_rate_factor(&mut self, factor: f64) {
+        match self.last() {
+            Some(settings) => settings.learning_rate_factor = factor,
+            None => self.note(misplaced("learning_rate_factor")),
+        }
+    }
+
+    fn last(&mut self) -> Option<&mut Settings> {
+        match self.open.last_mut()?.last_mut()? {
+            Item::Node(node) => Some(&mut node.settings),
+            Item::Scope(scope) => Some(&mut scope.settings),
+        }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, (step, outputs): (Step, usize), x: &[Value]) -> Value {
+        if x.iter().any(|value| value.graph != self.id) {
+            self.note(foreign("a value"));
+        }
+        let inputs = x.iter().map(|value| value.index).collect();
+        let first = self.next(outputs as u32);
+        self.put(Item::Node(NodeSpec {
+            name: None,
+            settings: Settings::default(),
+            step,
+            inputs,
+            outputs: first.index..self.values,
+        }));
+        first
+    }
+
+    fn put(&mut self, item: Item) {
+        match self.open.last_mut() {
+            Some(items) => items.push(item),
+            None => self.open.push(vec![item]),
+        }
+    }
+
+    fn next(&mut self, n: u32) -> Value {
+        let value = Value { graph: self.id, index: self.values };
+        self.values += n;
+        value
+    }
+
+    /// Keeps the first mistake.
+    fn note(&mut self, problem: Error) {
+        self.problem.get_or_insert(problem);
+    }
+
+    /// The places of values, all of this graph.
+    fn places(&self, values: &[Value]) -> Result<Vec<u32>> {
+        match values.iter().all(|value| value.graph == self.id) {
+            true => Ok(values.iter().map(|value| value.index).collect()),
+            false => Err(foreign("an output")),
+        }
+    }
+}
+
+fn foreign(what: &str) -> Error {
+    let problem = format!("{what} belongs to another graph");
+    Error::Config { op: "Graph", problem, hint: "use what this graph's input, add, op and shared gave".into() }
+}
+
+fn misplaced(setting: &str) -> Error {
+    let problem = format!("{setting}(...) stands before the first node");
+    Error::Config { op: "Graph", problem, hint: "it speaks of what was added last".into() }
+}

@@ -1,0 +1,391 @@
+//! A built graph: nodes in the order of computation, run forwards and backwards by one loop.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::node::Code;
+use super::plan::{Dx, Layout, Plan, Wires};
+use crate::error::{Error, Result};
+use crate::kernels::parallel;
+use crate::layer::{Inputs, Pass, Slot};
+use crate::params::{ParamId, Params};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// What a [`Graph`](super::Graph) computes once it is built: it is not changed any more, and holds no weights and no buffers, so that one
+/// can serve many threads.
+///
+/// ```
+/// use gradus::graph::{Graph, Work};
+/// use gradus::layers::merging::Multiply;
+/// use gradus::prelude::{Dense, Pass, Tensor};
+///
+/// let mut g = Graph::new();
+/// let (a, b) = (g.input("a", [2]), g.input("b", [3]));
+/// let h = g.add(Dense::new(3), a);
+/// let y = g.op(Multiply::new(), &[h, b]);
+/// let (net, params) = g.build::<f32>(&[y], 7)?;
+///
+/// let (a, b) = (Tensor::from([[1.0, 2.0]]), Tensor::from([[0.5, 0.0, -1.0]]));
+/// let mut work = Work::default();
+/// let mut gradients = vec![0.0; params.len()];
+/// let mut pass = Pass::training(&params, &mut gradients, 7, 0, 0);
+/// net.forward(&mut pass, &mut work, &[&a, &b])?;
+/// assert_eq!(net.output(&work, 0).dims(), &[1, 3]);
+///
+/// // Back from dy = 1 at the output, to the weights and to both inputs.
+/// let plan = net.plan(&params, &[true, true], &[true]);
+/// net.output_gradient(&mut work, &plan, 0).as_mut_slice().fill(1.0);
+/// net.backward(&mut pass, &mut work, &plan, &[&a, &b])?;
+/// assert_eq!(net.input_gradient(&work, &plan, 0).map(Tensor::dims), Some(&[1, 2][..]));
+/// assert_eq!(gradients[6..], [0.5, 0.0, -1.0]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Net<T: Float = f32> {
+    /// One of its own, so that what belongs to another net is noticed.
+    id: u64,
+    inputs: Vec<(String, Shape)>,
+    nodes: Vec<Node<T>>,
+    wires: Vec<Wires>,
+    /// The shape of each value.
+    shapes: Vec<Shape>,
+    /// The values that are outputs.
+    outputs: Vec<u32>,
+    /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
+    copied: Vec<bool>,
+    /// Where values lie where backward may follow, and where not.
+    keeping: Layout,
+    lean: Layout,
+}
+
+/// A node of a net.
+#[derive(Debug)]
+pub(super) struct Node<T: Float> {
+    pub code: Code<T>,
+    /// Its path, which begins the names of its parameters.
+    pub name: String,
+    pub wires: Wires,
+    pub params: Vec<ParamId>,
+}
+
+/// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
+#[derive(Debug, Default)]
+pub struct Work<T = f32> {
+    values: Vec<Tensor<T>>,
+    /// The net whose values these are, how many samples they have, and whether backward may follow.
+    net: u64,
+    samples: usize,
+    kept: bool,
+    slots: Vec<Slot<T>>,
+    gradients: Vec<Tensor<T>>,
+    /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
+    out: Vec<Tensor<T>>,
+    back: Vec<Option<Tensor<T>>>,
+}
+
+impl<T: Float> Net<T> {
+    pub(super) fn new(
+        inputs: Vec<(String, Shape)>,
+        nodes: Vec<Node<T>>,
+        shapes: Vec<Shape>,
+        outputs: Vec<u32>,
+    ) -> Result<Self> {
+        let mut needed = vec![false; shapes.len()];
+        outputs.iter().for_each(|&v| needed[v as usize] = true);
+        for node in nodes.iter().rev() {
+            if node.wires.outputs.clone().any(|v| needed[v as usize]) {
+                node.wires.inputs.iter().for_each(|&v| needed[v as usize] = true);
+            }
+        }
+        if let Some(((name, _), _)) = inputs.iter().zip(&needed).find(|(_, needed)| !**needed) {
+            let problem = format!("no output depends on the input {name}");
+            return Err(Error::Config { op: "build", problem, hint: "wire it to an output, or leave it out".into() });
+        }
+        let nodes: Vec<_> =
+            nodes.into_iter().filter(|node| node.wires.outputs.clone().any(|v| needed[v as usize])).collect();
+        let mut copied = vec![false; inputs.len()];
+        let by_operations = nodes.iter().filter(|node| matches!(node.code, Code::Op(_)));
+        for &v in by_operations.flat_map(|node| &node.wires.inputs).chain(&outputs) {
+            copied.get_mut(v as usize).into_iter().for_each(|copied| *copied = true);
+        }
+        let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
+        let lens: Vec<_> = shapes.iter().map(Shape::len).collect();
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Ok(Net {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            keeping: Layout::keeping(&wires, &lens),
+            lean: Layout::lean(&wires, &lens, &copied, &outputs),
+            inputs,
+            nodes,
+            wires,
+            shapes,
+            outputs,
+            copied,
+        })
+    }
+
+    /// The names of the inputs, in their order.
+    pub fn input_names(&self) -> Vec<&str> {
+        self.inputs.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The shapes of one sample of each input.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(|(_, shape)| *shape).collect()
+    }
+
+    /// The shapes of one sample of each output.
+    pub fn output_shapes(&self) -> Vec<Shape> {
+        self.outputs.iter().map(|&v| self.shapes[v as usize]).collect()
+    }
+
+    /// The paths of the nodes, in the order of computation.
+    pub fn node_names(&self) -> Vec<&str> {
+        self.nodes.iter().map(|node| node.name.as_str()).collect()
+    }
+
+    /// The way back from the outputs whose gradient will be `given`, to the weights that are trained and to the inputs that are `asked`
+    /// for, each by position; those that are missing count as no. It holds until weights are frozen or thawed.
+    #[inline(never)]
+    pub fn plan(&self, params: &Params<T>, asked: &[bool], given: &[bool]) -> Plan {
+        let trained = |node: &Node<T>| node.params.iter().any(|&id| params.spec(id).is_some_and(|spec| spec.trainable));
+        let trained: Vec<_> = self.nodes.iter().map(trained).collect();
+        let lens: Vec<_> = self.shapes.iter().map(Shape::len).collect();
+        let all = |flags: &[bool], n| (0..n).map(|i| flags.get(i).copied().unwrap_or(false)).collect::<Vec<_>>();
+        let (asked, given) = (all(asked, self.inputs.len()), all(given, self.outputs.len()));
+        Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
+    }
+
+    /// Values of a sample that a pass holds at most, gradients included where `plan` leads back.
+    pub fn space(&self, plan: Option<&Plan>) -> usize {
+        let sizes = if plan.is_some() { &self.keeping.sizes } else { &self.lean.sizes };
+        sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes)).fold(0, |sum, len| sum.saturating_add(*len))
+    }
+
+    /// Checks the inputs of a pass: how many, their shapes, and as many samples in each.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another number of inputs; [`Error::Shape`] for one that does not fit, by name.
+    pub fn check_inputs(&self, op: &'static str, x: &[&Tensor<T>]) -> Result<()> {
+        if x.len() != self.inputs.len() {
+            let names = self.input_names().join(", ");
+            let hint = "pass one tensor for each input, in their order";
+            return Err(Error::argument(op, "inputs", format!("{} ({names})", self.inputs.len()), x.len(), hint));
+        }
+        for ((name, shape), x) in self.inputs.iter().zip(x) {
+            if !x.holds(shape) {
+                let expected = format!("the input {name} of shape {}, n samples", shape.of_samples());
+                let order = self.input_names().join(", ");
+                return Err(Error::shape(op, expected, x.shape(), format!("the inputs are, in order: {order}")));
+            }
+        }
+        let samples = x.first().map_or(0, |x| x.samples());
+        for ((name, _), x) in self.inputs.iter().zip(x) {
+            if x.samples() != samples {
+                let expected = format!("{samples} samples in the input {name}, as in {}", self.inputs[0].0);
+                return Err(Error::shape(op, expected, x.samples(), "pass as many samples to every input"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes all values from the inputs. In a pass after which backward [may follow](Pass::needs_backward) they are kept, else they take
+    /// turns in a few registers; the outputs stand until the next pass.
+    ///
+    /// # Errors
+    /// As [`check_inputs`](Self::check_inputs).
+    #[inline(never)]
+    pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
+        self.check_inputs("forward", x)?;
+        self.run(pass, work, x);
+        Ok(())
+    }
+
+    fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) {
+        let kept = pass.needs_backward();
+        let layout = self.layout(kept);
+        let samples = x.first().map_or(0, |x| x.samples());
+        (work.net, work.samples, work.kept) = (self.id, samples, kept);
+        let Work { values, slots, out, .. } = work;
+        if values.len() < layout.sizes.len() {
+            values.resize_with(layout.sizes.len(), Tensor::default);
+        }
+        // Where no backward pass follows, the nodes share their scratch space.
+        slots.resize_with(if kept { self.nodes.len() } else { slots.len().max(1) }, Slot::new);
+        for (i, x) in x.iter().enumerate().filter(|(i, _)| self.copied[*i]) {
+            if let Some(register) = layout.register(i as u32) {
+                values[register].copy_from(x);
+            }
+        }
+        for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
+            let slot = &mut slots[if kept { i } else { 0 }];
+            match &node.code {
+                Code::Layer(layer) => {
+                    let shape = &self.shapes[node.wires.outputs.start as usize];
+                    if let Some(x) = x.get(node.wires.inputs[0] as usize) {
+                        let y = &mut values[to[0] as usize];
+                        y.resize_batch(shape, samples);
+                        layer.forward(pass, slot, x, y);
+                    } else {
+                        let [x, y] = two(values, from[0], to[0]);
+                        y.resize_batch(shape, samples);
+                        layer.forward(pass, slot, x, y);
+                    }
+                }
+                Code::Op(op) => {
+                    out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
+                    for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
+                        y.resize_batch(&self.shapes[v as usize], samples);
+                    }
+                    op.forward(pass, slot, Inputs::new(values, from), out);
+                    for (&register, y) in to.iter().zip(out.drain(..)) {
+                        values[register as usize] = y;
+                    }
+                }
+            }
+        }
+    }
+
+    fn layout(&self, kept: bool) -> &Layout {
+        if kept { &self.keeping } else { &self.lean }
+    }
+
+    /// An output of the last forward pass, by position.
+    ///
+    /// # Panics
+    /// As a slice does where `output` is not below the number of outputs, or before the first pass.
+    pub fn output<'a>(&self, work: &'a Work<T>, output: usize) -> &'a Tensor<T> {
+        let register = self.layout(work.kept).register(self.outputs[output]).unwrap_or(usize::MAX);
+        &work.values[register]
+    }
+
+    /// Where dy of an output goes before [`backward`](Self::backward), shaped like the output of the last forward pass; contents are
+    /// unspecified. Where nothing depends on it, it is read by nobody.
+    ///
+    /// # Panics
+    /// As [`output`](Self::output).
+    pub fn output_gradient<'a>(&self, work: &'a mut Work<T>, plan: &Plan, output: usize) -> &'a mut Tensor<T> {
+        let shape = self.output(work, output).shape();
+        // One more than the plan's, for gradients that nobody reads.
+        let unread = plan.sizes.len();
+        work.reserve(plan);
+        let dy = &mut work.gradients[plan.outputs[output].map_or(unread, |register| register as usize)];
+        dy.resize(shape);
+        dy
+    }
+
+    /// From the gradients of the outputs: adds to those of the weights, and computes those of the inputs that the plan asks for. `x` are the
+    /// inputs of the last forward pass; the gradients of the outputs are used up, and may be written again for another pass back.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where no forward pass of this net came before that keeps what backward needs, or for the plan of another net; as
+    /// [`check_inputs`](Self::check_inputs), and [`Error::Shape`] for another number of samples than in the forward pass.
+    #[inline(never)]
+    pub fn backward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: &[&Tensor<T>]) -> Result<()> {
+        self.check_inputs("backward", x)?;
+        let refuse = |problem: &str, hint: &str| {
+            Err(Error::Config { op: "backward", problem: problem.to_owned(), hint: hint.into() })
+        };
+        if work.net != self.id || !work.kept {
+            let hint = "call forward with Pass::training or Pass::differentiable before";
+            return refuse("there are no values of a forward pass that backward may follow", hint);
+        }
+        if plan.net != self.id {
+            return refuse("the plan is another net's", "pass what this net's plan gave");
+        }
+        if x.first().is_some_and(|x| x.samples() != work.samples) {
+            let expected = format!("{} samples, as in the forward pass", work.samples);
+            return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
+        }
+        work.reserve(plan);
+        let Work { values, slots, gradients, out, back, .. } = work;
+        for &(first, more) in &plan.again {
+            let [more, first] = two(gradients, more, first);
+            add(first, more);
+        }
+        for step in &plan.steps {
+            let node = &self.nodes[step.node];
+            let slot = &mut slots[step.node];
+            let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
+            for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
+                if !arrived {
+                    let dy = &mut gradients[register as usize];
+                    dy.resize(y.shape());
+                    dy.as_mut_slice().fill(T::zero());
+                }
+            }
+            match &node.code {
+                Code::Layer(layer) => {
+                    let v = node.wires.inputs[0] as usize;
+                    let (x, y) = (x.get(v).copied().unwrap_or(&values[v]), &values[outputs.start]);
+                    let dy = step.dy[0].0;
+                    match step.dx[0] {
+                        Dx::Nowhere => layer.backward(pass, slot, x, y, &mut gradients[dy as usize], None),
+                        Dx::Write(to) | Dx::Add(_, to) => {
+                            let [dy, dx] = two(gradients, dy, to);
+                            dx.resize(x.shape());
+                            layer.backward(pass, slot, x, y, dy, Some(dx));
+                        }
+                    }
+                }
+                Code::Op(op) => {
+                    let x = Inputs::new(values, &node.wires.inputs);
+                    out.extend(step.dy.iter().map(|(register, _)| std::mem::take(&mut gradients[*register as usize])));
+                    back.extend(step.dx.iter().zip(x.iter()).map(|(dx, x)| match *dx {
+                        Dx::Nowhere => None,
+                        Dx::Write(to) | Dx::Add(_, to) => {
+                            let mut dx = std::mem::take(&mut gradients[to as usize]);
+                            dx.resize(x.shape());
+                            Some(dx)
+                        }
+                    }));
+                    op.backward(pass, slot, x, &values[outputs], out, back);
+                    for ((register, _), dy) in step.dy.iter().zip(out.drain(..)) {
+                        gradients[*register as usize] = dy;
+                    }
+                    for (dx, own) in step.dx.iter().zip(back.drain(..)) {
+                        if let (Dx::Write(to) | Dx::Add(_, to), Some(own)) = (*dx, own) {
+                            gradients[to as usize] = own;
+                        }
+                    }
+                }
+            }
+            for dx in &step.dx {
+                if let Dx::Add(sum, more) = *dx {
+                    let [more, sum] = two(gradients, more, sum);
+                    add(sum, more);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradient of an input after [`backward`](Self::backward), by position; `None` where the plan does not ask for it, or none
+    /// arrives.
+    pub fn input_gradient<'a>(&self, work: &'a Work<T>, plan: &Plan, input: usize) -> Option<&'a Tensor<T>> {
+        let register = plan.inputs.get(input).copied().flatten()?;
+        work.gradients.get(register as usize)
+    }
+}
+
+impl<T: Float> Work<T> {
+    fn reserve(&mut self, plan: &Plan) {
+        if self.gradients.len() <= plan.sizes.len() {
+            self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
+        }
+    }
+}
+
+/// Two registers, which the plan keeps apart: one to read and one to write.
+#[inline]
+fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
+    registers.get_disjoint_mut([a as usize, b as usize]).unwrap_or_else(|_| unreachable!())
+}
+
+/// sum += more.
+fn add<T: Float>(sum: &mut Tensor<T>, more: &Tensor<T>) {
+    let row = sum.shape().last().max(1);
+    let more = more.as_slice();
+    parallel::rows(sum.as_mut_slice(), row, row, |first, sum| {
+        sum.iter_mut().zip(&more[first * row..]).for_each(|(s, m)| *s += *m);
+    });
+}

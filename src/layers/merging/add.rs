@@ -1,0 +1,127 @@
+//! The sum of values.
+
+use super::{broadcast, wanted};
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::kernels::broadcast::Broadcast;
+use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::epilogue::EpiloguePass;
+use crate::layers::sum;
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = f(x₀ + … + xₙ), element by element.
+///
+/// - Inputs: one or more; output: the shape that all [broadcast](super) to. No parameters.
+/// - Default: no activation f.
+/// - Gradient, with dz = dy·f'(Σ x): dxᵢ = dz, summed over the positions that a size of 1 counts for.
+///
+/// Keras `Add`, PyTorch `a + b`.
+///
+/// ```
+/// use gradus::layers::merging::Add;
+/// use gradus::{Builder, Op, Shape};
+/// // A bias a channel.
+/// let output = Add::new().build(&[Shape::from([4, 4, 3]), Shape::from([3])], &mut Builder::<f32>::new(0))?;
+/// assert_eq!(output, [Shape::from([4, 4, 3])]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Add {
+    #[cfg_attr(feature = "serde", serde(default))]
+    activation: Activation,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    plan: Broadcast,
+    /// Values of a sample of the output.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    len: usize,
+}
+
+impl Add {
+    /// The sum alone.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The function applied to the sum; none by default.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+}
+
+impl<T: Float> Op<T> for Add {
+    fn class(&self) -> &'static str {
+        "Add"
+    }
+
+    fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
+        self.activation.check()?;
+        let (output, plan) = broadcast("Add", x)?;
+        if self.activation.is_row_wise() {
+            output.need_axis("Add")?;
+        }
+        (self.plan, self.len) = (plan, output.len());
+        Ok(vec![output])
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let epilogue = EpiloguePass::activation(pass, self.activation, y[0].shape().last());
+        let [z] = slot.buffers();
+        if self.plan.all_equal() {
+            return sum::forward(epilogue, x.iter(), &mut y[0], z);
+        }
+        sum::forward_by(epilogue, x.len(), &mut y[0], z, |first, y| {
+            self.plan.fold(|i| x.get(i).as_slice(), first, y, |y, x| *y += x);
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        _: Inputs<'_, T>,
+        y: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let epilogue = EpiloguePass::activation(pass, self.activation, y[0].shape().last());
+        if epilogue.activation != Activation::Linear {
+            let [z] = slot.buffers();
+            sum::backward(epilogue, z, &y[0], &mut dy[0], &mut Tensor::default());
+        }
+        let dz = dy[0].as_slice();
+        for (i, dx) in wanted(dx) {
+            self.plan.backward(i, dx, 1, |start, g| g.copy_from_slice(&dz[start..start + g.len()]));
+        }
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        // The sum, where backward needs it.
+        if backward && self.activation.needs_input() { self.len.saturating_mul(samples) } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{error, operands};
+    use super::*;
+    use crate::gradcheck::check_op;
+
+    #[test]
+    fn gradients() {
+        for x in operands() {
+            check_op(Add::new(), &x).unwrap();
+        }
+        for activation in Activation::ALL {
+            check_op(Add::new().activation(activation), &[[2, 3].into(), [2, 3].into()]).unwrap();
+            check_op(Add::new().activation(activation), &[[3].into(), [2, 1].into()]).unwrap();
+        }
+    }
+
+    #[test]
+    fn impossible_settings() {
+        assert!(error(Add::new().activation(Activation::LeakyRelu(f64::NAN)), &[[3].into()]).contains("finite"));
+        assert!(error(Add::new().activation(Activation::Softmax), &[Shape::SCALAR]).contains("Reshape([1])"));
+    }
+}

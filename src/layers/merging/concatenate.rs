@@ -1,0 +1,172 @@
+//! Values side by side.
+
+use super::{axis_of, some, wanted};
+use crate::error::{Error, Result};
+use crate::kernels::parallel;
+use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = [x₀, …, xₙ] along one axis.
+///
+/// - Inputs: one or more that agree in all axes but this one; output: their sizes along it added. No parameters.
+/// - Default: the last axis. Axes are counted from 1, as axis 0 is the batch, or from −1 for the last.
+/// - Gradient: dxᵢ is the operand's own part of dy.
+///
+/// Keras `Concatenate`, PyTorch `cat`.
+///
+/// ```
+/// use gradus::layers::merging::Concatenate;
+/// use gradus::{Builder, Op, Shape};
+/// let (x, b) = ([Shape::from([6, 2]), Shape::from([5, 2])], &mut Builder::<f32>::new(0));
+/// assert_eq!(Concatenate::new().axis(1).build(&x, b)?, [Shape::from([11, 2])]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Concatenate {
+    axis: isize,
+    /// How many values of each operand, and of all, stand together.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    widths: Vec<usize>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    width: usize,
+}
+
+impl Default for Concatenate {
+    fn default() -> Self {
+        Concatenate { axis: -1, widths: Vec::new(), width: 0 }
+    }
+}
+
+impl Concatenate {
+    /// Along the last axis.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The axis along which the operands follow one another: from 1, as axis 0 is the batch, or from −1 for the last, as by default.
+    pub fn axis(mut self, axis: isize) -> Self {
+        self.axis = axis;
+        self
+    }
+}
+
+impl<T: Float> Op<T> for Concatenate {
+    fn class(&self) -> &'static str {
+        "Concatenate"
+    }
+
+    fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
+        some("Concatenate", x)?;
+        x[0].need_axis("Concatenate")?;
+        let axis = axis_of("Concatenate", "axis", self.axis, x[0], 0)?;
+        let mut sizes = x[0].dims().to_vec();
+        for (i, shape) in x.iter().enumerate().skip(1) {
+            let agrees = |at: usize| at == axis || shape.dims()[at] == sizes[at];
+            if shape.rank() != sizes.len() || !(0..sizes.len()).all(agrees) {
+                let expected = format!("operands that agree with the first, {}, in all axes but {}", x[0], axis + 1);
+                let hint = "concatenate along the axis in which they differ, or bring the others to one size";
+                return Err(Error::shape("Concatenate", expected, format!("{shape} as operand {i}"), hint));
+            }
+            sizes[axis] = sizes[axis].saturating_add(shape.dims()[axis]);
+        }
+        let output = Shape::try_from(sizes.as_slice())?;
+        output.checked_len("Concatenate")?;
+        self.widths = x.iter().map(|shape| shape.dims()[axis..].iter().product()).collect();
+        self.width = self.widths.iter().sum();
+        Ok(vec![output])
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let width = self.width.max(1);
+        parallel::rows(y[0].as_mut_slice(), width, width, |first, y| {
+            for (row, mut y) in (first..).zip(y.chunks_exact_mut(width)) {
+                for (x, &n) in x.iter().zip(&self.widths) {
+                    let own = y.split_off_mut(..n).unwrap_or_default();
+                    own.copy_from_slice(&x.as_slice()[row * n..(row + 1) * n]);
+                }
+            }
+        });
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        _: Inputs<'_, T>,
+        _: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let (dy, width) = (dy[0].as_slice(), self.width.max(1));
+        for (i, dx) in wanted(dx) {
+            let (before, n) = (self.widths[..i].iter().sum::<usize>(), self.widths[i].max(1));
+            parallel::rows(dx, n, n, |first, dx| {
+                for (dx, dy) in dx.chunks_exact_mut(n).zip(dy[first * width..].chunks_exact(width)) {
+                    dx.copy_from_slice(&dy[before..before + n]);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::error;
+    use super::*;
+    use crate::gradcheck::check_op;
+
+    #[test]
+    fn gradients() {
+        for axis in [1, 2, 3, -1, -2, -3] {
+            let sizes = [3, 1, 4].map(|n| {
+                let mut dims = [2, 3, 5];
+                dims[if axis > 0 { axis as usize - 1 } else { (3 + axis) as usize }] = n;
+                Shape::from(dims)
+            });
+            check_op(Concatenate::new().axis(axis), &sizes).unwrap();
+        }
+        check_op(Concatenate::new(), &[[4].into(), [1].into()]).unwrap();
+        check_op(Concatenate::new(), &[[2, 3].into()]).unwrap();
+    }
+
+    #[test]
+    fn order_of_values() {
+        let x = [Tensor::from([[[1.0], [2.0]]]), Tensor::from([[[3.0], [4.0]]])];
+        let joined = |axis, shape: Shape| {
+            let mut op = Concatenate::new().axis(axis);
+            Op::<f64>::build(&mut op, &[[2, 1].into(); 2], &mut Builder::new(0)).unwrap();
+            let (params, mut y) = (crate::Params::new(), [Tensor::zeros(shape)]);
+            op.forward(&mut Pass::inference(&params), &mut Slot::new(), Inputs::new(&x, &[0, 1]), &mut y);
+            y[0].clone()
+        };
+        assert_eq!(joined(1, [1, 4, 1].into()), Tensor::from([[[1.0], [2.0], [3.0], [4.0]]]));
+        assert_eq!(joined(-1, [1, 2, 2].into()), Tensor::from([[[1.0, 3.0], [2.0, 4.0]]]));
+    }
+
+    #[test]
+    fn impossible_operands() {
+        let x = [Shape::from([3, 2]), [3, 4].into(), [2, 2].into()];
+        assert_eq!(
+            error(Concatenate::new(), &x),
+            "Concatenate: expected operands that agree with the first, [3, 2], in all axes but 2, got [2, 2] as operand 2; \
+             concatenate along the axis in which they differ, or bring the others to one size"
+        );
+        assert!(error(Concatenate::new().axis(1), &x).contains("in all axes but 1, got [3, 4] as operand 1"));
+        assert!(error(Concatenate::new(), &[[3, 2].into(), [2].into()]).contains("got [2] as operand 1"));
+        for axis in [0, 3, -3, isize::MAX, isize::MIN] {
+            assert_eq!(
+                error(Concatenate::new().axis(axis), &x),
+                format!(
+                    "Concatenate: axis must be from 1 to 2 or from -2 to -1 for operand 0, samples of [3, 2], got {axis}; \
+                     axis 0 is the batch, -1 the last axis"
+                )
+            );
+        }
+        assert!(error(Concatenate::new().axis(2), &[[3].into()]).contains("axis must be 1 or -1 for operand 0"));
+        assert!(error(Concatenate::new(), &[Shape::SCALAR]).contains("Reshape([1])"));
+        assert!(error(Concatenate::new(), &[]).contains("at least 1 operand"));
+        let huge = [Shape::from([usize::MAX]), [2].into()];
+        assert!(error(Concatenate::new(), &huge).contains("a shape that fits in memory"));
+    }
+}

@@ -1,0 +1,103 @@
+//! The largest of values.
+
+use super::{broadcast, wanted, where_chosen};
+use crate::error::Result;
+use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = max(x₀, …, xₙ), element by element; NaN where any operand has it.
+///
+/// - Inputs: one or more; output: the shape that all [broadcast](super) to. No parameters.
+/// - Gradient: dxᵢ = dy where xᵢ is the first operand whose value is y, elsewhere 0, summed over the positions that a size of 1 counts
+///   for; none where y is NaN.
+///
+/// Keras `Maximum` (on TensorFlow the gradient goes to the first of equals too), PyTorch `maximum` (which shares it among equals).
+///
+/// ```
+/// use gradus::layers::merging::Maximum;
+/// use gradus::{Builder, Op, Shape};
+/// let output = Maximum::new().build(&[Shape::from([5, 2]), Shape::from([5, 1])], &mut Builder::<f32>::new(0))?;
+/// assert_eq!(output, [Shape::from([5, 2])]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Maximum {
+    #[cfg_attr(feature = "serde", serde(skip))]
+    plan: Broadcast,
+}
+
+impl Maximum {
+    /// The largest of all operands.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Float> Op<T> for Maximum {
+    fn class(&self) -> &'static str {
+        "Maximum"
+    }
+
+    fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
+        let (output, plan) = broadcast("Maximum", x)?;
+        self.plan = plan;
+        Ok(vec![output])
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        each_block(y[0].as_mut_slice(), x.len(), |start, y| {
+            // NaN is no larger, and stays.
+            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = if x > *y || x.is_nan() { x } else { *y });
+        });
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        y: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let both = [y[0].as_slice(), dy[0].as_slice()];
+        for (i, dx) in wanted(dx) {
+            self.plan.backward(i, dx, i + 2, |start, g| where_chosen(&self.plan, i, x, both, start, g));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::operands;
+    use super::*;
+    use crate::gradcheck::check_op;
+    use crate::params::Params;
+
+    #[test]
+    fn gradients() {
+        for x in operands() {
+            check_op(Maximum::new(), &x).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_of_equals_has_the_gradient() {
+        let x =
+            [Tensor::from([[1.0, 5.0, 2.0, f64::NAN]]), Tensor::from([[1.0, 5.0, 2.0, 1.0]]), Tensor::from([[2.0]])];
+        let mut op = Maximum::new();
+        Op::<f64>::build(&mut op, &[[4].into(), [4].into(), [1].into()], &mut Builder::new(0)).unwrap();
+        let (params, inputs) = (Params::new(), Inputs::new(&x, &[0, 1, 2]));
+        let (pass, slot) = (&mut Pass::inference(&params), &mut Slot::new());
+        let mut y = [Tensor::zeros([1, 4])];
+        op.forward(pass, slot, inputs, &mut y);
+        assert_eq!(y[0].as_slice()[..3], [2.0, 5.0, 2.0]);
+        assert!(y[0].as_slice()[3].is_nan());
+        let mut dx = [Some(Tensor::zeros([1, 4])), Some(Tensor::zeros([1, 4])), Some(Tensor::zeros([1, 1]))];
+        op.backward(pass, slot, inputs, &y, &mut [Tensor::from([[1.0, f64::INFINITY, 3.0, 4.0]])], &mut dx);
+        let dx = dx.map(|dx| dx.unwrap().into_vec());
+        assert_eq!(dx, [vec![0.0, f64::INFINITY, 3.0, 0.0], vec![0.0; 4], vec![1.0]]);
+    }
+}

@@ -1,0 +1,88 @@
+//! The product of values.
+
+use super::{broadcast, wanted};
+use crate::error::Result;
+use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// y = x₀·…·xₙ, element by element: often one of them is a gate.
+///
+/// - Inputs: one or more; output: the shape that all [broadcast](super) to. No parameters.
+/// - Gradient: dxᵢ = dy times the product of the other operands, summed over the positions that a size of 1 counts for.
+///
+/// Keras `Multiply`, PyTorch `a * b`.
+///
+/// ```
+/// use gradus::layers::merging::Multiply;
+/// use gradus::{Builder, Op, Shape};
+/// // A gate a channel.
+/// let output = Multiply::new().build(&[Shape::from([4, 4, 3]), Shape::from([1, 1, 3])], &mut Builder::<f32>::new(0))?;
+/// assert_eq!(output, [Shape::from([4, 4, 3])]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Multiply {
+    #[cfg_attr(feature = "serde", serde(skip))]
+    plan: Broadcast,
+}
+
+impl Multiply {
+    /// The product of all operands.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Float> Op<T> for Multiply {
+    fn class(&self) -> &'static str {
+        "Multiply"
+    }
+
+    fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
+        let (output, plan) = broadcast("Multiply", x)?;
+        self.plan = plan;
+        Ok(vec![output])
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        each_block(y[0].as_mut_slice(), x.len(), |start, y| {
+            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y *= x);
+        });
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        _: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let dy = dy[0].as_slice();
+        for (i, dx) in wanted(dx) {
+            self.plan.backward(i, dx, x.len(), |start, g| {
+                g.copy_from_slice(&dy[start..start + g.len()]);
+                for j in (0..x.len()).filter(|j| *j != i) {
+                    self.plan.combine(j, x[j].as_slice(), start, g, |g, x| *g *= x);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::operands;
+    use super::*;
+    use crate::gradcheck::check_op;
+
+    #[test]
+    fn gradients() {
+        for x in operands() {
+            check_op(Multiply::new(), &x).unwrap();
+        }
+    }
+}
