@@ -292,6 +292,10 @@ impl Graph {
         if x.iter().any(|value| value.graph != self.id) {
             self.note(foreign("a value"));
         }
+        if outputs == 0 {
+            let hint = "let Op::outputs say how many values it gives";
+            self.note(Error::argument("Graph", "outputs", "at least 1", 0, hint));
+        }
         let inputs = x.iter().map(|value| value.index).collect();
         let first = self.next(outputs as u32);
         self.put(Item::Node(NodeSpec {

@@ -216,6 +216,12 @@ impl<T: Float> Net<T> {
                 values[register].copy_from(x);
             }
         }
+        if samples == 0 {
+            // Nothing to compute, and for means over the batch nothing to compute from.
+            let all =
+                self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
+            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&self.shapes[v as usize], 0));
+        }
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             match &node.code {
@@ -301,6 +307,12 @@ impl<T: Float> Net<T> {
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             add(first, more);
+        }
+        if work.samples == 0 {
+            for (register, x) in plan.inputs.iter().zip(x) {
+                register.iter().for_each(|register| gradients[*register as usize].resize(x.shape()));
+            }
+            return Ok(());
         }
         for step in &plan.steps {
             let node = &self.nodes[step.node];

@@ -7,7 +7,7 @@ use gradus::prelude::{
     Residual, Sequential, Tensor,
 };
 use gradus::random::{Key, Purpose};
-use gradus::{Error, Float, Params, Shape};
+use gradus::{Builder, Error, Float, Inputs, Op, Params, Shape, Slot};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -472,4 +472,71 @@ fn containers_are_recipes() {
     let mut work = Work::default();
     net.forward(&mut Pass::inference(&params), &mut work, &[&x]).unwrap();
     assert_eq!(net.output(&work, 0), &model.predict(&x).unwrap());
+}
+
+/// An operation with any number of outputs, of which `build` returns one.
+#[derive(Clone, Debug)]
+struct Says(usize);
+
+impl<T: Float> Op<T> for Says {
+    fn class(&self) -> &'static str {
+        "Says"
+    }
+
+    fn outputs(&self) -> usize {
+        self.0
+    }
+
+    fn build(&mut self, _: &[Shape], _: &mut Builder<T>) -> gradus::Result<Vec<Shape>> {
+        Ok(vec![[1].into()])
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, _: Inputs<'_, T>, _: &mut [Tensor<T>]) {}
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_, T>,
+        _: &mut Slot<T>,
+        _: Inputs<'_, T>,
+        _: &[Tensor<T>],
+        _: &mut [Tensor<T>],
+        _: &mut [Option<Tensor<T>>],
+    ) {
+    }
+}
+
+#[test]
+fn operations_that_say_what_is_not_so() {
+    let error = |op: Says, joined: bool| {
+        let mut g = Graph::new();
+        let x = g.input("x", [2]);
+        let inputs = [x];
+        let y = g.op(op, &inputs[usize::from(!joined)..]);
+        g.build::<f32>(&[y, x], 0).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error(Says(0), true),
+        "Graph: outputs must be at least 1, got 0; let Op::outputs say how many values it gives"
+    );
+    assert!(error(Says(2), true).contains("layer 0 (says): build: outputs must be 2, got 1"));
+    assert!(error(Says(1), false).contains("layer 0 (says): build: inputs must be at least one value, got 0"));
+    // Only for f32, as the graph cannot make another of it.
+    let mut g = Graph::new();
+    let x = g.input("x", [2]);
+    let y = g.op(Says(1), &[x]);
+    let message = g.build::<f64>(&[y], 0).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "build: Says is not of this crate, and a graph holds such for f32 alone; build the graph in f32"
+    );
+}
+
+#[test]
+fn no_samples_give_no_values() {
+    random(20, |inputs, steps| {
+        let (g, outputs) = wired(inputs, steps);
+        let case = Case::<f32>::new(g, &outputs, 0);
+        let (y, gradients, dx) = case.pass(&mut Work::default());
+        assert!(y.iter().chain(&dx).all(Tensor::is_empty) && gradients.iter().all(|g| *g == 0.0));
+    });
 }
