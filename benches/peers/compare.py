@@ -20,24 +20,33 @@ def arguments():
     return p.parse_args()
 
 
+# What candle's program has.
+CANDLE = ("seed_mlp", "mlp_infer1", "mnist_mlp", "mnist_cnn")
+
+
 def sides(a):
-    """The command line of each side. The peers' scripts measure mlp_infer1 along with seed_mlp."""
+    """The command lines of each side. The peers' scripts measure mlp_infer1 along with seed_mlp, candle's program one workload a call."""
     names = a.workloads.split(",")
     peers = ",".join(dict.fromkeys("seed_mlp" if n == "mlp_infer1" else n for n in names))
     throughput = [os.path.join(root, "target", "release", "throughput"), a.workloads, "--threads", str(a.threads)]
-    yield "gradus", throughput + (["--data", a.data] if a.data else [])
+    yield "gradus", [throughput + (["--data", a.data] if a.data else [])]
     pin = ["taskset", "-c", "0"] if a.threads == 1 else []
     if a.jax:
-        yield "jax", pin + [a.jax, os.path.join(here, "jax_bench.py"), peers, str(a.threads)]
+        yield "jax", [pin + [a.jax, os.path.join(here, "jax_bench.py"), peers, str(a.threads)]]
     if a.torch:
-        yield "torch", [a.torch, os.path.join(here, "torch_bench.py"), peers, str(a.threads)]
+        yield "torch", [[a.torch, os.path.join(here, "torch_bench.py"), peers, str(a.threads)]]
     if a.keras:
-        yield "keras", [a.keras, os.path.join(here, "keras_bench.py"), peers, str(a.threads)]
+        yield "keras", [[a.keras, os.path.join(here, "keras_bench.py"), peers, str(a.threads)]]
     if a.candle:
-        yield "candle", pin + [a.candle, a.workloads]
+        yield "candle", [pin + [a.candle, name] for name in names if name in CANDLE]
 
 
-def run(side, command, a, keep):
+def run(side, commands, a, keep):
+    for command in commands:
+        yield from run_one(side, command, a, keep)
+
+
+def run_one(side, command, a, keep):
     env = dict(os.environ, RAYON_NUM_THREADS=str(a.threads))
     if a.data:
         env["MNIST_DIR"] = a.data
@@ -57,8 +66,8 @@ def main():
     best, metric = {}, {}
     keep = open(a.keep, "a") if a.keep else None
     for round_number in range(a.rounds):
-        for side, command in sides(a):
-            for line in run(side, command, a, keep):
+        for side, commands in sides(a):
+            for line in run(side, commands, a, keep):
                 workload = line["workload"].split("(")[0]
                 key = (workload, side)
                 best[key] = min(best.get(key, float("inf")), line["value"])
