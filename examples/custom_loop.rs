@@ -64,7 +64,10 @@ fn main() -> Result<()> {
             net.output_gradient(&mut work, &plan, i).copy_from(dy);
         }
         net.backward(&mut pass, &mut work, &plan, &batch)?;
-        state.step(&optimizer, &mut params, &mut gradients);
+        if !state.step(&optimizer, &mut params, &mut gradients) {
+            println!("step {}: a gradient is not finite; the weights are those of the step before", step + 1);
+            break;
+        }
 
         sum += loss;
         if (step + 1) % 500 == 0 {

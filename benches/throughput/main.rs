@@ -377,7 +377,7 @@ fn checkpoint() -> Result<(), Failure> {
     let mut model = trained_mlp(&sizes)?;
     let weights = model.params().len();
     let x = Tensor::zeros([CHECKPOINT_EVERY * 2, sizes[0]]);
-    let y = Tensor::zeros([CHECKPOINT_EVERY * 2, 10]);
+    let y = Tensor::zeros([CHECKPOINT_EVERY * 2]);
     model.fit(&x.rows(0..64)?, &y.rows(0..64)?, &epoch(64))?;
     model.save_checkpoint(&file)?;
     let bytes = std::fs::read(&file)?;
