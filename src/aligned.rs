@@ -16,16 +16,16 @@ pub(crate) struct Aligned<T> {
 impl<T: Copy> Aligned<T> {
     /// As many values as are asked for; new ones are `zero`. Takes no memory where there is enough.
     pub fn resize(&mut self, len: usize, zero: T) {
-        if self.start + len > self.memory.capacity() {
+        if self.start.saturating_add(len) > self.memory.capacity() {
             self.memory.reserve_exact(Self::more(len, self.memory.len()));
             self.align(zero);
         }
         self.memory.resize(self.start + len, zero);
     }
 
-    /// Room for so many values in all; false where there is no memory.
+    /// [`resize`](Self::resize)'s room for so many values in all; false where there is no memory.
     pub fn try_reserve(&mut self, len: usize, zero: T) -> bool {
-        if self.start + len > self.memory.capacity() {
+        if self.start.saturating_add(len) > self.memory.capacity() {
             if self.memory.try_reserve_exact(Self::more(len, self.memory.len())).is_err() {
                 return false;
             }
@@ -134,5 +134,12 @@ mod tests {
         let at = vec.as_ptr();
         let vec = Aligned::from(vec).into_vec();
         assert_eq!(vec.as_ptr(), at);
+    }
+
+    #[test]
+    fn room_that_no_machine_has() {
+        let mut values = Aligned::from(vec![1.0f32]);
+        values.resize(2, 0.0);
+        assert!(!values.try_reserve(usize::MAX, 0.0) && values[..] == [1.0, 0.0]);
     }
 }

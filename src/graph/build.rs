@@ -4,7 +4,6 @@ use super::Graph;
 use super::net::{Net, Node};
 use super::node::{Code, Item, NodeSpec, ScopeSpec, Settings};
 use super::plan::Wires;
-use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::layer::Builder;
 use crate::layer::checks::{check_output, check_place};
@@ -80,7 +79,8 @@ impl<T: Float> Build<T> {
         if let Some(shared) = scope.shared {
             self.shared[shared] = Some(path);
         }
-        settle(scope.settings, first, b)
+        let Settings { trainable, learning_rate_factor } = scope.settings;
+        b.settle(first, trainable, learning_rate_factor)
     }
 
     fn node(&mut self, spec: &NodeSpec, b: &mut Builder<T>) -> Result<()> {
@@ -113,24 +113,13 @@ impl<T: Float> Build<T> {
             }
             outputs.into_iter().map(check_output).collect::<Result<Vec<_>>>()
         });
+        let Settings { trainable, learning_rate_factor } = spec.settings;
         let outputs = built
-            .and_then(|outputs| settle(spec.settings, first, b).map(|()| outputs))
+            .and_then(|outputs| b.settle(first, trainable, learning_rate_factor).map(|()| outputs))
             .map_err(|source| Error::Layer { index, name: path.clone(), source: Box::new(source) })?;
         self.shapes.extend(outputs);
         let wires = Wires { inputs: spec.inputs.clone(), outputs: spec.outputs.clone() };
         self.nodes.push(Node { code, name: path, wires, params: b.take_registered() });
         Ok(())
     }
-}
-
-/// Applies settings to the parameters from `first` on.
-fn settle<T: Float>(settings: Settings, first: usize, b: &mut Builder<T>) -> Result<()> {
-    check_not_negative("build", "learning_rate_factor", settings.learning_rate_factor)?;
-    for spec in b.specs_mut().iter_mut().skip(first) {
-        spec.trainable &= settings.trainable;
-        spec.frozen |= !settings.trainable;
-        // Factors of scopes inside one another multiply.
-        spec.learning_rate_factor *= settings.learning_rate_factor;
-    }
-    Ok(())
 }

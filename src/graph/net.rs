@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::node::Code;
 use super::plan::{Dx, Layout, Plan, Wires};
 use crate::error::{Error, Result};
-use crate::kernels::parallel;
 use crate::layer::{Inputs, Pass, Slot};
+use crate::layers::sum;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -306,7 +306,7 @@ impl<T: Float> Net<T> {
         let Work { values, slots, gradients, out, back, .. } = work;
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
-            add(first, more);
+            sum::add(first, more);
         }
         if work.samples == 0 {
             for (register, x) in plan.inputs.iter().zip(x) {
@@ -362,9 +362,9 @@ impl<T: Float> Net<T> {
                 }
             }
             for dx in &step.dx {
-                if let Dx::Add(sum, more) = *dx {
-                    let [more, sum] = two(gradients, more, sum);
-                    add(sum, more);
+                if let Dx::Add(whole, more) = *dx {
+                    let [more, whole] = two(gradients, more, whole);
+                    sum::add(whole, more);
                 }
             }
         }
@@ -391,13 +391,4 @@ impl<T: Float> Work<T> {
 #[inline]
 fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
     registers.get_disjoint_mut([a as usize, b as usize]).unwrap_or_else(|_| unreachable!())
-}
-
-/// sum += more.
-fn add<T: Float>(sum: &mut Tensor<T>, more: &Tensor<T>) {
-    let row = sum.shape().last().max(1);
-    let more = more.as_slice();
-    parallel::rows(sum.as_mut_slice(), row, row, |first, sum| {
-        sum.iter_mut().zip(&more[first * row..]).for_each(|(s, m)| *s += *m);
-    });
 }

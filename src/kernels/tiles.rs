@@ -166,8 +166,8 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
         }
     }
     let stands = b_strides[1] == 1 && stands([m, k, n]);
-    // Lines that one tile takes whole follow each other in memory.
-    let far = k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
+    // Not for lines that a tile of one row takes whole: these follow each other in memory as they are.
+    let streams = m < 4 && n > 8 * tiles.lanes && k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
     for start in (0..k).step_by(BLOCK) {
         let (a, b) = (a.wrapping_add(start * a_strides[1]), b.wrapping_add(start * b_strides[0]));
         let mut o = Operands { a, b, add: add || start > 0, ..o };
@@ -176,7 +176,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
         unsafe {
             if !stands {
                 packed(tiles, size, o);
-            } else if m < 4 && far && n > 8 * tiles.lanes {
+            } else if streams {
                 streamed(level, size, o);
             } else {
                 direct(tiles, size, &mut o);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::check::check_not_negative;
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
@@ -168,6 +169,21 @@ impl<T: Float> Builder<T> {
             let spec = self.spec_mut("constrain", id)?;
             constraint.check(spec.shape)?;
             spec.constraint = Some(constraint);
+        }
+        Ok(())
+    }
+
+    /// What a layer, or a container for those inside, says of its parameters, which are those from position `first` on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a factor that is negative or not finite.
+    pub(crate) fn settle(&mut self, first: usize, trainable: bool, learning_rate_factor: f64) -> Result<()> {
+        check_not_negative("build", "learning_rate_factor", learning_rate_factor)?;
+        for spec in self.specs_mut().iter_mut().skip(first) {
+            spec.trainable &= trainable;
+            spec.frozen |= !trainable;
+            // Factors of layers inside one another multiply.
+            spec.learning_rate_factor *= learning_rate_factor;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Sums with an activation: what `Add` and `Residual` have in common.
+//! Sums of tensors, with an activation or into one of them.
 
 use crate::kernels::parallel::{self, ChunksMut};
 use crate::layers::epilogue::{EpiloguePass, cache_block};
@@ -68,5 +68,14 @@ pub(crate) fn backward<T: Float>(
                 copy.copy_from_slice(dy);
             }
         }
+    });
+}
+
+/// sum += more.
+pub(crate) fn add<T: Float>(sum: &mut Tensor<T>, more: &Tensor<T>) {
+    let row = sum.shape().last().max(1);
+    let more = more.as_slice();
+    parallel::rows(sum.as_mut_slice(), row, row, |first, sum| {
+        sum.iter_mut().zip(&more[first * row..]).for_each(|(s, m)| *s += *m);
     });
 }

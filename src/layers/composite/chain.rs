@@ -1,12 +1,11 @@
 //! Layers one after the other: what `Sequential`, `Block` and `Residual` have in common.
 
 use crate::activations::Activation;
-use crate::check::check_not_negative;
 use crate::error::{Error, Result};
-use crate::kernels::parallel;
 use crate::layer::checks::{check_output, check_place};
 use crate::layer::{Builder, Layer, LayerPart, Pass, Reach, Slot};
 use crate::layers::config::NamedConfig;
+use crate::layers::sum;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// A list of layers, each fed with the output of the one before.
@@ -59,18 +58,12 @@ impl<T: Float> Entry<T> {
         let factor = self.learning_rate_factor;
         let (name, built) = b.scoped(class, given, |b| {
             check_place(given.unwrap_or(class), b.depth())?;
-            check_not_negative("build", "learning_rate_factor", factor)?;
-            self.layer.build(input, b).and_then(check_output)
+            let output = self.layer.build(input, b).and_then(check_output)?;
+            b.settle(first, self.trainable, factor).map(|()| output)
         });
         self.output = built.map_err(|source| Error::Layer { index, name: name.clone(), source: Box::new(source) })?;
         self.name = name;
         self.params = first..b.params().specs().len();
-        for spec in b.specs_mut().iter_mut().skip(first) {
-            spec.trainable &= self.trainable;
-            spec.frozen |= !self.trainable;
-            // Factors of layers inside one another multiply.
-            spec.learning_rate_factor *= factor;
-        }
         Ok(self.output)
     }
 }
@@ -424,10 +417,7 @@ impl<T: Float> Chain<T> {
                 Some(dx) if i > 0 => {
                     below.resize(x.shape());
                     entry.layer.backward(pass, &mut children[i], x, &outputs[i], dy, Some(below));
-                    let (below, row) = (below.as_slice(), x.shape().last().max(1));
-                    parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
-                        dx.iter_mut().zip(&below[first * row..]).for_each(|(d, g)| *d += *g);
-                    });
+                    sum::add(dx, below);
                 }
                 dx => entry.layer.backward(pass, &mut children[i], x, &outputs[i], dy, dx.as_deref_mut()),
             }

@@ -3,7 +3,6 @@
 use super::{Chain, chain_builders};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, LayerPart, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::config::{ContainerConfig, NamedConfig};
@@ -91,17 +90,13 @@ impl<T: Float> Layer<T> for Residual<T> {
         let epilogue = EpiloguePass::activation(pass, self.activation, x.shape().last());
         pass.logits = false;
         // dz in place of dy, and a copy of it where F may use it up before it is added.
-        let row = x.shape().last().max(1);
         inner.resize(if dx.is_some() { x.shape() } else { Shape::from([0]) });
         sum::backward(epilogue, z, y, dy, inner);
         let Some(dx) = dx else {
             return self.chain.backward(pass, inside, x, f, dy, None);
         };
         self.chain.backward(pass, inside, x, f, dy, Some(dx));
-        let kept = inner.as_slice();
-        parallel::rows(dx.as_mut_slice(), row, row, |first, dx| {
-            dx.iter_mut().zip(&kept[first * row..]).for_each(|(d, k)| *d += *k);
-        });
+        sum::add(dx, inner);
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
