@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use gradus::optimizers::OptimizerState;
 use gradus::prelude::*;
 
-fn model(sizes: &[usize]) -> Sequential {
+fn model(sizes: &[usize]) -> Model {
     let (last, hidden) = sizes[1..].split_last().expect("two sizes at least");
     let mut model = Sequential::new([sizes[0]]);
     for &n in hidden {

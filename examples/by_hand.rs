@@ -7,11 +7,11 @@ fn main() -> Result<(), Error> {
     // Exclusive or, in f64 so that differences are exact enough to compare with.
     let x = Tensor::from([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]);
     let y = Tensor::from([[0.0], [1.0], [1.0], [0.0]]);
-    let mut model = Sequential::<f64>::of([2])
+    let mut model = Sequential::new([2])
         .add(Dense::new(3).activation(Activation::Sigmoid))
         .add(Dense::new(2).activation(Activation::Sigmoid))
         .add(Dense::new(1).activation(Activation::Sigmoid))
-        .build(1)?;
+        .build_as::<f64>(1)?;
     let rate = 2.0;
     model.compile(Sgd::default().learning_rate(rate), HalfSquaredError::default(), ())?;
 

@@ -3,7 +3,7 @@
 use gradus::gradcheck;
 use gradus::prelude::*;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct ScaleShift {
     scale: ParamId,
     shift: ParamId,

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let inputs = ["anchor", "same", "other"].map(|name| g.input(name, [64]));
     let tower = g.shared("tower", Tower);
     let places = inputs.map(|x| g.apply(&tower, x));
-    let (net, mut params) = g.build::<f32>(&places, 1)?;
+    let (net, mut params) = g.build_net::<f32>(&places, 1)?;
 
     let optimizer = Adam::default();
     let mut state = OptimizerState::new(&optimizer, &params);

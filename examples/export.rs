@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
         println!("  {:<16} {} {:?}", stored.name, stored.kind(), stored.shape);
     }
     // The same model again, ready to predict.
-    let again = Sequential::load(folder.join("model.safetensors"))?;
+    let again = Model::load(folder.join("model.safetensors"))?;
     assert_eq!(again.predict(&iris.x)?, model.predict(&iris.x)?);
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use gradus::prelude::*;
 
 /// A model of these settings, fitted to nothing but the statistics of its training data.
-fn model(x_train: &Tensor, units: usize, activation: Activation, rate: f64, seed: u64) -> Result<Sequential, Error> {
+fn model(x_train: &Tensor, units: usize, activation: Activation, rate: f64, seed: u64) -> Result<Model, Error> {
     let mut model = Sequential::new([4])
         .add(Normalization::new().adapt(x_train)?)
         .add(Dense::new(units).activation(activation))

@@ -11,7 +11,7 @@ use std::path::Path;
 use gradus::prelude::*;
 
 /// Digits, with much that has a memory: shuffling, dropout, Adam, a schedule, early stopping.
-fn train(checkpoint: Option<&Path>, stop_at: Option<usize>) -> Result<(Sequential, History), Error> {
+fn train(checkpoint: Option<&Path>, stop_at: Option<usize>) -> Result<(Model, History), Error> {
     let digits = digits();
     let x = StandardScaler::fit(&digits.x)?.transform(&digits.x)?;
     let mut model = Sequential::new([64])

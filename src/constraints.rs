@@ -15,7 +15,7 @@ use crate::tensor::{Float, MAX_RANK, Shape};
 /// ```
 /// use gradus::prelude::*;
 /// let hidden = Dense::new(8).kernel_constraint(Constraint::max_norm(3.0)).bias_constraint(Constraint::NonNeg);
-/// # let _: Sequential = Sequential::new([2]).add(hidden).build(0)?;
+/// # let _: Model = Sequential::new([2]).add(hidden).build(0)?;
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

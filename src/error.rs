@@ -62,12 +62,6 @@ pub enum Error {
         /// What is wrong with it; rows are those of the batch.
         source: Box<Error>,
     },
-    /// The model has not been built yet.
-    #[error("{op}: the model is not built; call .build(seed)? after the last .add(...)")]
-    NotBuilt {
-        /// The operation that was asked for.
-        op: &'static str,
-    },
     /// The model has not been compiled yet.
     #[error("{op}: the model is not compiled; call model.compile(optimizer, loss, metrics)? first")]
     NotCompiled {

@@ -3,11 +3,14 @@
 //! For a gradient g of a function L, each element is compared with (L(w + h) − L(w − h)) / 2h; the error is
 //! |g − d| / max(1, |g|, |d|), and at most [`TOLERANCE`] passes.
 
+use std::sync::Mutex;
+
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Net, Part, Work};
 use crate::kernels::random::{Key, Purpose};
 use crate::layer::{Builder, Inputs, Layer, Op, Pass, Slot};
 use crate::losses::Loss;
-use crate::model::Sequential;
+use crate::model::Model;
 use crate::params::Params;
 use crate::tensor::{Shape, Tensor};
 
@@ -121,6 +124,82 @@ pub fn check_layer<L: Layer<f64> + ?Sized>(layer: &L, input: impl Into<Shape>) -
 /// As [`check_layer`].
 pub fn check_custom_layer(layer: impl Layer<f64> + 'static, input: impl Into<Shape>) -> Result<Report> {
     check_boxed(Box::new(layer), input.into())
+}
+
+/// [`check_layer`] for what is added to a graph behind one value: a recipe of several nodes, wired and run as in a model.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let report = gradus::gradcheck::check_part(Residual::new().add(Dense::new(4)), [4])?;
+/// assert!(report.error < 1e-6);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`check_layer`], and those of wiring.
+pub fn check_part(part: impl Part, input: impl Into<Shape>) -> Result<Report> {
+    let input = input.into();
+    let mut graph = Graph::new();
+    let x = graph.input("x", input);
+    let y = graph.add(part, x);
+    graph.finish(&[y])?;
+    check_boxed(Box::new(Wired { graph, net: None, works: Mutex::default() }), input)
+}
+
+/// A graph of one input and one output in the place of a layer.
+#[derive(Debug)]
+struct Wired {
+    graph: Graph,
+    net: Option<Net<f64>>,
+    /// Of passes that backward may follow, and of others.
+    works: Mutex<[Work<f64>; 2]>,
+}
+
+impl Wired {
+    fn with(&self, kept: bool, f: impl FnOnce(&Net<f64>, &mut Work<f64>)) {
+        if let (Some(net), Ok(mut works)) = (&self.net, self.works.lock()) {
+            f(net, &mut works[usize::from(!kept)]);
+        }
+    }
+}
+
+impl Layer<f64> for Wired {
+    fn class(&self) -> &'static str {
+        "Graph"
+    }
+
+    fn build(&mut self, _: Shape, b: &mut Builder<f64>) -> Result<Shape> {
+        let net = self.graph.assemble(b)?;
+        let output = net.output_shapes()[0];
+        self.net = Some(net);
+        Ok(output)
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
+        self.with(pass.needs_backward(), |net, work| {
+            net.run(pass, work, &[x]);
+            y.copy_from(net.output(work, 0));
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, f64>,
+        _: &mut Slot<f64>,
+        x: &Tensor<f64>,
+        _: &Tensor<f64>,
+        dy: &mut Tensor<f64>,
+        dx: Option<&mut Tensor<f64>>,
+    ) {
+        self.with(true, |net, work| {
+            let plan = net.plan(pass.params(), &[dx.is_some()], &[true]);
+            net.output_gradient(work, &plan, 0).copy_from(dy);
+            net.run_back(pass, work, &plan, &[x]);
+            if let (Some(dx), Some(found)) = (dx, net.input_gradient(work, &plan, 0)) {
+                dx.copy_from(found);
+            }
+        });
+    }
 }
 
 /// The shape of the largest batch that is tried, if it is small enough to check.
@@ -474,7 +553,7 @@ pub fn check_loss(loss: &dyn Loss<f64>, y_true: &Tensor<f64>, y_pred: &Tensor<f6
 ///
 /// ```
 /// use gradus::prelude::*;
-/// let mut model = Sequential::<f64>::of([3]).add(Dense::new(2)).build(0)?;
+/// let mut model = Sequential::new([3]).add(Dense::new(2)).build_as::<f64>(0)?;
 /// model.compile(Sgd::default(), MeanSquaredError::default(), ())?;
 /// let report = gradus::gradcheck::check_model(&mut model, &Tensor::from([[0.1, 0.2, 0.3]]), &Tensor::from([[1.0, 0.0]]))?;
 /// assert_eq!(report.compared, 8);
@@ -482,8 +561,8 @@ pub fn check_loss(loss: &dyn Loss<f64>, y_true: &Tensor<f64>, y_pred: &Tensor<f6
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`] naming the place; what [`Sequential::gradients`] returns.
-pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>) -> Result<Report> {
+/// [`Error::Config`] naming the place; what [`Model::gradients`] returns.
+pub fn check_model(model: &mut Model<f64>, x: &Tensor<f64>, y: &Tensor<f64>) -> Result<Report> {
     let (_, gradients) = model.gradients(x, y)?;
     let mut report = Report::default();
     let specs = model.params().specs().to_vec();
@@ -504,7 +583,7 @@ pub fn check_model(model: &mut Sequential<f64>, x: &Tensor<f64>, y: &Tensor<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::composite::space_of;
+    use crate::graph::layer_space;
     use crate::layers::{Dense, Flatten};
     use crate::losses::SparseCategoricalCrossentropy;
 
@@ -516,7 +595,7 @@ mod tests {
 
     /// After training on so many samples nothing is held that was not looked for; for every layer of this crate.
     pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, samples: usize) {
-        let space = space_of(built.layer, built.output, !built.params.is_empty(), samples, true);
+        let space = layer_space(built.layer, built.output, !built.params.is_empty(), samples, true);
         assert!(held(slot) <= space, "{:?} holds {} values, told of {space}", built.layer, held(slot));
     }
 

@@ -22,7 +22,7 @@ use crate::layers::config::layer_classes;
 use crate::layers::*;
 use crate::losses::*;
 use crate::metrics::*;
-use crate::model::{Predictor, Sequential};
+use crate::model::{Model, Predictor, Sequential};
 use crate::optimizers::*;
 use crate::tensor::Tensor;
 use crate::{Activation, Float, Loss, Metric, Optimizer};
@@ -33,13 +33,12 @@ macro_rules! addresses {
 }
 
 macro_rules! layers {
-    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ } containers { $($container:ident)+ }) => {
+    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ }) => {
         addresses![
             $(<$one as Layer<T>>::boxed,)+
             $(<$of as Layer<T>>::boxed,)+
-            $(<$container<T> as Layer<T>>::boxed,)+
-            $(described::<$one>,)+
-            $(described::<$of>),+
+            $(described::<f32, $one>,)+
+            $(described::<f32, $of>),+
         ]
     };
 }
@@ -72,28 +71,28 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         LossMetric<MeanAbsoluteError>,
     ];
     let model = addresses![
-        Sequential::<T>::add_boxed,
-        Sequential::<T>::build,
-        Sequential::<T>::compile_boxed,
-        Sequential::<T>::fit,
-        Sequential::<T>::fit_with,
-        Sequential::<T>::fit_dataset,
-        Sequential::<T>::train_on_batch,
-        Sequential::<T>::gradients,
-        Sequential::<T>::evaluate,
-        Sequential::<T>::evaluate_dataset,
-        Sequential::<T>::predict,
-        Sequential::<T>::predict_classes,
-        Sequential::<T>::predictor,
+        Sequential::build_as::<T>,
+        Sequential::build,
+        Model::<T>::compile_boxed,
+        Model::<T>::fit,
+        Model::<T>::fit_with,
+        Model::<T>::fit_dataset,
+        Model::<T>::train_on_batch,
+        Model::<T>::gradients,
+        Model::<T>::evaluate,
+        Model::<T>::evaluate_dataset,
+        Model::<T>::predict,
+        Model::<T>::predict_classes,
+        Model::<T>::predictor,
         Predictor::<T>::predict_into,
-        Sequential::<T>::summary,
-        Sequential::<T>::weight,
-        Sequential::<T>::set_weight,
-        Sequential::<T>::set_trainable,
-        Sequential::<T>::set_learning_rate_factor,
+        Model::<T>::summary,
+        Model::<T>::weight,
+        Model::<T>::set_weight,
+        Model::<T>::set_trainable,
+        Model::<T>::set_learning_rate_factor,
     ];
     let graph = addresses![
-        Graph::build::<T>,
+        Graph::build_net::<T>,
         Net::<T>::plan,
         Net::<T>::forward,
         Net::<T>::backward,
@@ -136,12 +135,8 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     #[cfg(feature = "image")]
     all.extend(addresses![<ImageFolder<T> as Source<T>>::read, resize_image::<T>]);
     #[cfg(feature = "tools")]
-    all.extend(addresses![
-        Sequential::<T>::find_learning_rate,
-        Sequential::<T>::activations,
-        Sequential::<T>::input_gradient
-    ]);
+    all.extend(addresses![Model::<T>::find_learning_rate, Model::<T>::activations, Model::<T>::input_gradient]);
     #[cfg(feature = "files")]
-    all.extend(addresses![Sequential::<T>::of_archive]);
+    all.extend(addresses![Model::<T>::of_archive]);
     all
 }

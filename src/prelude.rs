@@ -7,14 +7,16 @@ pub use crate::data::*;
 pub use crate::error::Error;
 #[cfg(feature = "tools")]
 pub use crate::explain::{IntegratedGradients, PermutationImportance, Target, saliency};
+pub use crate::graph::{Block, Graph, Part, Residual, squeeze_excite};
 pub use crate::initializers::Init;
 pub use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+pub use crate::layers::merging::{Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use crate::layers::*;
 pub use crate::losses::*;
 pub use crate::metrics::*;
 #[cfg(feature = "files")]
 pub use crate::model::{Checkpoint, LoadWeights};
-pub use crate::model::{Fit, History, Predictor, Scores, Sequential, Verbose};
+pub use crate::model::{Fit, History, Model, Predictor, Scores, Sequential, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;
 #[cfg(feature = "plot")]

@@ -20,14 +20,14 @@ fn counted(test: impl FnOnce()) {
 }
 
 /// Every layer, in sizes small enough to stay on this thread.
-fn model<T: Float>() -> Sequential<T> {
+fn model<T: Float>() -> Model<T> {
     let stack = Block::new()
         .add(Elu::new())
         .add(LeakyRelu::new())
         .add(Identity::new())
         .add(Activation::Gelu)
         .add(Residual::new().add(Dense::new(6).activation(Activation::Mish)).add(Dense::new(12)));
-    Sequential::of([4, 3])
+    Sequential::new([4, 3])
         .add(Normalization::from_stats([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]))
         .add(Rescaling::new(0.5))
         .add(GaussianNoise::new(0.1))
@@ -44,13 +44,13 @@ fn model<T: Float>() -> Sequential<T> {
         .add(Reshape::new([-1]))
         .add(Dense::new(5))
         .add(Softmax::new())
-        .build(2)
+        .build_as(2)
         .unwrap()
 }
 
 /// A full batch and a shorter one: the first step takes memory, the others none.
-fn steps<T: Float>(mut model: Sequential<T>, x: &Tensor<T>, t: &Tensor<T>) {
-    let step = |model: &mut Sequential<T>, x: &Tensor<T>, t: &Tensor<T>| {
+fn steps<T: Float>(mut model: Model<T>, x: &Tensor<T>, t: &Tensor<T>) {
+    let step = |model: &mut Model<T>, x: &Tensor<T>, t: &Tensor<T>| {
         allocations(|| {
             model.train_on_batch(x, t).unwrap();
         })
@@ -92,7 +92,7 @@ fn steps_of_convolutions() {
         let branches = Add::new()
             .branch(Conv2d::new(16, 3).padding(Padding::Same))
             .branch(Multiply::new().branch(Identity::new()).branch(Dense::new(16)));
-        let model = Sequential::<T>::of([6, 5, 2])
+        let model = Sequential::new([6, 5, 2])
             .add(Conv2d::new(16, 3).padding(Padding::Same).activation(Activation::Gelu))
             .add(BatchNorm::new())
             .add(branches)
@@ -112,7 +112,7 @@ fn steps_of_convolutions() {
             .add(GlobalMaxPooling2d::new().keepdims(true))
             .add(GlobalAveragePooling2d::new())
             .add(Dense::new(5).activation(Activation::Softmax));
-        let mut model = model.build(2).unwrap();
+        let mut model = model.build_as::<T>(2).unwrap();
         model.compile(Adam::default(), CategoricalCrossentropy::default(), ()).unwrap();
         let x = Tensor::from_fn([17, 6, 5, 2], |i| T::of((i as f64 * 0.7).sin()));
         steps(model, &x, &Tensor::from_labels(&(0..17).map(|i| i % 5).collect::<Vec<_>>()));
@@ -151,7 +151,7 @@ fn steps_with_training_options() {
             .activity_regularizer(Regularizer::L2(0.1))
             .kernel_constraint(Constraint::min_max_norm(0.5, 1.0))
             .bias_constraint(Constraint::NonNeg);
-        let mut model = Sequential::of([4])
+        let mut model = Sequential::new([4])
             .add(hidden)
             .learning_rate_factor(0.1)
             .add(ActivityRegularization::new().l1(0.1))
@@ -160,7 +160,7 @@ fn steps_with_training_options() {
             .add(Dropout::new(0.3))
             .add(Dense::new(3))
             .learning_rate_factor(0.5)
-            .build(0)
+            .build_as(0)
             .unwrap();
         model.compile(optimizer.gradient_accumulation_steps(3), MeanSquaredError::default(), ()).unwrap();
         let x = Tensor::from_fn([17, 4], |i| (i as f64 * 0.7).sin());

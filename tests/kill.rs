@@ -114,7 +114,7 @@ fn test() {
             std::fs::create_dir_all(&killed).unwrap();
         }
     }
-    let run = Sequential::load(whole.join("run.safetensors")).unwrap();
+    let run = Model::load(whole.join("run.safetensors")).unwrap();
     assert_eq!(run.output_shape(), gradus::Shape::from([10]));
     println!(
         "kill: {kills} kills, {in_writes} of them in a write; {lives} lives on one and two threads; files of {} bytes agree; {:.1} s",

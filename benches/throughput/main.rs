@@ -83,7 +83,7 @@ fn peak_memory() -> f64 {
     line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).map_or(f64::NAN, |kb| kb / 1024.0)
 }
 
-fn mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
+fn mlp(sizes: &[usize]) -> gradus::Result<Model> {
     let mut model = Sequential::new([sizes[0]]);
     for (i, &units) in sizes[1..].iter().enumerate() {
         let last = i + 2 == sizes.len();
@@ -96,7 +96,7 @@ fn mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
 /// From `--seed`, 0 by default: initial weights and the order of samples.
 static SEED_OF_WEIGHTS: AtomicU64 = AtomicU64::new(0);
 
-fn trained_mlp(sizes: &[usize]) -> gradus::Result<Sequential> {
+fn trained_mlp(sizes: &[usize]) -> gradus::Result<Model> {
     let mut model = mlp(sizes)?;
     model.compile(Adam::default(), CategoricalCrossentropy::default(), ())?;
     Ok(model)
@@ -224,7 +224,7 @@ fn mnist_mlp(directory: &str) -> Result<(), Failure> {
 }
 
 /// Milliseconds of each step of one epoch over the first batches, and what a step allocates once the buffers have grown.
-fn steps(model: &mut Sequential, x: &Tensor, y: &Tensor, batch: usize, n: usize) -> Result<(Vec<f64>, f64), Failure> {
+fn steps(model: &mut Model, x: &Tensor, y: &Tensor, batch: usize, n: usize) -> Result<(Vec<f64>, f64), Failure> {
     let batches: Vec<(Tensor, Tensor)> = (0..n)
         .map(|i| Ok((x.rows(i * batch..(i + 1) * batch)?, y.rows(i * batch..(i + 1) * batch)?)))
         .collect::<gradus::Result<_>>()?;

@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = archive.read(&stored, &mut values);
         }
     }
-    if let Ok(model) = Sequential::load_bytes(&bytes) {
+    if let Ok(model) = Model::load_bytes(&bytes) {
         // What can be loaded can be used.
         let input = model.input_shape();
         if input.len() < 1 << 12 && model.output_shape().len() < 1 << 12 {

@@ -49,12 +49,12 @@ pub use tensor_board::TensorBoard;
 pub use terminate_on_nan::TerminateOnNan;
 
 use crate::error::{Error, Result};
-use crate::layers::composite::Chain;
+use crate::graph::Graph;
 use crate::params::Params;
 use crate::state::State;
-use crate::tensor::{Float, Shape};
+use crate::tensor::Float;
 
-/// Called by [`fit_with`](crate::Sequential::fit_with) at the points that the methods name; each does nothing by default. An
+/// Called by [`fit_with`](crate::Model::fit_with) at the points that the methods name; each does nothing by default. An
 /// error ends training and is returned.
 ///
 /// Keras `Callback`. Epochs and batches count from 0.
@@ -230,9 +230,8 @@ impl Logs<'_> {
 /// What a model is made of, beside its weights.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "files"), allow(dead_code))]
-pub(crate) struct Net<'a, T: Float> {
-    pub layers: &'a Chain<T>,
-    pub input: Shape,
+pub(crate) struct Described<'a> {
+    pub graph: &'a Graph,
     pub seed: u64,
 }
 
@@ -241,7 +240,7 @@ pub(crate) struct Net<'a, T: Float> {
 pub struct Run<'a, T: Float = f32> {
     /// Read where models are written to files.
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
-    pub(crate) net: Net<'a, T>,
+    pub(crate) described: Described<'a>,
     pub(crate) params: &'a mut Params<T>,
     pub(crate) rate: &'a mut Option<f64>,
     pub(crate) scheduled: f64,
@@ -284,13 +283,13 @@ impl<T: Float> Run<'_, T> {
         Ok(())
     }
 
-    /// Writes the model as it is now, as [`Sequential::save`](crate::Sequential::save) does.
+    /// Writes the model as it is now, as [`Model::save`](crate::Model::save) does.
     ///
     /// # Errors
-    /// As [`Sequential::save`](crate::Sequential::save).
+    /// As [`Model::save`](crate::Model::save).
     #[cfg(feature = "files")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        crate::io::model::save(path.as_ref(), self.net.input, self.net.seed, self.net.layers, self.params)
+        crate::io::model::save(path.as_ref(), self.described.graph, self.described.seed, self.params)
     }
 
     /// Needs the feature `files`.

@@ -16,7 +16,7 @@ use crate::tensor::Float;
 /// In the name `{epoch}` stands for the epoch's number from 1, `{epoch:03d}` for three digits of it, `{val_loss}` for that figure
 /// with four decimals, `{val_loss:.2f}` with two, `{val_loss:.2e}` with an exponent: Python's formats of the kinds d, e, f and g,
 /// with a width, zeros in front and a precision. Without a kind a precision counts decimals. `{{` and `}}` are braces.
-/// [`Sequential::load`](crate::Sequential::load) reads the files. Folders are made where there are none.
+/// [`Model::load`](crate::Model::load) reads the files. Folders are made where there are none.
 ///
 /// NaN is never the best figure, which a line of the run says.
 ///

@@ -52,7 +52,7 @@ mod tests {
     use crate::prelude::*;
 
     /// One batch an epoch; the third epoch's learning rate throws the weights out of range.
-    fn train(callbacks: &mut [&mut dyn Callback<f32>]) -> (Sequential, crate::Result<History>) {
+    fn train(callbacks: &mut [&mut dyn Callback<f32>]) -> (Model, crate::Result<History>) {
         let mut model = Sequential::new([1]).add(Dense::new(1)).build(0).unwrap();
         model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
         let x = Tensor::full([4, 1], 1.0);

@@ -1,13 +1,12 @@
 //! A training without a model, for the tests of callbacks.
 
-use super::{Callback, Logs, Net, Run, RunPlan};
+use super::{Callback, Described, Logs, Run, RunPlan};
 use crate::error::Result;
+use crate::graph::Graph;
 use crate::initializers::Init;
 use crate::layer::Builder;
-use crate::layers::composite::Chain;
 use crate::params::Params;
 use crate::state::State;
-use crate::tensor::Shape;
 
 /// Weights that each epoch sets to its number, and the learning rates that callbacks left behind each epoch.
 pub(super) struct Stage {
@@ -30,13 +29,13 @@ impl Stage {
     /// Epochs with these values of one figure; returns how many were played.
     pub fn try_play(&mut self, callback: &mut dyn Callback<f32>, name: &str, values: &[f64]) -> Result<usize> {
         let (mut rate, mut stop, mut played) = (None, false, 0);
-        let (layers, input) = (Chain::default(), Shape::from([2]));
-        let net = Net { layers: &layers, input, seed: 0 };
+        let graph = Graph::new();
+        let described = Described { graph: &graph, seed: 0 };
         let figures = [name.to_owned()];
         let resumed = self.restored.is_some();
         callback.check(&RunPlan { figures: &figures, epochs: values.len(), resumed })?;
         let mut run = Run {
-            net,
+            described,
             resumed,
             params: &mut self.params,
             rate: &mut rate,

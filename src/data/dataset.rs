@@ -17,7 +17,7 @@ pub struct Batch<T = f32> {
     pub weights: Vec<T>,
 }
 
-/// Batches by number: what [`fit_dataset`](crate::Sequential::fit_dataset) trains on.
+/// Batches by number: what [`fit_dataset`](crate::Model::fit_dataset) trains on.
 ///
 /// A batch depends on its epoch and its number alone, so that a run can be resumed anywhere and any number of threads may load
 /// ahead. Most datasets are made from a [`Source`](super::Source) of single samples: `source.shuffle(7).batch(32).prefetch(2)`.

@@ -184,7 +184,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
         Mixup::new(self, alpha, seed)
     }
 
-    /// A new order in each epoch, which follows from seed and epoch; that of [`fit`](crate::Sequential::fit) where the seed is the
+    /// A new order in each epoch, which follows from seed and epoch; that of [`fit`](crate::Model::fit) where the seed is the
     /// model's.
     fn shuffle(self, seed: u64) -> Shuffle<Self, T>
     where

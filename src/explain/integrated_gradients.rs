@@ -3,7 +3,7 @@
 use super::Target;
 use super::path::{Path, middles, sum};
 use crate::error::{Error, Result};
-use crate::model::{Differentiator, Sequential};
+use crate::model::{Differentiator, Model};
 use crate::tensor::{Float, Tensor};
 
 /// The most steps that can be asked for, as each is kept while there may be more.
@@ -75,9 +75,9 @@ impl<T: Float> IntegratedGradients<'_, T> {
     /// sample, along the whole way.
     ///
     /// # Errors
-    /// Those of [`Sequential::input_gradient`]; [`Error::Argument`] for no steps or more than 2²⁰, or a tolerance that is not above 0;
+    /// Those of [`Model::input_gradient`]; [`Error::Argument`] for no steps or more than 2²⁰, or a tolerance that is not above 0;
     /// [`Error::Shape`] or [`Error::NonFinite`] for a baseline that does not fit.
-    pub fn attribute(&self, model: &Sequential<T>, x: &Tensor<T>, target: Target) -> Result<Attributions<T>> {
+    pub fn attribute(&self, model: &Model<T>, x: &Tensor<T>, target: Target) -> Result<Attributions<T>> {
         const OP: &str = "IntegratedGradients";
         let mut d = Differentiator::new(OP, model, x, target)?;
         for (name, steps) in [("steps", self.steps), ("most_steps", self.most_steps)] {
@@ -169,12 +169,12 @@ impl<T: Float> Attributions<T> {
 mod tests {
     use crate::prelude::*;
 
-    fn model() -> Sequential<f64> {
-        Sequential::of([3])
+    fn model() -> Model<f64> {
+        Sequential::new([3])
             .add(Dense::new(8).activation(Activation::Relu))
             .add(Dense::new(5).activation(Activation::Tanh))
             .add(Dense::new(3).activation(Activation::Softmax))
-            .build(3)
+            .build_as(3)
             .unwrap()
     }
 
@@ -185,7 +185,7 @@ mod tests {
     /// f = σ(w·x): the parts are wᵢ·xᵢ·(f(x) − f(0)) / (w·x).
     #[test]
     fn a_known_integral() {
-        let mut model = Sequential::of([2]).add(Dense::new(1).activation(Activation::Sigmoid)).build(0).unwrap();
+        let mut model = Sequential::new([2]).add(Dense::new(1).activation(Activation::Sigmoid)).build_as(0).unwrap();
         model.set_weight("dense/kernel", &[1.0, -0.5]).unwrap();
         let x = Tensor::from([[2.0f64, 1.0]]);
         let target = Target::class(0).activated(true);

@@ -2,7 +2,7 @@
 //!
 //! | question | answer | cost |
 //! |---|---|---|
-//! | what would change this score most, here? | [`saliency`], [`Sequential::input_gradient`](crate::Sequential::input_gradient) | one backward pass |
+//! | what would change this score most, here? | [`saliency`], [`Model::input_gradient`](crate::Model::input_gradient) | one backward pass |
 //! | how much of this score is due to each input? | [`IntegratedGradients`] | some 50 backward passes |
 //! | which features does the model need at all? | [`PermutationImportance`] | evaluations: features × repeats |
 //!

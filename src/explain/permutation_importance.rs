@@ -5,7 +5,7 @@ use std::fmt;
 use crate::callbacks::Mode;
 use crate::error::{Error, Result};
 use crate::kernels::random::{Key, Purpose};
-use crate::model::Sequential;
+use crate::model::Model;
 use crate::tensor::{Float, Tensor};
 
 /// What a score loses when the values of a feature are dealt out anew among the samples: how much the model needs the feature.
@@ -121,10 +121,10 @@ impl PermutationImportance {
     /// The importances for a compiled model's loss or one of its metrics, by name, on samples `x` and targets `y`.
     ///
     /// # Errors
-    /// Those of [`Sequential::evaluate`] and [`of_score`](Self::of_score); [`Error::Argument`] if the model has no such figure.
+    /// Those of [`Model::evaluate`] and [`of_score`](Self::of_score); [`Error::Argument`] if the model has no such figure.
     pub fn of_model<T: Float>(
         &self,
-        model: &Sequential<T>,
+        model: &Model<T>,
         x: &Tensor<T>,
         y: &Tensor<T>,
         figure: &str,

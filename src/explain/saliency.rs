@@ -2,12 +2,12 @@
 
 use super::Target;
 use crate::error::Result;
-use crate::model::Sequential;
+use crate::model::Model;
 use crate::tensor::{Float, Tensor};
 
 /// |∂score/∂x| for each sample of `x` `[n, …input]`, shaped like `x`: how strongly the score of a class depends on each input.
 ///
-/// The sign, which says in what direction, is kept by [`Sequential::input_gradient`]. For colour images the map of a pixel is the
+/// The sign, which says in what direction, is kept by [`Model::input_gradient`]. For colour images the map of a pixel is the
 /// largest of its channels.
 ///
 /// Simonyan, Vedaldi, Zisserman: "Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency
@@ -23,7 +23,7 @@ use crate::tensor::{Float, Tensor};
 /// ```
 ///
 /// # Errors
-/// As [`Sequential::input_gradient`].
-pub fn saliency<T: Float>(model: &Sequential<T>, x: &Tensor<T>, target: Target) -> Result<Tensor<T>> {
+/// As [`Model::input_gradient`].
+pub fn saliency<T: Float>(model: &Model<T>, x: &Tensor<T>, target: Target) -> Result<Tensor<T>> {
     Ok(model.input_gradient(x, target)?.map(T::abs))
 }

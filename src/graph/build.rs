@@ -1,8 +1,11 @@
 //! From a graph to a net: names, shapes, weights.
 
+use std::collections::BTreeMap;
+
 use super::Graph;
 use super::net::{Net, Node};
 use super::node::{Code, Item, NodeSpec, ScopeSpec, Settings};
+use super::outline::Outline;
 use super::plan::Wires;
 use crate::error::{Error, Result};
 use crate::layer::Builder;
@@ -16,27 +19,41 @@ struct Build<T: Float> {
     /// The shape of each value.
     shapes: Vec<Shape>,
     /// The path under which each shared part was built first.
-    shared: Vec<Option<String>>,
+    shared: BTreeMap<usize, String>,
 }
 
 impl Graph {
-    /// Fixes the shapes of all values, draws the weights (the same seed gives the same) and finds the order of computation: what gives
-    /// `outputs`, and the weights. A value may be several outputs, an input may be one. Nodes that no output needs are left out of the
-    /// net; their weights are there.
+    /// What computes `outputs`, and its weights: the parts of a [`Model`](crate::Model), for a training loop of one's own.
+    ///
+    /// A value may be several outputs, an input may be one. Nodes that no output needs are left out of the net; their weights are there.
+    /// The same seed gives the same weights.
     ///
     /// # Errors
     /// The first mistake in wiring; [`Error::Layer`] with the node's number and name for shapes or settings that cannot work;
     /// [`Error::Config`] for no outputs or an input that no output needs.
     #[inline(never)]
-    pub fn build<T: Float>(self, outputs: &[super::Value], seed: u64) -> Result<(Net<T>, Params<T>)> {
-        let places = self.places(outputs)?;
-        if let Some(problem) = self.problem {
+    pub fn build_net<T: Float>(mut self, outputs: &[super::Value], seed: u64) -> Result<(Net<T>, Params<T>)> {
+        self.finish(outputs)?;
+        let mut b = Builder::new(seed);
+        let net = self.assemble(&mut b)?;
+        Ok((net, b.into_params()))
+    }
+
+    /// Fixes the outputs; the first mistake in wiring is an error.
+    pub(crate) fn finish(&mut self, outputs: &[super::Value]) -> Result<()> {
+        self.outputs = self.places(outputs)?;
+        if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
-        if places.is_empty() {
+        if self.outputs.is_empty() {
             let problem = "the graph has no outputs".to_owned();
             return Err(Error::Config { op: "build", problem, hint: "pass the values that the model gives".into() });
         }
+        Ok(())
+    }
+
+    /// Fixes the shapes of all values, registers the weights and finds the order of computation of a graph whose outputs are fixed.
+    pub(crate) fn assemble<T: Float>(&self, b: &mut Builder<T>) -> Result<Net<T>> {
         let mut shapes = Vec::new();
         for (name, shape) in &self.inputs {
             shape.batched(1)?;
@@ -46,44 +63,68 @@ impl Graph {
             }
             shapes.push(*shape);
         }
-        let mut build = Build { nodes: Vec::new(), shapes, shared: vec![None; self.shared.len()] };
-        let mut b = Builder::new(seed);
-        for item in self.open.iter().flatten() {
-            build.item(item, &mut b)?;
-        }
+        let mut build = Build { nodes: Vec::new(), shapes, shared: BTreeMap::new() };
+        let outline = self.items().iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()?;
         let Build { nodes, shapes, .. } = build;
-        Ok((Net::new(self.inputs, nodes, shapes, places)?, b.into_params()))
+        Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), outline)
     }
 }
 
 impl<T: Float> Build<T> {
-    fn item(&mut self, item: &Item, b: &mut Builder<T>) -> Result<()> {
+    fn item(&mut self, item: &Item, b: &mut Builder<T>) -> Result<Outline> {
         match item {
             Item::Node(node) => self.node(node, b),
             Item::Scope(scope) => self.scope(scope, b),
         }
     }
 
-    fn scope(&mut self, scope: &ScopeSpec, b: &mut Builder<T>) -> Result<()> {
-        let first = b.params().specs().len();
-        let inside = |build: &mut Self, b: &mut Builder<T>| scope.items.iter().try_for_each(|item| build.item(item, b));
-        if let Some(path) = scope.shared.and_then(|shared| self.shared[shared].clone()) {
-            return b.again(&path, |b| inside(self, b));
+    fn scope(&mut self, scope: &ScopeSpec, b: &mut Builder<T>) -> Result<Outline> {
+        let (first, value) = (b.params().specs().len(), self.shapes.len() as u32);
+        let index = self.nodes.len();
+        let inside = |build: &mut Self, b: &mut Builder<T>| {
+            scope.items.iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()
+        };
+        let (name, parts) = match scope.shared.and_then(|shared| self.shared.get(&shared).cloned()) {
+            // The weights are those of the first time.
+            Some(path) => (path.clone(), b.again(&path, |b| inside(self, b))?),
+            None => {
+                let given = scope.name.as_deref();
+                let (name, (path, built)) = b.scoped(scope.class, given, |b| {
+                    let checked = check_place(given.unwrap_or(scope.class), b.depth());
+                    (b.path().to_owned(), checked.and_then(|()| inside(self, b)))
+                });
+                if let Some(shared) = scope.shared {
+                    self.shared.insert(shared, path);
+                }
+                let Settings { trainable, learning_rate_factor } = scope.settings;
+                let parts = built?;
+                b.settle(first, trainable, learning_rate_factor).map_err(|source| Error::Layer {
+                    index,
+                    name: name.clone(),
+                    source: Box::new(source),
+                })?;
+                (name, parts)
+            }
+        };
+        let outputs = value..self.shapes.len() as u32;
+        let mut inputs: Vec<u32> = Vec::new();
+        for &v in parts.iter().flat_map(|part| &part.inputs).filter(|v| !outputs.contains(v)) {
+            if !inputs.contains(&v) {
+                inputs.push(v);
+            }
         }
-        let name = scope.name.as_deref();
-        let (_, (path, built)) = b.scoped(scope.class, name, |b| {
-            let checked = check_place(name.unwrap_or(scope.class), b.depth());
-            (b.path().to_owned(), checked.and_then(|()| inside(self, b)))
-        });
-        built?;
-        if let Some(shared) = scope.shared {
-            self.shared[shared] = Some(path);
-        }
-        let Settings { trainable, learning_rate_factor } = scope.settings;
-        b.settle(first, trainable, learning_rate_factor)
+        Ok(Outline {
+            name,
+            class: scope.class,
+            output: self.shapes.last().copied().unwrap_or(Shape::SCALAR),
+            params: first..b.params().specs().len(),
+            inputs,
+            outputs,
+            parts,
+        })
     }
 
-    fn node(&mut self, spec: &NodeSpec, b: &mut Builder<T>) -> Result<()> {
+    fn node(&mut self, spec: &NodeSpec, b: &mut Builder<T>) -> Result<Outline> {
         let index = self.nodes.len();
         let mut code = spec.step.code()?;
         let x: Vec<Shape> = spec.inputs.iter().map(|&v| self.shapes[v as usize]).collect();
@@ -91,7 +132,7 @@ impl<T: Float> Build<T> {
         b.take_registered();
         let (class, given) = (code.class(), spec.name.as_deref());
         let mut path = String::new();
-        let (_, built) = b.scoped(class, given, |b| {
+        let (name, built) = b.scoped(class, given, |b| {
             b.path().clone_into(&mut path);
             check_place(given.unwrap_or(class), b.depth())?;
             if x.is_empty() {
@@ -120,6 +161,22 @@ impl<T: Float> Build<T> {
         self.shapes.extend(outputs);
         let wires = Wires { inputs: spec.inputs.clone(), outputs: spec.outputs.clone() };
         self.nodes.push(Node { code, name: path, wires, params: b.take_registered() });
-        Ok(())
+        let mut inputs = spec.inputs.clone();
+        let mut seen = Vec::new();
+        inputs.retain(|v| {
+            !seen.contains(v) && {
+                seen.push(*v);
+                true
+            }
+        });
+        Ok(Outline {
+            name,
+            class,
+            output: self.shapes.last().copied().unwrap_or(Shape::SCALAR),
+            params: first..b.params().specs().len(),
+            inputs,
+            outputs: spec.outputs.clone(),
+            parts: Vec::new(),
+        })
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! A graph is a list of nodes in the order in which they were added, which is an order in which they can be computed: a node's inputs are
 //! there before it. It carries no numbers and no type of them; [`build`](Graph::build) fixes shapes and draws weights.
+//! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
 mod build;
+#[cfg(feature = "serde")]
+mod file;
 mod net;
 mod node;
+mod outline;
 mod plan;
 mod recipes;
 
@@ -17,10 +21,17 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+#[cfg(feature = "files")]
+pub(crate) use file::{Written, WrittenItem};
+pub(crate) use net::Ending;
+#[cfg(test)]
+pub(crate) use net::layer_space;
 pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};
+pub use outline::Outline;
 pub use plan::Plan;
+pub use recipes::{Block, Branches, Residual, squeeze_excite};
 
 /// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +55,9 @@ pub struct Value {
 /// let h = g.add(Dense::new(8).activation(Activation::Relu), a);
 /// let both = g.op(Concatenate::new(), &[h, b]);
 /// let y = g.add(Dense::new(1), both);
-/// let (net, params) = g.build::<f32>(&[y], 1)?;
-/// assert_eq!(net.output_shapes(), [[1].into()]);
-/// assert_eq!(params.specs()[2].name, "dense_1/kernel");
+/// let mut model = g.build([y], 1)?;
+/// assert_eq!(model.output_shapes(), [[1].into()]);
+/// assert_eq!(model.params().specs()[2].name, "dense_1/kernel");
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
@@ -63,6 +74,8 @@ pub struct Graph {
     shared: Vec<SharedPart>,
     /// The first mistake.
     problem: Option<Error>,
+    /// The places of the outputs, once they are known.
+    outputs: Vec<u32>,
 }
 
 /// A part that can be applied to several values with the same weights; made by [`Graph::shared`].
@@ -75,7 +88,7 @@ pub struct Shared {
 #[derive(Debug)]
 struct SharedPart {
     name: String,
-    part: Arc<dyn AnyPart>,
+    part: DynPart,
 }
 
 /// What can be added to a graph behind one value: every [`Layer`], and recipes that add several nodes.
@@ -100,7 +113,7 @@ struct SharedPart {
 /// let mut g = Graph::new();
 /// let x = g.input("x", [4]);
 /// let y = g.scope("first", |g| g.add(Shortcut(4), x));
-/// let (_, params) = g.build::<f32>(&[y], 0)?;
+/// let (_, params) = g.build_net::<f32>(&[y], 0)?;
 /// assert_eq!(params.specs()[0].name, "first/dense/kernel");
 /// # Ok::<(), gradus::Error>(())
 /// ```
@@ -111,7 +124,64 @@ pub trait Part {
 
 impl<L: Layer<f32> + Clone + 'static> Part for L {
     fn wire(self, g: &mut Graph, x: Value) -> Value {
-        g.push((described(self), 1), &[x])
+        g.push((described::<f32, L>(self), 1), &[x])
+    }
+}
+
+/// A layer of your own in a model of `f64`; this crate's layers serve models of either type as they are.
+///
+/// ```
+/// use gradus::graph::F64;
+/// use gradus::prelude::*;
+/// let model = Sequential::new([3]).add(F64(Dense::new(2))).build_as::<f64>(0)?;
+/// assert_eq!(model.output_shape(), Shape::from([2]));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct F64<L>(pub L);
+
+impl<L: Layer<f64> + Clone + 'static> Part for F64<L> {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        g.push((described::<f64, L>(self.0), 1), &[x])
+    }
+}
+
+/// A part that was chosen at run time, so that several kinds have one type.
+///
+/// ```
+/// use gradus::graph::DynPart;
+/// use gradus::prelude::*;
+/// let deep = true;
+/// let head = if deep { DynPart::new(Block::new().add(Dense::new(8)).add(Dense::new(1))) } else { DynPart::new(Dense::new(1)) };
+/// let model = Sequential::new([3]).add(head).build(0)?;
+/// assert_eq!(model.params().len(), 3 * 8 + 8 + 8 + 1);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DynPart(Arc<dyn AnyPart>);
+
+impl DynPart {
+    /// Any part as one of this type.
+    pub fn new(part: impl Part + Clone + Debug + Send + Sync + 'static) -> Self {
+        DynPart(Arc::new(part))
+    }
+}
+
+impl Part for DynPart {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        self.0.wire_again(g, x)
+    }
+}
+
+impl Part for Box<dyn Layer<f32>> {
+    /// A layer of this crate that was chosen at run time; one of your own only its type can add.
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        let config = self.config();
+        if let LayerConfig::Custom { class, .. } = &config {
+            let problem = format!("{class} is not of this crate, and behind a box a graph cannot make it again");
+            g.note(Error::Config { op: "build", problem, hint: "add the layer itself, without the box".into() });
+        }
+        g.add(config, x)
     }
 }
 
@@ -143,6 +213,36 @@ impl Graph {
             values: 0,
             shared: Vec::new(),
             problem: None,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// What was added so far, outside of scopes that are open.
+    fn items(&self) -> &[Item] {
+        self.open.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing has been added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items().is_empty()
+    }
+
+    /// What holds for the weights of an entry from now on, by its positions in an [`Outline`].
+    pub(crate) fn set(&mut self, at: &[usize], trainable: Option<bool>, learning_rate_factor: Option<f64>) {
+        let mut items = self.open.first_mut();
+        let mut found = None;
+        for &i in at {
+            match items.take().and_then(|items| items.get_mut(i)) {
+                Some(Item::Node(node)) => found = Some(&mut node.settings),
+                Some(Item::Scope(ScopeSpec { settings, items: inside, .. })) => {
+                    (found, items) = (Some(settings), Some(inside));
+                }
+                None => return,
+            }
+        }
+        if let Some(settings) = found {
+            settings.trainable = trainable.unwrap_or(settings.trainable);
+            settings.learning_rate_factor = learning_rate_factor.unwrap_or(settings.learning_rate_factor);
         }
     }
 
@@ -243,12 +343,12 @@ impl Graph {
     /// let tower = g.shared("tower", Dense::new(3));
     /// let (a, b) = (g.apply(&tower, left), g.apply(&tower, right));
     /// let difference = g.op(Subtract::new(), &[a, b]);
-    /// let (_, params) = g.build::<f32>(&[difference], 0)?;
+    /// let (_, params) = g.build_net::<f32>(&[difference], 0)?;
     /// assert_eq!(params.len(), 5 * 3 + 3);
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn shared(&mut self, name: &str, part: impl Part + Clone + Debug + Send + Sync + 'static) -> Shared {
-        self.shared.push(SharedPart { name: name.to_owned(), part: Arc::new(part) });
+        self.shared.push(SharedPart { name: name.to_owned(), part: DynPart::new(part) });
         Shared { graph: self.id, index: self.shared.len() - 1 }
     }
 
@@ -260,7 +360,7 @@ impl Graph {
         };
         let (name, part) = (Some(found.name.clone()), found.part.clone());
         let scope = ScopeSpec { class: "scope", name, shared: Some(shared.index), ..ScopeSpec::default() };
-        self.scope_with(scope, |g| part.wire_again(g, x))
+        self.scope_with(scope, |g| part.wire(g, x))
     }
 
     /// Whether the weights of what was added last are trained; yes by default. See

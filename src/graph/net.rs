@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Code;
+use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Inputs, Pass, Slot};
+use crate::layer::{Inputs, Pass, Reach, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
@@ -22,7 +24,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// let (a, b) = (g.input("a", [2]), g.input("b", [3]));
 /// let h = g.add(Dense::new(3), a);
 /// let y = g.op(Multiply::new(), &[h, b]);
-/// let (net, params) = g.build::<f32>(&[y], 7)?;
+/// let (net, params) = g.build_net::<f32>(&[y], 7)?;
 ///
 /// let (a, b) = (Tensor::from([[1.0, 2.0]]), Tensor::from([[0.5, 0.0, -1.0]]));
 /// let mut work = Work::default();
@@ -55,6 +57,21 @@ pub struct Net<T: Float = f32> {
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
+    /// How often each value is read or an output.
+    readers: Vec<u32>,
+    /// The node that gives each value.
+    makers: Vec<Option<u32>>,
+    outline: Vec<Outline>,
+}
+
+/// The activation that an output has been through last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// The node that applies it.
+    node: u32,
+    pub activation: Activation,
+    /// The passes in which it can be left to the loss.
+    pub reach: Reach,
 }
 
 /// A node of a net.
@@ -76,6 +93,8 @@ pub struct Work<T = f32> {
     samples: usize,
     kept: bool,
     slots: Vec<Slot<T>>,
+    /// The nodes that leave out their activation.
+    left_out: Vec<u32>,
     gradients: Vec<Tensor<T>>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
     out: Vec<Tensor<T>>,
@@ -88,6 +107,7 @@ impl<T: Float> Net<T> {
         nodes: Vec<Node<T>>,
         shapes: Vec<Shape>,
         outputs: Vec<u32>,
+        outline: Vec<Outline>,
     ) -> Result<Self> {
         let mut needed = vec![false; shapes.len()];
         outputs.iter().for_each(|&v| needed[v as usize] = true);
@@ -109,6 +129,11 @@ impl<T: Float> Net<T> {
         }
         let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
         let lens: Vec<_> = shapes.iter().map(Shape::len).collect();
+        let (mut readers, mut makers) = (vec![0; shapes.len()], vec![None; shapes.len()]);
+        wires.iter().flat_map(|node| &node.inputs).chain(&outputs).for_each(|&v| readers[v as usize] += 1);
+        for (i, node) in (0..).zip(&wires) {
+            node.outputs.clone().for_each(|v| makers[v as usize] = Some(i));
+        }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Net {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -120,7 +145,55 @@ impl<T: Float> Net<T> {
             shapes,
             outputs,
             copied,
+            readers,
+            makers,
+            outline,
         })
+    }
+
+    /// What the graph was made of, those nodes included that no output needs.
+    pub fn outline(&self) -> &[Outline] {
+        &self.outline
+    }
+
+    /// The activation that an output's values have been through last: that of the last node which does more than to hand values on.
+    pub(crate) fn ending(&self, output: usize) -> Option<Ending> {
+        let (mut value, mut reach) = (*self.outputs.get(output)?, Reach::Training);
+        // The shapes of the values on the way, from the output on: what a row-wise activation counts as a row.
+        let mut handed: Vec<(u32, &dyn crate::layer::Layer<T>)> = Vec::new();
+        let node = loop {
+            if self.readers[value as usize] > 1 {
+                // What others read stays as it is.
+                reach = reach.min(Reach::Values);
+            }
+            let maker = self.makers[value as usize]?;
+            let node = &self.nodes[maker as usize];
+            match &node.code {
+                Code::Layer(layer) if layer.reach(Activation::Linear) != Reach::Nowhere => {
+                    handed.push((value, &**layer));
+                    value = node.wires.inputs[0];
+                }
+                _ => break maker,
+            }
+        };
+        let (activation, own) = match &self.nodes[node as usize].code {
+            Code::Layer(layer) => (layer.output_activation()?, layer.output_reach()),
+            Code::Op(op) => (op.output_activation()?, Reach::Training),
+        };
+        reach = reach.min(own);
+        let mut width = self.shapes[value as usize].last();
+        for (value, layer) in handed.into_iter().rev() {
+            let after = self.shapes[value as usize].last();
+            let whole_rows = !activation.is_row_wise() || width == after;
+            reach = reach.min(layer.reach(activation)).min(if whole_rows { Reach::Training } else { Reach::Values });
+            width = after;
+        }
+        Some(Ending { node, activation, reach })
+    }
+
+    /// The most values of a sample that flow at a place.
+    pub(crate) fn widest(&self) -> usize {
+        self.shapes.iter().map(Shape::len).max().unwrap_or(0)
     }
 
     /// The names of the inputs, in their order.
@@ -136,6 +209,11 @@ impl<T: Float> Net<T> {
     /// The shapes of one sample of each output.
     pub fn output_shapes(&self) -> Vec<Shape> {
         self.outputs.iter().map(|&v| self.shapes[v as usize]).collect()
+    }
+
+    /// The shape of one sample of an output, by position.
+    pub(crate) fn output_shape(&self, output: usize) -> Shape {
+        self.shapes[self.outputs[output] as usize]
     }
 
     /// The paths of the nodes, in the order of computation.
@@ -155,10 +233,23 @@ impl<T: Float> Net<T> {
         Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
     }
 
-    /// Values of a sample that a pass holds at most, gradients included where `plan` leads back.
-    pub fn space(&self, plan: Option<&Plan>) -> usize {
-        let sizes = if plan.is_some() { &self.keeping.sizes } else { &self.lean.sizes };
-        sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes)).fold(0, |sum, len| sum.saturating_add(*len))
+    /// Values that a pass over so many samples holds at most, with what nodes keep for themselves; gradients included where `plan` leads
+    /// back.
+    pub fn space(&self, samples: usize, plan: Option<&Plan>) -> usize {
+        let backward = plan.is_some();
+        let sizes = if backward { &self.keeping.sizes } else { &self.lean.sizes };
+        let values = sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
+        let values = values.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
+        let inside = self.nodes.iter().map(|node| {
+            let output = self.shapes[node.wires.outputs.start as usize];
+            match &node.code {
+                Code::Layer(layer) => layer_space(&**layer, output, !node.params.is_empty(), samples, backward),
+                Code::Op(op) => op.space(samples, backward),
+            }
+        });
+        // Without a way back the nodes take turns.
+        let inside = if backward { inside.fold(0, usize::saturating_add) } else { inside.max().unwrap_or(0) };
+        values.saturating_add(inside)
     }
 
     /// Checks the inputs of a pass: how many, their shapes, and as many samples in each.
@@ -200,12 +291,13 @@ impl<T: Float> Net<T> {
         Ok(())
     }
 
-    fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) {
+    /// [`forward`](Self::forward) on inputs that have been checked.
+    pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
         let samples = x.first().map_or(0, |x| x.samples());
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        let Work { values, slots, out, .. } = work;
+        let Work { values, slots, out, left_out, .. } = work;
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
         }
@@ -224,6 +316,7 @@ impl<T: Float> Net<T> {
         }
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
+            pass.logits = left_out.contains(&(i as u32));
             match &node.code {
                 Code::Layer(layer) => {
                     let shape = &self.shapes[node.wires.outputs.start as usize];
@@ -249,6 +342,13 @@ impl<T: Float> Net<T> {
                 }
             }
         }
+        pass.logits = false;
+    }
+
+    /// Lets the last activations of these endings out in all passes of these buffers, as the loss works from logits.
+    pub(crate) fn leave_out(&self, work: &mut Work<T>, endings: impl Iterator<Item = Ending>) {
+        work.left_out.clear();
+        work.left_out.extend(endings.map(|ending| ending.node));
     }
 
     fn layout(&self, kept: bool) -> &Layout {
@@ -260,8 +360,45 @@ impl<T: Float> Net<T> {
     /// # Panics
     /// As a slice does where `output` is not below the number of outputs, or before the first pass.
     pub fn output<'a>(&self, work: &'a Work<T>, output: usize) -> &'a Tensor<T> {
-        let register = self.layout(work.kept).register(self.outputs[output]).unwrap_or(usize::MAX);
-        &work.values[register]
+        &work.values[self.output_register(work.kept, output)]
+    }
+
+    fn output_register(&self, kept: bool, output: usize) -> usize {
+        self.layout(kept).register(self.outputs[output]).unwrap_or(usize::MAX)
+    }
+
+    /// The output itself, to be activated in place.
+    pub(crate) fn output_mut<'a>(&self, work: &'a mut Work<T>, output: usize) -> &'a mut Tensor<T> {
+        &mut work.values[self.output_register(work.kept, output)]
+    }
+
+    /// Any value of the last pass after which backward may follow, or that is an output.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code))]
+    pub(crate) fn value<'a>(&self, work: &'a Work<T>, value: u32) -> Option<&'a Tensor<T>> {
+        work.values.get(self.layout(work.kept).register(value)?)
+    }
+
+    /// Exchanges an output of inference with a tensor: before a pass to have it written there, after it to have it back.
+    pub(crate) fn exchange(&self, work: &mut Work<T>, output: usize, y: &mut Tensor<T>) {
+        let register = self.output_register(false, output);
+        if work.values.len() <= register {
+            work.values.resize_with(self.lean.sizes.len().max(work.values.len()), Tensor::default);
+        }
+        std::mem::swap(&mut work.values[register], y);
+    }
+
+    /// An output, and where its gradient goes: see [`output_gradient`](Self::output_gradient).
+    pub(crate) fn output_pair<'a>(
+        &self,
+        work: &'a mut Work<T>,
+        plan: &Plan,
+        output: usize,
+    ) -> (&'a Tensor<T>, &'a mut Tensor<T>) {
+        self.output_gradient(work, plan, output);
+        let Work { values, gradients, kept, .. } = work;
+        let unread = plan.sizes.len();
+        let dy = plan.outputs[output].map_or(unread, |register| register as usize);
+        (&values[self.output_register(*kept, output)], &mut gradients[dy])
     }
 
     /// Where dy of an output goes before [`backward`](Self::backward), shaped like the output of the last forward pass; contents are
@@ -302,8 +439,14 @@ impl<T: Float> Net<T> {
             let expected = format!("{} samples, as in the forward pass", work.samples);
             return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
         }
+        self.run_back(pass, work, plan, x);
+        Ok(())
+    }
+
+    /// [`backward`](Self::backward) where all has been checked.
+    pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: &[&Tensor<T>]) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, .. } = work;
+        let Work { values, slots, gradients, out, back, left_out, .. } = work;
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
@@ -312,11 +455,12 @@ impl<T: Float> Net<T> {
             for (register, x) in plan.inputs.iter().zip(x) {
                 register.iter().for_each(|register| gradients[*register as usize].resize(x.shape()));
             }
-            return Ok(());
+            return;
         }
         for step in &plan.steps {
             let node = &self.nodes[step.node];
             let slot = &mut slots[step.node];
+            pass.logits = left_out.contains(&(step.node as u32));
             let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
             for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
                 if !arrived {
@@ -368,7 +512,7 @@ impl<T: Float> Net<T> {
                 }
             }
         }
-        Ok(())
+        pass.logits = false;
     }
 
     /// The gradient of an input after [`backward`](Self::backward), by position; `None` where the plan does not ask for it, or none
@@ -377,6 +521,20 @@ impl<T: Float> Net<T> {
         let register = plan.inputs.get(input).copied().flatten()?;
         work.gradients.get(register as usize)
     }
+}
+
+/// What a layer keeps beside its input and output. A layer with weights keeps what its last activation is applied to where
+/// backward needs that; one without has it as its input.
+pub(crate) fn layer_space<T: Float>(
+    layer: &dyn crate::layer::Layer<T>,
+    output: Shape,
+    has_params: bool,
+    samples: usize,
+    backward: bool,
+) -> usize {
+    let activation = if backward && has_params { layer.output_activation() } else { None };
+    let kept = if activation.is_some_and(Activation::needs_input) { output.len().saturating_mul(samples) } else { 0 };
+    layer.space(samples, backward).saturating_add(kept)
 }
 
 impl<T: Float> Work<T> {

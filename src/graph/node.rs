@@ -1,13 +1,15 @@
 //! What a graph knows of a node before it is built.
 
 use std::any::Any;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Formatter};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
-use crate::layers::{LayerConfig, merging};
+use crate::layers::LayerConfig;
+use crate::layers::merging::OpConfig;
 use crate::tensor::Float;
 
 /// A node, or several under a name.
@@ -57,8 +59,11 @@ pub(crate) enum Step {
     /// A layer of this crate.
     Layer(Box<LayerConfig>),
     /// A layer from outside.
-    Own(Arc<dyn OwnLayer>),
-    Op(Arc<dyn OwnOp>),
+    OwnLayer(Arc<dyn OwnLayer>),
+    /// An operation of this crate.
+    Op(Box<OpConfig>),
+    /// An operation from outside.
+    OwnOp(Arc<dyn OwnOp>),
 }
 
 /// A built node's code.
@@ -79,32 +84,20 @@ impl<T: Float> Code<T> {
 
 impl Step {
     pub fn code<T: Float>(&self) -> Result<Code<T>> {
-        let op = |boxed| Ok(Code::Op(boxed));
         match self {
             Step::Layer(config) => (**config).clone().into_layer().map(Code::Layer),
-            Step::Own(own) => {
-                let layer = own.layer();
-                let class = layer.class();
-                as_type::<Box<dyn Layer<f32>>, Box<dyn Layer<T>>>(layer).map(Code::Layer).ok_or_else(|| single(class))
-            }
-            Step::Op(own) => match of_this_crate(own.any()) {
-                Some(boxed) => op(boxed),
-                None => {
-                    let own = own.op();
-                    let class = own.class();
-                    as_type::<Box<dyn Op<f32>>, Box<dyn Op<T>>>(own).map(Code::Op).ok_or_else(|| single(class))
-                }
+            Step::Op(config) => (**config).clone().into_op().map(Code::Op),
+            Step::OwnLayer(own) => match own.layer().downcast() {
+                Ok(layer) => Ok(Code::Layer(*layer)),
+                Err(_) => Err(single(own.class())),
             },
+            Step::OwnOp(own) => {
+                let op = own.op();
+                let class = op.class();
+                as_type::<Box<dyn Op<f32>>, Box<dyn Op<T>>>(op).map(Code::Op).ok_or_else(|| single(class))
+            }
         }
     }
-}
-
-/// An operation of this crate for another type of numbers.
-fn of_this_crate<T: Float>(own: &dyn Any) -> Option<Box<dyn Op<T>>> {
-    macro_rules! first {
-        ($($op:ident),*) => { None$(.or_else(|| Some(Box::new(own.downcast_ref::<merging::$op>()?.clone()) as Box<dyn Op<T>>)))* };
-    }
-    first!(Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract)
 }
 
 /// A value as another type, if that is the same.
@@ -114,42 +107,58 @@ fn as_type<A: 'static, B: 'static>(value: A) -> Option<B> {
 }
 
 fn single(class: &str) -> Error {
-    let problem = format!("{class} is not of this crate, and a graph holds such for f32 alone");
-    Error::Config { op: "build", problem, hint: "build the graph in f32".into() }
+    let problem = format!("{class} is not of this crate, and the graph holds it for numbers of another type");
+    let hint = "add it as it is to models of f32, as graph::F64(layer) to models of f64; operations are of f32 alone";
+    Error::Config { op: "build", problem, hint: hint.into() }
 }
 
-/// A layer that is not one of this crate's.
+/// A layer that is not one of this crate's, for one type of numbers.
 pub(crate) trait OwnLayer: Debug + Send + Sync {
-    fn layer(&self) -> Box<dyn Layer<f32>>;
+    fn class(&self) -> &'static str;
+    fn config(&self) -> LayerConfig;
+    /// A `Box<dyn Layer<T>>`, for the T that it is of.
+    fn layer(&self) -> Box<dyn Any>;
 }
 
-impl<L: Layer<f32> + Clone + 'static> OwnLayer for L {
-    fn layer(&self) -> Box<dyn Layer<f32>> {
-        self.clone().boxed()
+/// Says of which type of numbers a layer is.
+struct OwnOf<L, T>(L, PhantomData<T>);
+
+impl<L: Debug, T> Debug for OwnOf<L, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// An operation.
+impl<T: Float, L: Layer<T> + Clone + 'static> OwnLayer for OwnOf<L, T> {
+    fn class(&self) -> &'static str {
+        self.0.class()
+    }
+
+    fn config(&self) -> LayerConfig {
+        self.0.config()
+    }
+
+    fn layer(&self) -> Box<dyn Any> {
+        Box::new(self.0.clone().boxed())
+    }
+}
+
+/// An operation that is not one of this crate's.
 pub(crate) trait OwnOp: Debug + Send + Sync {
     fn op(&self) -> Box<dyn Op<f32>>;
-    fn any(&self) -> &dyn Any;
 }
 
 impl<O: Op<f32> + Clone + 'static> OwnOp for O {
     fn op(&self) -> Box<dyn Op<f32>> {
         Box::new(self.clone())
     }
-
-    fn any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// A layer's description: its configuration, or itself where only its own crate can make it again.
 #[inline(never)]
-pub(crate) fn described<L: Layer<f32> + Clone + 'static>(layer: L) -> Step {
+pub(crate) fn described<T: Float, L: Layer<T> + Clone + 'static>(layer: L) -> Step {
     match layer.config() {
-        LayerConfig::Custom { .. } => Step::Own(Arc::new(layer)),
+        LayerConfig::Custom { .. } => Step::OwnLayer(Arc::new(OwnOf(layer, PhantomData::<T>))),
         config => Step::Layer(Box::new(config)),
     }
 }
@@ -158,5 +167,8 @@ pub(crate) fn described<L: Layer<f32> + Clone + 'static>(layer: L) -> Step {
 #[inline(never)]
 pub(crate) fn op_step<O: Op<f32> + Clone + 'static>(op: O) -> (Step, usize) {
     let outputs = op.outputs();
-    (Step::Op(Arc::new(op)), outputs)
+    match op.config() {
+        OpConfig::Custom { .. } => (Step::OwnOp(Arc::new(op)), outputs),
+        config => (Step::Op(Box::new(config)), outputs),
+    }
 }

@@ -31,8 +31,8 @@ impl Layout {
         Layout::new(nodes, (0..lens.len() as u32).map(Some).collect(), lens.to_vec())
     }
 
-    /// Registers that values take turns in, for inference: a value's is free again behind its last reader. `copied` says which inputs have
-    /// one at all.
+    /// Registers that values take turns in, for inference: a value's is free again behind its last reader. Outputs have their own, as
+    /// callers exchange them; `copied` says which inputs have one at all.
     pub fn lean(nodes: &[Wires], lens: &[usize], copied: &[bool], outputs: &[u32]) -> Self {
         let mut last = vec![0; lens.len()];
         for (at, node) in nodes.iter().enumerate() {
@@ -47,7 +47,8 @@ impl Layout {
         }
         for (at, node) in nodes.iter().enumerate() {
             for v in node.outputs.clone() {
-                registers[v as usize] = Some(pool.take(lens[v as usize]));
+                let len = lens[v as usize];
+                registers[v as usize] = Some(if outputs.contains(&v) { pool.grow(len) } else { pool.take(len) });
             }
             let mut read: Vec<u32> = node.inputs.iter().copied().chain(node.outputs.clone()).collect();
             read.sort_unstable();
@@ -87,11 +88,14 @@ impl Pool {
                 *size = (*size).max(len);
                 register
             }
-            None => {
-                self.sizes.push(len);
-                self.sizes.len() as u32 - 1
-            }
+            None => self.grow(len),
         }
+    }
+
+    /// A new register.
+    fn grow(&mut self, len: usize) -> u32 {
+        self.sizes.push(len);
+        self.sizes.len() as u32 - 1
     }
 
     fn give_back(&mut self, register: u32) {
@@ -210,7 +214,7 @@ mod tests {
     fn a_chain_takes_turns_in_two_registers() {
         let nodes = wires(&[(&[0], 1..2), (&[1], 2..3), (&[2], 3..4), (&[3], 4..5)]);
         let layout = Layout::lean(&nodes, &[7, 5, 3, 5, 2], &[false], &[4]);
-        assert_eq!(layout.sizes, [5, 3]);
+        assert_eq!(layout.sizes, [5, 3, 2]);
         assert_eq!(layout.register(0), None);
         let plan = Plan::new(&nodes, &[7, 5, 3, 5, 2], &[true; 4], &[false], &[4], &[true]);
         assert_eq!(plan.sizes.len(), 2);

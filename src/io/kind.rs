@@ -16,7 +16,7 @@ const BEGINNINGS: &[(&[u8], Kind)] = &[
         b"\x89HDF\r\n\x1a\n",
         (
             "an HDF5 file (.h5)",
-            "a model: in Python, keras.models.load_model(…).save(\"model.keras\"), then Sequential::load_keras; data: save \
+            "a model: in Python, keras.models.load_model(…).save(\"model.keras\"), then Model::load_keras; data: save \
              them with numpy.save and read them with gradus::io::read_npy",
         ),
     ),
@@ -54,7 +54,7 @@ fn zipped(start: &[u8]) -> Kind {
         return ("NumPy arrays (.npz)", "read them with gradus::io::read_npz (feature npz)");
     }
     if ["metadata.json", "config.json", "model.weights.h5"].contains(&name.as_str()) {
-        return ("a Keras model (.keras)", "load it with Sequential::load_keras (feature keras)");
+        return ("a Keras model (.keras)", "load it with Model::load_keras (feature keras)");
     }
     if name.ends_with("data.pkl") || name.ends_with("/.format_version") {
         let how = "in Python: safetensors.torch.save_file(model.state_dict(), …), then load_weights";
@@ -85,7 +85,7 @@ fn of(start: &[u8]) -> Option<Kind> {
             return Some(("a Python pickle", how));
         }
         [_, _, _, 0, 0, 0, 0, 0, b'{', b'"', ..] => {
-            return Some(("a safetensors file", "load it with Sequential::load or load_weights (feature files)"));
+            return Some(("a safetensors file", "load it with Model::load or load_weights (feature files)"));
         }
         [0, 0, 8 | 9 | 0xB..=0xE, 1..=6, 0, ..] => {
             return Some(("an IDX file such as MNIST's", "read it with read_idx"));
@@ -124,7 +124,8 @@ pub(crate) fn other_than(wanted: &str, start: &[u8]) -> Option<(String, String)>
 /// What a path is that leads to no file on a disk.
 pub(crate) fn folder(path: &Path) -> (&'static str, &'static str) {
     if path.join("saved_model.pb").exists() {
-        let how = "build the model in Keras 3, give it the old weights, and save it as model.keras for Sequential::load_keras";
+        let how =
+            "build the model in Keras 3, give it the old weights, and save it as model.keras for Model::load_keras";
         return ("a folder with a TensorFlow SavedModel, no regular file", how);
     }
     match path.is_dir() {

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::{Archive, Array, check_header, write};
 use crate::error::{Error, Result};
-use crate::layers::composite::Chain;
+use crate::graph::{Graph, Written, WrittenItem};
 use crate::layers::config::NamedConfig;
 use crate::params::{ParamSpec, Params};
 use crate::tensor::{Float, Shape};
 
 /// The version of what is written; older ones stay readable.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 pub(crate) use crate::state::CHECKPOINT_PREFIX;
 
@@ -18,12 +18,10 @@ pub(crate) use crate::state::CHECKPOINT_PREFIX;
 const MAX_LEN: usize = 1 << 19;
 
 /// What the metadata says of a file.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug)]
 pub(crate) struct About {
-    format: u32,
     pub seed: u64,
-    pub input: Vec<usize>,
-    pub layers: Vec<NamedConfig>,
+    pub graph: Graph,
 }
 
 /// Only the version, which every version has.
@@ -32,10 +30,26 @@ struct Version {
     format: u32,
 }
 
+/// Format 2: a graph.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Format2 {
+    format: u32,
+    seed: u64,
+    graph: Written,
+}
+
+/// Format 1: layers one after the other, with containers.
+#[derive(serde::Deserialize)]
+struct Format1 {
+    seed: u64,
+    input: Vec<usize>,
+    layers: Vec<NamedConfig>,
+}
+
 /// The architecture of a model, as it stands in a file's metadata.
-pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>) -> Result<String> {
+pub(crate) fn about(graph: &Graph, seed: u64) -> Result<String> {
     let config = |problem: String, hint: &str| Error::Config { op: "save", problem, hint: hint.into() };
-    let about = About { format: FORMAT, seed, input: input.dims().to_vec(), layers: layers.config() };
+    let about = Format2 { format: FORMAT, seed, graph: graph.written() };
     let text = serde_json::to_string(&about).map_err(|e| config(e.to_string(), "check the layers' settings"))?;
     if text.len() > MAX_LEN {
         let problem = format!("the architecture takes {} bytes of at most {MAX_LEN}", text.len());
@@ -45,11 +59,10 @@ pub(crate) fn about<T: Float>(input: Shape, seed: u64, layers: &Chain<T>) -> Res
 }
 
 /// Checks that a model which has been built can be written and read again.
-pub(crate) fn check<T: Float>(input: Shape, seed: u64, layers: &Chain<T>, params: &Params<T>) -> Result<()> {
-    for (index, entry) in layers.entries().iter().enumerate() {
-        // Compared as text: a layer that is built knows more than its settings.
-        let written = serde_json::to_string(&entry.config());
-        let again = |text: &String| serde_json::to_string(&serde_json::from_str::<NamedConfig>(text)?);
+pub(crate) fn check<T: Float>(graph: &Graph, seed: u64, params: &Params<T>) -> Result<()> {
+    for (index, (name, item)) in graph.written_nodes().into_iter().enumerate() {
+        let written = serde_json::to_string(&item);
+        let again = |text: &String| serde_json::to_string(&serde_json::from_str::<WrittenItem>(text)?);
         let problem = match written.and_then(|text| Ok((again(&text)?, text))) {
             Ok((again, text)) if again == text => continue,
             Ok(_) => "a setting would come back from a file as another".to_owned(),
@@ -57,10 +70,9 @@ pub(crate) fn check<T: Float>(input: Shape, seed: u64, layers: &Chain<T>, params
         };
         let hint = "numbers that are not finite cannot be written: correct the setting".into();
         let source = Box::new(Error::Config { op: "build", problem, hint });
-        return Err(Error::Layer { index, name: entry.name.clone(), source });
+        return Err(Error::Layer { index, name, source });
     }
-    let about = about(input, seed, layers)?;
-    check_header(&about, &weights(params.specs(), params.values()))
+    check_header(&about(graph, seed)?, &weights(params.specs(), params.values()))
 }
 
 /// The weights as arrays of a file; `values` has the layout of the specs.
@@ -74,14 +86,8 @@ pub(crate) fn weights<'a, T: Float>(specs: &[ParamSpec], values: &'a [T]) -> Vec
 }
 
 /// Writes a model.
-pub(crate) fn save<T: Float>(
-    path: &Path,
-    input: Shape,
-    seed: u64,
-    layers: &Chain<T>,
-    params: &Params<T>,
-) -> Result<()> {
-    write(path, &about(input, seed, layers)?, weights(params.specs(), params.values()))
+pub(crate) fn save<T: Float>(path: &Path, graph: &Graph, seed: u64, params: &Params<T>) -> Result<()> {
+    write(path, &about(graph, seed)?, weights(params.specs(), params.values()))
 }
 
 /// Reads the architecture of a file.
@@ -103,5 +109,11 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
         let problem = format!("written in format {}, this version of gradus reads up to {FORMAT}", version.format);
         return Err(failed(problem, "use a newer gradus"));
     }
-    serde_json::from_str(text).map_err(damaged)
+    if version.format == 1 {
+        let Format1 { seed, input, layers } = serde_json::from_str(text).map_err(damaged)?;
+        return Ok(About { seed, graph: Graph::line(Shape::try_from(&input[..])?, layers)? });
+    }
+    let Format2 { seed, graph, .. } = serde_json::from_str(text).map_err(damaged)?;
+    let wrong = |e: Error| failed(format!("bad architecture: {e}"), "save the model again");
+    Ok(About { seed, graph: Graph::read(graph).map_err(wrong)? })
 }

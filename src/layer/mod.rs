@@ -10,7 +10,6 @@ use std::fmt::Debug;
 
 pub use builder::Builder;
 pub use op::{Inputs, Op};
-pub(crate) use pass::Spare;
 pub use pass::{Pass, Statistics};
 pub use slot::Slot;
 
@@ -68,11 +67,6 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         0
     }
 
-    /// The layers inside, after build; for a layer without any, nothing.
-    fn parts(&self) -> Vec<LayerPart> {
-        Vec::new()
-    }
-
     /// The activation that this layer applies last. `Some(Linear)` says that there is none, `None` that nothing is known.
     ///
     /// In the passes of [`output_reach`](Self::output_reach), `forward` leaves it out and `backward` takes it as the identity
@@ -116,19 +110,4 @@ pub enum Reach {
     Inference,
     /// In training too.
     Training,
-}
-
-/// What a model or a container knows of one of its layers once it is built: what a drawing of the model shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerPart {
-    /// The layer's name within its container.
-    pub name: String,
-    /// The type's name.
-    pub class: &'static str,
-    /// The shape of one output sample.
-    pub output: Shape,
-    /// Positions of its parameters in the model's list.
-    pub params: std::ops::Range<usize>,
-    /// The layers inside.
-    pub parts: Vec<LayerPart>,
 }

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::ops::Index;
 
 use super::{Builder, Pass, Slot};
+use crate::activations::Activation;
 use crate::error::Result;
+use crate::layers::merging::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// A step of computation that joins values or splits them, with a gradient written by hand; a [`Layer`](super::Layer) is the common case of one
@@ -89,6 +91,17 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// [`Layer::space`](super::Layer::space).
     fn space(&self, _samples: usize, _backward: bool) -> usize {
         0
+    }
+
+    /// The activation applied last to a single output, as [`Layer::output_activation`](super::Layer::output_activation) says it of a layer:
+    /// `forward` leaves it out and `backward` takes it as the identity when [`Pass::logits`] is set.
+    fn output_activation(&self) -> Option<Activation> {
+        None
+    }
+
+    /// The configuration from which the operation can be made again; for one of your own by default its class alone.
+    fn config(&self) -> OpConfig {
+        OpConfig::Custom { class: self.class().to_owned() }
     }
 }
 

@@ -1,17 +1,8 @@
 //! One pass over a batch, as a layer sees it.
 
-use super::Slot;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
-use crate::tensor::{Float, Tensor};
-
-/// Scratch space that layers take turns with: a set for every depth of layers inside layers.
-#[derive(Debug, Default)]
-pub(crate) struct Spare<T> {
-    sets: Vec<Vec<Tensor<T>>>,
-    /// Sets that layers hold now.
-    lent: usize,
-}
+use crate::tensor::Float;
 
 /// One pass over a batch: the weights, the gradients, and what the whole pass knows.
 #[derive(Debug)]
@@ -25,12 +16,10 @@ pub struct Pass<'a, T: Float = f32> {
     /// Whether this is training (dropout drops) or inference.
     pub training: bool,
     /// Whether the layer now called leaves out its last activation because the loss works from logits; set by the
-    /// container for the layer that has the model's last activation only.
+    /// net for the layer that has the model's last activation only.
     pub logits: bool,
     /// Whether backward may follow although this is inference.
     differentiable: bool,
-    /// Scratch space that layers take turns with where no backward pass follows.
-    spare: Option<&'a mut Spare<T>>,
     /// What layers have added to the loss.
     penalty: f64,
     seed: u64,
@@ -49,35 +38,11 @@ impl<'a, T: Float> Pass<'a, T> {
             training: false,
             logits: false,
             differentiable: false,
-            spare: None,
             penalty: 0.0,
             seed: 0,
             step: 0,
             first_row: 0,
         }
-    }
-
-    /// The same, whose layers take turns with scratch space.
-    pub(crate) fn sharing(self, spare: &'a mut Spare<T>) -> Self {
-        spare.lent = 0;
-        Pass { spare: Some(spare), ..self }
-    }
-
-    /// Calls `forward` with a layer's slot, which has shared scratch space meanwhile where there is such.
-    pub(crate) fn lending<R>(&mut self, slot: &mut Slot<T>, forward: impl FnOnce(&mut Self, &mut Slot<T>) -> R) -> R {
-        let Some(spare) = &mut self.spare else { return forward(self, slot) };
-        let depth = spare.lent;
-        if spare.sets.len() == depth {
-            spare.sets.push(Vec::new());
-        }
-        std::mem::swap(&mut slot.tensors, &mut spare.sets[depth]);
-        spare.lent = depth + 1;
-        let result = forward(self, slot);
-        if let Some(spare) = &mut self.spare {
-            std::mem::swap(&mut slot.tensors, &mut spare.sets[depth]);
-            spare.lent = depth;
-        }
-        result
     }
 
     /// A pass that computes what inference does, after which backward gives the gradient with respect to the input; there
@@ -130,6 +95,11 @@ impl<'a, T: Float> Pass<'a, T> {
         self.penalty
     }
 
+    /// All parameters.
+    pub(crate) fn params(&self) -> &'a Params<T> {
+        self.params
+    }
+
     /// The values of a parameter.
     #[inline]
     pub fn weight(&self, id: ParamId) -> &'a [T] {
@@ -146,11 +116,6 @@ impl<'a, T: Float> Pass<'a, T> {
     /// Whether the gradient of a parameter is wanted.
     pub fn wants(&self, id: ParamId) -> bool {
         !self.gradients.is_empty() && self.params.spec(id).is_some_and(|spec| spec.trainable)
-    }
-
-    /// Whether the gradient of any parameter at these positions in the model's list is wanted.
-    pub(crate) fn wants_any(&self, positions: std::ops::Range<usize>) -> bool {
-        !self.gradients.is_empty() && self.params.specs()[positions].iter().any(|s| s.trainable)
     }
 
     /// The gradient of a parameter, to be added to; empty where none is wanted.

@@ -57,13 +57,6 @@ impl<T: Float> Slot<T> {
         first(&mut self.tensors)
     }
 
-    /// [`buffers`](Self::buffers), and the slot of the one layer inside.
-    pub(crate) fn buffers_and_child<const N: usize>(&mut self) -> ([&mut Tensor<T>; N], &mut Slot<T>) {
-        self.child(0);
-        let Slot { tensors, children, .. } = self;
-        (first(tensors), &mut children[0])
-    }
-
     /// Tensor number `i` of those that are kept from call to call, in training and inference alike (a recurrent layer's state, the
     /// keys and values of a decoder); empty at first. Scratch space is not: in inference layers share it.
     pub fn state(&mut self, i: usize) -> &mut Tensor<T> {

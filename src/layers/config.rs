@@ -1,11 +1,10 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    ActivityRegularization, Add, AlphaDropout, AveragePooling, BatchNorm, Block, Concatenate, Conv, ConvTranspose,
-    Cropping, Dense, DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling,
-    GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Multiply, Normalization, PRelu, Permute,
-    RepeatVector, Rescaling, Reshape, Residual, RmsNorm, SeparableConv, Softmax, SpatialDropout, UnitNormalization,
-    UpSampling, ZeroPadding,
+    ActivityRegularization, AlphaDropout, AveragePooling, BatchNorm, Conv, ConvTranspose, Cropping, Dense,
+    DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling, GlobalMaxPooling,
+    GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Normalization, PRelu, Permute, RepeatVector, Rescaling,
+    Reshape, RmsNorm, SeparableConv, Softmax, SpatialDropout, UnitNormalization, UpSampling, ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -13,7 +12,7 @@ use crate::layer::Layer;
 use crate::tensor::Float;
 
 /// The list of all layers, in the order of their names: `$give!` is called with it. `one` are types of their own, `axes` types
-/// that exist for one and for two axes, `containers` hold other layers.
+/// that exist for one and for two axes.
 macro_rules! layer_classes {
     ($give:ident) => {
         $give! {
@@ -33,7 +32,6 @@ macro_rules! layer_classes {
                 SpatialDropout2d(SpatialDropout<2>) UpSampling1d(UpSampling<1>) UpSampling2d(UpSampling<2>)
                 ZeroPadding1d(ZeroPadding<1>) ZeroPadding2d(ZeroPadding<2>)
             }
-            containers { Add Block Concatenate Multiply Residual }
         }
     };
 }
@@ -42,7 +40,7 @@ macro_rules! layer_classes {
 pub(crate) use layer_classes;
 
 macro_rules! layer_config {
-    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ } containers { $($container:ident)+ }) => {
+    (one { $($one:ident)+ } axes { $($axes:ident($of:ty))+ }) => {
         /// What a layer is made from, without weights; [`into_layer`](Self::into_layer) makes it again.
         ///
         /// ```
@@ -61,7 +59,16 @@ macro_rules! layer_config {
         pub enum LayerConfig {
             $($one($one),)+
             $($axes($of),)+
-            $($container(ContainerConfig),)+
+            /// A sum of branches, as files of format 1 have it: a recipe for a graph and no layer of its own.
+            Add(ContainerConfig),
+            /// Layers one after the other, likewise.
+            Block(ContainerConfig),
+            /// Outputs of branches side by side, likewise.
+            Concatenate(ContainerConfig),
+            /// A product of branches, likewise.
+            Multiply(ContainerConfig),
+            /// A shortcut around layers, likewise.
+            Residual(ContainerConfig),
             /// A layer from outside this crate: its class, and its settings in a form of its own.
             Custom {
                 class: String,
@@ -75,17 +82,26 @@ macro_rules! layer_config {
             /// ```
             /// assert!(gradus::layers::LayerConfig::CLASSES.contains(&"Dense"));
             /// ```
-            pub const CLASSES: &[&str] = &[$(stringify!($one),)+ $(stringify!($axes),)+ $(stringify!($container)),+];
+            pub const CLASSES: &[&str] = &[$(stringify!($one),)+ $(stringify!($axes)),+];
 
             /// Makes the layer; it is not built yet.
             ///
             /// # Errors
-            /// [`Error::Config`] for a [`Custom`](Self::Custom) layer, which only its own crate can make.
+            /// [`Error::Config`] for a [`Custom`](Self::Custom) layer, which only its own crate can make, and for recipes of several
+            /// layers, which are added to a graph.
             pub fn into_layer<T: Float>(self) -> Result<Box<dyn Layer<T>>> {
                 Ok(match self {
                     $(LayerConfig::$one(layer) => layer.boxed(),)+
                     $(LayerConfig::$axes(layer) => layer.boxed(),)+
-                    $(LayerConfig::$container(config) => $container::from_config(config)?.boxed(),)+
+                    LayerConfig::Add(_)
+                    | LayerConfig::Block(_)
+                    | LayerConfig::Concatenate(_)
+                    | LayerConfig::Multiply(_)
+                    | LayerConfig::Residual(_) => {
+                        let problem = "a container is a recipe of several layers".to_owned();
+                        let hint = "add the configuration to a Sequential or a Graph";
+                        return Err(Error::Config { op: "into_layer", problem, hint: hint.into() });
+                    }
                     LayerConfig::Custom { class, .. } => {
                         let problem = format!("{class} is a layer of your own, which a file cannot make");
                         let hint = "build the model in your code, with the same layers under the same names, and read the weights of \
@@ -116,22 +132,6 @@ pub struct ContainerConfig {
     /// What is applied to the sum, in containers that add.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Activation::is_linear"))]
     pub activation: Activation,
-}
-
-impl ContainerConfig {
-    pub(crate) fn new(layers: Vec<NamedConfig>) -> Self {
-        ContainerConfig { layers, activation: Activation::Linear }
-    }
-
-    /// The layers of a container that applies nothing to its output.
-    pub(crate) fn without_activation(self, class: &'static str) -> Result<Vec<NamedConfig>> {
-        if self.activation == Activation::Linear {
-            return Ok(self.layers);
-        }
-        let problem = format!("{class} has an activation, {}", self.activation.name());
-        let hint = "only Add and Residual apply one; add a layer `Activation` behind it".into();
-        Err(Error::Config { op: "LayerConfig", problem, hint })
-    }
 }
 
 /// A layer inside a container: its configuration and the name it was given, if any.
@@ -179,7 +179,7 @@ mod tests {
     use crate::constraints::Constraint;
     use crate::regularizers::Regularizer;
 
-    fn block() -> LayerConfig {
+    fn layers() -> Vec<LayerConfig> {
         let dense = Dense::new(3)
             .kernel_regularizer(Regularizer::L1L2 { l1: 0.1, l2: 0.2 })
             .bias_regularizer(Regularizer::L1(0.3))
@@ -187,27 +187,32 @@ mod tests {
             .kernel_constraint(Constraint::min_max_norm(0.5, 1.5).rate(0.25).axis([0, 1]))
             .bias_constraint(Constraint::NonNeg);
         let slopes = PRelu::new().alpha_regularizer(Regularizer::L2(0.5)).alpha_constraint(Constraint::max_norm(3.0));
-        let block = Block::<f32>::new().add(dense).trainable(false).add(slopes).learning_rate_factor(0.1);
-        Layer::config(&block.add(ActivityRegularization::new().l1(0.6)).add(Identity::new()))
+        vec![
+            Layer::<f32>::config(&dense),
+            Layer::<f32>::config(&slopes),
+            Layer::<f32>::config(&ActivityRegularization::new().l1(0.6)),
+            Layer::<f32>::config(&Identity::new()),
+        ]
     }
 
     #[test]
     fn training_settings_are_kept() {
-        let config = block();
-        assert_eq!(config.clone().into_layer::<f64>().unwrap().config(), config);
-        let LayerConfig::Block(ContainerConfig { layers, .. }) = config else { panic!("no block") };
-        assert_eq!(layers.iter().map(|l| l.trainable).collect::<Vec<_>>(), [false, true, true, true]);
-        assert_eq!(layers.iter().map(|l| l.learning_rate_factor).collect::<Vec<_>>(), [1.0, 0.1, 1.0, 1.0]);
+        for config in layers() {
+            assert_eq!(config.clone().into_layer::<f64>().unwrap().config(), config);
+        }
+        let block = LayerConfig::Block(ContainerConfig::default());
+        assert!(block.into_layer::<f32>().unwrap_err().to_string().contains("recipe of several layers"));
     }
 
     #[cfg(feature = "files")]
     #[test]
     fn written_and_read() {
-        let config = block();
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), config, "{text}");
+        for config in layers() {
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), config, "{text}");
+        }
         // Nothing is written of settings at their defaults, and files without them can be read.
-        let plain = Layer::config(&Block::<f32>::new().add(Dense::new(3)));
+        let plain = Layer::<f32>::config(&Dense::new(3));
         let text = serde_json::to_string(&plain).unwrap();
         assert!(!["trainable", "factor", "regularizer", "constraint"].iter().any(|word| text.contains(word)), "{text}");
         assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), plain);

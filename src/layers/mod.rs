@@ -1,7 +1,6 @@
 //! Layers, grouped as Keras groups them; one layer, one file.
 
 pub mod activations;
-pub mod composite;
 pub(crate) mod config;
 pub mod convolutional;
 pub mod core;
@@ -16,7 +15,6 @@ pub mod reshaping;
 pub(crate) mod sum;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
-pub use composite::{Add, Block, Concatenate, Multiply, Residual, squeeze_excite};
 pub use config::{ContainerConfig, LayerConfig, NamedConfig};
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,

@@ -26,7 +26,7 @@ const CORNER: &str = r"true \ predicted";
 
 impl ConfusionMatrix {
     /// Counts samples from their true and predicted classes, numbers below `n_classes`, such as
-    /// [`predict_classes`](crate::Sequential::predict_classes) gives.
+    /// [`predict_classes`](crate::Model::predict_classes) gives.
     ///
     /// # Errors
     /// [`Error::Argument`] for no classes, [`Error::Empty`] for no samples, [`Error::Shape`] if the lengths differ,

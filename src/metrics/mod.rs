@@ -4,7 +4,7 @@
 //! out of range counts as wrong, and so does a prediction of NaN. [`ConfusionMatrix`] and [`ClassificationReport`] are made from predicted classes at the end.
 //!
 //! `compile` tells metrics over classes what the model's outputs are, so that they agree with
-//! [`predict_classes`](crate::Sequential::predict_classes): behind `from_logits(true)` and hinge losses a yes is above 0 and not above
+//! [`predict_classes`](crate::Model::predict_classes): behind `from_logits(true)` and hinge losses a yes is above 0 and not above
 //! 0.5 (Keras compares with 0.5 there), and several logits go through a softmax where probabilities are asked for. On targets that
 //! are no labels `fit` refuses them. Called by hand, through [`Metric::score`], they take outputs for probabilities.
 

@@ -1,13 +1,14 @@
 //! The outputs of all layers.
 
+use super::built::Model;
 use super::checks::blame;
-use super::sequential::Sequential;
 use crate::error::{Error, Result};
-use crate::layer::{Pass, Slot};
+use crate::graph::{Plan, Work};
+use crate::layer::Pass;
 use crate::memory;
 use crate::tensor::{Float, Tensor};
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// The output of each layer for samples `x`, with its name, in the order of the layers: `[n, …output]`. The last is
     /// what [`predict`](Self::predict) returns. Layers inside a `Block` or `Residual` count as one.
     ///
@@ -26,38 +27,39 @@ impl<T: Float> Sequential<T> {
     /// [`Error::Layer`] where `x` is not to blame.
     #[inline(never)]
     pub fn activations(&self, x: &Tensor<T>) -> Result<Vec<(String, Tensor<T>)>> {
-        self.check_built("activations")?;
         self.check_input("activations", x)?;
         let n = x.samples();
-        let entries = self.layers.entries();
-        let all = entries.iter().map(|e| e.output.len().saturating_mul(n)).fold(0, usize::saturating_add);
+        let parts = self.net.outline();
+        let all = parts.iter().map(|part| part.output.len().saturating_mul(n)).fold(0, usize::saturating_add);
         // And a pass over the rows that go together.
-        let together = self.rows_together.min(n);
-        let pass = self.layers.space(together, false).saturating_add(self.output.len().saturating_mul(together));
-        let values = all.saturating_add(pass);
+        let plan = Plan::default();
+        let values = all.saturating_add(self.net.space(self.rows_together.min(n), Some(&plan)));
         memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), values)?;
-        let mut values: Vec<Vec<T>> = vec![Vec::new(); entries.len()];
-        let (mut slot, mut batch, mut y) = (Slot::new(), Tensor::default(), Tensor::default());
+        let mut values: Vec<Vec<T>> = vec![Vec::new(); parts.len()];
+        let (mut work, mut batch) = (Work::default(), Tensor::default());
         for start in (0..n).step_by(self.rows_together) {
             x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
-            y.resize_batch(&self.output, batch.samples());
-            let mut pass = Pass::inference(&self.params);
-            self.layers
-                .infer(&mut pass, &mut slot, &batch, &mut y, |i, out| values[i].extend_from_slice(out.as_slice()));
-            if let Some(last) = values.last_mut() {
-                last.extend_from_slice(y.as_slice());
+            // All values are there where backward may follow.
+            self.net.run(&mut Pass::differentiable(&self.params), &mut work, &[&batch]);
+            for (part, values) in parts.iter().zip(&mut values) {
+                let value = match part.outputs.clone().next_back() {
+                    Some(last) => self.net.value(&work, last),
+                    // An empty container hands its input on.
+                    None => part.inputs.first().and_then(|v| self.net.value(&work, *v)),
+                };
+                values.extend_from_slice(value.map_or(&[], Tensor::as_slice));
             }
         }
-        let mut outputs = Vec::with_capacity(entries.len());
-        for (index, (e, v)) in entries.iter().zip(values).enumerate() {
-            let y = Tensor::new(e.output.with_batch(n), v)?;
+        let mut outputs = Vec::with_capacity(parts.len());
+        for (index, (part, v)) in parts.iter().zip(values).enumerate() {
+            let y = Tensor::new(part.output.with_batch(n), v)?;
             if y.iter().any(|v| v.is_nan()) {
                 blame("activations", x, &y).map_err(|error| match error {
-                    Error::Config { .. } => Error::Layer { index, name: e.name.clone(), source: Box::new(error) },
+                    Error::Config { .. } => Error::Layer { index, name: part.name.clone(), source: Box::new(error) },
                     of_x => of_x,
                 })?;
             }
-            outputs.push((e.name.clone(), y));
+            outputs.push((part.name.clone(), y));
         }
         if let Some((_, last)) = outputs.last() {
             self.check_output("activations", x, last)?;
@@ -92,7 +94,6 @@ mod tests {
         }
         assert_eq!(model.activations(&Tensor::zeros([0, 3])).unwrap()[3].1.dims(), &[0, 2]);
         assert!(model.activations(&Tensor::zeros([2, 4])).unwrap_err().is_shape());
-        assert!(Sequential::new([3]).add(Dense::new(1)).activations(&x).is_err());
     }
 
     /// What `predict` refuses.

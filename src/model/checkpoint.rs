@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 ///
 /// A file is written beside the old one and then takes its place, so there is always a whole one. Writing goes on in the
 /// background while training does; a checkpoint that falls due meanwhile waits for its end. Because it is a model's file with
-/// more in it, [`Sequential::load`](crate::Sequential::load) reads it too.
+/// more in it, [`Model::load`](crate::Model::load) reads it too.
 ///
 /// Defaults: after every epoch and at the end, in the background, going on from a file that exists.
 ///

@@ -1,6 +1,6 @@
 //! `predict_classes`, and which losses and activations tell classes.
 
-use super::sequential::Sequential;
+use super::built::Model;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
@@ -83,7 +83,7 @@ enum Rule {
     Probability,
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Whether targets name one class a sample, so that a split can be looked at for classes.
     pub(super) fn tells_classes(&self) -> bool {
         let task = Task::of(self.training.as_ref().map(|t| &*t.loss));
@@ -94,7 +94,7 @@ impl<T: Float> Sequential<T> {
 
     /// What the outputs are under a loss.
     pub(super) fn outputs(&self, loss: Option<&dyn Loss<T>>) -> Outputs {
-        let activation = self.layers.ending().map(|ending| ending.activation);
+        let activation = self.net.ending(0).map(|ending| ending.activation);
         let meaning = Task::of(loss).meaning(activation);
         Outputs::new(meaning, activation, self.output.last(), loss.map(|loss| loss.name()))
     }
@@ -167,7 +167,6 @@ impl<T: Float> Sequential<T> {
     /// As [`predict`](Self::predict); [`Error::Config`] for a model whose outputs tell no class.
     #[inline(never)]
     pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
-        self.check_built("predict_classes")?;
         let rule = self.class_rule()?;
         let y = self.predict(x)?;
         let above = |limit: f64| y.iter().map(|p| usize::from(p.as_f64() > limit)).collect();
@@ -192,18 +191,18 @@ mod tests {
     use crate::prelude::*;
 
     /// y = x₀ + bias for one unit, one more unit gives −y.
-    fn model(units: usize, activation: Activation, bias: f32) -> Sequential {
+    fn model(units: usize, activation: Activation, bias: f32) -> Model {
         let mut model = Sequential::new([1]).add(Dense::new(units).activation(activation)).build(0).unwrap();
         model.set_weight("dense/kernel", &[1.0, -1.0][..units]).unwrap();
         model.set_weight("dense/bias", &[bias, -bias][..units]).unwrap();
         model
     }
 
-    fn classes(model: &Sequential) -> Result<Vec<usize>, String> {
+    fn classes(model: &Model) -> Result<Vec<usize>, String> {
         model.predict_classes(&Tensor::from([[-1.0], [0.25], [2.0]])).map_err(|e| e.to_string())
     }
 
-    fn compiled(units: usize, activation: Activation, loss: impl Loss<f32> + 'static) -> Sequential {
+    fn compiled(units: usize, activation: Activation, loss: impl Loss<f32> + 'static) -> Model {
         let mut model = model(units, activation, 0.0);
         model.compile(Sgd::default(), loss, ()).unwrap();
         model

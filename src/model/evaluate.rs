@@ -1,10 +1,10 @@
 //! `evaluate`, and the checks that data passes before it is used.
 
+use super::built::Model;
 use super::checks::check_finite;
 use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
-use super::sequential::Sequential;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
@@ -33,7 +33,7 @@ struct Evaluation<T: Float> {
     room: usize,
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Loss and metrics on samples and targets, averaged over samples.
     ///
     /// # Errors
@@ -66,6 +66,7 @@ impl<T: Float> Sequential<T> {
             seen: 0,
             room: 0,
         };
+        self.leave_out(&mut m.work, training.logits());
         match held_out {
             ValidationData::Rows(x, y, rows, weights) => {
                 self.measure_rows(&mut m, x, y, rows.clone(), *weights)?;
@@ -100,7 +101,7 @@ impl<T: Float> Sequential<T> {
         while start < rows.end {
             let end = (start + ROWS_TOGETHER).min(rows.end);
             m.out.resize_batch(&self.output, end - start);
-            let penalty = self.forward_rows(&mut m.work, x, start..end, &mut m.out, training.takes_logits());
+            let penalty = self.forward_rows(&mut m.work, x, start..end, &mut m.out);
             let t = y.rows(start..end)?;
             let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
             m.sum += loss * (end - start) as f64;
@@ -114,7 +115,6 @@ impl<T: Float> Sequential<T> {
     }
 
     pub(super) fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
-        self.check_built(op)?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         if x.samples() == 0 || x.is_empty() {
             return Err(Error::Empty { op, what: "x" });
@@ -130,7 +130,6 @@ impl<T: Float> Sequential<T> {
 
     /// What can be known of a dataset before its batches are loaded.
     pub(super) fn check_dataset(&self, op: &'static str, data: &dyn Dataset<T>) -> Result<()> {
-        self.check_built(op)?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         data.check()?;
         let (x, y) = data.shapes();

@@ -1,5 +1,6 @@
 //! `fit` and `train_on_batch`.
 
+use super::built::Model;
 use super::checks::{cause, check_classes_apart, check_finite};
 use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
 #[cfg(feature = "files")]
@@ -12,17 +13,16 @@ use super::run_state::{DataOfRun, RunState};
 use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
 use super::saver::Saver;
-use super::sequential::Sequential;
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
 use super::train::{Outcome, Training};
-use crate::callbacks::{Callback, Logs, Net, Run, RunPlan};
+use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::tensor::{Float, Tensor};
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Trains on samples `x` `[n, …input]` and their targets `y`; returns loss and metrics of every epoch, averaged over
     /// samples, as they were during the epoch's steps.
     ///
@@ -173,14 +173,14 @@ impl<T: Float> Sequential<T> {
                 let (epoch, index) = (at.epoch, at.batch);
                 let load = |batch: &mut _| data.load(epoch, index, batch);
                 let samples = data.samples(index);
-                let outcome = training.step(samples, load, self.input, &self.layers, &mut self.params, self.seed)?;
+                let outcome = training.step(samples, load, self.input, &self.net, &mut self.params, self.seed)?;
                 *trained |= !matches!(outcome, Outcome::Loss(_));
                 let cause = || cause(training.loaded(), |row| data.sample(index, row));
                 let loss = match outcome.loss("fit", epoch, index, cause) {
                     Ok(loss) => loss,
                     Err(error) => {
-                        let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                        let mut run = training.run(net, &mut self.params, false, &mut at.stop, &mut at.notes);
+                        let described = Described { graph: &self.graph, seed: self.seed };
+                        let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                         let mut quietly = false;
                         for callback in callbacks.iter_mut() {
                             quietly |= callback.on_diverged(&error, &mut run)?;
@@ -201,8 +201,8 @@ impl<T: Float> Sequential<T> {
                 at.sum += loss * training.samples() as f64;
                 at.seen += training.samples();
                 if !callbacks.is_empty() {
-                    let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-                    let mut run = training.run(net, &mut self.params, false, &mut at.stop, &mut at.notes);
+                    let described = Described { graph: &self.graph, seed: self.seed };
+                    let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
@@ -328,8 +328,8 @@ impl<T: Float> Sequential<T> {
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-        let net = Net { layers: &self.layers, input: self.input, seed: self.seed };
-        let mut run = training.run(net, &mut self.params, resumed, &mut at.stop, &mut at.notes);
+        let described = Described { graph: &self.graph, seed: self.seed };
+        let mut run = training.run(described, &mut self.params, resumed, &mut at.stop, &mut at.notes);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }
 
@@ -344,7 +344,7 @@ impl<T: Float> Sequential<T> {
         training.take("train_on_batch", x, y)?;
         let load = |_: &mut Batch<T>| Ok(false);
         let step = training.state.step as usize;
-        let outcome = training.step(x.samples(), load, self.input, &self.layers, &mut self.params, self.seed)?;
+        let outcome = training.step(x.samples(), load, self.input, &self.net, &mut self.params, self.seed)?;
         outcome.loss("train_on_batch", 0, step, || cause(training.loaded(), Some))
     }
 
@@ -358,7 +358,7 @@ impl<T: Float> Sequential<T> {
         self.check_data("gradients", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };
         training.take("gradients", x, y)?;
-        training.gradients(&self.layers, &self.params, self.seed)
+        training.gradients(&self.net, &self.params, self.seed)
     }
 }
 
@@ -458,7 +458,7 @@ fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Optio
                     "pass Checkpoint::accept_changes(true)",
                     "to begin anew remove the file or pass Checkpoint::resume(false)",
                 ),
-                None => ("resume it with Sequential::resume_changed", "to begin anew leave resume out"),
+                None => ("resume it with Model::resume_changed", "to begin anew leave resume out"),
             };
             let of = file.map(|file| format!(" of {file}")).unwrap_or_default();
             Some(match at.stop {

@@ -1,9 +1,10 @@
 //! The gradient of an output with respect to the input.
 
-use super::sequential::Sequential;
+use super::built::Model;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Pass, Reach, Slot};
+use crate::graph::{Plan, Work};
+use crate::layer::{Pass, Reach};
 use crate::memory;
 use crate::tensor::{Float, Tensor, argmax};
 
@@ -42,7 +43,7 @@ impl Target {
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// ∂y/∂x for each sample of `x` `[n, …input]`, y one output of the sample; shaped like `x`.
     ///
     /// The model works as in `predict`: noise layers do nothing. A sample's gradient does not depend, to the bit, on the
@@ -59,7 +60,7 @@ impl<T: Float> Sequential<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape;
+    /// [`Error::Shape`] if `x` does not have the model's input shape;
     /// [`Error::NonFinite`] if it holds NaN or an infinity; [`Error::Argument`] for a class that the model does not have;
     /// [`Error::Config`] for a gradient of NaN.
     #[inline(never)]
@@ -84,47 +85,45 @@ impl<T: Float> Sequential<T> {
 #[derive(Debug)]
 pub(crate) struct Differentiator<'a, T: Float> {
     op: &'static str,
-    model: &'a Sequential<T>,
+    model: &'a Model<T>,
     target: Target,
     /// The last activation, where it is left out.
     left_out: Option<Activation>,
-    slot: Slot<T>,
+    work: Work<T>,
+    plan: Plan,
     pub x: Tensor<T>,
-    y: Tensor<T>,
-    dy: Tensor<T>,
-    dx: Tensor<T>,
     row: Vec<T>,
 }
 
 impl<'a, T: Float> Differentiator<'a, T> {
     /// For a model, inputs and a target that fit each other.
-    pub fn new(op: &'static str, model: &'a Sequential<T>, x: &Tensor<T>, target: Target) -> Result<Self> {
+    pub fn new(op: &'static str, model: &'a Model<T>, x: &Tensor<T>, target: Target) -> Result<Self> {
         use Activation::{LogSigmoid, LogSoftmax, Sigmoid, Softmax};
-        model.check_built(op)?;
         model.check_input(op, x)?;
         if let Some((row, column, value)) = x.first_non_finite() {
             return Err(Error::NonFinite { op, what: "x", row, column, value: value.as_f64() });
         }
         let outputs = model.output.len();
         let rows = x.samples().clamp(2, model.rows_together.max(2));
-        let values = model.layers.space(rows, true).saturating_add(outputs.saturating_mul(2 * rows));
+        let plan = model.net.plan(&model.params, &[true], &[true]);
+        let values = model.net.space(rows, Some(&plan));
         memory::check_room::<T>(op, format_args!("what the layers compute for {rows} samples"), values)?;
         if let Some(class) = target.class.filter(|&class| class >= outputs) {
             let expected = format!("below {outputs}, the number of outputs");
             return Err(Error::argument(op, "class", expected, class, "classes count from 0"));
         }
-        let ending = model.layers.ending().filter(|e| !target.activated && e.reach >= Reach::Inference);
-        let last = ending.map(|e| e.activation);
+        let ending = model.net.ending(0).filter(|e| !target.activated && e.reach >= Reach::Inference);
+        let ending = ending.filter(|e| matches!(e.activation, Softmax | LogSoftmax | Sigmoid | LogSigmoid));
+        let mut work = Work::default();
+        model.net.leave_out(&mut work, ending.into_iter());
         Ok(Differentiator {
             op,
             model,
             target,
-            left_out: last.filter(|a| matches!(a, Softmax | LogSoftmax | Sigmoid | LogSigmoid)),
-            slot: Slot::new(),
+            left_out: ending.map(|e| e.activation),
+            work,
+            plan,
             x: Tensor::default(),
-            y: Tensor::default(),
-            dy: Tensor::default(),
-            dx: Tensor::default(),
             row: Vec::new(),
         })
     }
@@ -138,9 +137,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
     }
 
     fn pass(&self) -> Pass<'a, T> {
-        let mut pass = Pass::differentiable(&self.model.params);
-        pass.logits = self.left_out.is_some();
-        pass
+        Pass::differentiable(&self.model.params)
     }
 
     /// Makes room for inputs.
@@ -151,22 +148,26 @@ impl<'a, T: Float> Differentiator<'a, T> {
     /// The outputs for `x`.
     pub fn forward(&mut self) {
         let mut pass = self.pass();
-        self.y.resize(self.model.output.with_batch(self.x.samples()));
-        self.model.layers.forward(&mut pass, &mut self.slot, &self.x, &mut self.y);
+        self.model.net.run(&mut pass, &mut self.work, &[&self.x]);
+    }
+
+    fn y(&self) -> &Tensor<T> {
+        self.model.net.output(&self.work, 0)
     }
 
     /// The output at a position.
     pub fn output(&self, row: usize, position: usize) -> f64 {
-        self.y.row(row).get(position).map_or(f64::NAN, |v| v.as_f64())
+        self.y().row(row).get(position).map_or(f64::NAN, |v| v.as_f64())
     }
 
     /// The position of the target in a row's outputs, as `predict_classes` would find it.
     pub fn position(&mut self, row: usize) -> usize {
         self.target.class.unwrap_or_else(|| {
             self.row.clear();
-            self.row.extend_from_slice(self.y.row(row));
+            let y = self.model.net.output(&self.work, 0);
+            self.row.extend_from_slice(y.row(row));
             if let Some(activation) = self.left_out {
-                activation.forward(&mut self.row, self.y.shape().last());
+                activation.forward(&mut self.row, y.shape().last());
             }
             argmax(&self.row)
         })
@@ -175,17 +176,17 @@ impl<'a, T: Float> Differentiator<'a, T> {
     /// After [`forward`](Self::forward): the gradients of each row's output at a position with respect to its input.
     pub fn backward(&mut self, position: impl Fn(usize) -> usize) -> &Tensor<T> {
         let mut pass = self.pass();
-        self.dy.resize(self.y.shape());
-        self.dy.as_mut_slice().fill(T::zero());
-        for row in 0..self.x.samples() {
-            if let Some(d) = self.dy.row_mut(row).get_mut(position(row)) {
+        let Differentiator { model, work, plan, x, .. } = self;
+        let dy = model.net.output_gradient(work, plan, 0);
+        dy.as_mut_slice().fill(T::zero());
+        for row in 0..x.samples() {
+            if let Some(d) = dy.row_mut(row).get_mut(position(row)) {
                 *d = T::one();
             }
         }
-        self.dx.resize(self.x.shape());
-        let Differentiator { model, slot, x, y, dy, dx, .. } = self;
-        model.layers.backward(&mut pass, slot, x, y, dy, Some(dx));
-        &self.dx
+        model.net.run_back(&mut pass, work, plan, &[x]);
+        // Asked for, and there as the output is computed from the input.
+        model.net.input_gradient(work, plan, 0).unwrap_or(x)
     }
 }
 
@@ -193,15 +194,15 @@ impl<'a, T: Float> Differentiator<'a, T> {
 mod tests {
     use crate::prelude::*;
 
-    fn model(last: Activation) -> Sequential<f64> {
+    fn model(last: Activation) -> Model<f64> {
         let inner = Residual::new().add(Dense::new(6).activation(Activation::Gelu)).add(Dense::new(6));
-        Sequential::of([4])
+        Sequential::new([4])
             .add(Dropout::new(0.5))
             .add(Dense::new(6).activation(Activation::Mish))
             .add(inner)
             .add(GaussianNoise::new(0.3))
             .add(Dense::new(3).activation(last))
-            .build(5)
+            .build_as(5)
             .unwrap()
     }
 
@@ -278,7 +279,5 @@ mod tests {
         );
         assert!(error(&Tensor::zeros([2, 5]), Target::class(0)).is_shape());
         assert!(error(&Tensor::full([1, 4], f64::NAN), Target::class(0)).to_string().contains("x has NaN in row 0"));
-        let unbuilt = Sequential::new([4]).add(Dense::new(3));
-        assert!(unbuilt.input_gradient(&Tensor::zeros([1, 4]), Target::predicted()).is_err());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use super::built::Model;
 use super::checks::cause;
 use super::history::figure;
-use super::sequential::Sequential;
 use super::train::Outcome;
 use crate::data::Batch;
 use crate::error::{Error, Result};
@@ -107,7 +107,7 @@ impl LearningRateFinder {
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Tries rising learning rates on samples `x` and targets `y`, and puts the model back as it was; see
     /// [`LearningRateFinder`]. The optimizer's other settings are used as they are.
     ///
@@ -162,8 +162,7 @@ impl<T: Float> Sequential<T> {
             };
             let rate = how.rate(step);
             training.state.learning_rate = Some(rate);
-            let outcome =
-                training.step(positions.len(), load, self.input, &self.layers, &mut self.params, self.seed)?;
+            let outcome = training.step(positions.len(), load, self.input, &self.net, &mut self.params, self.seed)?;
             if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < LEAST_STEPS {
                 why = cause(training.loaded(), |row| positions.get(row).copied());
             }
@@ -252,7 +251,7 @@ impl fmt::Display for SearchEnd {
     }
 }
 
-/// What [`Sequential::find_learning_rate`] found; prints as a table with bars.
+/// What [`Model::find_learning_rate`] found; prints as a table with bars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearningRates {
     /// The rate of each step.
@@ -323,7 +322,7 @@ mod tests {
         (x, y)
     }
 
-    fn model(optimizer: impl Optimizer<f32> + 'static) -> Sequential {
+    fn model(optimizer: impl Optimizer<f32> + 'static) -> Model {
         let layers = Sequential::new([3]).add(Dense::new(8).activation(Activation::Tanh)).add(Dropout::new(0.1));
         let mut model = layers.add(Dense::new(1)).build(4).unwrap();
         model.compile(optimizer, MeanSquaredError::default(), [RootMeanSquaredError::default()]).unwrap();

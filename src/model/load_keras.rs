@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::sequential::Sequential;
+use super::built::Model;
 use crate::error::{Error, Mismatch, Result};
+use crate::graph::Graph;
 use crate::io::keras::{open, plan};
 use crate::layer::Builder;
-use crate::layers::composite::Chain;
 use crate::tensor::Float;
 
-impl Sequential<f32> {
+impl Model<f32> {
     /// Reads a Sequential model that Keras 3 saved as `.keras`; it predicts as Keras does, to train it further `compile` it.
     ///
     /// Read are Dense, Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax; Conv, ConvTranspose, DepthwiseConv, SeparableConv, MaxPooling,
@@ -21,7 +21,7 @@ impl Sequential<f32> {
     ///
     /// ```no_run
     /// use gradus::prelude::*;
-    /// let model = Sequential::load_keras("model.keras")?;
+    /// let model = Model::load_keras("model.keras")?;
     /// println!("{}", model.summary());
     /// # Ok::<(), Error>(())
     /// ```
@@ -31,15 +31,15 @@ impl Sequential<f32> {
     /// that this library does not have, with all their names; [`Error::Layer`] for shapes that do not fit.
     #[inline(never)]
     pub fn load_keras(path: impl AsRef<Path>) -> Result<Self> {
-        Sequential::of_keras(path)
+        Model::of_keras(path)
     }
 }
 
-impl<T: Float> Sequential<T> {
-    /// [`load_keras`](Sequential::load_keras) as a model of any element type.
+impl<T: Float> Model<T> {
+    /// [`load_keras`](Model::load_keras) as a model of any element type.
     ///
     /// # Errors
-    /// As [`load_keras`](Sequential::load_keras).
+    /// As [`load_keras`](Model::load_keras).
     #[inline(never)]
     pub fn of_keras(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -50,9 +50,8 @@ impl<T: Float> Sequential<T> {
             let hint = "give the model an Input, or call it once, before it is saved";
             return Err(Error::file(path, "the shape of its inputs is unknown", hint));
         };
-        let mut model = Sequential::of(input);
-        model.layers = Chain::from_config(planned.layers)?;
-        let mut model = model.build_with(Builder::for_weights(weights.most), 0)?;
+        let graph = Graph::line(input, planned.layers)?;
+        let mut model = Model::assemble(graph, Builder::for_weights(weights.most), 0)?;
         let missing = planned.weights.iter().filter(|w| weights.shape(&w.array).is_none());
         let mut mismatch = Mismatch { missing: missing.map(|w| w.name.clone()).collect(), ..Mismatch::default() };
         let known =
@@ -71,7 +70,6 @@ impl<T: Float> Sequential<T> {
             let values: Vec<T> = values.iter().map(|&v| T::of(v)).collect();
             model.set_weight(name, &values)?;
         }
-        model.drawn = None;
         Ok(model)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::sequential::Sequential;
+use super::built::Model;
 use crate::error::{Error, Mismatch, Result};
 use crate::io::model::CHECKPOINT_PREFIX;
 use crate::io::{Archive, Stored};
@@ -86,11 +86,11 @@ impl LoadWeights {
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Overwrites all weights with those of a safetensors file, by name; the file need not be this library's.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Io`] or [`Error::File`] for a file that cannot be read or is damaged;
+    /// [`Error::Io`] or [`Error::File`] for a file that cannot be read or is damaged;
     /// [`Error::Weights`] with every missing, unexpected and misshapen name. The model is unchanged then.
     #[inline(never)]
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
@@ -103,7 +103,6 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// As [`load_weights`](Self::load_weights).
     pub fn load_weights_with(&mut self, path: impl AsRef<Path>, how: &LoadWeights) -> Result<Mismatch> {
-        self.check_built("load_weights")?;
         how.read(&mut Archive::open(path)?, &mut self.params)
     }
 }

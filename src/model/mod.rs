@@ -1,12 +1,14 @@
-//! `Sequential`: layers composed into a model that is built, compiled, trained and used as in Keras.
+//! `Model`: a graph or a line of layers, built, compiled, trained and used as in Keras; `Sequential` describes the line.
 
 #[cfg(feature = "tools")]
 mod activations;
+mod built;
 #[cfg(feature = "files")]
 mod checkpoint;
 mod checks;
 mod classes;
 mod data_adapter;
+#[cfg(feature = "files")]
 mod digest;
 mod evaluate;
 mod fit;
@@ -39,6 +41,7 @@ mod settings;
 mod summary;
 mod train;
 
+pub use built::Model;
 #[cfg(feature = "files")]
 pub use checkpoint::Checkpoint;
 pub use fit_options::{Fit, Verbose};

@@ -4,20 +4,20 @@
 use std::path::Path;
 
 #[cfg(any(not(feature = "files"), not(feature = "keras")))]
-use super::sequential::Sequential;
+use super::built::Model;
 #[cfg(any(not(feature = "files"), not(feature = "keras")))]
 use crate::error::{Error, Result};
 #[cfg(not(feature = "files"))]
 use crate::tensor::Float;
 
 #[cfg(not(feature = "files"))]
-impl Sequential<f32> {
+impl Model<f32> {
     /// Needs the feature `files`.
     ///
     /// # Errors
     /// [`Error::Config`], always.
     pub fn load(_path: impl AsRef<Path>) -> Result<Self> {
-        Err(Error::feature("Sequential::load", "files"))
+        Err(Error::feature("Model::load", "files"))
     }
 
     /// Needs the feature `files`.
@@ -25,12 +25,12 @@ impl Sequential<f32> {
     /// # Errors
     /// [`Error::Config`], always.
     pub fn load_bytes(_bytes: &[u8]) -> Result<Self> {
-        Err(Error::feature("Sequential::load_bytes", "files"))
+        Err(Error::feature("Model::load_bytes", "files"))
     }
 }
 
 #[cfg(not(feature = "files"))]
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Needs the feature `files`.
     ///
     /// # Errors
@@ -73,12 +73,12 @@ impl<T: Float> Sequential<T> {
 }
 
 #[cfg(not(feature = "keras"))]
-impl Sequential<f32> {
+impl Model<f32> {
     /// Needs the feature `keras`.
     ///
     /// # Errors
     /// [`Error::Config`], always.
     pub fn load_keras(_path: impl AsRef<Path>) -> Result<Self> {
-        Err(Error::feature("Sequential::load_keras", "keras"))
+        Err(Error::feature("Model::load_keras", "keras"))
     }
 }

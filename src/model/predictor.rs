@@ -2,20 +2,19 @@
 
 use std::ops::Range;
 
+use super::built::Model;
 use super::checks::{all_finite, blame};
-use super::sequential::Sequential;
 #[allow(unused_imports)] // The documentation speaks of it.
 use crate::error::Error;
 use crate::error::Result;
-use crate::layer::{Pass, Slot, Spare};
+use crate::graph::{Ending, Work};
+use crate::layer::Pass;
 use crate::tensor::{Float, Tensor};
 
 /// The buffers of a prediction.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace<T> {
-    slot: Slot<T>,
-    /// Scratch space that the layers take turns with.
-    spare: Spare<T>,
+    work: Work<T>,
     /// Rows that go through the layers together, and their outputs.
     batch: Tensor<T>,
     out: Tensor<T>,
@@ -23,19 +22,18 @@ pub(crate) struct Workspace<T> {
     pub room: usize,
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
     ///
     /// A sample's output does not depend, to the bit, on the others in the call. NaN in `x` is an error, and so is an infinity whose
     /// output is not finite; finite samples whose output exceeds the type give infinities.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Shape`] if `x` does not have the model's input shape; [`Error::NonFinite`] with
+    /// [`Error::Shape`] if `x` does not have the model's input shape; [`Error::NonFinite`] with
     /// row and column where `x` is the cause of outputs that are not finite, [`Error::Config`] for an output of NaN where it is
     /// not. No samples give no outputs.
     #[inline(never)]
     pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
-        self.check_built("predict")?;
         self.check_input("predict", x)?;
         self.check_room("predict", x.samples(), &mut 0)?;
         let mut out = Tensor::default();
@@ -47,10 +45,9 @@ impl<T: Float> Sequential<T> {
     /// This model with a workspace of its own, for predictions that allocate nothing after the first.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`.
+    /// None today.
     #[inline(never)]
     pub fn predictor(&self) -> Result<Predictor<'_, T>> {
-        self.check_built("predictor")?;
         Ok(Predictor::new(self))
     }
 
@@ -64,24 +61,24 @@ impl<T: Float> Sequential<T> {
     /// The outputs for checked samples, into `out`.
     pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
         out.resize_batch(&self.output, x.samples());
-        self.forward_rows(work, x, 0..x.samples(), out, false);
+        self.forward_rows(work, x, 0..x.samples(), out);
     }
 
-    /// The inference pass over some rows of `x`, into `y`, which has as many; without the last activation where `logits` are
-    /// asked for. Gives what layers add to the loss.
+    /// The inference pass over some rows of `x`, into `y`, which has as many. Gives what layers add to the loss.
     pub(crate) fn forward_rows(
         &self,
-        work: &mut Workspace<T>,
+        buffers: &mut Workspace<T>,
         x: &Tensor<T>,
         rows: Range<usize>,
         y: &mut Tensor<T>,
-        logits: bool,
     ) -> f64 {
-        let Workspace { slot, spare, batch, out, .. } = work;
+        let Workspace { work, batch, out, .. } = buffers;
         let mut forward = |x: &Tensor<T>, y: &mut Tensor<T>| {
-            let mut pass = Pass::inference(&self.params).sharing(spare);
-            pass.logits = logits;
-            self.layers.forward(&mut pass, slot, x, y);
+            let mut pass = Pass::inference(&self.params);
+            // The net writes where y is.
+            self.net.exchange(work, 0, y);
+            self.net.run(&mut pass, work, &[x]);
+            self.net.exchange(work, 0, y);
             pass.penalty()
         };
         let (n, width) = (rows.len(), self.output.len());
@@ -93,18 +90,22 @@ impl<T: Float> Sequential<T> {
         for start in (0..n).step_by(self.rows_together) {
             let part = start..(start + self.rows_together).min(n);
             x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
-            out.resize_batch(&self.output, part.len());
             penalty += forward(batch, out) * part.len() as f64;
             y.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(out.as_slice());
         }
         penalty / n.max(1) as f64
+    }
+
+    /// The same without the activation that a loss takes over.
+    pub(crate) fn leave_out(&self, buffers: &mut Workspace<T>, ending: Option<Ending>) {
+        self.net.leave_out(&mut buffers.work, ending.into_iter());
     }
 }
 
 /// A model and the buffers to predict with it again and again: after the first call of a size nothing is allocated, and
 /// small inputs stay on the calling thread.
 ///
-/// Made by [`Sequential::predictor`]. One model can have many, one for each thread that serves it.
+/// Made by [`Model::predictor`]. One model can have many, one for each thread that serves it.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -117,21 +118,21 @@ impl<T: Float> Sequential<T> {
 /// ```
 #[derive(Debug)]
 pub struct Predictor<'a, T: Float = f32> {
-    model: &'a Sequential<T>,
+    model: &'a Model<T>,
     work: Workspace<T>,
 }
 
 impl<'a, T: Float> Predictor<'a, T> {
-    pub(crate) fn new(model: &'a Sequential<T>) -> Self {
+    pub(crate) fn new(model: &'a Model<T>) -> Self {
         Predictor { model, work: Workspace::default() }
     }
 
     /// The outputs for samples `x` `[n, …input]` into `y`, which gets the shape `[n, …output]`; the same bits as
-    /// [`Sequential::predict`].
+    /// [`Model::predict`].
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if `x` does not have the model's input shape; `y` is unchanged then.
-    /// Those of [`Sequential::predict`] for outputs that are not finite.
+    /// Those of [`Model::predict`] for outputs that are not finite.
     #[inline(never)]
     pub fn predict_into(&mut self, x: &Tensor<T>, y: &mut Tensor<T>) -> Result<()> {
         self.model.check_input("predict_into", x)?;
@@ -173,10 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn wrong_shapes_and_unbuilt_models() {
-        let model = Sequential::new([5]).add(Dense::new(7));
-        assert!(model.predictor().unwrap_err().to_string().contains("not built"));
-        let model = model.build(0).unwrap();
+    fn wrong_shapes() {
+        let model = Sequential::new([5]).add(Dense::new(7)).build(0).unwrap();
         let mut y = Tensor::default();
         assert!(model.predictor().unwrap().predict_into(&Tensor::zeros([1, 4]), &mut y).unwrap_err().is_shape());
     }

@@ -1,16 +1,16 @@
 //! What a run of a model is set up with.
 
+use super::built::Model;
 use super::data_adapter::DataAdapter;
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
-use super::sequential::Sequential;
 use super::settings::{Depth, OPTIMIZER, START, Settings};
 use super::train::unique;
 use crate::callbacks::Callback;
 use crate::error::Result;
 use crate::tensor::Float;
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// What the model is trained with, beside its layers and seed, which every file has.
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings::default();

@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
+use super::built::Model;
 use super::load_weights::LoadWeights;
-use super::sequential::Sequential;
 #[allow(unused_imports)] // The documentation speaks of it.
 use crate::error::Error;
 use crate::error::Result;
 use crate::io::Archive;
 use crate::io::model::{About, CHECKPOINT_PREFIX, parse, save};
 use crate::layer::Builder;
-use crate::layers::composite::Chain;
-use crate::tensor::{Float, Shape};
+use crate::tensor::Float;
 
-impl Sequential<f32> {
+impl Model<f32> {
     /// Reads a model that [`save`](Self::save) or a checkpoint wrote; it predicts at once, to train it further `compile` it.
     ///
     /// ```
@@ -21,7 +20,7 @@ impl Sequential<f32> {
     /// use gradus::prelude::*;
     /// let model = Sequential::new([4]).add(Dense::new(2)).build(1)?;
     /// model.save(&path)?;
-    /// let again = Sequential::load(&path)?;
+    /// let again = Model::load(&path)?;
     /// assert_eq!(again.weight("dense/kernel")?, model.weight("dense/kernel")?);
     /// # std::fs::remove_file(&path).unwrap();
     /// # Ok::<(), gradus::Error>(())
@@ -33,7 +32,7 @@ impl Sequential<f32> {
     /// build those in code and use [`load_weights`](Self::load_weights).
     #[inline(never)]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Sequential::of_archive(&mut Archive::open(path)?)
+        Model::of_archive(&mut Archive::open(path)?)
     }
 
     /// The same from bytes that are in memory, such as those of `include_bytes!`, to carry a model inside a program.
@@ -42,28 +41,25 @@ impl Sequential<f32> {
     /// As [`load`](Self::load).
     #[inline(never)]
     pub fn load_bytes(bytes: &[u8]) -> Result<Self> {
-        Sequential::of_archive(&mut Archive::from_bytes(bytes)?)
+        Model::of_archive(&mut Archive::from_bytes(bytes)?)
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Reads a model as one of any element type, whatever type it was saved in.
     ///
     /// # Errors
-    /// As [`load`](Sequential::load).
+    /// As [`load`](Model::load).
     #[inline(never)]
     pub fn of_archive(archive: &mut Archive<'_>) -> Result<Self> {
-        let About { seed, input, layers, .. } = parse(archive)?;
-        let mut model = Sequential::of(Shape::try_from(&input[..])?);
-        model.layers = Chain::from_config(layers)?;
+        let About { seed, graph } = parse(archive)?;
         let weights = archive
             .arrays()
             .iter()
             .filter(|s| !s.name.starts_with(CHECKPOINT_PREFIX) && archive.check_floats(s).is_ok());
         let room = weights.map(|s| s.len()).sum();
-        let mut model = model.build_with(Builder::for_weights(room), seed)?;
+        let mut model = Model::assemble(graph, Builder::for_weights(room), seed)?;
         LoadWeights::default().read(archive, &mut model.params)?;
-        model.drawn = None;
         Ok(model)
     }
 
@@ -74,11 +70,10 @@ impl<T: Float> Sequential<T> {
     /// and metrics; [`save_checkpoint`](Self::save_checkpoint) keeps what a run needs to go on.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`; [`Error::Write`] if the file cannot be written; [`Error::Config`] for an architecture
+    /// [`Error::Write`] if the file cannot be written; [`Error::Config`] for an architecture
     /// too large for the format.
     #[inline(never)]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_built("save")?;
-        save(path.as_ref(), self.input, self.seed, &self.layers, &self.params)
+        save(path.as_ref(), &self.graph, self.seed, &self.params)
     }
 }

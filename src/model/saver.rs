@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::built::Model;
 use super::checkpoint::Checkpoint;
 use super::run_state::{DataOfRun, FIT, RunState};
-use super::sequential::Sequential;
 use super::settings::{OPTIMIZER, START, Settings, difference, layer_differences, list};
 use super::train::Training;
 use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
-use crate::io::model::{About, CHECKPOINT_PREFIX, about, parse, weights};
+use crate::graph::Graph;
+use crate::io::model::{CHECKPOINT_PREFIX, about, parse, weights};
 use crate::io::{Archive, Array, write};
 use crate::memory;
 use crate::params::{ParamSpec, Params};
@@ -122,12 +123,12 @@ impl<T> Drop for Writer<T> {
 }
 
 impl<T: Float> Saver<T> {
-    pub fn new(settings: &Checkpoint, model: &Sequential<T>) -> Result<Self> {
+    pub fn new(settings: &Checkpoint, model: &Model<T>) -> Result<Self> {
         settings.check()?;
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = CheckpointFile {
             path: settings.path.clone(),
-            about: about(model.input, model.seed, &model.layers)?,
+            about: about(&model.graph, model.seed)?,
             specs: model.params.specs().to_vec(),
         };
         // A copy of weights and optimizer, which a thread writes while they change.
@@ -215,7 +216,7 @@ impl<T: Float> Snapshot<T> {
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// Writes all that training needs to go on: the model with its weights, the optimizer's moments and step, and where the last
     /// `fit` ended, with its history and callbacks.
     ///
@@ -224,10 +225,9 @@ impl<T: Float> Sequential<T> {
     /// batch of epoch 0, if the run had it, and nothing of a validation dataset but its shapes).
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; as [`save`](Self::save).
+    /// [`Error::NotCompiled`] for a model that cannot train; as [`save`](Self::save).
     #[inline(never)]
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_built("save_checkpoint")?;
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
         let mut state = State::default();
         state.within("optimizer", |state| training.save_optimizer(state));
@@ -240,7 +240,7 @@ impl<T: Float> Sequential<T> {
         }
         let target = CheckpointFile {
             path: path.as_ref().to_owned(),
-            about: about(self.input, self.seed, &self.layers)?,
+            about: about(&self.graph, self.seed)?,
             specs: self.params.specs().to_vec(),
         };
         target.write(self.params.values(), &state)
@@ -253,12 +253,11 @@ impl<T: Float> Sequential<T> {
     /// same bits as if it had never been stopped.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] and [`Error::NotCompiled`] for a model that cannot train; [`Error::Io`] if the file cannot be read;
+    /// [`Error::NotCompiled`] for a model that cannot train; [`Error::Io`] if the file cannot be read;
     /// [`Error::File`] if it is damaged or no checkpoint; [`Error::Weights`] and [`Error::Config`] if it is of another model,
     /// optimizer, loss or other settings. The model is unchanged then.
     #[inline(never)]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_built("resume")?;
         self.resume_archive(&mut Archive::open(path)?)
     }
 
@@ -269,7 +268,6 @@ impl<T: Float> Sequential<T> {
     /// As [`resume`](Self::resume), but for settings that differ.
     #[inline(never)]
     pub fn resume_changed(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_built("resume_changed")?;
         self.take_up(&mut Archive::open(path)?, None)?;
         self.training.iter_mut().for_each(|training| training.accepts_changes = true);
         Ok(())
@@ -280,8 +278,7 @@ impl<T: Float> Sequential<T> {
     /// # Errors
     /// As [`resume`](Self::resume).
     pub fn resume_archive(&mut self, archive: &mut Archive<'_>) -> Result<()> {
-        self.check_built("resume")?;
-        let hint = "compile with the settings that the run began with, or go on with the new ones through Sequential::resume_changed";
+        let hint = "compile with the settings that the run began with, or go on with the new ones through Model::resume_changed";
         self.take_up(archive, Some(Expected { settings: &self.settings(), seed: None, hint }))
     }
 
@@ -308,14 +305,14 @@ impl<T: Float> Sequential<T> {
             state.push(&stored.name[CHECKPOINT_PREFIX.len_utf8()..], archive.value(&stored)?);
         }
         if state.entries().next().is_none() {
-            let hint = "read it with Sequential::load or load_weights, or pass a file that save_checkpoint wrote";
+            let hint = "read it with Model::load or load_weights, or pass a file that save_checkpoint wrote";
             return Err(Error::file(archive.path(), "a model, but no checkpoint", hint));
         }
         let mut params = self.params.clone();
         model::LoadWeights::default().read(archive, &mut params)?;
         let settings = settings_of(&state);
         if let Some(Expected { settings: now, seed, hint }) = expected {
-            let mut differences = self.layers_changed(&written)?;
+            let mut differences = self.layers_changed(&written.graph);
             if let Some(own) = seed.filter(|own| *own != written.seed) {
                 differences.push(difference("seed", &written.seed.to_string(), &own.to_string()));
             }
@@ -343,10 +340,9 @@ impl<T: Float> Sequential<T> {
         Ok(())
     }
 
-    /// Where this model's layers are not those of a file.
-    fn layers_changed(&self, written: &About) -> Result<Vec<String>> {
-        let own = about(self.input, self.seed, &self.layers)?;
-        Ok(serde_json::from_str(&own).map_or_else(|_| Vec::new(), |own: About| layer_differences(written, &own)))
+    /// Where this model's graph is not that of a file.
+    fn layers_changed(&self, written: &Graph) -> Vec<String> {
+        layer_differences(written, &self.graph)
     }
 
     /// Refuses to go on from a state that a run with other settings left behind.
@@ -357,7 +353,7 @@ impl<T: Float> Sequential<T> {
             return Ok(());
         }
         let problem = format!("the run that was resumed had other settings or data: {}", list(&differences));
-        let hint = "pass what it began with, or resume with Sequential::resume_changed";
+        let hint = "pass what it began with, or resume with Model::resume_changed";
         Err(Error::Config { op: "fit", problem, hint: hint.into() })
     }
 

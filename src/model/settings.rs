@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 use super::digest::{digest, joined, sampled};
 use crate::data::Batch;
 use crate::error::Result;
-use crate::io::model::About;
+use crate::graph::Graph;
 use crate::tensor::{Float, Tensor};
 
 /// Names and texts, such as `optimizer.learning_rate` and `0.001`.
@@ -177,34 +177,59 @@ pub(crate) fn list(differences: &[String]) -> String {
 }
 
 /// Where two architectures differ.
-pub(crate) fn layer_differences(old: &About, new: &About) -> Vec<String> {
+pub(crate) fn layer_differences(old: &Graph, new: &Graph) -> Vec<String> {
+    // By way of the text that models are saved as, so that no second way is compiled for all layers.
+    let value = |graph: &Graph| serde_json::from_str(&serde_json::to_string(&graph.written())?);
+    let both: [std::result::Result<serde_json::Value, serde_json::Error>; 2] = [value(old), value(new)];
+    let [Ok(old), Ok(new)] = both else { return Vec::new() };
     let mut out = Vec::new();
-    if old.input != new.input {
-        out.push(difference("input", &format!("{:?}", old.input), &format!("{:?}", new.input)));
-    }
-    if old.layers.len() != new.layers.len() {
-        out.push(difference("layers", &old.layers.len().to_string(), &new.layers.len().to_string()));
-    }
-    for (i, (old, new)) in old.layers.iter().zip(&new.layers).enumerate() {
-        // By way of the text that models are saved as, so that no second way is compiled for all layers.
-        let value = |layer| serde_json::from_str(&serde_json::to_string(layer)?);
-        if let (Ok(old), Ok(new)) = (value(old), value(new)) {
-            compare(&format!("layer {i}"), &old, &new, &mut out);
-        }
+    compare_inputs(&old["inputs"], &new["inputs"], &mut out);
+    compare_nodes("", &old["nodes"], &new["nodes"], &mut out);
+    if old["outputs"] != new["outputs"] {
+        out.push(difference("outputs", &old["outputs"].to_string(), &new["outputs"].to_string()));
     }
     out
+}
+
+fn compare_inputs(old: &serde_json::Value, new: &serde_json::Value, out: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    match (old.as_array().map(Vec::as_slice), new.as_array().map(Vec::as_slice)) {
+        (Some([old]), Some([new])) if old["name"] == new["name"] => {
+            out.push(difference("input", &old["shape"].to_string(), &new["shape"].to_string()));
+        }
+        _ => out.push(difference("inputs", &old.to_string(), &new.to_string())),
+    }
+}
+
+/// Nodes one by one, as far as both have them.
+fn compare_nodes(prefix: &str, old: &serde_json::Value, new: &serde_json::Value, out: &mut Vec<String>) {
+    let empty = Vec::new();
+    let [old, new] = [old, new].map(|nodes| nodes.as_array().unwrap_or(&empty));
+    if old.len() != new.len() {
+        out.push(difference(&format!("{prefix}layers"), &old.len().to_string(), &new.len().to_string()));
+    }
+    for (i, (old, new)) in old.iter().zip(new).enumerate() {
+        compare(&format!("{prefix}layer {i}"), old, new, out);
+    }
 }
 
 fn compare(path: &str, old: &serde_json::Value, new: &serde_json::Value, out: &mut Vec<String>) {
     use serde_json::Value::{Array, Null, Object};
     match (old, new) {
         (Object(a), Object(b)) => {
-            for (key, a) in a {
-                let below =
-                    if ["layer", "config"].contains(&key.as_str()) { path.into() } else { format!("{path}.{key}") };
+            let nodes = [a, b].map(|node| node.get("nodes").unwrap_or(&Null));
+            compare_nodes(&format!("{path} "), nodes[0], nodes[1], out);
+            for (key, a) in a.iter().filter(|(key, _)| *key != "nodes") {
+                let below = if ["layer", "op", "config"].contains(&key.as_str()) {
+                    path.into()
+                } else {
+                    format!("{path}.{key}")
+                };
                 compare(&below, a, b.get(key).unwrap_or(&Null), out);
             }
-            let added = b.iter().filter(|(key, _)| !a.contains_key(*key));
+            let added = b.iter().filter(|(key, _)| *key != "nodes" && !a.contains_key(*key));
             out.extend(added.map(|(key, b)| difference(&format!("{path}.{key}"), "null", &b.to_string())));
         }
         (Array(a), Array(b)) if a.len() == b.len() && a.iter().any(|v| v.is_object()) => {

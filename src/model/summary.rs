@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sequential::Sequential;
+use super::built::Model;
 use crate::tensor::Float;
 
 /// Layers, output shapes, numbers of parameters and memory of a model, to be printed.
@@ -20,13 +20,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn of<T: Float>(model: &Sequential<T>) -> Self {
+    pub(crate) fn of<T: Float>(model: &Model<T>) -> Self {
         let specs = model.params.specs();
         let mut rows = vec![["input".to_owned(), model.input.of_samples(), "0".to_owned()]];
-        for entry in model.layers.entries() {
-            let count: usize = specs.get(entry.params.clone()).unwrap_or(&[]).iter().map(|s| s.range.len()).sum();
-            let name = if entry.name.is_empty() { "(not built)" } else { &entry.name };
-            rows.push([format!("{name} ({})", entry.layer.class()), entry.output.of_samples(), thousands(count)]);
+        for part in model.net.outline() {
+            let count: usize = specs.get(part.params.clone()).unwrap_or(&[]).iter().map(|s| s.range.len()).sum();
+            rows.push([format!("{} ({})", part.name, part.class), part.output.of_samples(), thousands(count)]);
         }
         let parameters = model.params.len();
         let bytes = parameters * size_of::<T>();
@@ -35,7 +34,7 @@ impl Summary {
     }
 }
 
-impl<T: Float> Sequential<T> {
+impl<T: Float> Model<T> {
     /// A table of layers, output shapes and parameters, to be printed.
     #[inline(never)]
     pub fn summary(&self) -> Summary {

@@ -2,12 +2,12 @@
 
 use super::sample_weights::check_weights;
 use crate::activations::Activation;
-use crate::callbacks::{Net, Run};
+use crate::callbacks::{Described, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
+use crate::graph::{Ending, Net, Plan, Work};
 use crate::kernels::parallel;
-use crate::layer::{Pass, Reach, Slot, Statistics};
-use crate::layers::composite::{Chain, Ending};
+use crate::layer::{Pass, Reach, Statistics};
 use crate::losses::Loss;
 use crate::memory;
 use crate::metrics::Metric;
@@ -42,6 +42,8 @@ pub(crate) struct Training<T: Float> {
     penalised: bool,
     bounded: bool,
     buffers: Buffers<T>,
+    /// The way back to what is trained.
+    plan: Plan,
     /// Samples of a batch for which there is known to be memory.
     room: usize,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
@@ -68,6 +70,7 @@ pub(super) fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
 #[derive(Debug)]
 struct Fused<T: Float> {
     loss: Box<dyn Loss<T>>,
+    ending: Ending,
     activation: Activation,
     in_training: bool,
 }
@@ -76,7 +79,7 @@ impl<T: Float> Fused<T> {
     fn new(ending: Ending, loss: &dyn Loss<T>) -> Option<Self> {
         let Ending { activation, reach, .. } = ending;
         let loss = loss.with_logits(activation).filter(|_| reach >= Reach::Inference)?;
-        Some(Fused { loss, activation, in_training: reach == Reach::Training })
+        Some(Fused { loss, ending, activation, in_training: reach == Reach::Training })
     }
 
     /// Turns logits into what the model gives.
@@ -94,10 +97,8 @@ fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
 /// The tensors of one step.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers<T> {
-    slot: Slot<T>,
+    work: Work<T>,
     pub batch: Batch<T>,
-    y: Tensor<T>,
-    dy: Tensor<T>,
 }
 
 /// What became of a step.
@@ -118,12 +119,15 @@ impl<T: Float> Training<T> {
         metrics: Vec<Box<dyn Metric<T>>>,
         ending: Option<Ending>,
         output: Shape,
+        net: &Net<T>,
         params: &Params<T>,
     ) -> Result<Self> {
         let buffers = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
         let what = format_args!("gradients and moments of {} weights", params.len());
         memory::check_room::<T>("compile", what, params.len().saturating_mul(buffers))?;
         let fused = ending.and_then(|ending| Fused::new(ending, &*loss));
+        let mut buffers = Buffers::default();
+        net.leave_out(&mut buffers.work, in_training(&fused).map(|fused| fused.ending).into_iter());
         Ok(Training {
             state: OptimizerState::new(&*optimizer, params),
             optimizer,
@@ -138,7 +142,8 @@ impl<T: Float> Training<T> {
             gradients: vec![T::zero(); params.len()],
             has_gradient: vec![false; params.specs().len()],
             statistics: Statistics::new(params),
-            buffers: Buffers::default(),
+            buffers,
+            plan: net.plan(params, &[], &[true]),
             room: 0,
             last: None,
             resumes: false,
@@ -195,16 +200,16 @@ impl<T: Float> Training<T> {
         samples: usize,
         load: impl FnOnce(&mut Batch<T>) -> Result<bool> + Send,
         input: Shape,
-        layers: &Chain<T>,
+        net: &Net<T>,
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
         parallel::enter(params.len().saturating_mul(samples), || {
             if load(&mut self.buffers.batch)? {
-                self.check_batch(input, layers.output())?;
+                self.check_batch(input, net.output_shape(0))?;
             }
-            self.check_room("fit", layers)?;
-            Ok(self.step_here(layers, params, seed))
+            self.check_room("fit", net)?;
+            Ok(self.step_here(net, params, seed))
         })
     }
 
@@ -222,13 +227,12 @@ impl<T: Float> Training<T> {
     }
 
     /// Looks whether there is memory for a step on the batch, when it is larger than those before.
-    fn check_room(&mut self, op: &'static str, layers: &Chain<T>) -> Result<()> {
+    fn check_room(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
         let samples = self.samples();
         if samples <= self.room {
             return Ok(());
         }
-        let outputs = layers.output().len().saturating_mul(samples).saturating_mul(2);
-        let values = layers.space(samples, true).saturating_add(outputs);
+        let values = net.space(samples, Some(&self.plan));
         memory::check_room::<T>(op, format_args!("what the layers compute for a batch of {samples}"), values)?;
         self.room = samples;
         Ok(())
@@ -239,20 +243,21 @@ impl<T: Float> Training<T> {
         self.buffers.batch.x.samples()
     }
 
-    fn step_here(&mut self, layers: &Chain<T>, params: &mut Params<T>, seed: u64) -> Outcome {
+    fn step_here(&mut self, net: &Net<T>, params: &mut Params<T>, seed: u64) -> Outcome {
         if self.accumulated == 0 {
             self.has_gradient.fill(false);
         }
-        let value = self.differentiate(layers, params, seed);
+        let value = self.differentiate(net, params, seed);
         if !value.is_finite() {
             self.statistics.clear();
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
         if let (Some(fused), false) = (in_training(&self.fused), self.metrics.is_empty()) {
-            fused.activate(&mut self.buffers.y);
+            fused.activate(net.output_mut(&mut self.buffers.work, 0));
         }
-        let Buffers { batch: Batch { y: t, .. }, y, .. } = &self.buffers;
+        let Buffers { batch: Batch { y: t, .. }, work } = &self.buffers;
+        let y = net.output(work, 0);
         for (metric, sums) in self.metrics.iter().zip(&mut self.sums) {
             metric.update(sums, t, y, None);
         }
@@ -283,11 +288,8 @@ impl<T: Float> Training<T> {
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
     /// added where `has_gradient` says that there is one, else nothing is changed.
-    fn differentiate(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { slot, batch: Batch { x, y: t, weights: w }, y, dy } = &mut self.buffers;
-        let output = layers.output().with_batch(x.samples());
-        y.resize(output);
-        dy.resize(output);
+    fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
+        let Buffers { work, batch: Batch { x, y: t, weights: w } } = &mut self.buffers;
         let fused = in_training(&self.fused);
         let loss = fused.map_or(&*self.loss, |f| &*f.loss);
         // Random draws are keyed by the number of batches before this one.
@@ -296,12 +298,12 @@ impl<T: Float> Training<T> {
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
             .replacing(&mut self.has_gradient)
             .with_statistics(&mut self.statistics);
-        pass.logits = fused.is_some();
-        layers.forward(&mut pass, slot, x, y);
-        let value = loss.batch(t, y, (!w.is_empty()).then_some(w), output.rows(), Some(dy));
+        net.run(&mut pass, work, &[x]);
+        let (y, dy) = net.output_pair(work, &self.plan, 0);
+        let value = loss.batch(t, y, (!w.is_empty()).then_some(w), y.shape().rows(), Some(dy));
         let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
         if value.is_finite() {
-            layers.backward(&mut pass, slot, x, y, dy, None);
+            net.run_back(&mut pass, work, &self.plan, &[x]);
             if self.penalised {
                 pass.regularize();
             }
@@ -312,14 +314,14 @@ impl<T: Float> Training<T> {
     /// What callbacks are handed.
     pub fn run<'a>(
         &'a mut self,
-        net: Net<'a, T>,
+        described: Described<'a>,
         params: &'a mut Params<T>,
         resumed: bool,
         stop: &'a mut bool,
         notes: &'a mut Vec<String>,
     ) -> Run<'a, T> {
         let scheduled = self.optimizer.options().learning_rate.at(self.state.step);
-        Run { net, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop, notes }
+        Run { described, params, rate: &mut self.state.learning_rate, scheduled, resumed, stop, notes }
     }
 
     /// The names of the figures that every epoch will have.
@@ -337,12 +339,12 @@ impl<T: Float> Training<T> {
         self.names.iter().cloned().zip(self.metrics.iter().zip(sums).map(|(metric, sums)| metric.result(sums)))
     }
 
-    /// Whether the model's last activation is left to the loss in inference.
-    pub fn takes_logits(&self) -> bool {
-        self.fused.is_some()
+    /// The model's last activation, where it is left to the loss in inference.
+    pub fn logits(&self) -> Option<Ending> {
+        self.fused.as_ref().map(|fused| fused.ending)
     }
 
-    /// The loss of outputs, which are logits where [`takes_logits`](Self::takes_logits); they are activated afterwards.
+    /// The loss of outputs, which are logits where there are [`logits`](Self::logits); they are activated afterwards.
     pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> f64 {
         let loss = self.fused.as_ref().map_or(&*self.loss, |f| &*f.loss);
         let value = loss.batch(t, y, weights, y.shape().rows(), None);
@@ -354,20 +356,22 @@ impl<T: Float> Training<T> {
 
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
     /// the next one stays.
-    pub fn gradients(&mut self, layers: &Chain<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
-        self.check_room("gradients", layers)?;
+    pub fn gradients(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
+        self.check_room("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
         let kept = std::mem::replace(&mut self.gradients, own);
         let has_gradient = std::mem::replace(&mut self.has_gradient, vec![false; params.specs().len()]);
-        let value = self.differentiate(layers, params, seed);
+        let value = self.differentiate(net, params, seed);
         self.has_gradient = has_gradient;
         self.statistics.clear();
         Ok((value, std::mem::replace(&mut self.gradients, kept)))
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor.
-    pub fn refresh_segments(&mut self, params: &Params<T>) {
+    pub fn refresh_segments(&mut self, net: &Net<T>, params: &Params<T>) {
+        self.plan = net.plan(params, &[], &[true]);
+        self.room = 0;
         self.state.refresh_segments(&*self.optimizer, params);
     }
 }

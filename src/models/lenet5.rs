@@ -1,8 +1,8 @@
 //! LeNet-5.
 
 use crate::activations::Activation;
-use crate::layers::{AveragePooling2d, Block, Conv2d, Dense, Flatten, Padding};
-use crate::tensor::Float;
+use crate::graph::Block;
+use crate::layers::{AveragePooling2d, Conv2d, Dense, Flatten, Padding};
 
 /// LeNet-5 for grey images of about 28×28 `[28, 28, 1]`: two convolutions of 5×5 (6 and 16 filters, tanh), each followed by a mean
 /// over 2×2, then dense layers of 120, 84 and `classes` units, the last with softmax. 61,706 weights for 10 classes.
@@ -16,7 +16,7 @@ use crate::tensor::Float;
 /// assert_eq!(model.params().len(), 61_706);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub fn lenet5<T: Float>(classes: usize) -> Block<T> {
+pub fn lenet5(classes: usize) -> Block {
     Block::new()
         .add(Conv2d::new(6, 5).padding(Padding::Same).activation(Activation::Tanh))
         .add(AveragePooling2d::new(2))

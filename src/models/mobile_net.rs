@@ -1,8 +1,8 @@
 //! A network of depthwise convolutions.
 
 use crate::activations::Activation;
-use crate::layers::{BatchNorm, Block, Conv2d, Dense, DepthwiseConv2d, GlobalAveragePooling2d, Padding};
-use crate::tensor::Float;
+use crate::graph::Block;
+use crate::layers::{BatchNorm, Conv2d, Dense, DepthwiseConv2d, GlobalAveragePooling2d, Padding};
 
 /// MobileNet for images `[height, width, channels]` of 32×32 and more: a convolution with stride 2, 13 pairs of a depthwise
 /// convolution of 3×3 and one of 1×1, each with [`BatchNorm`] and ReLU6, the mean of each channel, and a dense layer of
@@ -17,7 +17,7 @@ use crate::tensor::Float;
 /// assert_eq!(model.output_shape(), Shape::from([5]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub fn mobile_net<T: Float>(width: f64, classes: usize) -> Block<T> {
+pub fn mobile_net(width: f64, classes: usize) -> Block {
     let filters = |n: usize| ((n as f64 * width) as usize).max(1);
     let mut net = Block::new()
         .add(Conv2d::new(filters(32), 3).strides(2).padding(Padding::Same).use_bias(false))

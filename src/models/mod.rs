@@ -1,4 +1,4 @@
-//! Well-known networks: each a plain function that returns its layers as a [`Block`](crate::layers::Block).
+//! Well-known networks: each a plain function that returns its layers as a [`Block`](crate::graph::Block).
 //!
 //! ```
 //! use gradus::models;

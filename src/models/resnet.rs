@@ -1,9 +1,10 @@
 //! Residual networks for small images.
 
 use crate::activations::Activation;
+use crate::graph::{Block, Residual};
 use crate::initializers::Init;
-use crate::layers::{Add, BatchNorm, Block, Conv2d, Dense, GlobalAveragePooling2d, Padding, Residual};
-use crate::tensor::Float;
+use crate::layers::merging::Add;
+use crate::layers::{BatchNorm, Conv2d, Dense, GlobalAveragePooling2d, Padding};
 
 /// The residual network of 20 layers for CIFAR's images `[32, 32, 3]`, about 270,000 weights: [`resnet`] with 3 blocks a stage.
 ///
@@ -13,7 +14,7 @@ use crate::tensor::Float;
 /// assert_eq!(model.summary().trainable, 272_474);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub fn resnet20<T: Float>(classes: usize) -> Block<T> {
+pub fn resnet20(classes: usize) -> Block {
     resnet(3, classes)
 }
 
@@ -33,7 +34,7 @@ pub fn resnet20<T: Float>(classes: usize) -> Block<T> {
 /// assert_eq!(model.output_shape(), Shape::from([10]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub fn resnet<T: Float>(blocks: usize, classes: usize) -> Block<T> {
+pub fn resnet(blocks: usize, classes: usize) -> Block {
     let mut net = Block::new().add(conv(16, 3, 1)).add(BatchNorm::new().activation(Activation::Relu));
     for (stage, filters) in [16, 32, 64].into_iter().enumerate() {
         for block in 0..blocks {

@@ -4,7 +4,7 @@ use super::axis::{Axis, Frame, heading};
 use super::drawing::{Drawing, Picture};
 use super::style::BLUE;
 use crate::error::{Error, Result};
-use crate::model::Sequential;
+use crate::model::Model;
 use crate::tensor::{Float, Tensor};
 
 /// A histogram of 30 equally wide bins for each weight of a model, or for the outputs of each layer.
@@ -41,9 +41,8 @@ impl Histograms {
     /// A panel for each weight of a model, by name.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`] before `build`, [`Error::Empty`] for a model without weights.
-    pub fn of_weights<T: Float>(model: &Sequential<T>) -> Result<Self> {
-        model.check_built("Histograms::of_weights")?;
+    /// [`Error::Empty`] for a model without weights.
+    pub fn of_weights<T: Float>(model: &Model<T>) -> Result<Self> {
         let values = |range: &std::ops::Range<usize>| model.params().values().get(range.clone()).unwrap_or(&[]);
         let panels = model.params().specs().iter().map(|s| Panel::of(&s.name, values(&s.range)));
         Self::new(panels.collect(), "Histograms::of_weights", "the model's weights")
@@ -52,8 +51,8 @@ impl Histograms {
     /// A panel for the outputs of each layer for samples `x`, by the layer's name.
     ///
     /// # Errors
-    /// As [`predict`](Sequential::predict); [`Error::Empty`] without samples.
-    pub fn of_activations<T: Float>(model: &Sequential<T>, x: &Tensor<T>) -> Result<Self> {
+    /// As [`predict`](Model::predict); [`Error::Empty`] without samples.
+    pub fn of_activations<T: Float>(model: &Model<T>, x: &Tensor<T>) -> Result<Self> {
         let outputs = model.activations(x)?;
         let outputs = outputs.iter().filter(|(_, y)| !y.is_empty());
         let panels = outputs.map(|(name, y)| Panel::of(name, y.as_slice()));

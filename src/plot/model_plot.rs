@@ -5,8 +5,8 @@ use super::drawing::{Drawing, Picture, Point, fit};
 use super::font;
 use super::style::{Anchor, BLACK, BLUE, Color, GREY, VERMILION, WHITE};
 use crate::error::Result;
-use crate::layer::LayerPart;
-use crate::model::{Sequential, thousands};
+use crate::graph::Outline;
+use crate::model::{Model, thousands};
 use crate::tensor::Float;
 
 /// The layers of a model from top to bottom: a box with name, class, output shape and number of parameters each; layers
@@ -49,16 +49,15 @@ impl ModelPlot {
     /// The layers of a model.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`](crate::Error::NotBuilt) before `build`, as shapes are not known.
-    pub fn of<T: Float>(model: &Sequential<T>) -> Result<Self> {
-        model.check_built("ModelPlot")?;
+    /// None today.
+    pub fn of<T: Float>(model: &Model<T>) -> Result<Self> {
         let count = |range: &std::ops::Range<usize>| {
             let specs = model.params().specs().get(range.clone()).unwrap_or(&[]);
             specs.iter().map(|s| s.range.len()).sum::<usize>()
         };
         let input =
             Node { name: "input".into(), facts: model.input_shape().of_samples(), parts: Vec::new(), shortcut: false };
-        let layers = model.layers.parts();
+        let layers = model.outline();
         let parts = std::iter::once(input).chain(layers.iter().map(|p| Node::of(p, &count))).collect();
         Ok(ModelPlot { parts, title: String::new(), size: None })
     }
@@ -77,7 +76,7 @@ impl ModelPlot {
 }
 
 impl Node {
-    fn of(part: &LayerPart, count: &impl Fn(&std::ops::Range<usize>) -> usize) -> Self {
+    fn of(part: &Outline, count: &impl Fn(&std::ops::Range<usize>) -> usize) -> Self {
         let parameters = match count(&part.params) {
             0 => "no parameters".to_owned(),
             1 => "1 parameter".to_owned(),
@@ -86,7 +85,7 @@ impl Node {
         Node {
             name: format!("{} ({})", part.name, part.class),
             facts: format!("{} · {parameters}", part.output.of_samples()),
-            parts: part.parts.iter().map(|p| Node::of(p, count)).collect(),
+            parts: inside(part).map(|p| Node::of(p, count)).collect(),
             shortcut: part.class == "Residual",
         }
     }
@@ -147,6 +146,12 @@ impl Node {
             d.path(vec![(sum.0, sum.1 - 4.5), (sum.0, sum.1 + 4.5)], WHITE, 2.0);
         }
     }
+}
+
+/// The parts of a container that its frame shows; the sum of a `Residual` is drawn.
+fn inside(part: &Outline) -> impl Iterator<Item = &Outline> {
+    let n = part.parts.len() - usize::from(part.class == "Residual" && !part.parts.is_empty());
+    part.parts.iter().take(n)
 }
 
 /// A line with a head, straight down or to the left.
@@ -234,7 +239,6 @@ mod tests {
         }
         // Two texts a layer, of which there are eight with the input, and the title.
         assert_eq!(svg.matches("<text").count(), 2 * 8 + 1);
-        assert!(ModelPlot::of(&Sequential::new([1]).add(Dense::new(1))).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn fit<T: Float>(case: &mut Case, errors: &mut Errors) -> Result<(), String> {
     if let Some((x, y)) = &held_out {
         how = how.validation_data(x, y);
     }
-    let mut model = Sequential::<T>::of(x.shape().sample());
+    let mut model = Sequential::new(x.shape().sample());
     let layers = c.value("layers").ok_or("no layers")?;
     for layer in layers.as_array().ok_or("layers is not a list")? {
         let (units, name) = (layer[0].as_u64(), layer[1].as_str());
@@ -39,7 +39,7 @@ fn fit<T: Float>(case: &mut Case, errors: &mut Errors) -> Result<(), String> {
         let activation = name.map_or(Ok(Activation::Linear), |name| activation(name, c))?;
         model = model.add(Dense::new(units as usize).activation(activation));
     }
-    let mut model = model.build(0).map_err(text)?;
+    let mut model = model.build_as::<T>(0).map_err(text)?;
     let loss = loss::<T>(&c.text("loss")?.ok_or("no loss")?, c)?;
     let rule = c.text("optimizer")?.ok_or("no optimizer")?;
     // What is left are settings of the optimizer.

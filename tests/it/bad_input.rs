@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::child;
 
-fn model() -> Sequential {
+fn model() -> Model {
     let mut model = Sequential::new([3])
         .add(Dense::new(4).activation(Activation::Relu))
         .add(Dense::new(2).activation(Activation::Softmax))
@@ -303,12 +303,7 @@ fn loss_and_activation_that_do_not_fit() {
 
 #[test]
 fn order_of_calls() {
-    let unbuilt = Sequential::new([3]).add(Dense::new(2));
-    assert_eq!(
-        unbuilt.predict(&x(1)).unwrap_err().to_string(),
-        "predict: the model is not built; call .build(seed)? after the last .add(...)"
-    );
-    let mut built = unbuilt.build(0).unwrap();
+    let mut built = Sequential::new([3]).add(Dense::new(2)).build(0).unwrap();
     assert_eq!(
         built.fit(&x(1), &y(1), &quiet()).unwrap_err().to_string(),
         "fit: the model is not compiled; call model.compile(optimizer, loss, metrics)? first"
@@ -374,7 +369,6 @@ fn impossible_layers(bad: f64) -> Vec<(&'static str, Box<dyn Layer<f32>>)> {
         ("l1", Box::new(ActivityRegularization::new().l1(bad))),
         ("scale", Box::new(Rescaling::new(bad))),
         ("offset", Box::new(Rescaling::new(1.0).offset(bad))),
-        ("branch", Box::new(Add::new().branch(Dense::new(2).use_bias(false).bias_initializer(init())))),
     ]
 }
 
@@ -383,7 +377,7 @@ fn settings_are_checked_whether_they_are_used_or_not() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for (setting, layer) in impossible_layers(bad) {
             let text = format!("{layer:?}");
-            let built = Sequential::new([4, 4, 3]).add_boxed(layer).build(0);
+            let built = Sequential::new([4, 4, 3]).add(layer).build(0);
             assert!(matches!(built, Err(Error::Layer { .. })), "{setting} of {text} is {bad}: {built:?}");
         }
     }
@@ -419,7 +413,7 @@ fn windows_and_sizes_whose_products_wrap() {
     };
     for layer in layers() {
         let text = format!("{layer:?}");
-        assert!(Sequential::new([5, 7, 3]).add_boxed(layer).build(0).is_err(), "{text}");
+        assert!(Sequential::new([5, 7, 3]).add(layer).build(0).is_err(), "{text}");
     }
     // The same layers built by hand, over an input that a model refuses.
     for mut layer in layers() {
@@ -697,13 +691,13 @@ proptest! {
         let input = gradus::Shape::try_from(input.as_slice()).unwrap();
         let model = Sequential::new(input)
             .add(Dense::new(3).activation(Activation::ALL[activation]))
-            .add_boxed(layer(layers[0], &sizes, setting))
+            .add(layer(layers[0], &sizes, setting))
             .add(Residual::new().add(Dense::new(3)))
             .build(0)
             .or_else(|_| {
                 // A plainer model where the layers do not fit.
                 let (first, second) = (layer(layers[0], &sizes, setting), layer(layers[1], &sizes, limit));
-                Sequential::new(input).add_boxed(first).add_boxed(second).add(Dense::new(units)).build(0)
+                Sequential::new(input).add(first).add(second).add(Dense::new(units)).build(0)
             })
             .or_else(|_| {
                 Sequential::new(input)
@@ -904,8 +898,8 @@ fn features_that_are_off() {
     #[cfg(not(feature = "files"))]
     {
         let mut model = model();
-        says(Sequential::load("x").unwrap_err(), "files");
-        says(Sequential::load_bytes(b"x").unwrap_err(), "files");
+        says(Model::load("x").unwrap_err(), "files");
+        says(Model::load_bytes(b"x").unwrap_err(), "files");
         says(model.save("x").unwrap_err(), "files");
         says(model.save_checkpoint("x").unwrap_err(), "files");
         says(model.load_weights("x").unwrap_err(), "files");
@@ -913,7 +907,7 @@ fn features_that_are_off() {
         says(model.resume_changed("x").unwrap_err(), "files");
     }
     #[cfg(not(feature = "keras"))]
-    says(Sequential::load_keras("x").unwrap_err(), "keras");
+    says(Model::load_keras("x").unwrap_err(), "keras");
     #[cfg(not(feature = "image"))]
     {
         says(read_image::<f32>("x", 3).unwrap_err(), "image");

@@ -9,8 +9,8 @@ fn noise<T: Float>(shape: [usize; 2], part: u64) -> Tensor<T> {
 }
 
 /// Large enough for every product and every loop over a batch of 128 to go to several threads.
-fn model<T: Float>(seed: u64) -> Sequential<T> {
-    Sequential::of([784])
+fn model<T: Float>(seed: u64) -> Model<T> {
+    Sequential::new([784])
         .add(GaussianNoise::new(0.1))
         .add(Dense::new(512).activation(Activation::Relu))
         .add(Dropout::new(0.25))
@@ -24,7 +24,7 @@ fn model<T: Float>(seed: u64) -> Sequential<T> {
         )
         .add(GaussianDropout::new(0.1))
         .add(Dense::new(10).activation(Activation::Softmax))
-        .build(seed)
+        .build_as(seed)
         .unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use gradus::prelude::*;
 
-fn compiled() -> (Sequential, Tensor, Tensor) {
+fn compiled() -> (Model, Tensor, Tensor) {
     let table = gradus::data::iris();
     let mut model = Sequential::new([4])
         .add(Dense::new(16).activation(Activation::Relu))

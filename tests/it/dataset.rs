@@ -127,7 +127,7 @@ fn endless_and_partial() {
     assert_eq!((batch.x.dims(), batch.y.dims()), ([5, 2].as_slice(), [5, 1].as_slice()));
     assert_eq!(batch.x.row(0)[0], digits.x.row(5).iter().sum::<f32>());
 
-    let fails = |model: &mut Sequential, data: &dyn Dataset, how: &Fit<'_>| {
+    let fails = |model: &mut Model, data: &dyn Dataset, how: &Fit<'_>| {
         model.fit_dataset(data, how, &mut []).unwrap_err().to_string()
     };
     let plain = Fit::default().verbose(Verbose::Silent);

@@ -15,7 +15,7 @@ fn scaled_digits() -> Data {
     (digits.x.map(|pixel| pixel / 16.0), digits.y, 10, 8)
 }
 
-fn trained((x, y, classes, epochs): &Data, hidden: Activation) -> Sequential {
+fn trained((x, y, classes, epochs): &Data, hidden: Activation) -> Model {
     let layers = Sequential::new([x.shape().last()]).add(Dense::new(32).activation(hidden)).add(Dropout::new(0.1));
     let layers = layers.add(Dense::new(16).activation(hidden));
     let mut model = layers.add(Dense::new(*classes).activation(Activation::Softmax)).build(1).unwrap();

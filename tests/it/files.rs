@@ -37,17 +37,17 @@ impl Drop for Folder {
     }
 }
 
-pub fn model<T: gradus::Float>(seed: u64) -> Sequential<T> {
-    Sequential::<T>::of([4])
+pub fn model<T: gradus::Float>(seed: u64) -> Model<T> {
+    Sequential::new([4])
         .add(Dense::new(5).activation(Activation::LeakyRelu(0.1)))
         .add(Dropout::new(0.3))
         .add_named("again", Residual::new().add(Dense::new(5).activation(Activation::Gelu)))
         .add(Dense::new(3).activation(Activation::Softmax))
-        .build(seed)
+        .build_as::<T>(seed)
         .unwrap()
 }
 
-pub fn compiled(seed: u64) -> Sequential {
+pub fn compiled(seed: u64) -> Model {
     let mut model = model(seed);
     model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
     model
@@ -65,7 +65,7 @@ fn models_come_back_whole() {
     let first = model::<f32>(11);
     first.save(folder.path("m.safetensors")).unwrap();
     let bytes = std::fs::read(folder.path("m.safetensors")).unwrap();
-    for again in [Sequential::load(folder.path("m.safetensors")), Sequential::load_bytes(&bytes)] {
+    for again in [Model::load(folder.path("m.safetensors")), Model::load_bytes(&bytes)] {
         let again = again.unwrap();
         assert_eq!(again.params(), first.params());
         assert_eq!(again.predict(&x).unwrap(), first.predict(&x).unwrap());
@@ -75,9 +75,9 @@ fn models_come_back_whole() {
         assert_eq!(std::fs::read(folder.path("again.safetensors")).unwrap(), bytes);
     }
     // In the other precision, there and back.
-    let wide = Sequential::<f64>::of_archive(&mut Archive::from_bytes(&bytes).unwrap()).unwrap();
+    let wide = Model::<f64>::of_archive(&mut Archive::from_bytes(&bytes).unwrap()).unwrap();
     wide.save(folder.path("wide.safetensors")).unwrap();
-    assert_eq!(Sequential::load(folder.path("wide.safetensors")).unwrap().params().values(), first.params().values());
+    assert_eq!(Model::load(folder.path("wide.safetensors")).unwrap().params().values(), first.params().values());
     // What Python's package reads: the reference implementation of the format.
     let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(view.tensor("again/dense/kernel").unwrap().shape(), [5, 5]);
@@ -124,7 +124,6 @@ fn weights_by_name() {
     assert!(none.load_weights_with(&path, &how).is_err());
     let twice = LoadWeights::default().partial(true).rename("dense_1/", "dense/").rename("again/dense/", "dense/");
     assert!(model::<f32>(0).load_weights_with(&path, &twice).is_err());
-    assert!(Sequential::new([4]).add(Dense::new(1)).load_weights(&path).is_err());
 }
 
 #[test]
@@ -132,7 +131,7 @@ fn a_run_goes_on_from_a_checkpoint() {
     let _alone = alone();
     let folder = Folder::new("resume");
     let table = iris();
-    let fit = |model: &mut Sequential, epochs| model.fit(&table.x, &table.y, &silent().epochs(epochs)).unwrap();
+    let fit = |model: &mut Model, epochs| model.fit(&table.x, &table.y, &silent().epochs(epochs)).unwrap();
     let mut whole = compiled(5);
     let history = fit(&mut whole, 6);
     let mut half = compiled(5);
@@ -148,11 +147,11 @@ fn a_run_goes_on_from_a_checkpoint() {
     // A fit after that begins at its own beginning.
     assert_eq!(fit(&mut rest, 1).epochs, [0]);
     // A checkpoint is a model too.
-    assert_eq!(Sequential::load(folder.path("c")).unwrap().params(), half.params());
+    assert_eq!(Model::load(folder.path("c")).unwrap().params(), half.params());
 
-    let errors = |model: &mut Sequential, file: &str| model.resume(folder.path(file)).unwrap_err().to_string();
+    let errors = |model: &mut Model, file: &str| model.resume(folder.path(file)).unwrap_err().to_string();
     half.save(folder.path("m")).unwrap();
-    assert!(errors(&mut compiled(5), "m").contains("a model, but no checkpoint; read it with Sequential::load"));
+    assert!(errors(&mut compiled(5), "m").contains("a model, but no checkpoint; read it with Model::load"));
     assert!(errors(&mut model(5), "c").contains("the model is not compiled"));
     assert!(errors(&mut compiled(5), "nothing").contains("nothing: "));
     let mut other = model(5);
@@ -222,7 +221,7 @@ fn every_optimizer_is_resumed() {
             model.compile(optimizer(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
             model
         };
-        let fit = |model: &mut Sequential, how: &Fit<'_>| model.fit(&table.x, &table.y, how).unwrap();
+        let fit = |model: &mut Model, how: &Fit<'_>| model.fit(&table.x, &table.y, how).unwrap();
         let (name, mut whole) = (optimizer().name(), fresh());
         let history = fit(&mut whole, &silent().epochs(4));
         // By hand, into a new model.
@@ -241,60 +240,15 @@ fn every_optimizer_is_resumed() {
     }
 }
 
-/// What `build` would have drawn anew: weights that were loaded, trained or set, in whatever way.
+/// Layers behind those of a file: a new model, and the weights of the file.
 #[test]
-fn no_weights_are_thrown_away_unasked() {
+fn weights_of_a_file_in_a_longer_model() {
     let _alone = alone();
-    let folder = Folder::new("unasked");
-    let (path, table) = (folder.path("m.safetensors"), iris());
+    let folder = Folder::new("longer");
+    let path = folder.path("m.safetensors");
     model::<f32>(7).save(&path).unwrap();
-    let lost = |model: Sequential, what: &str| {
-        let error = model.build(5).unwrap_err().to_string();
-        let expected =
-            format!("build: the model holds weights that were {what}, and building it again would draw all of them");
-        assert!(error.starts_with(&expected), "{error}");
-        assert!(error.contains("model.load_weights_with(path, &LoadWeights::default().partial(true))"), "{error}");
-        assert!(error.contains("set_trainable") && error.contains(".discard_weights()"), "{error}");
-    };
-    lost(Sequential::load(&path).unwrap(), "loaded from a file");
-    lost(Sequential::load(&path).unwrap().add(Dense::new(3)), "loaded from a file");
-    lost(Sequential::load(&path).unwrap().trainable(false), "loaded from a file");
-    lost(Sequential::load_bytes(&std::fs::read(&path).unwrap()).unwrap(), "loaded from a file");
-    let changed = "trained, loaded or set";
-    let after = |change: &dyn Fn(&mut Sequential)| {
-        let mut model = compiled(8);
-        change(&mut model);
-        lost(model.add(Dense::new(3)), changed);
-    };
-    after(&|model| model.load_weights(&path).unwrap());
-    after(&|model| model.set_weight("dense/bias", &[0.5; 5]).unwrap());
-    after(&|model| model.values_mut()[0] += 1.0);
-    after(&|model| assert!(model.train_on_batch(&table.x, &table.y).unwrap() > 0.0));
-    after(&|model| assert!(model.fit(&table.x, &table.y, &silent()).is_ok()));
-    after(&|model| {
-        let mut set = LambdaCallback::default().on_epoch_begin(|_, run| {
-            run.values_mut()[3] = 1.0;
-            Err(Error::custom("stop"))
-        });
-        assert!(model.fit_with(&table.x, &table.y, &silent(), &mut [&mut set]).is_err());
-    });
-    let mut donor = compiled(7);
-    donor.fit(&table.x, &table.y, &silent()).unwrap();
-    donor.save_checkpoint(folder.path("c")).unwrap();
-    after(&|model| model.resume(folder.path("c")).unwrap());
-
-    // What only `build` drew may be drawn again, also after what changes no weight.
-    let mut plain = compiled(8);
-    plain.predict(&table.x).unwrap();
-    plain.evaluate(&table.x, &table.y).unwrap();
-    plain.gradients(&table.x, &table.y).unwrap();
-    #[cfg(feature = "tools")]
-    plain.find_learning_rate(&table.x, &table.y, &LearningRateFinder::default()).unwrap();
-    assert_eq!(plain.build(9).unwrap().params(), model::<f32>(9).params());
-    // And so may what is thrown away on purpose.
-    let fresh = Sequential::load(&path).unwrap().discard_weights().build(9).unwrap();
+    let fresh = Model::load(&path).unwrap().discard_weights(9).unwrap();
     assert_eq!(fresh.params(), model::<f32>(9).params());
-    // The way that the error names.
     let mut longer = Sequential::new([4])
         .add(Dense::new(5).activation(Activation::LeakyRelu(0.1)))
         .add(Dropout::new(0.3))
@@ -325,9 +279,9 @@ fn what_a_file_names_only_is_not_drawn() {
         let dense = Dense::new(2).bias_initializer(Ramp).use_bias(used);
         let model = Sequential::new([3]).add(dense).build(1).unwrap();
         model.save(&path).unwrap();
-        let loaded = Sequential::load(&path).unwrap();
+        let loaded = Model::load(&path).unwrap();
         assert_eq!(loaded.params(), model.params());
-        let again = loaded.discard_weights().build(1).map(|model| model.params().clone()).map_err(|e| e.to_string());
+        let again = loaded.discard_weights(1).map(|model| model.params().clone()).map_err(|e| e.to_string());
         if drawn {
             assert_eq!(again.as_ref(), Ok(model.params()));
         } else {
@@ -384,7 +338,7 @@ impl Experiment {
         }
     }
 
-    fn run(&self, epochs: usize, checkpoint: &Checkpoint) -> Result<(Sequential, History), Error> {
+    fn run(&self, epochs: usize, checkpoint: &Checkpoint) -> Result<(Model, History), Error> {
         let mut model = Sequential::new([4])
             .add(Dense::new(self.units).activation(Activation::Relu))
             .trainable(!self.frozen)
@@ -523,7 +477,7 @@ fn other_ways_to_a_changed_experiment() {
     assert!(
         error.starts_with("fit: the run that was resumed had other settings or data: batch_size: 32 then, 10 now; ")
     );
-    assert!(error.ends_with("Sequential::resume_changed"), "{error}");
+    assert!(error.ends_with("Model::resume_changed"), "{error}");
     // It is still resumed, and goes on when that is set right.
     let history = rest.fit(&table.x, &table.y, &silent().epochs(3)).unwrap();
     assert_eq!((history.epochs.len(), history.start()), (3, RunStart::Resumed { epoch: 2, batch: 0 }));
@@ -575,7 +529,7 @@ fn another_dataset_is_not_swallowed() {
         let table = iris();
         Data { validation: table.x.clone(), x: table.x, y: table.y, seed: Some(1), noise: 1, batch: 32 }
     };
-    let run = |data: &Data, epochs: usize, model: &mut Sequential, checkpoint: Option<&Checkpoint>| {
+    let run = |data: &Data, epochs: usize, model: &mut Model, checkpoint: Option<&Checkpoint>| {
         let noise = |key: gradus::random::Key, x: &mut [f32], _: &mut [f32]| x[0] += key.unit(0) as f32;
         let source = Samples::new(data.x.clone(), data.y.clone()).unwrap().map_keyed(data.noise, noise);
         let held_out = Samples::new(data.validation.clone(), iris().y).unwrap().batch(100);
@@ -829,17 +783,17 @@ fn files_of_another_kind() {
             b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec(),
             "an HDF5 file (.h5), not a safetensors file; a model: in Python, keras.models.load_model",
         ),
-        (keras, "a Keras model (.keras), not a safetensors file; load it with Sequential::load_keras"),
+        (keras, "a Keras model (.keras), not a safetensors file; load it with Model::load_keras"),
         (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "a NumPy array (.npy), not a safetensors file"),
         (b"\x80\x02\x8a\x0al\xfc".to_vec(), "a Python pickle, not a safetensors file"),
     ] {
         std::fs::write(&path, bytes).unwrap();
-        let error = Sequential::load(&path).unwrap_err().to_string();
+        let error = Model::load(&path).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
     std::fs::create_dir(folder.path("saved")).unwrap();
     std::fs::write(folder.path("saved/saved_model.pb"), b"x").unwrap();
-    let error = Sequential::load(folder.path("saved")).unwrap_err().to_string();
+    let error = Model::load(folder.path("saved")).unwrap_err().to_string();
     assert!(
         error.contains("a folder with a TensorFlow SavedModel, no regular file; build the model in Keras 3"),
         "{error}"
@@ -854,7 +808,7 @@ fn files_of_older_versions() {
     let folder = Folder::new("golden");
     for version in ["v1"] {
         let golden = |name: &str| fixtures.join(version).join(name);
-        let model = Sequential::load(golden("model.safetensors")).unwrap();
+        let model = Model::load(golden("model.safetensors")).unwrap();
         let y = model.predict(&golden_input()).unwrap();
         for (y, expected) in y.iter().zip(GOLDEN_OUTPUT) {
             assert!((y - expected).abs() < 1e-6, "{version}: {y} instead of {expected}");
@@ -864,7 +818,7 @@ fn files_of_older_versions() {
         let checkpoint = Checkpoint::new(folder.path("run"));
         let (rest, history) = golden_run(&silent().epochs(3).checkpoint(&checkpoint), None).unwrap();
         assert_eq!(history.epochs, [0, 1, 2]);
-        let end = Sequential::load(golden("end.safetensors")).unwrap();
+        let end = Model::load(golden("end.safetensors")).unwrap();
         for (a, b) in rest.params().values().iter().zip(end.params().values()) {
             assert!((a - b).abs() < 1e-5, "{version}: {a} instead of {b}");
         }
@@ -872,7 +826,7 @@ fn files_of_older_versions() {
 }
 
 /// The run whose files are kept; `stop_at` ends it after that batch of epoch 1.
-fn golden_run(how: &Fit<'_>, stop_at: Option<usize>) -> Result<(Sequential, History), Error> {
+fn golden_run(how: &Fit<'_>, stop_at: Option<usize>) -> Result<(Model, History), Error> {
     let table = iris();
     let mut model = model::<f32>(21);
     let optimizer = Adam::default().learning_rate(CosineDecay::new(0.01, 30)).ema(0.9).gradient_accumulation_steps(2);
@@ -905,11 +859,11 @@ fn nested_as_deep_as_can_be() {
     let folder = Folder::new("deep");
     let path = folder.path(&"é".repeat(20));
     model.save(&path).unwrap();
-    assert_eq!(Sequential::load(&path).unwrap().params(), model.params());
+    assert_eq!(Model::load(&path).unwrap().params(), model.params());
     // Names with any other letters come back; an architecture that no file holds is refused at build.
     let named = Sequential::new([2]).add_named("naïve \"layer\" \\ 層.1", Dense::new(2)).build(1).unwrap();
     named.save(&path).unwrap();
-    assert_eq!(Sequential::load(&path).unwrap().params(), named.params());
+    assert_eq!(Model::load(&path).unwrap().params(), named.params());
     let name = |i: usize| format!("{i}{}", "n".repeat(1000));
     let many = (0..600).fold(Sequential::new([2]), |model, i| model.add_named(&name(i), Dense::new(2)));
     let error = many.build(0).unwrap_err().to_string();

@@ -7,7 +7,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use gradus::gradcheck::{check_layer, check_loss, check_model};
+use gradus::gradcheck::{check_layer, check_loss, check_model, check_part};
+use gradus::graph::{DynPart, F64};
 use gradus::layers::LayerConfig;
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
@@ -234,6 +235,13 @@ const ACTIVATED: [&str; 12] = [
     "SeparableConv1d",
 ];
 
+/// All layers, and the recipes of several.
+fn classes() -> Vec<&'static str> {
+    let mut all = [LayerConfig::CLASSES, &["Add", "Block", "Concatenate", "Multiply", "Residual"]].concat();
+    all.sort_unstable();
+    all
+}
+
 /// How large a model is.
 #[derive(Clone, Debug)]
 struct Sizes {
@@ -251,22 +259,22 @@ fn sizes(most: usize) -> impl Strategy<Value = Sizes> {
 }
 
 /// A dense layer with an activation, with a probe between the two where there is one.
-fn dense(units: usize, f: Activation, probe: Option<&Probe>) -> Box<dyn Layer<f64>> {
+fn dense(units: usize, f: Activation, probe: Option<&Probe>) -> DynPart {
     let bias = Init::Uniform { min: -1.5, max: 1.5 };
     let kernel = Init::Uniform { min: -0.7, max: 0.7 };
     let dense = Dense::new(units).kernel_initializer(kernel).bias_initializer(bias);
     match probe {
-        None => Box::new(dense.activation(f)),
-        Some(probe) => Box::new(Block::new().add(dense).add(probe.clone()).add(f)),
+        None => DynPart::new(dense.activation(f)),
+        Some(probe) => DynPart::new(Block::new().add(dense).add(F64(probe.clone())).add(f)),
     }
 }
 
 /// A layer under test on `units` features: every class of the list that the crate has.
-fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box<dyn Layer<f64>> {
-    fn probed(layer: impl Layer<f64> + 'static, probe: Option<Probe>) -> Box<dyn Layer<f64>> {
+fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> DynPart {
+    fn probed(layer: impl Layer + Clone + 'static, probe: Option<Probe>) -> DynPart {
         match probe {
-            None => Box::new(layer),
-            Some(probe) => Box::new(Block::new().add(probe).add(layer)),
+            None => DynPart::new(layer),
+            Some(probe) => DynPart::new(Block::new().add(F64(probe)).add(layer)),
         }
     }
     let before = || probe.cloned();
@@ -275,8 +283,8 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
     macro_rules! activated {
         ($layer:expr) => {
             match probe {
-                None => Box::new($layer.activation(f)) as Box<dyn Layer<f64>>,
-                Some(probe) => Box::new(Block::new().add($layer).add(probe.clone()).add(f)),
+                None => DynPart::new($layer.activation(f)),
+                Some(probe) => DynPart::new(Block::new().add($layer).add(F64(probe.clone())).add(f)),
             }
         };
     }
@@ -285,55 +293,57 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
         "Activation" => probed(f, before()),
         "ActivityRegularization" => probed(ActivityRegularization::new().l1(0.3).l2(0.2), before()),
         "Add" => activated!(Add::new().branch(Dense::new(units).bias_initializer(bias())).branch(Identity::new())),
-        "AlphaDropout" => Box::new(AlphaDropout::new(0.3)),
-        "AveragePooling1d" => Box::new(AveragePooling1d::new(2).strides(1)),
-        "AveragePooling2d" => Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)),
+        "AlphaDropout" => DynPart::new(AlphaDropout::new(0.3)),
+        "AveragePooling1d" => DynPart::new(AveragePooling1d::new(2).strides(1)),
+        "AveragePooling2d" => DynPart::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)),
         "BatchNorm" => activated!(BatchNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
-        "Block" => Box::new(Block::new().add_boxed(dense(3, f, probe)).add_boxed(dense(2, f, probe))),
-        "Concatenate" => Box::new(Concatenate::new().branch_boxed(dense(2, f, probe)).branch(Identity::new())),
+        "Block" => DynPart::new(Block::new().add(dense(3, f, probe)).add(dense(2, f, probe))),
+        "Concatenate" => DynPart::new(Concatenate::new().branch(dense(2, f, probe)).branch(Identity::new())),
         "Conv1d" => activated!(Conv1d::new(2, 2).padding(Padding::Causal).bias_initializer(bias())),
-        "Conv1dTranspose" => Box::new(Conv1dTranspose::new(2, 3).strides(2).bias_initializer(bias())),
+        "Conv1dTranspose" => DynPart::new(Conv1dTranspose::new(2, 3).strides(2).bias_initializer(bias())),
         "Conv2d" => activated!(Conv2d::new(2, [1, 2]).padding(Padding::Same).bias_initializer(bias())),
         "Conv2dTranspose" => activated!(Conv2dTranspose::new(2, [2, 1]).bias_initializer(bias())),
-        "Cropping1d" => Box::new(Cropping1d::new([[1, 0]])),
-        "Cropping2d" => Box::new(Cropping2d::new([[0, 1], [0, 0]])),
+        "Cropping1d" => DynPart::new(Cropping1d::new([[1, 0]])),
+        "Cropping2d" => DynPart::new(Cropping2d::new([[0, 1], [0, 0]])),
         "Dense" => dense(3, f, probe),
-        "DepthwiseConv1d" => Box::new(DepthwiseConv1d::new(2).depth_multiplier(2).bias_initializer(bias())),
+        "DepthwiseConv1d" => DynPart::new(DepthwiseConv1d::new(2).depth_multiplier(2).bias_initializer(bias())),
         "DepthwiseConv2d" => activated!(DepthwiseConv2d::new([2, 1]).bias_initializer(bias())),
-        "Dropout" => Box::new(Dropout::new(0.4)),
+        "Dropout" => DynPart::new(Dropout::new(0.4)),
         "Elu" => probed(Elu::new().alpha(0.7), before()),
-        "Flatten" => Box::new(Flatten::new()),
-        "GaussianDropout" => Box::new(GaussianDropout::new(0.3)),
-        "GaussianNoise" => Box::new(GaussianNoise::new(0.2)),
-        "GlobalAveragePooling1d" => Box::new(GlobalAveragePooling1d::new()),
-        "GlobalAveragePooling2d" => Box::new(GlobalAveragePooling2d::new().keepdims(true)),
+        "Flatten" => DynPart::new(Flatten::new()),
+        "GaussianDropout" => DynPart::new(GaussianDropout::new(0.3)),
+        "GaussianNoise" => DynPart::new(GaussianNoise::new(0.2)),
+        "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new()),
+        "GlobalAveragePooling2d" => DynPart::new(GlobalAveragePooling2d::new().keepdims(true)),
         "GlobalMaxPooling1d" => probed(GlobalMaxPooling1d::new().keepdims(true), watch(Watch::Maximum)),
         "GlobalMaxPooling2d" => probed(GlobalMaxPooling2d::new(), watch(Watch::Maximum)),
-        "GroupNorm" => Box::new(GroupNorm::new(1).epsilon(0.5).beta_initializer(Init::Constant(0.4))),
-        "Identity" => Box::new(Identity::new()),
-        "LayerNorm" => Box::new(LayerNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
+        "GroupNorm" => DynPart::new(GroupNorm::new(1).epsilon(0.5).beta_initializer(Init::Constant(0.4))),
+        "Identity" => DynPart::new(Identity::new()),
+        "LayerNorm" => DynPart::new(LayerNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
         "LeakyRelu" => probed(LeakyRelu::new(), before()),
         "MaxPooling1d" => probed(MaxPooling1d::new(2).padding(Padding::Same), watch(Watch::Maximum)),
         "MaxPooling2d" => probed(MaxPooling2d::new([2, 1]).strides(1), watch(Watch::Maximum)),
-        "Multiply" => Box::new(Multiply::new().branch(Identity::new()).branch(Dense::new(1).bias_initializer(bias()))),
-        "Normalization" => Box::new(Normalization::from_stats(vec![0.3; units], vec![2.0; units])),
+        "Multiply" => {
+            DynPart::new(Multiply::new().branch(Identity::new()).branch(Dense::new(1).bias_initializer(bias())))
+        }
+        "Normalization" => DynPart::new(Normalization::from_stats(vec![0.3; units], vec![2.0; units])),
         "PRelu" => probed(PRelu::new().alpha_initializer(Init::Constant(0.25)), before()),
-        "Permute" => Box::new(Permute::new([2, 1])),
-        "RepeatVector" => Box::new(RepeatVector::new(2)),
-        "Rescaling" => Box::new(Rescaling::new(0.5).offset(-0.2)),
-        "Reshape" => Box::new(Reshape::new([-1, 1])),
-        "Residual" => Box::new(Residual::new().add_boxed(dense(units, f, probe))),
-        "RmsNorm" => Box::new(RmsNorm::new().epsilon(0.5)),
+        "Permute" => DynPart::new(Permute::new([2, 1])),
+        "RepeatVector" => DynPart::new(RepeatVector::new(2)),
+        "Rescaling" => DynPart::new(Rescaling::new(0.5).offset(-0.2)),
+        "Reshape" => DynPart::new(Reshape::new([-1, 1])),
+        "Residual" => DynPart::new(Residual::new().add(dense(units, f, probe))),
+        "RmsNorm" => DynPart::new(RmsNorm::new().epsilon(0.5)),
         "SeparableConv1d" => activated!(SeparableConv1d::new(2, 2).padding(Padding::Same).bias_initializer(bias())),
-        "SeparableConv2d" => Box::new(SeparableConv2d::new(2, [1, 2]).depth_multiplier(2).bias_initializer(bias())),
-        "Softmax" => Box::new(Softmax::new()),
-        "SpatialDropout1d" => Box::new(SpatialDropout1d::new(0.3)),
-        "SpatialDropout2d" => Box::new(SpatialDropout2d::new(0.4)),
+        "SeparableConv2d" => DynPart::new(SeparableConv2d::new(2, [1, 2]).depth_multiplier(2).bias_initializer(bias())),
+        "Softmax" => DynPart::new(Softmax::new()),
+        "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.3)),
+        "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.4)),
         "UnitNormalization" => probed(UnitNormalization::new(), watch(Watch::Norm)),
-        "UpSampling1d" => Box::new(UpSampling1d::new(2)),
-        "UpSampling2d" => Box::new(UpSampling2d::new([1, 2]).interpolation(Interpolation::Bilinear)),
-        "ZeroPadding1d" => Box::new(ZeroPadding1d::new([[1, 0]])),
-        "ZeroPadding2d" => Box::new(ZeroPadding2d::new([[0, 1], [1, 0]])),
+        "UpSampling1d" => DynPart::new(UpSampling1d::new(2)),
+        "UpSampling2d" => DynPart::new(UpSampling2d::new([1, 2]).interpolation(Interpolation::Bilinear)),
+        "ZeroPadding1d" => DynPart::new(ZeroPadding1d::new([[1, 0]])),
+        "ZeroPadding2d" => DynPart::new(ZeroPadding2d::new([[0, 1], [1, 0]])),
         other => panic!("the class {other} is not checked: add it to this list"),
     }
 }
@@ -356,21 +366,14 @@ fn sample(class: &str, size: &Sizes) -> Vec<usize> {
 }
 
 /// Dense, the layer under test, Dense with the activation under test, Dense with the last activation.
-fn model(
-    class: &str,
-    size: &Sizes,
-    f: Activation,
-    end: Activation,
-    seed: u64,
-    probe: Option<&Probe>,
-) -> Sequential<f64> {
+fn model(class: &str, size: &Sizes, f: Activation, end: Activation, seed: u64, probe: Option<&Probe>) -> Model<f64> {
     let [first, hidden, last] = size.units;
-    Sequential::<f64>::of(Shape::try_from(sample(class, size).as_slice()).unwrap())
-        .add_boxed(dense(first, Activation::Linear, None))
-        .add_boxed(layer(class, f, first, probe))
-        .add_boxed(dense(hidden, f, probe))
-        .add_boxed(dense(last, end, probe))
-        .build(seed)
+    Sequential::new(Shape::try_from(sample(class, size).as_slice()).unwrap())
+        .add(dense(first, Activation::Linear, None))
+        .add(layer(class, f, first, probe))
+        .add(dense(hidden, f, probe))
+        .add(dense(last, end, probe))
+        .build_as::<f64>(seed)
         .unwrap()
 }
 
@@ -453,7 +456,8 @@ fn every_layer_activation_and_loss_in_models() {
                     // not every pair of them.
                     let here = |(at, class): &(usize, &&str)| ACTIVATED.contains(*class) || (at + i) % 5 == 0;
                     with_sizes(part * 10_000 + i, 5, 3, |size| {
-                        let classes = LayerConfig::CLASSES.iter().enumerate().filter(here);
+                        let all = classes();
+                        let classes = all.iter().enumerate().filter(here);
                         classes.for_each(|(_, class)| check(class, size, f, case));
                     });
                 }
@@ -467,14 +471,14 @@ fn every_layer_activation_and_loss_in_models() {
 fn every_layer_and_activation_alone() {
     for (i, f) in Activation::ALL.into_iter().enumerate() {
         with_sizes(i, 7, 2, |size| {
-            for class in LayerConfig::CLASSES {
+            for class in &classes() {
                 // Layers without an activation inside are checked once.
                 if i > 0 && !ACTIVATED.contains(class) {
                     continue;
                 }
                 let shape = Shape::try_from(sample(class, size).as_slice()).unwrap();
                 let layer = layer(class, f, size.inputs, None);
-                check_layer(&*layer, shape).unwrap_or_else(|e| panic!("{class}, {f}, {shape}: {e}"));
+                check_part(layer, shape).unwrap_or_else(|e| panic!("{class}, {f}, {shape}: {e}"));
             }
         });
     }

@@ -1,10 +1,10 @@
 //! Graphs: random ones against finite differences, and what holds for all of them.
 
 use gradus::graph::{Graph, Net, Part, Value, Work};
-use gradus::layers::{LayerConfig, merging};
+use gradus::layers::merging;
 use gradus::prelude::{
-    Activation, Add, BatchNorm, Block, Concatenate, Dense, Dropout, Identity, Layer, LayerNorm, Multiply, Pass,
-    Residual, Sequential, Tensor,
+    Activation, Add, BatchNorm, Block, Concatenate, Dense, Dropout, Identity, LayerNorm, Multiply, Pass, Residual,
+    Sequential, Tensor,
 };
 use gradus::random::{Key, Purpose};
 use gradus::{Builder, Error, Float, Inputs, Op, Params, Shape, Slot};
@@ -29,7 +29,7 @@ struct Case<T: Float> {
 
 impl<T: Float> Case<T> {
     fn new(g: Graph, outputs: &[Value], samples: usize) -> Self {
-        let (net, params) = g.build::<T>(outputs, 3).unwrap();
+        let (net, params) = g.build_net::<T>(outputs, 3).unwrap();
         let all = |shapes: Vec<Shape>, first: u64| -> Vec<_> {
             (first..).zip(shapes).map(|(i, shape)| draw(shape.batched(samples).unwrap(), i)).collect()
         };
@@ -267,7 +267,7 @@ fn frozen_parts_are_left_out() {
     g.trainable(false);
     let y = g.add(Dense::new(1), h);
     g.learning_rate_factor(0.5);
-    let (net, params) = g.build::<f32>(&[y], 0).unwrap();
+    let (net, params) = g.build_net::<f32>(&[y], 0).unwrap();
     let trainable: Vec<_> = params.specs().iter().map(|spec| spec.trainable).collect();
     assert_eq!(trainable, [false, false, false, false, true, true]);
     assert_eq!(params.specs()[5].learning_rate_factor, 0.5);
@@ -291,10 +291,10 @@ fn inference_takes_turns_in_few_registers() {
         let inner = g.add(Dense::new(8).activation(Activation::Relu), h);
         h = g.op(merging::Add::new(), &[h, inner]);
     }
-    let (net, params) = g.build::<f32>(&[h], 0).unwrap();
+    let (net, params) = g.build_net::<f32>(&[h], 0).unwrap();
     let plan = net.plan(&params, &[], &[true]);
-    assert!(net.space(None) <= 4 * 8, "{}", net.space(None));
-    assert!(net.space(Some(&plan)) >= 40 * 8);
+    assert!(net.space(1, None) <= 5 * 8, "{}", net.space(1, None));
+    assert!(net.space(1, Some(&plan)) >= 40 * 8);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn mistakes_are_errors_that_name_the_place() {
     fn error(build: impl FnOnce(&mut Graph) -> Vec<Value>) -> String {
         let mut g = Graph::new();
         let outputs = build(&mut g);
-        g.build::<f32>(&outputs, 0).unwrap_err().to_string()
+        g.build_net::<f32>(&outputs, 0).unwrap_err().to_string()
     }
     let foreign = Graph::new().input("x", [2]);
     let message = error(|g| {
@@ -361,7 +361,7 @@ fn inputs_that_do_not_fit_are_errors() {
     let mut g = Graph::new();
     let (a, b) = (g.input("a", [2]), g.input("b", [3]));
     let y = g.op(merging::Concatenate::new(), &[a, b]);
-    let (net, params) = g.build::<f32>(&[y], 0).unwrap();
+    let (net, params) = g.build_net::<f32>(&[y], 0).unwrap();
     let run =
         |x: &[&Tensor]| -> Result<(), Error> { net.forward(&mut Pass::inference(&params), &mut Work::default(), x) };
     let (a, b) = (Tensor::zeros([4, 2]), Tensor::zeros([4, 3]));
@@ -387,7 +387,7 @@ fn passes_back_that_do_not_belong_are_errors() {
         let mut g = Graph::new();
         let x = g.input("x", [2]);
         let y = g.add(Dense::new(3), x);
-        g.build::<f32>(&[y], 0).unwrap()
+        g.build_net::<f32>(&[y], 0).unwrap()
     };
     let ((net, params), (other, _)) = (net(), net());
     let mut gradients = vec![0.0; params.len()];
@@ -445,7 +445,7 @@ fn names_are_those_of_the_parts() {
     let h = g.add_named("second", Dense::new(2), h);
     let h = g.add(Two, h);
     let y = g.op_named("sum", merging::Add::new(), &[h, x]);
-    let (net, _) = g.build::<f32>(&[y], 0).unwrap();
+    let (net, _) = g.build_net::<f32>(&[y], 0).unwrap();
     assert_eq!(net.node_names(), ["first/dense", "first/dense_1", "second", "dense", "dense_1", "sum"]);
 }
 
@@ -461,12 +461,11 @@ fn containers_are_recipes() {
         .learning_rate_factor(0.5)
         .add(Concatenate::new().branch(Dense::new(3)).branch_named("side", LayerNorm::new()))
         .add(Multiply::new().branch(Dense::new(5)).branch(Dense::new(1).activation(Activation::Sigmoid)));
-    let config: LayerConfig = Layer::<f32>::config(&layers);
-    let model = Sequential::new([3]).add(layers).build(5).unwrap();
+    let model = Sequential::new([3]).add(layers.clone()).build(5).unwrap();
     let mut g = Graph::new();
     let x = g.input("x", [3]);
-    let y = g.add(config, x);
-    let (net, params) = g.build::<f32>(&[y], 5).unwrap();
+    let y = g.add(layers, x);
+    let (net, params) = g.build_net::<f32>(&[y], 5).unwrap();
     assert_eq!(&params, model.params());
     let x = draw([7, 3], 1);
     let mut work = Work::default();
@@ -512,7 +511,7 @@ fn operations_that_say_what_is_not_so() {
         let x = g.input("x", [2]);
         let inputs = [x];
         let y = g.op(op, &inputs[usize::from(!joined)..]);
-        g.build::<f32>(&[y, x], 0).unwrap_err().to_string()
+        g.build_net::<f32>(&[y, x], 0).unwrap_err().to_string()
     };
     assert_eq!(
         error(Says(0), true),
@@ -524,10 +523,11 @@ fn operations_that_say_what_is_not_so() {
     let mut g = Graph::new();
     let x = g.input("x", [2]);
     let y = g.op(Says(1), &[x]);
-    let message = g.build::<f64>(&[y], 0).unwrap_err().to_string();
+    let message = g.build_net::<f64>(&[y], 0).unwrap_err().to_string();
     assert_eq!(
         message,
-        "build: Says is not of this crate, and a graph holds such for f32 alone; build the graph in f32"
+        "build: Says is not of this crate, and the graph holds it for numbers of another type; add it as it is to models of \
+         f32, as graph::F64(layer) to models of f64; operations are of f32 alone"
     );
 }
 

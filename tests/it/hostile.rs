@@ -12,9 +12,9 @@ use crate::files::{Folder, alone, compiled, silent};
 fn all_refuse(bytes: &[u8], path: &Path, what: &str) {
     let before = counting::begin();
     let outcome = std::panic::catch_unwind(|| {
-        assert!(Sequential::load_bytes(bytes).is_err(), "{what}: loaded");
+        assert!(Model::load_bytes(bytes).is_err(), "{what}: loaded");
         std::fs::write(path, bytes).unwrap();
-        assert!(Sequential::load(path).is_err(), "{what}: loaded from a file");
+        assert!(Model::load(path).is_err(), "{what}: loaded from a file");
         let mut target = compiled(0);
         assert!(target.load_weights(path).is_err(), "{what}: weights loaded");
         assert!(target.resume(path).is_err(), "{what}: resumed");
@@ -61,13 +61,13 @@ fn flipped_bits() {
             let (at, bit) = ((random >> 20) as usize % within, 1u8 << (random >> 8 & 7));
             bytes[at] ^= bit;
             let outcome = std::panic::catch_unwind(|| {
-                assert!(Sequential::load_bytes(&bytes).is_err());
+                assert!(Model::load_bytes(&bytes).is_err());
                 assert!(Archive::from_bytes(&bytes).is_err());
             });
             assert!(outcome.is_ok(), "bit {bit:#x} of byte {at}");
             bytes[at] ^= bit;
         }
-        assert!(Sequential::load_bytes(&bytes).is_ok());
+        assert!(Model::load_bytes(&bytes).is_ok());
     }
 }
 
@@ -211,10 +211,10 @@ fn files_meant_to_do_harm() {
     // As above, but all is well: so the errors there are not for want of a proper file.
     let arrays = format!(",{},{}", entry("dense/kernel", "[4,3]", "0", "48"), entry("dense/bias", "[3]", "48", "60"));
     let good = signed(&about("[4]", &dense("3")), &arrays, 60);
-    assert_eq!(Sequential::load_bytes(&good).unwrap().output_shape(), gradus::Shape::from([3]));
+    assert_eq!(Model::load_bytes(&good).unwrap().output_shape(), gradus::Shape::from([3]));
     let blocks = (0..20).fold(dense("3"), |inner, _| block(&inner));
     let inner = arrays.replace("dense/", &format!("{}dense/", "block/".repeat(20)));
-    assert!(Sequential::load_bytes(&signed(&about("[4]", &blocks), &inner, 60)).is_ok());
+    assert!(Model::load_bytes(&signed(&about("[4]", &blocks), &inner, 60)).is_ok());
     // A weight that is no floating-point number.
     let arrays = arrays.replace("\"dense/bias\":{\"dtype\":\"F32\"", "\"dense/bias\":{\"dtype\":\"U32\"");
     refuse(&signed(&about("[4]", &dense("3")), &arrays, 60), "whole numbers");

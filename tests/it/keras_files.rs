@@ -52,7 +52,7 @@ fn predictions_agree_with_keras() {
     let _alone = alone();
     let mut largest = 0.0f32;
     for name in MODELS {
-        let model = Sequential::load_keras(fixture(&format!("{name}.keras"))).unwrap();
+        let model = Model::load_keras(fixture(&format!("{name}.keras"))).unwrap();
         let x = read_npy::<f32>(fixture(&format!("{name}.x.npy"))).unwrap();
         let y = read_npy::<f32>(fixture(&format!("{name}.y.npy"))).unwrap();
         let ours = model.predict(&x).unwrap();
@@ -63,7 +63,7 @@ fn predictions_agree_with_keras() {
             largest = largest.max(error);
         }
         // In double precision the weights are those same numbers.
-        let wide = Sequential::<f64>::of_keras(fixture(&format!("{name}.keras"))).unwrap();
+        let wide = Model::<f64>::of_keras(fixture(&format!("{name}.keras"))).unwrap();
         assert!(wide.params().values().iter().zip(model.params().values()).all(|(a, b)| *a == f64::from(*b)));
     }
     println!("keras: {} models, largest difference {largest:.1e}", MODELS.len());
@@ -72,21 +72,21 @@ fn predictions_agree_with_keras() {
 #[test]
 fn an_imported_model_is_one_of_ours() {
     let _alone = alone();
-    let mut model = Sequential::load_keras(fixture("dense.keras")).unwrap();
+    let mut model = Model::load_keras(fixture("dense.keras")).unwrap();
     let names: Vec<_> = model.params().specs().iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names[0], "first/kernel");
     assert_eq!(names.last(), Some(&"head/bias"));
     model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
     let x = read_npy::<f32>(fixture("dense.x.npy")).unwrap();
     model.fit(&x, &Tensor::from_labels(&[0, 1, 2, 0, 1]), &Fit::default().verbose(Verbose::Silent)).unwrap();
-    let error = Sequential::load_keras(fixture("unsupported.keras")).unwrap_err().to_string();
+    let error = Model::load_keras(fixture("unsupported.keras")).unwrap_err().to_string();
     assert!(
         error.contains("it has what this library has not: conv3d (Conv3D): no such layer; replace these layers"),
         "{error}"
     );
-    assert!(Sequential::load_keras(fixture("plain.npz")).is_err());
-    assert!(Sequential::load_keras(fixture("dense.x.npy")).is_err());
-    assert!(Sequential::load_keras(fixture("none.keras")).is_err());
+    assert!(Model::load_keras(fixture("plain.npz")).is_err());
+    assert!(Model::load_keras(fixture("dense.x.npy")).is_err());
+    assert!(Model::load_keras(fixture("none.keras")).is_err());
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn numpys_archives() {
 fn bounded(path: &Path, what: &str) -> [bool; 2] {
     let len = std::fs::metadata(path).unwrap().len() as usize;
     let before = counting::begin();
-    let outcome = std::panic::catch_unwind(|| [Sequential::load_keras(path).is_err(), read_npz::<f32>(path).is_err()]);
+    let outcome = std::panic::catch_unwind(|| [Model::load_keras(path).is_err(), read_npz::<f32>(path).is_err()]);
     let most = counting::most_since(before);
     assert!(most <= len + (16 << 20), "{what}: {most} bytes of memory for {len}");
     outcome.unwrap_or_else(|_| panic!("{what}: panicked"))
@@ -141,7 +141,7 @@ fn flipped_bits() {
     let mut survived = 0;
     for name in ["dense.keras", "preprocessing.keras", "nested.keras", "plain.npz", "compressed.npz"] {
         let mut bytes = std::fs::read(fixture(name)).unwrap();
-        let weights = |path: &Path| Sequential::load_keras(path).map(|m| m.params().clone()).map_err(|e| e.to_string());
+        let weights = |path: &Path| Model::load_keras(path).map(|m| m.params().clone()).map_err(|e| e.to_string());
         let arrays = |path: &Path| read_npz::<f64>(path).map_err(|e| e.to_string());
         let (model, table) = (weights(&fixture(name)), arrays(&fixture(name)));
         for i in 0..2_000 {

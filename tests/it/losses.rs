@@ -81,7 +81,7 @@ fn as_keras_in_f32() {
 
 #[test]
 fn a_last_activation_that_does_not_fit_is_an_error_from_compile() {
-    let compile = |activation, loss: fn(&mut Sequential) -> Result<(), Error>| {
+    let compile = |activation, loss: fn(&mut Model) -> Result<(), Error>| {
         let mut model = Sequential::new([3]).add(Dense::new(2).activation(activation)).build(0).unwrap();
         loss(&mut model)
     };
@@ -103,7 +103,7 @@ fn a_last_activation_that_does_not_fit_is_an_error_from_compile() {
 
 #[test]
 fn training_goes_through_logits_with_the_same_gradient() {
-    let mut fused = Sequential::<f64>::of([3]).add(Dense::new(2).activation(Activation::Sigmoid)).build(1).unwrap();
+    let mut fused = Sequential::new([3]).add(Dense::new(2).activation(Activation::Sigmoid)).build_as::<f64>(1).unwrap();
     let (x, y) = (Tensor::from([[0.1, -0.2, 0.3], [1.0, 0.5, -1.0]]), Tensor::from([[0.0, 1.0], [1.0, 1.0]]));
     for case in 0..2 {
         match case {
@@ -225,7 +225,7 @@ fn settings_are_checked_with_the_shapes() {
 }
 
 /// What may stand behind a last activation of `[2]` without changing its values in inference; whether that holds in training.
-fn tails() -> Vec<(bool, Block<f64>)> {
+fn tails() -> Vec<(bool, Block)> {
     // So rarely that no row is dropped whole, whose probabilities would sum to 0.
     let dropout = Dropout::new(0.01);
     vec![
@@ -244,17 +244,17 @@ fn tails() -> Vec<(bool, Block<f64>)> {
 }
 
 /// y = x + b, b a bias of zeros.
-fn shifted() -> Residual<f64> {
+fn shifted() -> Residual {
     Residual::new().add(Dense::new(2).kernel_initializer(Init::Zeros))
 }
 
-fn behind(activation: Activation, tail: Block<f64>, inside: bool) -> Sequential<f64> {
-    let model = Sequential::of([2]).add(shifted());
+fn behind(activation: Activation, tail: Block, inside: bool) -> Model<f64> {
+    let model = Sequential::new([2]).add(shifted());
     match inside {
         false => model.add(activation).add(tail),
         true => model.add(Block::new().add(activation).add(tail).add(Identity::new())),
     }
-    .build(0)
+    .build_as(0)
     .unwrap()
 }
 
@@ -295,7 +295,7 @@ fn the_last_activation_is_seen_through_what_hands_it_on() {
 
 #[test]
 fn a_mismatch_is_seen_through_what_hands_values_on() {
-    fn refused(mut model: Sequential<f64>, loss: impl Loss<f64> + 'static) {
+    fn refused(mut model: Model<f64>, loss: impl Loss<f64> + 'static) {
         let error = model.compile(Sgd::default(), loss, ()).unwrap_err();
         assert!(matches!(error, Error::LossMismatch { .. }), "{error}");
     }
@@ -320,29 +320,29 @@ fn a_mismatch_is_seen_through_what_hands_values_on() {
     }
     // A penalty on outputs needs them activated.
     let penalised = || Dense::new(2).activation(Activation::Softmax).activity_regularizer(Regularizer::L2(0.1));
-    refused(Sequential::of([2]).add(penalised()).build(0).unwrap(), from_logits());
-    let mut model = Sequential::<f64>::of([2]).add(penalised()).build(0).unwrap();
+    refused(Sequential::new([2]).add(penalised()).build_as(0).unwrap(), from_logits());
+    let mut model = Sequential::new([2]).add(penalised()).build_as::<f64>(0).unwrap();
     model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
     gradus::gradcheck::check_model(&mut model, &Tensor::from([[0.3, -0.2]]), &Tensor::from_labels(&[1])).unwrap();
     let penalty = ActivityRegularization::default().l2(0.1);
-    let model = Sequential::of([2]).add(Activation::Softmax).add(penalty).build(0).unwrap();
+    let model = Sequential::new([2]).add(Activation::Softmax).add(penalty).build_as(0).unwrap();
     refused(model, from_logits());
     let one = Dense::new(1).activation(Activation::Softmax);
-    let model = Sequential::of([2]).add(one).add(Flatten::new()).add(Dropout::new(0.1)).build(0).unwrap();
+    let model = Sequential::new([2]).add(one).add(Flatten::new()).add(Dropout::new(0.1)).build_as(0).unwrap();
     refused(model, SparseCategoricalCrossentropy::default());
 }
 
 /// A softmax over rows of 2 is none over the rows of 4 that they become.
 #[test]
 fn rows_that_become_others_keep_their_softmax() {
-    let mut model = Sequential::of([2, 2]).add(Activation::Softmax).add(Flatten::new()).build(0).unwrap();
+    let mut model = Sequential::new([2, 2]).add(Activation::Softmax).add(Flatten::new()).build_as(0).unwrap();
     model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
     let x = Tensor::from([[[1.0f64, 0.0], [3.0, 0.0]]]);
     let p = 1.0 / (1.0 + (-3f64).exp()) / 2.0;
     let scores = model.evaluate(&x, &Tensor::from_labels(&[2])).unwrap();
     assert!((scores.loss + p.ln()).abs() < 1e-12, "{}", scores.loss);
     // Sigmoids do not care.
-    let mut model = Sequential::of([2, 2]).add(Activation::Sigmoid).add(Flatten::new()).build(0).unwrap();
+    let mut model = Sequential::new([2, 2]).add(Activation::Sigmoid).add(Flatten::new()).build_as(0).unwrap();
     model.compile(Sgd::default(), BinaryCrossentropy::default(), ()).unwrap();
     let x = Tensor::from([[[40.0f64, 0.0], [-40.0, 0.0]]]);
     let loss = model.evaluate(&x, &Tensor::zeros([1, 4])).unwrap().loss;

@@ -26,7 +26,7 @@ fn layer_name() -> String {
     HOSTILE.chars().filter(|c| !c.is_control() && *c != '/').collect()
 }
 
-fn model() -> Sequential {
+fn model() -> Model {
     Sequential::new([4])
         .add_named(&layer_name(), Dense::new(8).activation(Activation::Relu))
         .add(Residual::new().add(Dense::new(8)))
@@ -35,7 +35,7 @@ fn model() -> Sequential {
         .unwrap()
 }
 
-fn trained(epochs: usize) -> (Sequential, History) {
+fn trained(epochs: usize) -> (Model, History) {
     let iris = iris();
     let mut model = model();
     model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();

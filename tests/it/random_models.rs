@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use gradus::graph::DynPart;
 use gradus::layers::LayerConfig;
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
@@ -54,10 +55,15 @@ impl Draw {
     }
 }
 
-type Boxed<T> = Box<dyn Layer<T>>;
+/// All layers, and the recipes of several.
+fn classes() -> Vec<&'static str> {
+    let mut all = [LayerConfig::CLASSES, &["Add", "Block", "Concatenate", "Multiply", "Residual"]].concat();
+    all.sort_unstable();
+    all
+}
 
 /// A layer of this class for samples of this shape; none where it takes no such samples.
-fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<Boxed<T>> {
+fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPart> {
     let last = shape.last();
     let units = if d.one_in(4) { 8 * d.up_to(8) } else { d.up_to(9) };
     let (kernel, stride, bias) = (d.up_to(3), d.up_to(2), !d.one_in(4));
@@ -77,103 +83,103 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         if d.one_in(8) { layer.activity_regularizer(d.regularizer()) } else { layer }
     };
     Some(match class {
-        "Activation" => Box::new(d.pick(&Activation::ALL)),
-        "ActivityRegularization" => Box::new(ActivityRegularization::new().l1(0.1 * d.unit()).l2(0.1 * d.unit())),
+        "Activation" => DynPart::new(d.pick(&Activation::ALL)),
+        "ActivityRegularization" => DynPart::new(ActivityRegularization::new().l1(0.1 * d.unit()).l2(0.1 * d.unit())),
         "Add" => {
             let add = Add::new().branch(dense(d, last)).branch(Identity::new()).activation(d.activation());
-            Box::new(if d.one_in(2) { add.branch(dense(d, last)) } else { add })
+            DynPart::new(if d.one_in(2) { add.branch(dense(d, last)) } else { add })
         }
-        "AlphaDropout" => Box::new(AlphaDropout::new(0.9 * d.unit())),
-        "AveragePooling1d" => Box::new(AveragePooling1d::new(kernel).strides(stride).padding(d.padding())),
-        "AveragePooling2d" => Box::new(AveragePooling2d::new([kernel, stride]).padding(d.padding())),
+        "AlphaDropout" => DynPart::new(AlphaDropout::new(0.9 * d.unit())),
+        "AveragePooling1d" => DynPart::new(AveragePooling1d::new(kernel).strides(stride).padding(d.padding())),
+        "AveragePooling2d" => DynPart::new(AveragePooling2d::new([kernel, stride]).padding(d.padding())),
         "BatchNorm" => {
             let norm = BatchNorm::new().momentum(d.unit()).epsilon(0.01 + d.unit()).scale(bias);
-            Box::new(norm.activation(d.activation()))
+            DynPart::new(norm.activation(d.activation()))
         }
         "Block" => {
             let block = Block::new().add(dense(d, units));
-            let inner = d.pick(LayerConfig::CLASSES);
-            Box::new(match layer(inner, d, shape.with_last(units), depth + 1).filter(|_| depth < 3) {
-                Some(inner) => block.add_boxed(inner),
+            let inner = d.pick(&classes());
+            DynPart::new(match layer(inner, d, shape.with_last(units), depth + 1).filter(|_| depth < 3) {
+                Some(inner) => block.add(inner),
                 None => block,
             })
         }
         "Concatenate" => {
             let one = dense(d, units);
-            Box::new(Concatenate::new().branch(one).branch(Identity::new()).branch(dense(d, kernel)))
+            DynPart::new(Concatenate::new().branch(one).branch(Identity::new()).branch(dense(d, kernel)))
         }
         "Conv1d" => {
             let padding = d.pick(&[Padding::Valid, Padding::Same, Padding::Causal]);
             let layer = Conv1d::new(units, kernel).padding(padding).activation(d.activation()).use_bias(bias);
-            Box::new(if d.one_in(2) { layer.strides(stride) } else { layer.dilation_rate(stride) })
+            DynPart::new(if d.one_in(2) { layer.strides(stride) } else { layer.dilation_rate(stride) })
         }
-        "Conv1dTranspose" => Box::new(Conv1dTranspose::new(units, kernel).strides(stride).padding(d.padding())),
+        "Conv1dTranspose" => DynPart::new(Conv1dTranspose::new(units, kernel).strides(stride).padding(d.padding())),
         "Conv2d" => {
             let layer = Conv2d::new(units, [kernel, d.up_to(3)]).padding(d.padding()).activation(d.activation());
             let layer = if d.one_in(2) { layer.strides(stride) } else { layer.dilation_rate(stride) };
             let groups = if last.is_multiple_of(2) && units.is_multiple_of(2) && d.one_in(3) { 2 } else { 1 };
-            Box::new(layer.groups(groups).use_bias(bias))
+            DynPart::new(layer.groups(groups).use_bias(bias))
         }
-        "Conv2dTranspose" => Box::new(
+        "Conv2dTranspose" => DynPart::new(
             Conv2dTranspose::new(units, kernel).strides(stride).padding(d.padding()).activation(d.activation()),
         ),
-        "Cropping1d" => Box::new(Cropping1d::new([[d.below(2), d.below(2)]])),
-        "Cropping2d" => Box::new(Cropping2d::new([d.below(2), d.below(2)])),
-        "Dense" => Box::new(dense(d, units)),
+        "Cropping1d" => DynPart::new(Cropping1d::new([[d.below(2), d.below(2)]])),
+        "Cropping2d" => DynPart::new(Cropping2d::new([d.below(2), d.below(2)])),
+        "Dense" => DynPart::new(dense(d, units)),
         "DepthwiseConv1d" => {
             let layer = DepthwiseConv1d::new(kernel).depth_multiplier(stride).padding(d.padding()).use_bias(bias);
-            Box::new(layer.activation(d.activation()))
+            DynPart::new(layer.activation(d.activation()))
         }
         "DepthwiseConv2d" => {
             let layer = DepthwiseConv2d::new(kernel).depth_multiplier(stride).padding(d.padding()).use_bias(bias);
-            Box::new(layer.activation(d.activation()))
+            DynPart::new(layer.activation(d.activation()))
         }
-        "Dropout" => Box::new(Dropout::new(0.9 * d.unit())),
-        "Elu" => Box::new(Elu::new().alpha(d.unit())),
-        "Flatten" => Box::new(Flatten::new()),
-        "GaussianDropout" => Box::new(GaussianDropout::new(0.9 * d.unit())),
-        "GaussianNoise" => Box::new(GaussianNoise::new(d.unit())),
-        "GlobalAveragePooling1d" => Box::new(GlobalAveragePooling1d::new().keepdims(bias)),
-        "GlobalAveragePooling2d" => Box::new(GlobalAveragePooling2d::new().keepdims(bias)),
-        "GlobalMaxPooling1d" => Box::new(GlobalMaxPooling1d::new().keepdims(bias)),
-        "GlobalMaxPooling2d" => Box::new(GlobalMaxPooling2d::new().keepdims(bias)),
-        "GroupNorm" => Box::new(GroupNorm::new(if last.is_multiple_of(2) { 2 } else { 1 }).center(bias)),
-        "Identity" => Box::new(Identity::new()),
-        "LayerNorm" => Box::new(LayerNorm::new().epsilon(0.01 + d.unit()).scale(bias)),
-        "LeakyRelu" => Box::new(LeakyRelu::new().negative_slope(d.unit())),
-        "MaxPooling1d" => Box::new(MaxPooling1d::new(kernel).strides(stride).padding(d.padding())),
-        "MaxPooling2d" => Box::new(MaxPooling2d::new([stride, kernel]).padding(d.padding())),
-        "Multiply" => Box::new(Multiply::new().branch(Identity::new()).branch(dense(d, d_last(last, bias)))),
+        "Dropout" => DynPart::new(Dropout::new(0.9 * d.unit())),
+        "Elu" => DynPart::new(Elu::new().alpha(d.unit())),
+        "Flatten" => DynPart::new(Flatten::new()),
+        "GaussianDropout" => DynPart::new(GaussianDropout::new(0.9 * d.unit())),
+        "GaussianNoise" => DynPart::new(GaussianNoise::new(d.unit())),
+        "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new().keepdims(bias)),
+        "GlobalAveragePooling2d" => DynPart::new(GlobalAveragePooling2d::new().keepdims(bias)),
+        "GlobalMaxPooling1d" => DynPart::new(GlobalMaxPooling1d::new().keepdims(bias)),
+        "GlobalMaxPooling2d" => DynPart::new(GlobalMaxPooling2d::new().keepdims(bias)),
+        "GroupNorm" => DynPart::new(GroupNorm::new(if last.is_multiple_of(2) { 2 } else { 1 }).center(bias)),
+        "Identity" => DynPart::new(Identity::new()),
+        "LayerNorm" => DynPart::new(LayerNorm::new().epsilon(0.01 + d.unit()).scale(bias)),
+        "LeakyRelu" => DynPart::new(LeakyRelu::new().negative_slope(d.unit())),
+        "MaxPooling1d" => DynPart::new(MaxPooling1d::new(kernel).strides(stride).padding(d.padding())),
+        "MaxPooling2d" => DynPart::new(MaxPooling2d::new([stride, kernel]).padding(d.padding())),
+        "Multiply" => DynPart::new(Multiply::new().branch(Identity::new()).branch(dense(d, d_last(last, bias)))),
         "Normalization" => {
             let (mean, variance): (Vec<_>, Vec<_>) = (0..last).map(|_| (d.unit() - 0.5, 0.1 + d.unit())).unzip();
-            Box::new(Normalization::from_stats(mean, variance))
+            DynPart::new(Normalization::from_stats(mean, variance))
         }
-        "PRelu" => Box::new(PRelu::new().alpha_initializer(Init::Constant(0.5 * d.unit()))),
+        "PRelu" => DynPart::new(PRelu::new().alpha_initializer(Init::Constant(0.5 * d.unit()))),
         "Permute" => match shape.rank() {
-            2 => Box::new(Permute::new([2, 1])),
-            3 => Box::new(Permute::new(d.pick(&[[2, 1, 3], [3, 1, 2], [1, 3, 2]]))),
+            2 => DynPart::new(Permute::new([2, 1])),
+            3 => DynPart::new(Permute::new(d.pick(&[[2, 1, 3], [3, 1, 2], [1, 3, 2]]))),
             _ => return None,
         },
-        "RepeatVector" => Box::new(RepeatVector::new(kernel)),
-        "Rescaling" => Box::new(Rescaling::new(d.unit()).offset(d.unit() - 0.5)),
-        "Reshape" => Box::new(Reshape::new([-1, last as isize])),
-        "Residual" => Box::new(Residual::new().add(dense(d, units)).add(dense(d, last)).activation(d.activation())),
-        "RmsNorm" => Box::new(RmsNorm::new().epsilon(0.01 + d.unit())),
-        "SeparableConv1d" => Box::new(SeparableConv1d::new(units, kernel).padding(d.padding()).strides(stride)),
-        "SeparableConv2d" => {
-            Box::new(SeparableConv2d::new(units, kernel).padding(d.padding()).depth_multiplier(stride).use_bias(bias))
-        }
-        "Softmax" => Box::new(Softmax::new()),
-        "SpatialDropout1d" => Box::new(SpatialDropout1d::new(0.9 * d.unit())),
-        "SpatialDropout2d" => Box::new(SpatialDropout2d::new(0.9 * d.unit())),
-        "UnitNormalization" => Box::new(UnitNormalization::new()),
-        "UpSampling1d" => Box::new(UpSampling1d::new(stride)),
+        "RepeatVector" => DynPart::new(RepeatVector::new(kernel)),
+        "Rescaling" => DynPart::new(Rescaling::new(d.unit()).offset(d.unit() - 0.5)),
+        "Reshape" => DynPart::new(Reshape::new([-1, last as isize])),
+        "Residual" => DynPart::new(Residual::new().add(dense(d, units)).add(dense(d, last)).activation(d.activation())),
+        "RmsNorm" => DynPart::new(RmsNorm::new().epsilon(0.01 + d.unit())),
+        "SeparableConv1d" => DynPart::new(SeparableConv1d::new(units, kernel).padding(d.padding()).strides(stride)),
+        "SeparableConv2d" => DynPart::new(
+            SeparableConv2d::new(units, kernel).padding(d.padding()).depth_multiplier(stride).use_bias(bias),
+        ),
+        "Softmax" => DynPart::new(Softmax::new()),
+        "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.9 * d.unit())),
+        "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.9 * d.unit())),
+        "UnitNormalization" => DynPart::new(UnitNormalization::new()),
+        "UpSampling1d" => DynPart::new(UpSampling1d::new(stride)),
         "UpSampling2d" => {
             let way = d.pick(&[Interpolation::Nearest, Interpolation::Bilinear]);
-            Box::new(UpSampling2d::new([stride, d.up_to(2)]).interpolation(way))
+            DynPart::new(UpSampling2d::new([stride, d.up_to(2)]).interpolation(way))
         }
-        "ZeroPadding1d" => Box::new(ZeroPadding1d::new([[d.below(3), d.below(2)]])),
-        "ZeroPadding2d" => Box::new(ZeroPadding2d::new([d.below(3), d.below(2)])),
+        "ZeroPadding1d" => DynPart::new(ZeroPadding1d::new([[d.below(3), d.below(2)]])),
+        "ZeroPadding2d" => DynPart::new(ZeroPadding2d::new([d.below(3), d.below(2)])),
         other => panic!("the class {other} is not drawn: add it to this list"),
     })
 }
@@ -185,7 +191,7 @@ fn d_last(last: usize, whole: bool) -> usize {
 
 /// What a seed draws: a model, how it is trained, and the data.
 struct Case<T: Float> {
-    model: Sequential<T>,
+    model: Model<T>,
     x: Tensor<T>,
     y: Tensor<T>,
     batch: usize,
@@ -200,23 +206,23 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
         1 => Shape::from([side(&mut d), channels]),
         _ => Shape::from([side(&mut d), side(&mut d), channels]),
     };
-    let (mut model, mut shape, mut layers) = (Sequential::of(input), input, 0);
+    let (mut model, mut shape, mut layers) = (Sequential::new(input), input, 0);
     let wanted = d.up_to(6);
     for _ in 0..40 {
         if layers == wanted {
             break;
         }
-        let class = d.pick(LayerConfig::CLASSES);
+        let class = d.pick(&classes());
         // Drawn twice from the same numbers: once to see what comes out.
         let before = d.count;
-        let Some(trial) = layer::<T>(class, &mut d, shape, 0) else { continue };
-        let Ok(built) = Sequential::of(shape).add_boxed(trial).build(0) else { continue };
+        let Some(trial) = layer(class, &mut d, shape, 0) else { continue };
+        let Ok(built) = Sequential::new(shape).add(trial).build_as::<T>(0) else { continue };
         if built.output_shape().len() > 4096 || built.params().len() > 100_000 {
             continue;
         }
         d.count = before;
         if let Some(again) = layer(class, &mut d, shape, 0) {
-            (model, shape, layers) = (model.add_boxed(again), built.output_shape(), layers + 1);
+            (model, shape, layers) = (model.add(again), built.output_shape(), layers + 1);
             if d.one_in(8) {
                 model = model.trainable(false);
             }
@@ -228,7 +234,7 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
     }
     let classes = d.up_to(5) + 1;
     let (end, kind) = d.pick(&[(Activation::Softmax, 0), (Activation::Sigmoid, 1), (Activation::Linear, 2)]);
-    let model = model.add(Flatten::new()).add(Dense::new(classes).activation(end)).build(seed).unwrap();
+    let model = model.add(Flatten::new()).add(Dense::new(classes).activation(end)).build_as::<T>(seed).unwrap();
     let mut case = Case { model, x: Tensor::default(), y: Tensor::default(), batch: d.pick(&[1, 3, 8, 32]) };
     let n = case.batch * 2 + d.below(case.batch);
     case.x = Tensor::from_fn(input.batched(n).unwrap(), |i| T::of(2.0 * d.key.with(1).unit(i as u64) - 1.0));
@@ -300,7 +306,7 @@ fn check<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) {
         let path = std::env::temp_dir().join(format!("gradus_random_{}_{seed}.safetensors", std::process::id()));
         first.model.save(&path).unwrap_or_else(|e| panic!("{e}: {what}"));
         let mut archive = gradus::io::Archive::open(&path).unwrap();
-        let loaded = Sequential::<T>::of_archive(&mut archive).unwrap_or_else(|e| panic!("{e}: {what}"));
+        let loaded = Model::<T>::of_archive(&mut archive).unwrap_or_else(|e| panic!("{e}: {what}"));
         assert!(bits(loaded.predict(&first.x).unwrap().as_slice()) == bits(y.as_slice()), "loaded: {what}");
         drop(archive);
         std::fs::remove_file(&path).unwrap();
@@ -323,6 +329,6 @@ fn random_models() {
     for seed in 0..count {
         if seed % 4 == 3 { check::<f64>(seed, &mut seen) } else { check::<f32>(seed, &mut seen) }
     }
-    let missing: Vec<_> = LayerConfig::CLASSES.iter().filter(|class| !seen.contains(*class)).collect();
+    let missing: Vec<_> = classes().into_iter().filter(|class| !seen.contains(class)).collect();
     assert!(missing.is_empty(), "never drawn: {missing:?}");
 }

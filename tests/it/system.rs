@@ -80,7 +80,7 @@ fn folders_that_cannot_be_written() {
             assert_eq!(model.params(), &before, "known before the first step");
         }
     }
-    assert!(Sequential::load(&folder.0).unwrap_err().to_string().contains("no regular file"));
+    assert!(Model::load(&folder.0).unwrap_err().to_string().contains("no regular file"));
 }
 
 /// What a call returns; it must not wait for anyone.
@@ -112,7 +112,7 @@ fn call<R>(f: impl FnOnce(PathBuf) -> Result<R, Error> + Send + 'static) -> Call
 #[cfg(unix)]
 fn readers() -> Vec<(&'static str, Call)> {
     vec![
-        ("load", call(Sequential::load)),
+        ("load", call(Model::load)),
         ("load_weights", call(|path| model::<f32>(1).load_weights(path))),
         ("resume", call(|path| compiled(1).resume(path))),
         ("Archive", call(Archive::open)),
@@ -126,7 +126,7 @@ fn readers() -> Vec<(&'static str, Call)> {
         #[cfg(feature = "npz")]
         ("npz", call(gradus::io::read_npz::<f32>)),
         #[cfg(feature = "keras")]
-        ("keras", call(Sequential::load_keras)),
+        ("keras", call(Model::load_keras)),
         #[cfg(feature = "image")]
         ("image", call(|path| read_image::<f32>(path, 3))),
     ]
@@ -216,7 +216,7 @@ fn links_stay_and_modes_are_kept() {
             model::<f32>(i as u64).save(path).unwrap();
             let after = std::fs::metadata(&file).unwrap();
             assert_eq!((after.mode() & 0o7777, after.uid(), after.gid()), (mode, before.uid(), before.gid()));
-            assert_eq!(Sequential::load(&link).unwrap().params(), model::<f32>(i as u64).params());
+            assert_eq!(Model::load(&link).unwrap().params(), model::<f32>(i as u64).params());
         }
     }
     assert!(is_link(&link) && is_link(&chain));
@@ -235,7 +235,7 @@ fn long_names_and_files_named_like_temporary_ones() {
         let path = folder.path(&"m".repeat(letters));
         model::<f32>(1).save(&path).unwrap();
         model::<f32>(2).save(&path).unwrap();
-        assert_eq!(Sequential::load(&path).unwrap().params(), model::<f32>(2).params());
+        assert_eq!(Model::load(&path).unwrap().params(), model::<f32>(2).params());
     }
     // Names that temporary files might have are the user's.
     let [users, fifo, link] = ["a.tmp", "b.tmp", "c.tmp"].map(|name| folder.path(name));
@@ -246,7 +246,7 @@ fn long_names_and_files_named_like_temporary_ones() {
     for name in ["a", "b", "c"] {
         let path = folder.path(name);
         at_once("save", move || model::<f32>(3).save(path)).unwrap();
-        assert_eq!(Sequential::load(folder.path(name)).unwrap().params(), model::<f32>(3).params());
+        assert_eq!(Model::load(folder.path(name)).unwrap().params(), model::<f32>(3).params());
     }
     assert_eq!(std::fs::read(&users).unwrap(), b"mine");
     assert_eq!(std::fs::read(folder.path("other")).unwrap(), b"mine too");
@@ -284,7 +284,7 @@ fn writers_of_one_path() {
     std::thread::scope(|scope| {
         let own = scope.spawn(|| write_again_and_again(&path, 4));
         while !own.is_finished() || children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
-            assert!(models.contains(Sequential::load(&path).unwrap().params()));
+            assert!(models.contains(Model::load(&path).unwrap().params()));
             opened += 1;
         }
     });
@@ -330,15 +330,15 @@ fn too_much_memory_is_an_error() {
     let flat = "{\"class\":\"Flatten\",\"config\":{}}";
     let file = weightless(&format!("{},{flat},{}", repeat(1 << 24), repeat(8)));
     assert!(file.len() < 450, "{}", file.len());
-    let model = Sequential::load_bytes(&file).unwrap();
+    let model = Model::load_bytes(&file).unwrap();
     let x = Tensor::zeros([8, 1]);
     memory(model.predict(&x).map(|_| ()), "predict");
     memory(model.predictor().unwrap().predict_into(&x, &mut Tensor::default()), "predict_into");
     memory(model.activations(&x).map(|_| ()), "activations");
-    assert!(Sequential::load_bytes(&weightless(&repeat(1 << 31))).unwrap_err().root().is_shape());
+    assert!(Model::load_bytes(&weightless(&repeat(1 << 31))).unwrap_err().root().is_shape());
     // Training on batches that are too large.
-    let mut model = Sequential::new([1]).add(RepeatVector::new(1 << 22)).add(Flatten::new()).add(Dense::new(1));
-    model = model.build(0).unwrap();
+    let layers = Sequential::new([1]).add(RepeatVector::new(1 << 22)).add(Flatten::new()).add(Dense::new(1));
+    let mut model = layers.build(0).unwrap();
     model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
     let how = silent().epochs(1).batch_size(64);
     memory(model.fit(&Tensor::zeros([64, 1]), &Tensor::zeros([64, 1]), &how).map(|_| ()), "fit");

@@ -14,11 +14,11 @@ fn labels<T: Float>(n: usize) -> Tensor<T> {
 }
 
 /// Every kind of convolution, pool and normalisation, in sizes that go to several threads.
-fn model<T: Float>(seed: u64) -> Sequential<T> {
+fn model<T: Float>(seed: u64) -> Model<T> {
     let branches = Concatenate::new()
         .branch(Conv2d::new(16, 1).activation(Activation::Gelu))
         .branch(Block::new().add(MaxPooling2d::new(3).strides(1).padding(Padding::Same)).add(Conv2d::new(8, 1)));
-    Sequential::of([20, 18, 3])
+    Sequential::new([20, 18, 3])
         .add(Conv2d::new(16, 3).padding(Padding::Same).use_bias(false))
         .add(BatchNorm::new().momentum(0.9))
         .add(Activation::Relu)
@@ -36,7 +36,7 @@ fn model<T: Float>(seed: u64) -> Sequential<T> {
         .add(MaxPooling2d::new(2))
         .add(GlobalAveragePooling2d::new())
         .add(Dense::new(5).activation(Activation::Softmax))
-        .build(seed)
+        .build_as(seed)
         .unwrap()
 }
 

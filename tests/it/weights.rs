@@ -7,7 +7,7 @@ fn data() -> (Tensor<f64>, Tensor<f64>) {
 }
 
 fn trained(y: &Tensor<f64>, how: &Fit<'_, f64>) -> gradus::Result<(Vec<f64>, History)> {
-    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2)?;
+    let mut model = Sequential::new([3]).add(Dense::new(3).activation(Activation::Softmax)).build_as::<f64>(2)?;
     model.compile(Sgd::default().learning_rate(0.5), CategoricalCrossentropy::default(), ())?;
     let history = model.fit(&data().0, y, &how.verbose(Verbose::Silent).batch_size(4).epochs(3))?;
     Ok((model.params().values().to_vec(), history))
@@ -18,7 +18,7 @@ fn a_weight_of_two_is_a_sample_twice() {
     let (x, y) = data();
     let mut weights = [1.0; 9];
     weights[4] = 2.0;
-    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2).unwrap();
+    let mut model = Sequential::new([3]).add(Dense::new(3).activation(Activation::Softmax)).build_as::<f64>(2).unwrap();
     model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
     let before = model.evaluate(&x, &y).unwrap().loss * 9.0;
     let one = model.evaluate(&x.rows(4..5).unwrap(), &y.rows(4..5).unwrap()).unwrap().loss;
@@ -43,7 +43,7 @@ fn class_weights_are_sample_weights() {
 #[test]
 fn a_validation_split_has_its_samples_weights() {
     let (x, y) = data();
-    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Softmax)).build(2).unwrap();
+    let mut model = Sequential::new([3]).add(Dense::new(3).activation(Activation::Softmax)).build_as::<f64>(2).unwrap();
     model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
     let weights = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
     let how = Fit::default().sample_weight(&weights).validation_split(0.34).verbose(Verbose::Silent);
@@ -55,7 +55,7 @@ fn a_validation_split_has_its_samples_weights() {
 
 #[test]
 fn several_labels_a_sample_have_no_class_weight() {
-    let mut model = Sequential::<f64>::of([3]).add(Dense::new(3).activation(Activation::Sigmoid)).build(2).unwrap();
+    let mut model = Sequential::new([3]).add(Dense::new(3).activation(Activation::Sigmoid)).build_as::<f64>(2).unwrap();
     model.compile(Sgd::default(), BinaryCrossentropy::default(), ()).unwrap();
     let x = data().0.rows(0..2).unwrap();
     let how = Fit::default().class_weight(&[1.0, 2.0, 3.0]).verbose(Verbose::Silent);

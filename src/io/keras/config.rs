@@ -101,7 +101,7 @@ impl Planner<'_> {
                     let inner = self.sequential(config, &format!("{folder}/"), &format!("{path}/"));
                     planned.weights.extend(inner.weights);
                     planned.given.extend(inner.given);
-                    Ok(LayerConfig::Block(ContainerConfig::new(inner.layers)))
+                    Ok(LayerConfig::Block(ContainerConfig { layers: inner.layers, ..ContainerConfig::default() }))
                 }
                 "Normalization" => self.normalization(config, &folder).map(|(mean, variance)| {
                     planned.given.push((format!("{path}/mean"), mean.clone()));

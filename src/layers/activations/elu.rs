@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn values_gradients_and_errors() {
-        let model = Sequential::of([2]).add(Elu::new().alpha(0.7)).build(0).unwrap();
+        let model = Sequential::new([2]).add(Elu::new().alpha(0.7)).build_as(0).unwrap();
         // Keras 3.15 in float64.
         let y = model.predict(&Tensor::from([[-0.054278708897502914f64, 0.9157145928609024]])).unwrap();
         assert!((y.as_slice()[0] + 0.03698234012330112).abs() < 1e-15);

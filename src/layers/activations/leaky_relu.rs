@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn values_gradients_and_errors() {
-        let model = Sequential::of([3]).add(LeakyRelu::new()).build(0).unwrap();
+        let model = Sequential::new([3]).add(LeakyRelu::new()).build_as(0).unwrap();
         let y = model.predict(&Tensor::from([[-1.0f64, 0.0, 2.0]])).unwrap();
         assert_eq!(y.as_slice(), &[-0.3, 0.0, 2.0]);
         for slope in [0.3, 0.0, -0.5] {

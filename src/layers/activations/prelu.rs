@@ -212,7 +212,7 @@ mod tests {
     fn slopes_stand_where_keras_puts_them() {
         let x = Tensor::from_fn([1, 2, 2, 2], |i| -1.0 - i as f64);
         let output = |axes: &[usize], alpha: &[f64]| {
-            let mut model = Sequential::of([2, 2, 2]).add(PRelu::new().shared_axes(axes)).build(0).unwrap();
+            let mut model = Sequential::new([2, 2, 2]).add(PRelu::new().shared_axes(axes)).build_as(0).unwrap();
             model.set_weight("prelu/alpha", alpha).unwrap();
             model.predict(&x).unwrap().into_vec()
         };

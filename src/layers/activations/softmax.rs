@@ -41,13 +41,13 @@ mod tests {
     use crate::gradcheck;
     use crate::layers::Dense;
     use crate::losses::CategoricalCrossentropy;
-    use crate::model::Sequential;
+    use crate::model::{Model, Sequential};
     use crate::optimizers::Sgd;
     use crate::tensor::Tensor;
 
     #[test]
     fn values_and_gradients() {
-        let model = Sequential::of([3]).add(Softmax::new()).build(0).unwrap();
+        let model = Sequential::new([3]).add(Softmax::new()).build_as(0).unwrap();
         let y = model.predict(&Tensor::from([[0.0f64, 2f64.ln(), 5f64.ln()]])).unwrap();
         for (y, expected) in y.iter().zip([0.125, 0.25, 0.625]) {
             assert!((y - expected).abs() < 1e-15);
@@ -60,14 +60,14 @@ mod tests {
     fn trains_from_logits_as_a_fused_activation_does() {
         let x = Tensor::from([[1.0f64, -2.0], [0.5, 800.0]]);
         let y = Tensor::from_labels(&[1, 0]);
-        let gradients = |mut model: Sequential<f64>| {
+        let gradients = |mut model: Model<f64>| {
             model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
             model.gradients(&x, &y).unwrap()
         };
-        let apart = Sequential::of([2]).add(Dense::new(2)).add(Softmax::new()).build(3).unwrap();
-        let fused = Sequential::of([2]).add(Dense::new(2).activation(Activation::Softmax)).build(3).unwrap();
+        let apart = Sequential::new([2]).add(Dense::new(2)).add(Softmax::new()).build_as(3).unwrap();
+        let fused = Sequential::new([2]).add(Dense::new(2).activation(Activation::Softmax)).build_as(3).unwrap();
         assert_eq!(gradients(apart), gradients(fused));
-        let mut model = Sequential::<f64>::of([2]).add(Softmax::new()).build(0).unwrap();
+        let mut model = Sequential::new([2]).add(Softmax::new()).build_as::<f64>(0).unwrap();
         assert!(model.compile(Sgd::default(), CategoricalCrossentropy::default().from_logits(true), ()).is_err());
     }
 }

@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn hand_computed() {
-        let mut model = Sequential::of([4, 1]).add(Conv1d::new(1, 2)).build(0).unwrap();
+        let mut model = Sequential::new([4, 1]).add(Conv1d::new(1, 2)).build_as(0).unwrap();
         model.set_weight("conv1d/kernel", &[10.0f64, 1.0]).unwrap();
         model.set_weight("conv1d/bias", &[100.0]).unwrap();
         let x = Tensor::new([1, 4, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();

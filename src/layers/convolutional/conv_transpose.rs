@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn hand_computed() {
-        let mut model = Sequential::of([2, 1]).add(Conv1dTranspose::new(1, 3).strides(2)).build(0).unwrap();
+        let mut model = Sequential::new([2, 1]).add(Conv1dTranspose::new(1, 3).strides(2)).build_as(0).unwrap();
         model.set_weight("conv1d_transpose/kernel", &[1.0f64, 10.0, 100.0]).unwrap();
         let y = model.predict(&Tensor::new([1, 2, 1], vec![1.0, 2.0]).unwrap()).unwrap();
         assert_eq!(y.as_slice(), &[1.0, 10.0, 102.0, 20.0, 200.0]);

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn hand_computed() {
-        let mut model = crate::Sequential::of([2]).add(Dense::new(2)).build(0).unwrap();
+        let mut model = crate::Sequential::new([2]).add(Dense::new(2)).build_as(0).unwrap();
         model.set_weight("dense/kernel", &[1.0f64, 2.0, 3.0, 4.0]).unwrap();
         model.set_weight("dense/bias", &[10.0, 20.0]).unwrap();
         let y = model.predict(&Tensor::from([[1.0, 1.0], [0.0, 2.0]])).unwrap();

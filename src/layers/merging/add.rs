@@ -1,8 +1,8 @@
 //! The sum of values.
 
-use super::{broadcast, wanted};
+use super::{OpConfig, broadcast, wanted};
 use crate::activations::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::broadcast::Broadcast;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::epilogue::EpiloguePass;
@@ -28,8 +28,10 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Add {
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Activation::is_linear"))]
     activation: Activation,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    same_shapes: bool,
     #[cfg_attr(feature = "serde", serde(skip))]
     plan: Broadcast,
     /// Values of a sample of the output.
@@ -48,6 +50,12 @@ impl Add {
         self.activation = activation;
         self
     }
+
+    /// Whether operands of other shapes than the first one's are refused, as they are in a residual sum; no by default.
+    pub fn same_shapes(mut self, same_shapes: bool) -> Self {
+        self.same_shapes = same_shapes;
+        self
+    }
 }
 
 impl<T: Float> Op<T> for Add {
@@ -57,6 +65,11 @@ impl<T: Float> Op<T> for Add {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         self.activation.check()?;
+        if let (true, Some(i)) = (self.same_shapes, x.iter().position(|shape| *shape != x[0])) {
+            let expected = format!("operands of one shape, {} as the first", x[0]);
+            let hint = "let a Dense or Conv2d bring them to one shape, or use Concatenate";
+            return Err(Error::shape("Add", expected, format!("{} as operand {i}", x[i]), hint));
+        }
         let (output, plan) = broadcast("Add", x)?;
         if self.activation.is_row_wise() {
             output.need_axis("Add")?;
@@ -100,6 +113,14 @@ impl<T: Float> Op<T> for Add {
         // The sum, where backward needs it.
         if backward && self.activation.needs_input() { self.len.saturating_mul(samples) } else { 0 }
     }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Add(self.clone())
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +144,11 @@ mod tests {
     fn impossible_settings() {
         assert!(error(Add::new().activation(Activation::LeakyRelu(f64::NAN)), &[[3].into()]).contains("finite"));
         assert!(error(Add::new().activation(Activation::Softmax), &[Shape::SCALAR]).contains("Reshape([1])"));
+        let broadcasts = [Shape::from([3, 5]), [5].into()];
+        assert_eq!(
+            error(Add::new().same_shapes(true), &broadcasts),
+            "Add: expected operands of one shape, [3, 5] as the first, got [5] as operand 1; let a Dense or Conv2d bring them to one \
+             shape, or use Concatenate"
+        );
     }
 }

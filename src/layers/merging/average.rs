@@ -1,6 +1,6 @@
 //! The mean of values.
 
-use super::{broadcast, wanted};
+use super::{OpConfig, broadcast, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
@@ -68,6 +68,10 @@ impl<T: Float> Op<T> for Average {
                 g.iter_mut().zip(&dy[start..]).for_each(|(g, dy)| *g = *dy / n);
             });
         }
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Average(self.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values side by side.
 
-use super::{axis_of, some, wanted};
+use super::{OpConfig, axis_of, some, wanted};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
@@ -107,6 +107,10 @@ impl<T: Float> Op<T> for Concatenate {
                 }
             });
         }
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Concatenate(self.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Products along an axis of each of two values.
 
-use super::{axis_of, two};
+use super::{OpConfig, axis_of, two};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Matrix, gemm, product};
 use crate::kernels::parallel::{self, ChunksMut};
@@ -323,6 +323,10 @@ impl<T: Float> Op<T> for Dot {
         let kept = a.len() + b.len() + 2 * (a.count() + b.count());
         let scratch = if backward { a.len().max(b.len()) } else { 0 };
         kept.saturating_add(scratch).saturating_mul(samples)
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Dot(self.clone())
     }
 }
 

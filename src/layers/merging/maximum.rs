@@ -1,6 +1,6 @@
 //! The largest of values.
 
-use super::{broadcast, wanted, where_chosen};
+use super::{OpConfig, broadcast, wanted, where_chosen};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
@@ -66,6 +66,10 @@ impl<T: Float> Op<T> for Maximum {
         for (i, dx) in wanted(dx) {
             self.plan.backward(i, dx, i + 2, |start, g| where_chosen(&self.plan, i, x, both, start, g));
         }
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Maximum(self.clone())
     }
 }
 

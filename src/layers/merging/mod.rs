@@ -7,6 +7,7 @@
 mod add;
 mod average;
 mod concatenate;
+mod config;
 mod dot;
 mod maximum;
 mod minimum;
@@ -16,6 +17,7 @@ mod subtract;
 pub use add::Add;
 pub use average::Average;
 pub use concatenate::Concatenate;
+pub use config::OpConfig;
 pub use dot::Dot;
 pub use maximum::Maximum;
 pub use minimum::Minimum;

@@ -1,6 +1,6 @@
 //! The product of values.
 
-use super::{broadcast, wanted};
+use super::{OpConfig, broadcast, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
@@ -70,6 +70,10 @@ impl<T: Float> Op<T> for Multiply {
                 }
             });
         }
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Multiply(self.clone())
     }
 }
 

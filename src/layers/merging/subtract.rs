@@ -1,6 +1,6 @@
 //! The difference of two values.
 
-use super::{broadcast, two, wanted};
+use super::{OpConfig, broadcast, two, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
@@ -71,6 +71,10 @@ impl<T: Float> Op<T> for Subtract {
                 }
             });
         }
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::Subtract(self.clone())
     }
 }
 

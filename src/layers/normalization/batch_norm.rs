@@ -243,9 +243,10 @@ impl<T: Float> Layer<T> for BatchNorm {
 mod tests {
     use super::*;
     use crate::gradcheck;
-    use crate::layers::{Block, Dense};
+    use crate::graph::Block;
+    use crate::layers::Dense;
     use crate::losses::MeanSquaredError;
-    use crate::model::Sequential;
+    use crate::model::{Model, Sequential};
     use crate::optimizers::{OptimizerOptions, Sgd};
 
     #[test]
@@ -259,8 +260,9 @@ mod tests {
         }
     }
 
-    fn model() -> Sequential<f64> {
-        let mut model = Sequential::of([2]).add(BatchNorm::new().momentum(0.75)).add(Dense::new(1)).build(1).unwrap();
+    fn model() -> Model<f64> {
+        let mut model =
+            Sequential::new([2]).add(BatchNorm::new().momentum(0.75)).add(Dense::new(1)).build_as(1).unwrap();
         model.compile(Sgd::default().learning_rate(0.0), MeanSquaredError::default(), ()).unwrap();
         model
     }
@@ -291,8 +293,8 @@ mod tests {
     fn an_activation_is_that_of_a_layer_behind() {
         let x = Tensor::from_fn([70, 17], |i| ((i * 7) % 23) as f64 * 0.1 - 1.0);
         let t = Tensor::from_fn([70, 1], |i| (i % 5) as f64 * 0.2);
-        let train = |activation: Activation, held: bool, norm: Block<f64>| {
-            let mut model = Sequential::of([17]).add(Dense::new(17)).add(norm).add(Dense::new(1)).build(3).unwrap();
+        let train = |activation: Activation, held: bool, norm: Block| {
+            let mut model = Sequential::new([17]).add(Dense::new(17)).add(norm).add(Dense::new(1)).build_as(3).unwrap();
             model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
             model.set_trainable("block", !held).unwrap();
             let losses = [0; 3].map(|_| model.train_on_batch(&x, &t).unwrap());
@@ -307,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_batch_far_from_zero() {
-        let mut model = Sequential::of([1]).add(BatchNorm::new()).add(Dense::new(1)).build(1).unwrap();
+        let mut model = Sequential::new([1]).add(BatchNorm::new()).add(Dense::new(1)).build_as(1).unwrap();
         model.compile(Sgd::default().learning_rate(0.0), MeanSquaredError::default(), ()).unwrap();
         let x = Tensor::from_fn([256, 1], |i| 10_000.0f32 + (i % 4) as f32);
         model.train_on_batch(&x, &Tensor::zeros([256, 1])).unwrap();

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn equals_share_and_nan_shows() {
-        let model = Sequential::of([3, 1]).add(GlobalMaxPooling1d::new()).build(0).unwrap();
+        let model = Sequential::new([3, 1]).add(GlobalMaxPooling1d::new()).build_as(0).unwrap();
         let x = Tensor::new([2, 3, 1], vec![2.0f64, 1.0, 2.0, 1.0, f64::NAN, 3.0]).unwrap();
         // An output is NaN, or x would not be blamed.
         assert!(model.predict(&x).unwrap_err().to_string().contains("x has NaN in row 1, column 1"));

@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn mean_and_variance() {
-        let model = Sequential::of([3]).add(Normalization::new().adapt(&data()).unwrap()).build(0).unwrap();
+        let model = Sequential::new([3]).add(Normalization::new().adapt(&data()).unwrap()).build_as(0).unwrap();
         assert_eq!(model.weight("normalization/mean").unwrap()[..2], [3.0, 1e9]);
         assert_eq!(model.weight("normalization/variance").unwrap()[..2], [14.0 / 3.0, 0.0]);
         assert_eq!(model.params().trainable_len(), 0);
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn least_and_greatest() {
         let layer = Normalization::new().min_max().adapt(&data()).unwrap();
-        let y = Sequential::of([3]).add(layer).build(0).unwrap().predict(&data()).unwrap();
+        let y = Sequential::new([3]).add(layer).build_as(0).unwrap().predict(&data()).unwrap();
         for (y, expected) in y.iter().zip([0.0, 0.0, 0.7 / 0.9, 0.2, 0.0, 0.0, 1.0, 0.0, 1.0]) {
             assert!((y - expected).abs() < 1e-15);
         }

@@ -17,7 +17,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// ```
 /// use gradus::prelude::*;
 /// // Bytes to −1..1.
-/// let model = Sequential::of([3]).add(Rescaling::new(1.0 / 127.5).offset(-1.0)).build(0)?;
+/// let model = Sequential::new([3]).add(Rescaling::new(1.0 / 127.5).offset(-1.0)).build_as(0)?;
 /// assert_eq!(model.predict(&Tensor::from([[0.0f64, 127.5, 255.0]]))?.as_slice(), &[-1.0, 0.0, 1.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
@@ -98,6 +98,6 @@ mod tests {
         }
         let wide = || Rescaling::new(1e39);
         assert!(Sequential::new([3]).add(wide()).build(0).unwrap_err().to_string().contains("finite as f32"));
-        assert!(Sequential::<f64>::of([3]).add(wide()).build(0).is_ok());
+        assert!(Sequential::new([3]).add(wide()).build_as::<f64>(0).is_ok());
     }
 }

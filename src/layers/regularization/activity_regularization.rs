@@ -116,9 +116,8 @@ mod tests {
 
     #[test]
     fn inside_a_model() {
-        let inner =
-            crate::layers::Residual::new().add(Dense::new(2)).add(ActivityRegularization::new().l1(0.1).l2(0.2));
-        let mut model = Sequential::of([2]).add(Dense::new(2)).add(inner).add(Dense::new(1)).build(1).unwrap();
+        let inner = crate::graph::Residual::new().add(Dense::new(2)).add(ActivityRegularization::new().l1(0.1).l2(0.2));
+        let mut model = Sequential::new([2]).add(Dense::new(2)).add(inner).add(Dense::new(1)).build_as(1).unwrap();
         model.compile(crate::optimizers::Sgd::default(), crate::losses::MeanSquaredError::default(), ()).unwrap();
         let x = Tensor::from([[0.3, -0.7], [1.1, 0.4], [-0.2, 0.9]]);
         gradcheck::check_model(&mut model, &x, &Tensor::from([[1.0], [0.0], [0.5]])).unwrap();

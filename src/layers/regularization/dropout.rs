@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn inference_changes_nothing_and_rates_are_checked() {
-        let model = Sequential::of([3]).add(Dropout::new(0.9)).build(0).unwrap();
+        let model = Sequential::new([3]).add(Dropout::new(0.9)).build_as(0).unwrap();
         let x = Tensor::from([[1.0f64, -2.0, 3.0]]);
         assert_eq!(model.predict(&x).unwrap(), x);
         for rate in [-0.1, 1.5, f64::NAN] {

@@ -95,7 +95,7 @@ mod tests {
     fn gradients_inference_and_errors() {
         gradcheck::check_layer(&GaussianDropout::new(0.4), [3, 7]).unwrap();
         gradcheck::check_layer(&GaussianDropout::new(0.0), [1]).unwrap();
-        let model = Sequential::of([3]).add(GaussianDropout::new(0.9)).build(0).unwrap();
+        let model = Sequential::new([3]).add(GaussianDropout::new(0.9)).build_as(0).unwrap();
         let x = Tensor::from([[1.0f64, -2.0, 3.0]]);
         assert_eq!(model.predict(&x).unwrap(), x);
         for rate in [-0.1, 1.0, f64::NAN] {

@@ -91,7 +91,7 @@ mod tests {
     fn gradients_inference_and_errors() {
         gradcheck::check_layer(&GaussianNoise::new(0.5), [3, 7]).unwrap();
         gradcheck::check_layer(&GaussianNoise::new(0.0), [1]).unwrap();
-        let model = Sequential::of([3]).add(GaussianNoise::new(0.9)).build(0).unwrap();
+        let model = Sequential::new([3]).add(GaussianNoise::new(0.9)).build_as(0).unwrap();
         let x = Tensor::from([[1.0f64, -2.0, 3.0]]);
         assert_eq!(model.predict(&x).unwrap(), x);
         for stddev in [-0.1, f64::INFINITY, f64::NAN] {

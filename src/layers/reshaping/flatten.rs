@@ -81,7 +81,7 @@ mod tests {
             let model = Sequential::new(shape).add(Flatten::new()).build(0).unwrap();
             assert_eq!(model.output_shape(), Shape::from([shape.len()]));
         }
-        let model = Sequential::of([2, 2]).add(Flatten::new()).build(0).unwrap();
+        let model = Sequential::new([2, 2]).add(Flatten::new()).build_as(0).unwrap();
         let y = model.predict(&Tensor::from([[[1.0, 2.0], [3.0, 4.0]]])).unwrap();
         assert_eq!(y, Tensor::from([[1.0, 2.0, 3.0, 4.0]]));
     }

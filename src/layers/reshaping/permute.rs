@@ -128,7 +128,7 @@ mod tests {
         let x = Tensor::from_fn([2, 2, 3, 5], |i| i as f64);
         for dims in [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
             gradcheck::check_layer(&Permute::new(dims), [2, 3, 5]).unwrap();
-            let model = Sequential::of([2, 3, 5]).add(Permute::new(dims)).build(0).unwrap();
+            let model = Sequential::new([2, 3, 5]).add(Permute::new(dims)).build_as(0).unwrap();
             let y = model.predict(&x).unwrap();
             let [_, a, b, c] = *y.dims() else { panic!("four axes") };
             for (at, y) in y.iter().enumerate() {

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn values_and_gradients() {
-        let model = Sequential::of([2]).add(RepeatVector::new(2)).build(0).unwrap();
+        let model = Sequential::new([2]).add(RepeatVector::new(2)).build_as(0).unwrap();
         let y = model.predict(&Tensor::from([[1.0, 2.0], [3.0, 4.0]])).unwrap();
         assert_eq!(y, Tensor::from([[[1.0, 2.0], [1.0, 2.0]], [[3.0, 4.0], [3.0, 4.0]]]));
         for n in [1, 3] {

@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn between_values() {
         let layer = UpSampling1d::new(2).interpolation(Interpolation::Bilinear);
-        let model = Sequential::of([2, 1]).add(layer).build(0).unwrap();
+        let model = Sequential::new([2, 1]).add(layer).build_as(0).unwrap();
         let y = model.predict(&Tensor::new([1, 2, 1], vec![0.0f64, 4.0]).unwrap()).unwrap();
         assert_eq!(y.as_slice(), &[0.0, 1.0, 3.0, 4.0]);
     }

@@ -1,9 +1,9 @@
 //! Channels weighed by what the whole image shows.
 
-use super::{Block, Multiply};
+use super::{Block, Branches};
 use crate::activations::Activation;
+use crate::layers::merging::Multiply;
 use crate::layers::{Dense, GlobalAveragePooling2d, Identity};
-use crate::tensor::Float;
 
 /// y = x·σ(W₂·relu(W₁·mean(x))): every channel of an image times a factor that follows from the means of all channels.
 ///
@@ -18,7 +18,7 @@ use crate::tensor::Float;
 /// assert_eq!(model.params().len(), 8 * 2 + 2 + 2 * 8 + 8);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub fn squeeze_excite<T: Float>(channels: usize, ratio: usize) -> Multiply<T> {
+pub fn squeeze_excite(channels: usize, ratio: usize) -> Branches<Multiply> {
     let gate = Block::new()
         .add(GlobalAveragePooling2d::new().keepdims(true))
         .add(Dense::new((channels / ratio.max(1)).max(1)).activation(Activation::Relu))
@@ -29,11 +29,11 @@ pub fn squeeze_excite<T: Float>(channels: usize, ratio: usize) -> Multiply<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck;
+    use crate::gradcheck::check_part;
 
     #[test]
     fn gradients() {
-        gradcheck::check_layer(&squeeze_excite(4, 2), [2, 3, 4]).unwrap();
+        check_part(squeeze_excite(4, 2), [2, 3, 4]).unwrap();
     }
 
     #[test]

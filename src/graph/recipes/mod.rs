@@ -1,4 +1,15 @@
-//! Containers as recipes: each adds the nodes of what it holds, and the one that joins them.
+//! Recipes: each adds the nodes of what it holds, and the one that joins them.
+
+mod block;
+mod branches;
+mod list;
+mod residual;
+mod squeeze_excite;
+
+pub use block::Block;
+pub use branches::Branches;
+pub use residual::Residual;
+pub use squeeze_excite::squeeze_excite;
 
 use super::{Graph, Part, Value};
 use crate::layers::config::{ContainerConfig, LayerConfig, NamedConfig};
@@ -12,11 +23,11 @@ impl Part for LayerConfig {
             LayerConfig::Block(block) => g.class_scope("Block", |g| chain(block.layers, g, x)),
             LayerConfig::Residual(ContainerConfig { layers, activation }) => g.class_scope("Residual", |g| {
                 let f = chain(layers, g, x);
-                g.op(Add::new().activation(activation), &[x, f])
+                g.op(Add::new().activation(activation).same_shapes(true), &[x, f])
             }),
             LayerConfig::Add(ContainerConfig { layers, activation }) => g.class_scope("Add", |g| {
                 let branches = branches(layers, g, x);
-                g.op(Add::new().activation(activation), &branches)
+                g.op(Add::new().activation(activation).same_shapes(true), &branches)
             }),
             LayerConfig::Concatenate(container) => g.class_scope("Concatenate", |g| {
                 let branches = branches(container.layers, g, x);
@@ -40,7 +51,9 @@ impl Part for NamedConfig {
         if !self.trainable {
             g.trainable(false);
         }
-        g.learning_rate_factor(self.learning_rate_factor);
+        if self.learning_rate_factor != 1.0 {
+            g.learning_rate_factor(self.learning_rate_factor);
+        }
         y
     }
 }

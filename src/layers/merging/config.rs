@@ -1,0 +1,55 @@
+//! The configuration of any operation on several values, as a value that serde writes and reads.
+
+use super::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use crate::error::{Error, Result};
+use crate::layer::Op;
+use crate::tensor::Float;
+
+macro_rules! op_config {
+    ($($op:ident)+) => {
+        /// What an operation is made from; [`into_op`](Self::into_op) makes it again.
+        ///
+        /// ```
+        /// use gradus::Op;
+        /// use gradus::layers::merging::{Concatenate, OpConfig};
+        /// let config = Op::<f32>::config(&Concatenate::new().axis(1));
+        /// assert_eq!(config.into_op::<f64>()?.class(), "Concatenate");
+        /// # Ok::<(), gradus::Error>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(tag = "class", content = "config"))]
+        #[non_exhaustive]
+        #[allow(missing_docs)]
+        pub enum OpConfig {
+            $($op($op),)+
+            /// An operation from outside this crate, by its class.
+            Custom {
+                class: String,
+            },
+        }
+
+        impl OpConfig {
+            /// The names of all operations of this crate.
+            pub const CLASSES: &[&str] = &[$(stringify!($op)),+];
+
+            /// Makes the operation; it is not built yet.
+            ///
+            /// # Errors
+            /// [`Error::Config`] for a [`Custom`](Self::Custom) one, which only its own crate can make.
+            pub fn into_op<T: Float>(self) -> Result<Box<dyn Op<T>>> {
+                match self {
+                    $(OpConfig::$op(op) => Ok(Box::new(op)),)+
+                    OpConfig::Custom { class } => {
+                        let problem = format!("{class} is an operation of your own, which a file cannot make");
+                        let hint = "build the model in your code, with the same operations under the same names, and read the weights \
+                            of the file with model.load_weights(path)";
+                        Err(Error::Config { op: "load", problem, hint: hint.into() })
+                    }
+                }
+            }
+        }
+    };
+}
+
+op_config!(Add Average Concatenate Dot Maximum Minimum Multiply Subtract);

@@ -1,0 +1,351 @@
+//! The model: what a graph computes, with its weights and the state of training; compile, and weights by name.
+
+use super::train::Training;
+use crate::check::check_not_negative;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Net, Outline, Value};
+use crate::layer::Builder;
+use crate::losses::Loss;
+use crate::memory;
+use crate::metrics::{Metric, MetricSet};
+use crate::optimizers::Optimizer;
+use crate::params::{ParamId, Params};
+use crate::tensor::{Float, Shape, Tensor};
+
+/// What predicts, trains and is saved: made by [`Sequential::build`](super::Sequential::build) or [`Graph::build`].
+///
+/// [`compile`](Self::compile) chooses how it is trained; a model that only predicts needs no `compile`. Everything that reads the model
+/// takes `&self`, so that one model can serve many threads.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let mut model: Model = Sequential::new([4]).add(Dense::new(1)).build(42)?;
+/// model.compile(Adam::default(), MeanSquaredError::default(), ())?;
+/// let (x, y) = (Tensor::zeros([8, 4]), Tensor::zeros([8, 1]));
+/// model.fit(&x, &y, &Fit::default().verbose(Verbose::Silent))?;
+/// assert_eq!(model.predict(&x)?.dims(), &[8, 1]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model<T: Float = f32> {
+    /// What was described.
+    pub(crate) graph: Graph,
+    pub(crate) net: Net<T>,
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) params: Params<T>,
+    pub(crate) seed: u64,
+    /// Rows that go through the layers together in inference.
+    pub(crate) rows_together: usize,
+    /// Whether so many rows take so little memory that nobody need look for it.
+    slim: bool,
+    pub(crate) training: Option<Training<T>>,
+}
+
+impl Graph {
+    /// The model that computes `outputs`: fixes the shapes of all values and draws the weights; the same seed gives the same weights. The
+    /// seed also decides the order of samples and all noise in training.
+    ///
+    /// A value may be several outputs, an input may be one. Nodes that no output needs are left out of the computation; their weights are
+    /// there.
+    ///
+    /// # Errors
+    /// The first mistake in wiring; [`Error::Layer`] with the node's number and name for shapes or settings that cannot work;
+    /// [`Error::Config`] for no outputs or an input that no output needs.
+    #[inline(never)]
+    pub fn build(self, outputs: impl AsRef<[Value]>, seed: u64) -> Result<Model> {
+        self.build_as(outputs, seed)
+    }
+
+    /// [`build`](Self::build) for any element type: `graph.build_as::<f64>([y], seed)`.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_as<T: Float>(mut self, outputs: impl AsRef<[Value]>, seed: u64) -> Result<Model<T>> {
+        self.finish(outputs.as_ref())?;
+        Model::assemble(self, Builder::new(seed), seed)
+    }
+}
+
+impl<T: Float> Model<T> {
+    /// The model of a graph whose outputs are fixed, with the weights that a builder makes.
+    #[inline(never)]
+    pub(crate) fn assemble(graph: Graph, mut builder: Builder<T>, seed: u64) -> Result<Self> {
+        let net = graph.assemble(&mut builder)?;
+        let (inputs, outputs) = (net.input_shapes(), net.output_shapes());
+        if let Some(output) = outputs.iter().find(|output| output.rank() == 0) {
+            let expected = "an output with at least one axis a sample";
+            return Err(Error::shape("build", expected, *output, "end with Reshape([1])"));
+        }
+        #[cfg(feature = "files")]
+        if !builder.reads_file() {
+            crate::io::model::check(&graph, seed, builder.params())?;
+        }
+        let rows_together = rows_together::<T>(net.widest());
+        let slim = net.space(rows_together, None) <= memory::SMALL;
+        let [input, output] = [inputs[0], outputs[0]];
+        let params = builder.into_params();
+        Ok(Model { graph, net, input, output, params, seed, rows_together, slim, training: None })
+    }
+
+    /// The same architecture with new weights, drawn from another seed or the same: to be trained from the start.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([2]).add(Dense::new(1)).build(0)?;
+    /// model.set_weight("dense/bias", &[1.0])?;
+    /// let again = model.discard_weights(0)?;
+    /// assert_eq!(again.weight("dense/bias")?, [0.0]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Graph::build`].
+    pub fn discard_weights(self, seed: u64) -> Result<Self> {
+        Model::assemble(self.graph, Builder::new(seed), seed)
+    }
+
+    /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
+    /// one kind or a tuple of several kinds.
+    ///
+    /// # Errors
+    /// [`Error::LossMismatch`] if the loss does not fit the last activation, or a loss taken as
+    /// a metric; [`Error::Config`] for a metric over classes where nothing says how the outputs tell them; [`Error::Argument`] for a
+    /// setting outside its range.
+    pub fn compile(
+        &mut self,
+        optimizer: impl Optimizer<T> + 'static,
+        loss: impl Loss<T> + 'static,
+        metrics: impl MetricSet<T>,
+    ) -> Result<()> {
+        self.compile_boxed(optimizer.boxed(), loss.boxed(), metrics.boxed())
+    }
+
+    #[inline(never)]
+    pub(crate) fn compile_boxed(
+        &mut self,
+        optimizer: Box<dyn Optimizer<T>>,
+        loss: Box<dyn Loss<T>>,
+        mut metrics: Vec<Box<dyn Metric<T>>>,
+    ) -> Result<()> {
+        let ending = self.net.ending(0);
+        if let Some(ending) = ending {
+            loss.check_activation(ending.activation, self.output.last())?;
+        }
+        // Targets shaped like the output fit every loss and metric; what is left are their settings.
+        let output = self.output.with_batch(1);
+        loss.check(output, output)?;
+        let outputs = self.outputs(Some(&*loss));
+        for metric in &mut metrics {
+            metric.check(output, output)?;
+            metric.prepare(&outputs)?;
+        }
+        optimizer.check()?;
+        optimizer.options().check_as::<T>(optimizer.name())?;
+        self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.net, &self.params)?);
+        Ok(())
+    }
+
+    /// All weights.
+    pub fn params(&self) -> &Params<T> {
+        &self.params
+    }
+
+    /// The values of all weights, laid out as [`params`](Self::params), to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        self.params.values_mut()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<ParamId> {
+        self.params.find(name).ok_or_else(|| {
+            let names: Vec<_> = self.params.specs().iter().map(|s| s.name.as_str()).collect();
+            Error::argument("weight", "name", format!("one of {}", names.join(", ")), name, "see model.summary()")
+        })
+    }
+
+    /// The values of a parameter by its path, such as `"dense/kernel"`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is no such parameter.
+    #[inline(never)]
+    pub fn weight(&self, name: &str) -> Result<&[T]> {
+        Ok(self.params.get(self.find(name)?))
+    }
+
+    /// Overwrites a parameter by its path.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is no such parameter, [`Error::Shape`] if the number of values differs.
+    #[inline(never)]
+    pub fn set_weight(&mut self, name: &str, values: &[T]) -> Result<()> {
+        let id = self.find(name)?;
+        self.params.set(id, values)
+    }
+
+    /// Freezes or thaws weights by the path of a layer (`"dense_1"`, `"block/dense"`) or of one weight (`"dense_1/bias"`). Takes
+    /// effect at once and leaves moments as they are; nothing is compiled anew. Values that training does not learn
+    /// (statistics) stay so.
+    ///
+    /// Asked for a layer, it is saved with the model; asked for one weight, it is not.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([4]).add(Dense::new(8)).add(Dense::new(1)).build(0)?;
+    /// model.set_trainable("dense", false)?;
+    /// assert_eq!(model.summary().trainable, 9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing has this path, with all layers, or if it is asked to
+    /// thaw a single weight that is no weight but statistics.
+    #[inline(never)]
+    pub fn set_trainable(&mut self, path: &str, trainable: bool) -> Result<()> {
+        const OP: &str = "set_trainable";
+        let (found, at) = self.below(OP, path)?;
+        if trainable && self.params.specs().iter().any(|s| s.name == path && s.state) {
+            let hint = "name a weight that training learns";
+            return Err(Error::argument(OP, "path", "a weight, not statistics", path, hint));
+        }
+        for spec in &mut self.params.specs_mut()[found] {
+            spec.trainable = trainable && !spec.state;
+            spec.frozen = !trainable;
+        }
+        self.graph.set(&at, Some(trainable), None);
+        self.refresh_segments();
+        Ok(())
+    }
+
+    /// Multiplies the learning rate of weights by `factor`, by the path of a layer or of one weight, in the place of a factor set
+    /// before; decoupled weight decay goes by the same rate. Takes effect as [`set_trainable`](Self::set_trainable) does.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut model = Sequential::new([4]).add(Dense::new(8)).add(Dense::new(1)).build(0)?;
+    /// model.set_learning_rate_factor("dense", 0.1)?;
+    /// assert_eq!(model.params().specs()[0].learning_rate_factor, 0.1);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if nothing has this path, with all layers, or for a factor that is
+    /// negative or not finite.
+    #[inline(never)]
+    pub fn set_learning_rate_factor(&mut self, path: &str, factor: f64) -> Result<()> {
+        const OP: &str = "set_learning_rate_factor";
+        let (found, at) = self.below(OP, path)?;
+        check_not_negative(OP, "factor", factor)?;
+        for spec in &mut self.params.specs_mut()[found] {
+            spec.learning_rate_factor = factor;
+        }
+        self.graph.set(&at, None, Some(factor));
+        self.refresh_segments();
+        Ok(())
+    }
+
+    /// The positions of the parameters of a layer, or of one parameter; with the layer's positions in the outline.
+    fn below(&self, op: &'static str, path: &str) -> Result<(std::ops::Range<usize>, Vec<usize>)> {
+        if let Some((at, part)) = Outline::find(self.net.outline(), path) {
+            return Ok((part.params.clone(), at));
+        }
+        let specs = self.params.specs();
+        if let Some(i) = specs.iter().position(|s| s.name == path) {
+            return Ok((i..i + 1, Vec::new()));
+        }
+        let mut names: Vec<&str> = self.net.outline().iter().map(|part| part.name.as_str()).collect();
+        for layer in specs.iter().filter_map(|s| s.name.rsplit_once('/')).map(|(layer, _)| layer) {
+            if !names.contains(&layer) {
+                names.push(layer);
+            }
+        }
+        let expected = format!("the path of a layer ({}) or of one of their weights", names.join(", "));
+        Err(Error::argument(op, "path", expected, path, "see model.summary()"))
+    }
+
+    /// Hands what was frozen, thawed or given another learning rate to training.
+    fn refresh_segments(&mut self) {
+        if let Some(training) = &mut self.training {
+            training.refresh_segments(&self.net, &self.params);
+        }
+    }
+
+    /// The shape of one sample of the input; of the first of several.
+    pub fn input_shape(&self) -> Shape {
+        self.input
+    }
+
+    /// The shape of one sample of the output; of the first of several.
+    pub fn output_shape(&self) -> Shape {
+        self.output
+    }
+
+    /// The shapes of one sample of each input.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        self.net.input_shapes()
+    }
+
+    /// The shapes of one sample of each output.
+    pub fn output_shapes(&self) -> Vec<Shape> {
+        self.net.output_shapes()
+    }
+
+    /// What the model is made of: layers and what joins them.
+    pub fn outline(&self) -> &[Outline] {
+        self.net.outline()
+    }
+
+    /// Looks whether there is memory for the outputs of so many samples, and for a pass over those that go together; not
+    /// again for as many as in `known`.
+    pub(crate) fn check_room(&self, op: &'static str, samples: usize, known: &mut usize) -> Result<()> {
+        if samples <= *known || self.slim && samples <= self.rows_together {
+            return Ok(());
+        }
+        let outputs = self.output.len().saturating_mul(samples);
+        let values = self.net.space(samples.min(self.rows_together), None).saturating_add(outputs);
+        memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples"), values)?;
+        *known = samples;
+        Ok(())
+    }
+
+    pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
+        if x.holds(&self.input) {
+            return Ok(());
+        }
+        let expected = format!("inputs of shape {}, n samples", self.input.of_samples());
+        let (got, input) = (x.shape(), self.input);
+        let same_but_first = got.rank() == input.rank() && got.rank() > 1 && got.dims()[1..] == input.dims()[1..];
+        let hint = match *got.dims() {
+            _ if got == input => {
+                "add the batch axis in front, x.reshape([1, …]), even for one sample; or, if the first size counts \
+                     samples, leave it out of Sequential::new"
+                    .to_owned()
+            }
+            _ if same_but_first => format!(
+                "the batch axis is left out of Sequential::new: if the {} of {input} counts samples, write \
+                     Sequential::new({}); else pass samples of shape {input}",
+                input.first(),
+                input.sample()
+            ),
+            [_, channels, height, width] if *input.dims() == [height, width, channels] => format!(
+                "images are channels last here, and these are channels first: begin the model with \
+                     Sequential::new([{channels}, {height}, {width}]).add(Permute::new([2, 3, 1]))"
+            ),
+            _ => format!("pass samples of shape {input}, as given to Sequential::new"),
+        };
+        Err(Error::shape(op, expected, x.shape(), hint))
+    }
+}
+
+/// Bytes of the widest layer's input and output that stay in the caches close to a core.
+const CACHED: usize = 1 << 21;
+
+/// The most rows that go through the layers together; more fill the machine no better.
+const MAX_ROWS: usize = 256;
+
+/// The fewest, so that the weights are not read for too few.
+const MIN_ROWS: usize = 4;
+
+/// Rows that go through the layers together where no layer's output has more than `widest` values a row. No bit depends on it.
+fn rows_together<T>(widest: usize) -> usize {
+    (CACHED / widest.saturating_mul(2 * size_of::<T>()).max(1)).clamp(MIN_ROWS, MAX_ROWS)
+}
