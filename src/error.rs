@@ -62,6 +62,14 @@ pub enum Error {
         /// What is wrong with it; rows are those of the batch.
         source: Box<Error>,
     },
+    /// Something is wrong with one output of several.
+    #[error("output {name}: {source}")]
+    Output {
+        /// The output's name.
+        name: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// The model has not been compiled yet.
     #[error("{op}: the model is not compiled; call model.compile(optimizer, loss, metrics)? first")]
     NotCompiled {
@@ -266,7 +274,10 @@ impl Error {
     /// The error itself, or the one inside the layers, the batch or the validation data around it.
     pub fn root(&self) -> &Error {
         match self {
-            Error::Layer { source, .. } | Error::Batch { source, .. } | Error::ValidationData(source) => source.root(),
+            Error::Layer { source, .. }
+            | Error::Output { source, .. }
+            | Error::Batch { source, .. }
+            | Error::ValidationData(source) => source.root(),
             other => other,
         }
     }

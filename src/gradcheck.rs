@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Net, Part, Work};
+use crate::graph::{Given, Graph, Net, Part, Work};
 use crate::kernels::random::{Key, Purpose};
 use crate::layer::{Builder, Inputs, Layer, Op, Pass, Slot};
 use crate::losses::Loss;
@@ -177,7 +177,7 @@ impl Layer<f64> for Wired {
 
     fn forward(&self, pass: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
         self.with(pass.needs_backward(), |net, work| {
-            net.run(pass, work, &[x]);
+            net.run(pass, work, Given::Refs(&[x]));
             y.copy_from(net.output(work, 0));
         });
     }
@@ -194,7 +194,7 @@ impl Layer<f64> for Wired {
         self.with(true, |net, work| {
             let plan = net.plan(pass.params(), &[dx.is_some()], &[true]);
             net.output_gradient(work, &plan, 0).copy_from(dy);
-            net.run_back(pass, work, &plan, &[x]);
+            net.run_back(pass, work, &plan, Given::Refs(&[x]));
             if let (Some(dx), Some(found)) = (dx, net.input_gradient(work, &plan, 0)) {
                 dx.copy_from(found);
             }

@@ -15,6 +15,42 @@ pub struct Batch<T = f32> {
     pub y: Tensor<T>,
     /// The weights; empty where all are 1.
     pub weights: Vec<T>,
+    /// The inputs after the first, of models that have several, in their order.
+    pub more_x: Vec<Tensor<T>>,
+    /// The targets after the first.
+    pub more_y: Vec<Tensor<T>>,
+    /// The weights for the outputs after the first, one list each; where there are none, [`weights`](Self::weights) hold for all.
+    pub more_weights: Vec<Vec<T>>,
+}
+
+impl<T> Batch<T> {
+    /// All inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = &Tensor<T>> {
+        std::iter::once(&self.x).chain(&self.more_x)
+    }
+
+    /// All targets.
+    pub fn targets(&self) -> impl Iterator<Item = &Tensor<T>> {
+        std::iter::once(&self.y).chain(&self.more_y)
+    }
+
+    /// The target number `i`.
+    pub(crate) fn target(&self, i: usize) -> Option<&Tensor<T>> {
+        if i == 0 { Some(&self.y) } else { self.more_y.get(i - 1) }
+    }
+
+    /// The weights for target number `i`, where there are any.
+    pub(crate) fn weights_of(&self, i: usize) -> Option<&[T]> {
+        let own =
+            if i == 0 || self.more_weights.is_empty() { Some(&self.weights) } else { self.more_weights.get(i - 1) };
+        own.filter(|weights| !weights.is_empty()).map(Vec::as_slice)
+    }
+
+    /// Forgets all weights.
+    pub(crate) fn clear_weights(&mut self) {
+        self.weights.clear();
+        self.more_weights.iter_mut().for_each(Vec::clear);
+    }
 }
 
 /// Batches by number: what [`fit_dataset`](crate::Model::fit_dataset) trains on.
@@ -53,6 +89,13 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     /// The shapes of one input sample and of one target; no axes for a target that is a class number.
     fn shapes(&self) -> (Shape, Shape);
 
+    /// The shapes of one sample of every input and of every target, for models that have several; those of [`shapes`](Self::shapes) by
+    /// default.
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        let (x, y) = self.shapes();
+        (vec![x], vec![y])
+    }
+
     /// The batches of an epoch; none for an endless stream. Of a stream, `fit` loads epoch 0 alone, whose numbers run on from one
     /// epoch of training to the next.
     fn batches(&self) -> Option<usize>;
@@ -77,6 +120,10 @@ macro_rules! delegate {
         impl<T: Float, D: Dataset<T> + ?Sized> Dataset<T> for $pointer {
             fn shapes(&self) -> (Shape, Shape) {
                 (**self).shapes()
+            }
+
+            fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+                (**self).all_shapes()
             }
 
             fn batches(&self) -> Option<usize> {

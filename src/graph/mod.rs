@@ -23,9 +23,9 @@ use crate::layers::LayerConfig;
 use crate::tensor::Shape;
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
-pub(crate) use net::Ending;
 #[cfg(test)]
 pub(crate) use net::layer_space;
+pub(crate) use net::{Ending, Given};
 pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};

@@ -84,6 +84,35 @@ pub(super) struct Node<T: Float> {
     pub params: Vec<ParamId>,
 }
 
+/// The inputs of a pass, where the caller has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Given<'a, T> {
+    Refs(&'a [&'a Tensor<T>]),
+    /// The first, and the others.
+    Batch(&'a Tensor<T>, &'a [Tensor<T>]),
+}
+
+impl<'a, T> Given<'a, T> {
+    fn get(&self, i: usize) -> Option<&'a Tensor<T>> {
+        match *self {
+            Given::Refs(x) => x.get(i).copied(),
+            Given::Batch(first, _) if i == 0 => Some(first),
+            Given::Batch(_, more) => more.get(i - 1),
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = &'a Tensor<T>> {
+        (0..).map_while(move |i| self.get(i))
+    }
+
+    fn samples(&self) -> usize
+    where
+        T: Float,
+    {
+        self.get(0).map_or(0, Tensor::samples)
+    }
+}
+
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
 #[derive(Debug, Default)]
 pub struct Work<T = f32> {
@@ -196,9 +225,44 @@ impl<T: Float> Net<T> {
         self.shapes.iter().map(Shape::len).max().unwrap_or(0)
     }
 
+    /// How many inputs there are.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// How many outputs there are.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// The names of the inputs, in their order.
     pub fn input_names(&self) -> Vec<&str> {
         self.inputs.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The names of the outputs: of the layer that gives each, or of the container that does; `_1` and so on where they repeat.
+    pub fn output_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for &v in &self.outputs {
+            let of = |part: &&Outline| part.outputs.contains(&v);
+            let whole = self.outline.iter().find(of).filter(|part| part.parts.is_empty() || v + 1 == part.outputs.end);
+            let base = match (self.inputs.get(v as usize), whole) {
+                (Some((name, _)), _) => name.clone(),
+                (None, Some(part)) => part.name.clone(),
+                (None, None) => {
+                    self.makers[v as usize].map_or_else(String::new, |i| self.nodes[i as usize].name.clone())
+                }
+            };
+            let mut name = base.clone();
+            for i in 1.. {
+                if !names.contains(&name) {
+                    break;
+                }
+                name = format!("{base}_{i}");
+            }
+            names.push(name);
+        }
+        names
     }
 
     /// The shapes of one sample of each input.
@@ -287,15 +351,15 @@ impl<T: Float> Net<T> {
     #[inline(never)]
     pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("forward", x)?;
-        self.run(pass, work, x);
+        self.run(pass, work, Given::Refs(x));
         Ok(())
     }
 
     /// [`forward`](Self::forward) on inputs that have been checked.
-    pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) {
+    pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
-        let samples = x.first().map_or(0, |x| x.samples());
+        let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         let Work { values, slots, out, left_out, .. } = work;
         if values.len() < layout.sizes.len() {
@@ -365,6 +429,11 @@ impl<T: Float> Net<T> {
 
     fn output_register(&self, kept: bool, output: usize) -> usize {
         self.layout(kept).register(self.outputs[output]).unwrap_or(usize::MAX)
+    }
+
+    /// Whether an output is the same value as one before it: the first of those.
+    pub(crate) fn same_output(&self, output: usize) -> Option<usize> {
+        self.outputs[..output].iter().position(|v| *v == self.outputs[output])
     }
 
     /// The output itself, to be activated in place.
@@ -439,12 +508,12 @@ impl<T: Float> Net<T> {
             let expected = format!("{} samples, as in the forward pass", work.samples);
             return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
         }
-        self.run_back(pass, work, plan, x);
+        self.run_back(pass, work, plan, Given::Refs(x));
         Ok(())
     }
 
     /// [`backward`](Self::backward) where all has been checked.
-    pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: &[&Tensor<T>]) {
+    pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
         let Work { values, slots, gradients, out, back, left_out, .. } = work;
         for &(first, more) in &plan.again {
@@ -452,7 +521,7 @@ impl<T: Float> Net<T> {
             sum::add(first, more);
         }
         if work.samples == 0 {
-            for (register, x) in plan.inputs.iter().zip(x) {
+            for (register, x) in plan.inputs.iter().zip(x.iter()) {
                 register.iter().for_each(|register| gradients[*register as usize].resize(x.shape()));
             }
             return;
@@ -472,7 +541,7 @@ impl<T: Float> Net<T> {
             match &node.code {
                 Code::Layer(layer) => {
                     let v = node.wires.inputs[0] as usize;
-                    let (x, y) = (x.get(v).copied().unwrap_or(&values[v]), &values[outputs.start]);
+                    let (x, y) = (x.get(v).unwrap_or(&values[v]), &values[outputs.start]);
                     let dy = step.dy[0].0;
                     match step.dx[0] {
                         Dx::Nowhere => layer.backward(pass, slot, x, y, &mut gradients[dy as usize], None),

@@ -3,7 +3,7 @@
 use super::built::Model;
 use super::checks::blame;
 use crate::error::{Error, Result};
-use crate::graph::{Plan, Work};
+use crate::graph::{Given, Plan, Work};
 use crate::layer::Pass;
 use crate::memory;
 use crate::tensor::{Float, Tensor};
@@ -27,6 +27,7 @@ impl<T: Float> Model<T> {
     /// [`Error::Layer`] where `x` is not to blame.
     #[inline(never)]
     pub fn activations(&self, x: &Tensor<T>) -> Result<Vec<(String, Tensor<T>)>> {
+        self.check_single("activations")?;
         self.check_input("activations", x)?;
         let n = x.samples();
         let parts = self.net.outline();
@@ -40,7 +41,7 @@ impl<T: Float> Model<T> {
         for start in (0..n).step_by(self.rows_together) {
             x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
             // All values are there where backward may follow.
-            self.net.run(&mut Pass::differentiable(&self.params), &mut work, &[&batch]);
+            self.net.run(&mut Pass::differentiable(&self.params), &mut work, Given::Refs(&[&batch]));
             for (part, values) in parts.iter().zip(&mut values) {
                 let value = match part.outputs.clone().next_back() {
                     Some(last) => self.net.value(&work, last),
@@ -54,7 +55,7 @@ impl<T: Float> Model<T> {
         for (index, (part, v)) in parts.iter().zip(values).enumerate() {
             let y = Tensor::new(part.output.with_batch(n), v)?;
             if y.iter().any(|v| v.is_nan()) {
-                blame("activations", x, &y).map_err(|error| match error {
+                blame("activations", &[x], &y).map_err(|error| match error {
                     Error::Config { .. } => Error::Layer { index, name: part.name.clone(), source: Box::new(error) },
                     of_x => of_x,
                 })?;
@@ -62,7 +63,7 @@ impl<T: Float> Model<T> {
             outputs.push((part.name.clone(), y));
         }
         if let Some((_, last)) = outputs.last() {
-            self.check_output("activations", x, last)?;
+            self.check_outputs("activations", &[x], std::slice::from_ref(last))?;
         }
         Ok(outputs)
     }

@@ -1,6 +1,9 @@
 //! The model: what a graph computes, with its weights and the state of training; compile, and weights by name.
 
-use super::train::Training;
+use std::sync::Arc;
+
+use super::head::Head;
+use super::train::{TrainedHead, Training};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Net, Outline, Value};
@@ -106,12 +109,13 @@ impl<T: Float> Model<T> {
     }
 
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
-    /// one kind or a tuple of several kinds.
+    /// one kind or a tuple of several kinds. A model with several outputs takes the loss for each of them, and no metrics; see
+    /// [`compile_heads`](Self::compile_heads) for a loss, a weight and metrics of each.
     ///
     /// # Errors
     /// [`Error::LossMismatch`] if the loss does not fit the last activation, or a loss taken as
     /// a metric; [`Error::Config`] for a metric over classes where nothing says how the outputs tell them; [`Error::Argument`] for a
-    /// setting outside its range.
+    /// setting outside its range, or metrics for several outputs.
     pub fn compile(
         &mut self,
         optimizer: impl Optimizer<T> + 'static,
@@ -121,28 +125,107 @@ impl<T: Float> Model<T> {
         self.compile_boxed(optimizer.boxed(), loss.boxed(), metrics.boxed())
     }
 
+    /// [`compile`](Self::compile) with what is known of each output: a loss, its weight in the sum of all, and metrics, those included
+    /// that take the weights of samples. Outputs that are not named are not trained.
+    ///
+    /// Keras: dictionaries for `loss`, `loss_weights`, `metrics` and `weighted_metrics`.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), with the output's name; [`Error::Argument`] for a name that no output has, or twice, and where no
+    /// head has a loss.
+    pub fn compile_heads(
+        &mut self,
+        optimizer: impl Optimizer<T> + 'static,
+        heads: impl IntoIterator<Item = Head<T>>,
+    ) -> Result<()> {
+        self.compile_list(optimizer.boxed(), heads.into_iter().collect())
+    }
+
     #[inline(never)]
     pub(crate) fn compile_boxed(
         &mut self,
         optimizer: Box<dyn Optimizer<T>>,
         loss: Box<dyn Loss<T>>,
-        mut metrics: Vec<Box<dyn Metric<T>>>,
+        metrics: Vec<Box<dyn Metric<T>>>,
     ) -> Result<()> {
-        let ending = self.net.ending(0);
-        if let Some(ending) = ending {
-            loss.check_activation(ending.activation, self.output.last())?;
+        let names = self.net.output_names();
+        let loss: Arc<dyn Loss<T>> = loss.into();
+        if let [_] = &names[..] {
+            return self.compile_list(optimizer, vec![Head { loss: Some(loss), metrics, ..Head::only() }]);
         }
-        // Targets shaped like the output fit every loss and metric; what is left are their settings.
-        let output = self.output.with_batch(1);
-        loss.check(output, output)?;
-        let outputs = self.outputs(Some(&*loss));
-        for metric in &mut metrics {
-            metric.check(output, output)?;
-            metric.prepare(&outputs)?;
+        if !metrics.is_empty() {
+            let expected = format!("() for a model of several outputs ({})", names.join(", "));
+            let hint =
+                "say which output each is for: model.compile_heads(optimizer, [Head::new(name).loss(…).metrics(…), …])";
+            return Err(Error::argument("compile", "metrics", expected, metrics.len(), hint));
         }
+        let heads = names.iter().map(|name| Head { loss: Some(loss.clone()), ..Head::new(name) });
+        self.compile_list(optimizer, heads.collect())
+    }
+
+    #[inline(never)]
+    pub(crate) fn compile_list(&mut self, optimizer: Box<dyn Optimizer<T>>, heads: Vec<Head<T>>) -> Result<()> {
+        const OP: &str = "compile";
+        let names = self.net.output_names();
+        let several = names.len() > 1;
+        let mut trained: Vec<TrainedHead<T>> = Vec::new();
+        for mut head in heads {
+            let list = || names.join(", ");
+            let output = match &head.name {
+                None if !several => 0,
+                None => {
+                    let hint = "give each head the name of its output: Head::new(name)";
+                    return Err(Error::argument(OP, "head", format!("for one of {}", list()), "Head::only()", hint));
+                }
+                Some(name) => names.iter().position(|n| n == name).ok_or_else(|| {
+                    Error::argument(OP, "head", format!("for one of the outputs {}", list()), name, "correct the name")
+                })?,
+            };
+            if trained.iter().any(|other| other.output == output) {
+                let hint = "put loss and metrics of an output into one head";
+                return Err(Error::argument(
+                    OP,
+                    "head",
+                    "one for each output",
+                    format!("two for {}", names[output]),
+                    hint,
+                ));
+            }
+            self.check_head(&mut head, output).map_err(|error| match several {
+                true => Error::Output { name: names[output].clone(), source: Box::new(error) },
+                false => error,
+            })?;
+            let ending = self.net.ending(output);
+            trained.push(TrainedHead::new(head, output, names[output].clone(), ending));
+        }
+        if trained.iter().all(|head| head.loss.is_none()) {
+            return Err(Error::argument(OP, "heads", "a loss for one at least", "none", "add Head::loss"));
+        }
+        trained.sort_by_key(|head| head.output);
+        trained.retain(|head| head.loss.is_some() || !head.metrics.is_empty());
         optimizer.check()?;
         optimizer.options().check_as::<T>(optimizer.name())?;
-        self.training = Some(Training::new(optimizer, loss, metrics, ending, output, &self.net, &self.params)?);
+        self.training = Some(Training::new(optimizer, trained, &self.net, &self.params)?);
+        Ok(())
+    }
+
+    /// Checks loss and metrics against an output, and tells metrics what it means.
+    fn check_head(&self, head: &mut Head<T>, output: usize) -> Result<()> {
+        check_not_negative("compile", "loss_weight", head.weight)?;
+        // Targets shaped like the output fit every loss and metric; what is left are their settings.
+        let shape = self.net.output_shape(output);
+        let batch = shape.with_batch(1);
+        if let Some(loss) = &head.loss {
+            if let Some(ending) = self.net.ending(output) {
+                loss.check_activation(ending.activation, shape.last())?;
+            }
+            loss.check(batch, batch)?;
+        }
+        let meaning = self.outputs(output, head.loss.as_deref());
+        for metric in head.metrics.iter_mut().chain(&mut head.weighted_metrics) {
+            metric.check(batch, batch)?;
+            metric.prepare(&meaning)?;
+        }
         Ok(())
     }
 
@@ -289,6 +372,32 @@ impl<T: Float> Model<T> {
         self.net.output_shapes()
     }
 
+    /// The names of the inputs, in their order.
+    pub fn input_names(&self) -> Vec<&str> {
+        self.net.input_names()
+    }
+
+    /// The names of the outputs, in their order: of the layer or container that gives each.
+    pub fn output_names(&self) -> Vec<String> {
+        self.net.output_names()
+    }
+
+    /// An error of what takes one input and gives one output.
+    pub(crate) fn check_single(&self, op: &'static str) -> Result<()> {
+        let (inputs, outputs) = (self.net.input_names(), self.net.output_names());
+        if inputs.len() == 1 && outputs.len() == 1 {
+            return Ok(());
+        }
+        let problem = format!(
+            "the model has {} inputs ({}) and {} outputs ({}), and this is for one of each",
+            inputs.len(),
+            inputs.join(", "),
+            outputs.len(),
+            outputs.join(", ")
+        );
+        Err(Error::Config { op, problem, hint: "take predict_all, evaluate or a net of your own".into() })
+    }
+
     /// What the model is made of: layers and what joins them.
     pub fn outline(&self) -> &[Outline] {
         self.net.outline()
@@ -300,11 +409,19 @@ impl<T: Float> Model<T> {
         if samples <= *known || self.slim && samples <= self.rows_together {
             return Ok(());
         }
-        let outputs = self.output.len().saturating_mul(samples);
-        let values = self.net.space(samples.min(self.rows_together), None).saturating_add(outputs);
+        let outputs = (0..self.net.outputs()).map(|i| self.net.output_shape(i).len().saturating_mul(samples));
+        let values = outputs.fold(self.net.space(samples.min(self.rows_together), None), usize::saturating_add);
         memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples"), values)?;
         *known = samples;
         Ok(())
+    }
+
+    /// Checks all inputs of a model.
+    pub(crate) fn check_inputs(&self, op: &'static str, x: &[&Tensor<T>]) -> Result<()> {
+        match x {
+            [x] if self.net.inputs() == 1 => self.check_input(op, x),
+            x => self.net.check_inputs(op, x),
+        }
     }
 
     pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {

@@ -33,8 +33,8 @@ pub(super) fn check_finite<T: Float>(
 
 /// Outputs that are not finite: an error where the input is to blame, or where they are not even numbers.
 #[cold]
-pub(super) fn blame<T: Float>(op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
-    check_finite(op, "x", x, 0..x.samples())?;
+pub(super) fn blame<T: Float>(op: &'static str, x: &[&Tensor<T>], y: &Tensor<T>) -> Result<()> {
+    x.iter().try_for_each(|x| check_finite(op, "x", x, 0..x.samples()))?;
     match y.as_slice().iter().position(|v| v.is_nan()) {
         None => Ok(()),
         Some(at) => {
@@ -53,7 +53,8 @@ pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option
         Some(sample) => format!("row {sample}"),
         None => format!("row {row} of the batch"),
     };
-    for (what, tensor) in [("x", &batch.x), ("y", &batch.y)] {
+    let all = batch.inputs().map(|x| ("x", x)).chain(batch.targets().map(|y| ("y", y)));
+    for (what, tensor) in all {
         if let Some((row, column, value)) = tensor.first_non_finite() {
             let row = name(row);
             return format!(
@@ -61,15 +62,19 @@ pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option
             );
         }
     }
-    if let Some(row) = batch.weights.iter().position(|w| !w.is_finite()) {
-        return format!("The cause is in the data: the weight of {} is {}", name(row), batch.weights[row]);
+    let weights = std::iter::once(&batch.weights).chain(&batch.more_weights);
+    for weights in weights {
+        if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
+            return format!("The cause is in the data: the weight of {} is {}", name(row), weights[row]);
+        }
     }
-    let most = |t: &Tensor<T>| t.iter().fold(0.0, |most: f64, v| most.max(v.abs().as_f64()));
+    let largest = |t: &Tensor<T>| t.iter().fold(0.0, |most: f64, v| most.max(v.abs().as_f64()));
+    let most = |all: &mut dyn Iterator<Item = &Tensor<T>>| all.map(largest).fold(0.0, f64::max);
     format!(
         "The batch is finite (x up to {:.3e}, y up to {:.3e} in size): lower the learning rate, scale the inputs or clip the \
          gradients (clipnorm, global_clipnorm)",
-        most(&batch.x),
-        most(&batch.y)
+        most(&mut batch.inputs()),
+        most(&mut batch.targets())
     )
 }
 

@@ -86,22 +86,28 @@ enum Rule {
 impl<T: Float> Model<T> {
     /// Whether targets name one class a sample, so that a split can be looked at for classes.
     pub(super) fn tells_classes(&self) -> bool {
-        let task = Task::of(self.training.as_ref().map(|t| &*t.loss));
+        let task = Task::of(self.loss_of(0));
         let one = self.output.last() == 1;
-        self.output.rank() == 1
+        self.net.outputs() == 1
+            && self.output.rank() == 1
             && (matches!(task, Task::Classes(_)) || one && matches!(task, Task::Labels(_) | Task::Margins))
     }
 
-    /// What the outputs are under a loss.
-    pub(super) fn outputs(&self, loss: Option<&dyn Loss<T>>) -> Outputs {
-        let activation = self.net.ending(0).map(|ending| ending.activation);
+    /// The loss that an output is compiled with.
+    fn loss_of(&self, output: usize) -> Option<&dyn Loss<T>> {
+        self.training.as_ref()?.heads.iter().find(|head| head.output == output)?.loss.as_deref()
+    }
+
+    /// What the values of an output are under a loss.
+    pub(super) fn outputs(&self, output: usize, loss: Option<&dyn Loss<T>>) -> Outputs {
+        let activation = self.net.ending(output).map(|ending| ending.activation);
         let meaning = Task::of(loss).meaning(activation);
-        Outputs::new(meaning, activation, self.output.last(), loss.map(|loss| loss.name()))
+        Outputs::new(meaning, activation, self.net.output_shape(output).last(), loss.map(|loss| loss.name()))
     }
 
     fn class_rule(&self) -> Result<Rule> {
-        let loss = self.training.as_ref().map(|t| &*t.loss);
-        let outputs = self.outputs(loss);
+        let loss = self.loss_of(0);
+        let outputs = self.outputs(0, loss);
         let (task, activation, width) = (Task::of(loss), outputs.activation, outputs.width);
         let refused = |what: &str, hint: &str| {
             let problem = format!("{what} ({outputs})");
@@ -167,6 +173,7 @@ impl<T: Float> Model<T> {
     /// As [`predict`](Self::predict); [`Error::Config`] for a model whose outputs tell no class.
     #[inline(never)]
     pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
+        self.check_single("predict_classes")?;
         let rule = self.class_rule()?;
         let y = self.predict(x)?;
         let above = |limit: f64| y.iter().map(|p| usize::from(p.as_f64() > limit)).collect();

@@ -1,6 +1,8 @@
 //! Where the batches of a training run come from: tensors in memory, or a dataset.
 
 use super::checks::weigh;
+#[cfg(feature = "files")]
+use super::run_settings::numbered;
 use super::sample_weights::check_classes;
 #[cfg(feature = "files")]
 use super::settings::{Depth, Settings};
@@ -46,9 +48,11 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
 
 /// Samples of tensors in memory, checked before.
 pub(crate) struct InMemory<'a, T> {
-    pub x: &'a Tensor<T>,
-    pub y: &'a Tensor<T>,
-    pub weights: Vec<T>,
+    pub x: Vec<&'a Tensor<T>>,
+    /// One for each head.
+    pub y: Vec<&'a Tensor<T>>,
+    /// One list for each head, or one for all; empty where all are 1.
+    pub weights: Vec<Vec<T>>,
     /// The first n are trained on.
     pub n: usize,
     pub batch_size: usize,
@@ -77,7 +81,17 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
 
     fn load(&self, _: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
         let first = index * self.batch_size;
-        gather(self.x, self.y, &self.weights, &self.order[first..first + self.samples(index)], batch);
+        let positions = &self.order[first..first + self.samples(index)];
+        let Batch { x, y, weights, more_x, more_y, more_weights } = batch;
+        gather_all(&self.x, positions, x, more_x);
+        gather_all(&self.y, positions, y, more_y);
+        more_weights.resize_with(self.weights.len().saturating_sub(1), Vec::new);
+        for (from, to) in self.weights.iter().zip(std::iter::once(weights).chain(more_weights)) {
+            to.clear();
+            if !from.is_empty() {
+                to.extend(positions.iter().map(|&position| from[position]));
+            }
+        }
         Ok(false)
     }
 
@@ -95,8 +109,11 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
         settings.put("samples to train on", self.n);
         settings.put("batch_size", self.batch_size);
         settings.put("shuffle", self.shuffle.is_some());
-        settings.put_tensor("x", self.x, depth);
-        settings.put_tensor("y", self.y, depth);
+        for (what, tensors) in [("x", &self.x), ("y", &self.y)] {
+            for (i, tensor) in tensors.iter().enumerate() {
+                settings.put_tensor(&numbered(what, i), tensor, depth);
+            }
+        }
         Ok(())
     }
 }
@@ -158,7 +175,7 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
-        batch.weights.clear();
+        batch.clear_weights();
         match self.data.batches() {
             Some(_) => self.data.load(epoch, index, batch)?,
             // A stream has one epoch, of which those of training are stretches.
@@ -180,12 +197,13 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     #[cfg(feature = "files")]
     fn describe(&self, settings: &mut Settings, depth: Depth) -> Result<()> {
-        let (x, y) = self.data.shapes();
+        let (x, y) = self.data.all_shapes();
         settings.put("data", "a dataset");
         settings.put("batches an epoch", self.batches);
         settings.put("batches of the dataset", self.data.batches().map_or("without end".into(), |n| n.to_string()));
-        settings.put("x of a sample", x);
-        settings.put("y of a sample", y);
+        for (what, shapes) in [("x of a sample", x), ("y of a sample", y)] {
+            shapes.iter().enumerate().for_each(|(i, shape)| settings.put(numbered(what, i), shape));
+        }
         match depth {
             Depth::Glance => Ok(()),
             _ => settings.put_batches("", self.batches, |index, batch| self.load(0, index, batch).map(|_| ())),
@@ -198,13 +216,10 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
     }
 }
 
-/// Copies the samples of a batch into the training buffers.
-fn gather<T: Float>(x: &Tensor<T>, y: &Tensor<T>, weights: &[T], positions: &[usize], batch: &mut Batch<T>) {
-    batch.weights.clear();
-    if !weights.is_empty() {
-        batch.weights.extend(positions.iter().map(|&position| weights[position]));
-    }
-    for (from, to) in [(x, &mut batch.x), (y, &mut batch.y)] {
+/// Copies the samples of a batch into a first tensor and further ones.
+fn gather_all<T: Float>(from: &[&Tensor<T>], positions: &[usize], first: &mut Tensor<T>, more: &mut Vec<Tensor<T>>) {
+    more.resize_with(from.len().saturating_sub(1), Tensor::default);
+    for (from, to) in from.iter().zip(std::iter::once(first).chain(more)) {
         to.resize(from.shape().with_first(positions.len()));
         let width = from.shape().sample().len();
         let from = from.as_slice();

@@ -1,10 +1,15 @@
 //! `evaluate`, and the checks that data passes before it is used.
 
+use std::ops::Range;
+
 use super::built::Model;
 use super::checks::check_finite;
 use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
+use super::sample_weights::check_weights;
+use super::tensors::Tensors;
+use super::train::TrainedHead;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
@@ -12,10 +17,18 @@ use crate::tensor::{Float, Tensor};
 /// What is measured after each epoch.
 #[derive(Clone)]
 pub(crate) enum ValidationData<'a, T: Float> {
-    /// Some rows of tensors, and the weights of all.
-    Rows(&'a Tensor<T>, &'a Tensor<T>, std::ops::Range<usize>, Option<&'a [T]>),
+    Rows(Rows<'a, T>),
     /// The batches of a dataset.
     Batches(&'a dyn Dataset<T>),
+}
+
+/// Some rows of tensors, and the weights of all of them: one list for each target, or none.
+#[derive(Clone)]
+pub(crate) struct Rows<'a, T: Float> {
+    pub x: Vec<&'a Tensor<T>>,
+    pub y: Vec<&'a Tensor<T>>,
+    pub rows: Range<usize>,
+    pub weights: Vec<Option<&'a [T]>>,
 }
 
 /// Rows whose loss is taken together.
@@ -23,10 +36,11 @@ const ROWS_TOGETHER: usize = 256;
 
 /// Loss and metrics, gathered batch by batch.
 struct Evaluation<T: Float> {
-    /// Of each metric.
+    /// Of each figure.
     sums: Vec<Vec<f64>>,
     work: Workspace<T>,
-    out: Tensor<T>,
+    out: Vec<Tensor<T>>,
+    targets: Vec<Tensor<T>>,
     sum: f64,
     seen: usize,
     /// Rows for which there is known to be memory.
@@ -34,16 +48,46 @@ struct Evaluation<T: Float> {
 }
 
 impl<T: Float> Model<T> {
-    /// Loss and metrics on samples and targets, averaged over samples.
+    /// Loss and metrics on samples and targets, averaged over samples. `x` and `y` are tensors or, for several inputs and outputs, lists
+    /// of them, by position or name.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::NonFinite`] with row and column for NaN or an infinity in `x` or `y`.
+    pub fn evaluate<'a>(&self, x: impl Into<Tensors<'a, T>>, y: impl Into<Tensors<'a, T>>) -> Result<Scores> {
+        self.evaluate_tensors(x.into(), y.into(), None)
+    }
+
+    /// [`evaluate`](Self::evaluate) with a weight for each sample, in the loss of every output and in weighted metrics.
+    ///
+    /// Keras: `evaluate(sample_weight=…)`.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate); [`Error::Shape`] and [`Error::Argument`] for weights that are not one a sample, finite and not
+    /// negative.
+    pub fn evaluate_weighted<'a>(
+        &self,
+        x: impl Into<Tensors<'a, T>>,
+        y: impl Into<Tensors<'a, T>>,
+        weights: &'a [T],
+    ) -> Result<Scores> {
+        self.evaluate_tensors(x.into(), y.into(), Some(weights))
+    }
+
     #[inline(never)]
-    pub fn evaluate(&self, x: &Tensor<T>, y: &Tensor<T>) -> Result<Scores> {
-        self.check_data("evaluate", x, y)?;
-        check_finite("evaluate", "x", x, 0..x.samples())?;
-        check_finite("evaluate", "y", y, 0..y.samples())?;
-        self.measure(&ValidationData::Rows(x, y, 0..x.samples(), None))
+    pub(crate) fn evaluate_tensors(
+        &self,
+        x: Tensors<'_, T>,
+        y: Tensors<'_, T>,
+        weights: Option<&[T]>,
+    ) -> Result<Scores> {
+        let (x, y) = self.check_data("evaluate", x, y)?;
+        let n = x[0].samples();
+        check_all_finite("evaluate", &x, &y, 0..n)?;
+        if let Some(weights) = weights {
+            check_weights("evaluate", n, weights)?;
+        }
+        let weights = vec![weights; y.len()];
+        self.measure(&ValidationData::Rows(Rows { x, y, rows: 0..n, weights }))
     }
 
     /// Loss and metrics on all batches of a dataset, in its epoch 0.
@@ -61,25 +105,25 @@ impl<T: Float> Model<T> {
         let mut m = Evaluation {
             sums: training.sums.iter().map(|sums| vec![0.0; sums.len()]).collect(),
             work: Workspace::default(),
-            out: Tensor::default(),
+            out: vec![Tensor::default(); self.net.outputs()],
+            targets: Vec::new(),
             sum: 0.0,
             seen: 0,
             room: 0,
         };
         self.leave_out(&mut m.work, training.logits());
         match held_out {
-            ValidationData::Rows(x, y, rows, weights) => {
-                self.measure_rows(&mut m, x, y, rows.clone(), *weights)?;
-            }
+            ValidationData::Rows(held) => self.measure_rows(&mut m, held)?,
             ValidationData::Batches(data) => {
                 let mut batch = Batch::default();
                 for index in 0..all_batches(*data, "evaluate")? {
-                    batch.weights.clear();
+                    batch.clear_weights();
                     data.load(0, index, &mut batch)?;
                     self.check_batch("evaluate", &batch)
                         .map_err(|error| Error::Batch { index, source: Box::new(error) })?;
-                    let weights = (!batch.weights.is_empty()).then_some(&batch.weights[..]);
-                    self.measure_rows(&mut m, &batch.x, &batch.y, 0..batch.x.samples(), weights)?;
+                    let weights = (0..training.heads.len()).map(|i| batch.weights_of(i)).collect();
+                    let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
+                    self.measure_rows(&mut m, &Rows { x, y, rows: 0..batch.x.samples(), weights })?;
                 }
             }
         }
@@ -87,67 +131,101 @@ impl<T: Float> Model<T> {
         Ok(Scores { loss: m.sum / m.seen as f64 + self.params.penalty(), metrics })
     }
 
-    fn measure_rows(
-        &self,
-        m: &mut Evaluation<T>,
-        x: &Tensor<T>,
-        y: &Tensor<T>,
-        rows: std::ops::Range<usize>,
-        weights: Option<&[T]>,
-    ) -> Result<()> {
+    fn measure_rows(&self, m: &mut Evaluation<T>, held: &Rows<'_, T>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
+        let rows = held.rows.clone();
         self.check_room("evaluate", rows.len().min(ROWS_TOGETHER), &mut m.room)?;
         let mut start = rows.start;
         while start < rows.end {
-            let end = (start + ROWS_TOGETHER).min(rows.end);
-            m.out.resize_batch(&self.output, end - start);
-            let penalty = self.forward_rows(&mut m.work, x, start..end, &mut m.out);
-            let t = y.rows(start..end)?;
-            let loss = training.score(&t, &mut m.out, weights.map(|w| &w[start..end])) + penalty;
-            m.sum += loss * (end - start) as f64;
-            for (metric, sums) in training.metrics.iter().zip(&mut m.sums) {
-                metric.update(sums, &t, &m.out, None);
-            }
-            start = end;
+            let part = start..(start + ROWS_TOGETHER).min(rows.end);
+            let penalty = self.forward_rows(&mut m.work, &held.x, part.clone(), &mut m.out);
+            m.targets.resize_with(held.y.len(), Tensor::default);
+            held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
+            let weights = |i: usize| held.weights.get(i).copied().flatten().map(|w| &w[part.clone()]);
+            let loss = training.score(&mut m.sums, &mut m.out, &m.targets, weights) + penalty;
+            m.sum += loss * part.len() as f64;
+            start = part.end;
         }
         m.seen += rows.len();
         Ok(())
     }
 
-    pub(super) fn check_data(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+    /// The tensors in the order of inputs and targets, checked.
+    pub(super) fn check_data<'a>(
+        &self,
+        op: &'static str,
+        x: Tensors<'a, T>,
+        y: Tensors<'a, T>,
+    ) -> Result<(Vec<&'a Tensor<T>>, Vec<&'a Tensor<T>>)> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
-        if x.samples() == 0 || x.is_empty() {
+        let x = x.ordered(op, "x", &self.net.input_names())?;
+        let y = y.ordered(op, "y", &training.target_names())?;
+        if x[0].samples() == 0 || x[0].is_empty() {
             return Err(Error::Empty { op, what: "x" });
         }
-        self.check_input(op, x)?;
-        if y.samples() != x.samples() || y.shape().rank() == 0 {
-            let expected = format!("{} targets, one for each sample of x", x.samples());
+        self.check_inputs(op, &x)?;
+        let n = x[0].samples();
+        for (head, y) in training.heads.iter().zip(&y) {
+            self.check_target(op, head, y, n).map_err(|error| match training.heads.len() {
+                1 => error,
+                _ => Error::Output { name: head.name.clone(), source: Box::new(error) },
+            })?;
+        }
+        Ok((x, y))
+    }
+
+    fn check_target(&self, op: &'static str, head: &TrainedHead<T>, y: &Tensor<T>, n: usize) -> Result<()> {
+        if y.samples() != n || y.shape().rank() == 0 {
+            let expected = format!("{n} targets, one for each sample of x");
             let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
             return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
         }
-        training.check_targets(y, self.output.with_batch(x.samples()))
+        head.check_targets(y, self.net.output_shape(head.output).with_batch(n))
     }
 
     /// What can be known of a dataset before its batches are loaded.
     pub(super) fn check_dataset(&self, op: &'static str, data: &dyn Dataset<T>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         data.check()?;
-        let (x, y) = data.shapes();
-        if x != self.input {
-            let hint = "reshape or map the dataset's samples, or change the shape given to Sequential::new";
-            return Err(Error::shape(op, format!("samples of shape {}", self.input), x, hint));
+        let (x, y) = data.all_shapes();
+        let inputs = self.net.input_shapes();
+        if x.len() != inputs.len() || y.len() != training.heads.len() {
+            let names = (self.net.input_names().join(", "), training.target_names().join(", "));
+            let expected =
+                format!("{} inputs ({}) and {} targets ({})", inputs.len(), names.0, training.heads.len(), names.1);
+            let hint = "let Dataset::all_shapes name one shape for each";
+            return Err(Error::shape(op, expected, format!("{} and {}", x.len(), y.len()), hint));
         }
-        training.check_shapes(y.batched(1)?, self.output.with_batch(1))
+        for ((x, input), name) in x.iter().zip(&inputs).zip(self.net.input_names()) {
+            if x != input {
+                let of = if inputs.len() > 1 { format!(" for the input {name}") } else { String::new() };
+                let hint = "reshape or map the dataset's samples, or change the shape given to Sequential::new";
+                return Err(Error::shape(op, format!("samples of shape {input}{of}"), *x, hint));
+            }
+        }
+        let heads = training.heads.iter().zip(&y);
+        heads.into_iter().try_for_each(|(head, y)| {
+            head.check_shapes(y.batched(1)?, self.net.output_shape(head.output).with_batch(1))
+        })
     }
 
     fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {
-        self.check_data(op, &batch.x, &batch.y)?;
-        check_finite(op, "x", &batch.x, 0..batch.x.samples())?;
-        check_finite(op, "y", &batch.y, 0..batch.y.samples())?;
-        if batch.weights.is_empty() {
-            Ok(())
-        } else {
-            super::sample_weights::check_weights(op, batch.x.samples(), &batch.weights)
-        }
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
+        let (x, y) = self.check_data(op, x.into(), y.into())?;
+        let n = x[0].samples();
+        check_all_finite(op, &x, &y, 0..n)?;
+        (0..training.heads.len()).filter_map(|i| batch.weights_of(i)).try_for_each(|w| check_weights(op, n, w))
     }
+}
+
+/// An error that names the first NaN or infinity in some rows of inputs and targets.
+pub(super) fn check_all_finite<T: Float>(
+    op: &'static str,
+    x: &[&Tensor<T>],
+    y: &[&Tensor<T>],
+    rows: Range<usize>,
+) -> Result<()> {
+    x.iter().try_for_each(|x| check_finite(op, "x", x, rows.clone()))?;
+    y.iter().try_for_each(|y| check_finite(op, "y", y, rows.clone()))
 }

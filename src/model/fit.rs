@@ -1,26 +1,27 @@
 //! `fit` and `train_on_batch`.
 
 use super::built::Model;
-use super::checks::{cause, check_classes_apart, check_finite};
+use super::checks::{cause, check_classes_apart};
 use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
 #[cfg(feature = "files")]
 use super::digest::digest;
-use super::evaluate::ValidationData;
+use super::evaluate::{Rows, ValidationData, check_all_finite};
 use super::fit_options::Fit;
 use super::history::{History, RunStart};
 use super::progress::Progress;
 use super::run_state::{DataOfRun, RunState};
-use super::sample_weights::sample_weights;
+use super::sample_weights::{check_weights, sample_weights};
 #[cfg(feature = "files")]
 use super::saver::Saver;
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
+use super::tensors::Tensors;
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::state::State;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Model<T> {
     /// Trains on samples `x` `[n, …input]` and their targets `y`; returns loss and metrics of every epoch, averaged over
@@ -31,24 +32,38 @@ impl<T: Float> Model<T> {
     /// [`Error::Argument`] for data or settings that do not fit, among them a `validation_split` of rows that are sorted by class;
     /// [`Error::NonFinite`] in what is validated on, and in x and y if asked to look for it; [`Error::Diverged`] when the loss
     /// becomes NaN or infinite, with the last finite weights kept and the row and column of the data that caused it, if they did.
-    #[inline(never)]
-    pub fn fit(&mut self, x: &Tensor<T>, y: &Tensor<T>, how: &Fit<'_, T>) -> Result<History> {
-        self.fit_with(x, y, how, &mut [])
+    pub fn fit<'a>(
+        &mut self,
+        x: impl Into<Tensors<'a, T>>,
+        y: impl Into<Tensors<'a, T>>,
+        how: &Fit<'_, T>,
+    ) -> Result<History> {
+        self.fit_tensors(x.into(), y.into(), how, &mut [])
     }
 
     /// [`fit`](Self::fit) with [callbacks](crate::callbacks), called in the order of the list.
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and those of the callbacks.
-    #[inline(never)]
-    pub fn fit_with(
+    pub fn fit_with<'a>(
         &mut self,
-        x: &Tensor<T>,
-        y: &Tensor<T>,
+        x: impl Into<Tensors<'a, T>>,
+        y: impl Into<Tensors<'a, T>>,
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        self.check_data("fit", x, y)?;
+        self.fit_tensors(x.into(), y.into(), how, callbacks)
+    }
+
+    #[inline(never)]
+    pub(crate) fn fit_tensors(
+        &mut self,
+        x: Tensors<'_, T>,
+        y: Tensors<'_, T>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
+        let (x, y) = self.check_data("fit", x, y)?;
         if how.batch_size == 0 {
             return Err(Error::argument("fit", "batch_size", "at least 1", 0, "32 is usual"));
         }
@@ -56,25 +71,50 @@ impl<T: Float> Model<T> {
             let hint = "leave it out, or pass a dataset to fit_dataset";
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
-        let (n, all) = (how.kept(x.samples())?, x.samples());
+        let all = x[0].samples();
+        let (n, weights) = (how.kept(all)?, self.weights_of_samples(all, how)?);
         let held_out = match self.validation(how)? {
             None if n < all => {
                 if self.tells_classes() {
-                    check_classes_apart(y, n, how.validation_split)?;
+                    check_classes_apart(y[0], n, how.validation_split)?;
                 }
-                check_held_out(x, y, n..all)?;
-                Some(ValidationData::Rows(x, y, n..all, how.sample_weight))
+                check_held_out(&x, &y, n..all)?;
+                let (x, y, weights) = (x.clone(), y.clone(), weights.clone());
+                Some(ValidationData::Rows(Rows { x, y, rows: n..all, weights }))
             }
             other => other,
         };
         if how.check_finite {
-            check_finite("fit", "x", x, 0..all)?;
-            check_finite("fit", "y", y, 0..all)?;
+            check_all_finite("fit", &x, &y, 0..all)?;
         }
-        let weights = sample_weights(y, self.output, how.sample_weight, how.class_weight)?;
+        let own = y.iter().zip(&weights).zip(self.head_outputs());
+        let own = own.map(|((y, weights), output)| sample_weights(y, output, *weights, how.class_weight));
+        let weights = own.collect::<Result<Vec<_>>>()?;
         let shuffle = how.shuffle.then_some(self.seed);
         let mut data = InMemory { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };
         self.run(&mut data, held_out, how, callbacks)
+    }
+
+    /// The shapes of the outputs that take targets.
+    fn head_outputs(&self) -> Vec<Shape> {
+        let heads = self.training.iter().flat_map(|training| &training.heads);
+        heads.map(|head| self.net.output_shape(head.output)).collect()
+    }
+
+    /// The weights that were passed for the samples, one list for each target.
+    fn weights_of_samples<'a>(&self, n: usize, how: &Fit<'a, T>) -> Result<Vec<Option<&'a [T]>>> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "fit" }) };
+        let names = training.target_names();
+        for (name, weights) in &how.sample_weights {
+            if !names.contains(name) {
+                let expected = format!("for one of the outputs {}", names.join(", "));
+                let hint = "outputs without a loss and metrics take no weights";
+                return Err(Error::argument("fit", "sample_weight_of", expected, name, hint));
+            }
+            check_weights("fit", n, weights)?;
+        }
+        let own = |name: &&str| how.sample_weights.iter().rev().find(|(given, _)| given == name).map(|(_, w)| *w);
+        Ok(names.iter().map(|name| own(name).or(how.sample_weight)).collect())
     }
 
     /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
@@ -92,7 +132,11 @@ impl<T: Float> Model<T> {
         self.check_dataset("fit", data)?;
         let held_out = self.validation(how)?;
         how.check_for_dataset()?;
-        let mut data = FromDataset::new(data, how.steps_per_epoch, how.class_weight, self.output)?;
+        if how.class_weight.is_some() && self.head_outputs().len() > 1 {
+            let hint = "let the dataset fill Batch::weights and Batch::more_weights";
+            return Err(Error::argument("fit", "class_weight", "left out with several targets", "weights", hint));
+        }
+        let mut data = FromDataset::new(data, how.steps_per_epoch, how.class_weight, self.head_outputs()[0])?;
         self.run(&mut data, held_out, how, callbacks)
     }
 
@@ -103,10 +147,15 @@ impl<T: Float> Model<T> {
             self.check_dataset("fit", data).and(all_batches(data, "fit")).map_err(wrapped)?;
             return Ok(Some(ValidationData::Batches(data)));
         }
-        let Some((x, y)) = how.validation_data else { return Ok(None) };
-        self.check_data("fit", x, y).map_err(wrapped)?;
-        check_held_out(x, y, 0..x.samples())?;
-        Ok(Some(ValidationData::Rows(x, y, 0..x.samples(), None)))
+        let Some((x, y)) = &how.validation_data else { return Ok(None) };
+        let (x, y) = self.check_data("fit", x.clone(), y.clone()).map_err(wrapped)?;
+        let n = x[0].samples();
+        check_held_out(&x, &y, 0..n)?;
+        if let Some(weights) = how.validation_weight {
+            check_weights("fit", n, weights).map_err(wrapped)?;
+        }
+        let weights = vec![how.validation_weight; y.len()];
+        Ok(Some(ValidationData::Rows(Rows { x, y, rows: 0..n, weights })))
     }
 
     /// All epochs.
@@ -173,7 +222,7 @@ impl<T: Float> Model<T> {
                 let (epoch, index) = (at.epoch, at.batch);
                 let load = |batch: &mut _| data.load(epoch, index, batch);
                 let samples = data.samples(index);
-                let outcome = training.step(samples, load, self.input, &self.net, &mut self.params, self.seed)?;
+                let outcome = training.step(samples, load, &self.net, &mut self.params, self.seed)?;
                 *trained |= !matches!(outcome, Outcome::Loss(_));
                 let cause = || cause(training.loaded(), |row| data.sample(index, row));
                 let loss = match outcome.loss("fit", epoch, index, cause) {
@@ -337,15 +386,20 @@ impl<T: Float> Model<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
+    pub fn train_on_batch<'a>(&mut self, x: impl Into<Tensors<'a, T>>, y: impl Into<Tensors<'a, T>>) -> Result<f64> {
+        self.train_on_tensors(x.into(), y.into())
+    }
+
     #[inline(never)]
-    pub fn train_on_batch(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<f64> {
-        self.check_data("train_on_batch", x, y)?;
-        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "train_on_batch" }) };
-        training.take("train_on_batch", x, y)?;
+    pub(crate) fn train_on_tensors(&mut self, x: Tensors<'_, T>, y: Tensors<'_, T>) -> Result<f64> {
+        const OP: &str = "train_on_batch";
+        let (x, y) = self.check_data(OP, x, y)?;
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
+        training.take(OP, &x, &y)?;
         let load = |_: &mut Batch<T>| Ok(false);
         let step = training.state.step as usize;
-        let outcome = training.step(x.samples(), load, self.input, &self.net, &mut self.params, self.seed)?;
-        outcome.loss("train_on_batch", 0, step, || cause(training.loaded(), Some))
+        let outcome = training.step(x[0].samples(), load, &self.net, &mut self.params, self.seed)?;
+        outcome.loss(OP, 0, step, || cause(training.loaded(), Some))
     }
 
     /// The loss of a batch and the gradient of every weight, laid out as [`params`](Self::params); changes nothing that
@@ -353,11 +407,19 @@ impl<T: Float> Model<T> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
+    pub fn gradients<'a>(
+        &mut self,
+        x: impl Into<Tensors<'a, T>>,
+        y: impl Into<Tensors<'a, T>>,
+    ) -> Result<(f64, Vec<T>)> {
+        self.gradients_of(x.into(), y.into())
+    }
+
     #[inline(never)]
-    pub fn gradients(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<(f64, Vec<T>)> {
-        self.check_data("gradients", x, y)?;
+    pub(crate) fn gradients_of(&mut self, x: Tensors<'_, T>, y: Tensors<'_, T>) -> Result<(f64, Vec<T>)> {
+        let (x, y) = self.check_data("gradients", x, y)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };
-        training.take("gradients", x, y)?;
+        training.take("gradients", &x, &y)?;
         training.gradients(&self.net, &self.params, self.seed)
     }
 }
@@ -477,8 +539,6 @@ fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Optio
 }
 
 /// What is measured after an epoch is finite, or an error before the first one.
-fn check_held_out<T: Float>(x: &Tensor<T>, y: &Tensor<T>, rows: std::ops::Range<usize>) -> Result<()> {
-    check_finite("fit", "x", x, rows.clone())
-        .and_then(|()| check_finite("fit", "y", y, rows))
-        .map_err(|error| Error::ValidationData(Box::new(error)))
+fn check_held_out<T: Float>(x: &[&Tensor<T>], y: &[&Tensor<T>], rows: std::ops::Range<usize>) -> Result<()> {
+    check_all_finite("fit", x, y, rows).map_err(|error| Error::ValidationData(Box::new(error)))
 }

@@ -2,8 +2,9 @@
 
 #[cfg(feature = "files")]
 use super::checkpoint::Checkpoint;
+use super::tensors::Tensors;
 use crate::data::Dataset;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::Float;
 
 /// What `fit` prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,15 +29,17 @@ pub enum Verbose {
 /// let how: Fit = Fit::default().epochs(10).batch_size(64).validation_split(0.2).verbose(Verbose::Silent);
 /// # let _ = how;
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fit<'a, T: Float = f32> {
     pub(super) epochs: usize,
     pub(super) initial_epoch: usize,
     pub(super) batch_size: usize,
     pub(super) shuffle: bool,
     pub(super) validation_split: f64,
-    pub(super) validation_data: Option<(&'a Tensor<T>, &'a Tensor<T>)>,
+    pub(super) validation_data: Option<(Tensors<'a, T>, Tensors<'a, T>)>,
+    pub(super) validation_weight: Option<&'a [T]>,
     pub(super) sample_weight: Option<&'a [T]>,
+    pub(super) sample_weights: Vec<(&'a str, &'a [T])>,
     pub(super) class_weight: Option<&'a [f64]>,
     pub(super) verbose: Verbose,
     pub(super) check_finite: bool,
@@ -55,7 +58,9 @@ impl<T: Float> Default for Fit<'_, T> {
             shuffle: true,
             validation_split: 0.0,
             validation_data: None,
+            validation_weight: None,
             sample_weight: None,
+            sample_weights: Vec::new(),
             class_weight: None,
             verbose: Verbose::Auto,
             check_finite: false,
@@ -101,16 +106,30 @@ impl<'a, T: Float> Fit<'a, T> {
         self
     }
 
-    /// Inputs and targets measured after each epoch; takes precedence over `validation_split`.
-    pub fn validation_data(mut self, x: &'a Tensor<T>, y: &'a Tensor<T>) -> Self {
-        self.validation_data = Some((x, y));
+    /// Inputs and targets measured after each epoch, tensors or lists of them as `fit` takes; takes precedence over
+    /// `validation_split`.
+    pub fn validation_data(mut self, x: impl Into<Tensors<'a, T>>, y: impl Into<Tensors<'a, T>>) -> Self {
+        self.validation_data = Some((x.into(), y.into()));
+        self
+    }
+
+    /// A weight for each sample of [`validation_data`](Self::validation_data), in the loss and in weighted metrics; none by default.
+    pub fn validation_weight(mut self, weights: &'a [T]) -> Self {
+        self.validation_weight = Some(weights);
         self
     }
 
     /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
-    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted.
+    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted, but for
+    /// [`Head::weighted_metrics`](super::Head::weighted_metrics).
     pub fn sample_weight(mut self, weights: &'a [T]) -> Self {
         self.sample_weight = Some(weights);
+        self
+    }
+
+    /// [`sample_weight`](Self::sample_weight) for the output of this name alone, in the place of the one for all.
+    pub fn sample_weight_of(mut self, output: &'a str, weights: &'a [T]) -> Self {
+        self.sample_weights.push((output, weights));
         self
     }
 

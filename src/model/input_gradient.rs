@@ -3,7 +3,7 @@
 use super::built::Model;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::graph::{Plan, Work};
+use crate::graph::{Given, Plan, Work};
 use crate::layer::{Pass, Reach};
 use crate::memory;
 use crate::tensor::{Float, Tensor, argmax};
@@ -99,6 +99,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
     /// For a model, inputs and a target that fit each other.
     pub fn new(op: &'static str, model: &'a Model<T>, x: &Tensor<T>, target: Target) -> Result<Self> {
         use Activation::{LogSigmoid, LogSoftmax, Sigmoid, Softmax};
+        model.check_single(op)?;
         model.check_input(op, x)?;
         if let Some((row, column, value)) = x.first_non_finite() {
             return Err(Error::NonFinite { op, what: "x", row, column, value: value.as_f64() });
@@ -148,7 +149,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
     /// The outputs for `x`.
     pub fn forward(&mut self) {
         let mut pass = self.pass();
-        self.model.net.run(&mut pass, &mut self.work, &[&self.x]);
+        self.model.net.run(&mut pass, &mut self.work, Given::Refs(&[&self.x]));
     }
 
     fn y(&self) -> &Tensor<T> {
@@ -184,7 +185,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
                 *d = T::one();
             }
         }
-        model.net.run_back(&mut pass, work, plan, &[x]);
+        model.net.run_back(&mut pass, work, plan, Given::Refs(&[x]));
         // Asked for, and there as the output is computed from the input.
         model.net.input_gradient(work, plan, 0).unwrap_or(x)
     }

@@ -122,18 +122,19 @@ impl<T: Float> Model<T> {
         y: &Tensor<T>,
         how: &LearningRateFinder,
     ) -> Result<LearningRates> {
-        self.check_data(OP, x, y)?;
+        self.check_single(OP)?;
+        self.check_data(OP, x.into(), y.into())?;
         how.check()?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
         let (params, state) = (self.params.clone(), training.state.clone());
-        let metrics = std::mem::take(&mut training.metrics);
+        let sums = training.sums.clone();
         // What has been added up for the next update.
         let open = (training.accumulated, training.gradients.clone(), training.has_gradient.clone());
         training.accumulated = 0;
         let found = self.rising_rates(x, y, how);
         self.params = params;
         if let Some(training) = &mut self.training {
-            (training.state, training.metrics) = (state, metrics);
+            (training.state, training.sums) = (state, sums);
             (training.accumulated, training.gradients, training.has_gradient) = open;
         }
         found
@@ -162,7 +163,7 @@ impl<T: Float> Model<T> {
             };
             let rate = how.rate(step);
             training.state.learning_rate = Some(rate);
-            let outcome = training.step(positions.len(), load, self.input, &self.net, &mut self.params, self.seed)?;
+            let outcome = training.step(positions.len(), load, &self.net, &mut self.params, self.seed)?;
             if !matches!(outcome, Outcome::Done(_)) && found.rates.len() < LEAST_STEPS {
                 why = cause(training.loaded(), |row| positions.get(row).copied());
             }

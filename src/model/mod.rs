@@ -13,6 +13,7 @@ mod digest;
 mod evaluate;
 mod fit;
 mod fit_options;
+mod head;
 mod history;
 #[cfg(feature = "tools")]
 mod input_gradient;
@@ -39,12 +40,14 @@ mod sequential;
 #[cfg(feature = "files")]
 mod settings;
 mod summary;
+mod tensors;
 mod train;
 
 pub use built::Model;
 #[cfg(feature = "files")]
 pub use checkpoint::Checkpoint;
 pub use fit_options::{Fit, Verbose};
+pub use head::Head;
 pub use history::{History, RunStart, Scores};
 #[cfg(feature = "tools")]
 pub(crate) use input_gradient::Differentiator;
@@ -59,3 +62,4 @@ pub use sequential::Sequential;
 pub use summary::Summary;
 #[cfg(feature = "plot")]
 pub(crate) use summary::thousands;
+pub use tensors::Tensors;

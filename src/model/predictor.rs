@@ -4,10 +4,9 @@ use std::ops::Range;
 
 use super::built::Model;
 use super::checks::{all_finite, blame};
-#[allow(unused_imports)] // The documentation speaks of it.
-use crate::error::Error;
-use crate::error::Result;
-use crate::graph::{Ending, Work};
+use super::tensors::Tensors;
+use crate::error::{Error, Result};
+use crate::graph::{Ending, Given, Work};
 use crate::layer::Pass;
 use crate::tensor::{Float, Tensor};
 
@@ -15,15 +14,16 @@ use crate::tensor::{Float, Tensor};
 #[derive(Debug, Default)]
 pub(crate) struct Workspace<T> {
     work: Work<T>,
-    /// Rows that go through the layers together, and their outputs.
-    batch: Tensor<T>,
-    out: Tensor<T>,
+    /// Rows that go through the layers together, of every input, and their outputs.
+    batch: Vec<Tensor<T>>,
+    out: Vec<Tensor<T>>,
     /// Samples for which there is known to be memory.
     pub room: usize,
 }
 
 impl<T: Float> Model<T> {
-    /// The outputs for samples `x` `[n, …input]`, `[n, …output]`.
+    /// The outputs for samples `x` `[n, …input]`, `[n, …output]`; of a model with several inputs, `x` is a list of tensors, by position
+    /// or name.
     ///
     /// A sample's output does not depend, to the bit, on the others in the call. NaN in `x` is an error, and so is an infinity whose
     /// output is not finite; finite samples whose output exceeds the type give infinities.
@@ -31,14 +31,39 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// [`Error::Shape`] if `x` does not have the model's input shape; [`Error::NonFinite`] with
     /// row and column where `x` is the cause of outputs that are not finite, [`Error::Config`] for an output of NaN where it is
-    /// not. No samples give no outputs.
+    /// not, and for a model with several outputs, see [`predict_all`](Self::predict_all). No samples give no outputs.
+    pub fn predict<'a>(&self, x: impl Into<Tensors<'a, T>>) -> Result<Tensor<T>> {
+        self.predict_tensors(x.into())
+    }
+
     #[inline(never)]
-    pub fn predict(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
-        self.check_input("predict", x)?;
-        self.check_room("predict", x.samples(), &mut 0)?;
-        let mut out = Tensor::default();
-        self.predict_with(&mut Workspace::default(), x, &mut out);
-        self.check_output("predict", x, &out)?;
+    pub(crate) fn predict_tensors(&self, x: Tensors<'_, T>) -> Result<Tensor<T>> {
+        if self.net.outputs() != 1 {
+            let names = self.net.output_names();
+            let problem = format!("the model has {} outputs ({})", names.len(), names.join(", "));
+            let hint = "predict_all gives one tensor for each";
+            return Err(Error::Config { op: "predict", problem, hint: hint.into() });
+        }
+        Ok(self.predict_list("predict", x)?.pop().unwrap_or_default())
+    }
+
+    /// The outputs of a model, one tensor for each, in the order of [`output_names`](Self::output_names).
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_all<'a>(&self, x: impl Into<Tensors<'a, T>>) -> Result<Vec<Tensor<T>>> {
+        self.predict_list("predict_all", x.into())
+    }
+
+    #[inline(never)]
+    pub(crate) fn predict_list(&self, op: &'static str, x: Tensors<'_, T>) -> Result<Vec<Tensor<T>>> {
+        let x = x.ordered(op, "x", &self.net.input_names())?;
+        self.check_inputs(op, &x)?;
+        let n = x[0].samples();
+        self.check_room(op, n, &mut 0)?;
+        let mut out = vec![Tensor::default(); self.net.outputs()];
+        self.forward_rows(&mut Workspace::default(), &x, 0..n, &mut out);
+        self.check_outputs(op, &x, &out)?;
         Ok(out)
     }
 
@@ -54,51 +79,71 @@ impl<T: Float> Model<T> {
     /// An error for outputs that are no numbers; inputs are looked at only where an output is not finite, as every layer lets NaN
     /// through.
     #[inline]
-    pub(crate) fn check_output(&self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
-        if all_finite(y.as_slice()) { Ok(()) } else { blame(op, x, y) }
+    pub(crate) fn check_outputs(&self, op: &'static str, x: &[&Tensor<T>], y: &[Tensor<T>]) -> Result<()> {
+        match y.iter().find(|y| !all_finite(y.as_slice())) {
+            None => Ok(()),
+            Some(y) => blame(op, x, y),
+        }
     }
 
-    /// The outputs for checked samples, into `out`.
-    pub(crate) fn predict_with(&self, work: &mut Workspace<T>, x: &Tensor<T>, out: &mut Tensor<T>) {
-        out.resize_batch(&self.output, x.samples());
-        self.forward_rows(work, x, 0..x.samples(), out);
-    }
-
-    /// The inference pass over some rows of `x`, into `y`, which has as many. Gives what layers add to the loss.
+    /// The inference pass over some rows of `x`, into `y`, one for each output. Gives what layers add to the loss.
     pub(crate) fn forward_rows(
         &self,
         buffers: &mut Workspace<T>,
-        x: &Tensor<T>,
+        x: &[&Tensor<T>],
         rows: Range<usize>,
-        y: &mut Tensor<T>,
+        y: &mut [Tensor<T>],
     ) -> f64 {
         let Workspace { work, batch, out, .. } = buffers;
-        let mut forward = |x: &Tensor<T>, y: &mut Tensor<T>| {
-            let mut pass = Pass::inference(&self.params);
-            // The net writes where y is.
-            self.net.exchange(work, 0, y);
-            self.net.run(&mut pass, work, &[x]);
-            self.net.exchange(work, 0, y);
-            pass.penalty()
-        };
-        let (n, width) = (rows.len(), self.output.len());
-        if n == x.samples() && n <= self.rows_together {
+        let n = rows.len();
+        if n == x[0].samples() && n <= self.rows_together {
             // Small inputs are read and written where they are.
-            return if n > 0 { forward(x, y) } else { 0.0 };
+            return self.forward_here(work, Given::Refs(x), y);
         }
+        for (i, y) in y.iter_mut().enumerate() {
+            y.resize_batch(&self.net.output_shape(i), n);
+        }
+        batch.resize_with(x.len(), Tensor::default);
+        out.resize_with(y.len(), Tensor::default);
         let mut penalty = 0.0;
         for start in (0..n).step_by(self.rows_together) {
             let part = start..(start + self.rows_together).min(n);
-            x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
-            penalty += forward(batch, out) * part.len() as f64;
-            y.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(out.as_slice());
+            for (x, batch) in x.iter().zip(&mut *batch) {
+                x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
+            }
+            let Some((first, more)) = batch.split_first() else { break };
+            penalty += self.forward_here(work, Given::Batch(first, more), out) * part.len() as f64;
+            for (y, out) in y.iter_mut().zip(&*out) {
+                let width = out.shape().sample().len();
+                y.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(out.as_slice());
+            }
         }
         penalty / n.max(1) as f64
     }
 
-    /// The same without the activation that a loss takes over.
-    pub(crate) fn leave_out(&self, buffers: &mut Workspace<T>, ending: Option<Ending>) {
-        self.net.leave_out(&mut buffers.work, ending.into_iter());
+    /// The same for all rows at once.
+    fn forward_here(&self, work: &mut Work<T>, x: Given<'_, T>, y: &mut [Tensor<T>]) -> f64 {
+        let mut pass = Pass::inference(&self.params);
+        // The net writes where y is.
+        let exchange = |work: &mut Work<T>, y: &mut [Tensor<T>]| {
+            let own = y.iter_mut().enumerate().filter(|(i, _)| self.net.same_output(*i).is_none());
+            own.for_each(|(i, y)| self.net.exchange(work, i, y));
+        };
+        exchange(work, y);
+        self.net.run(&mut pass, work, x);
+        exchange(work, y);
+        for i in 1..y.len() {
+            if let Some(first) = self.net.same_output(i) {
+                let (before, rest) = y.split_at_mut(i);
+                rest[0].copy_from(&before[first]);
+            }
+        }
+        pass.penalty()
+    }
+
+    /// Lets out the activations that losses take over.
+    pub(crate) fn leave_out(&self, buffers: &mut Workspace<T>, endings: impl Iterator<Item = Ending>) {
+        self.net.leave_out(&mut buffers.work, endings);
     }
 }
 
@@ -135,10 +180,34 @@ impl<'a, T: Float> Predictor<'a, T> {
     /// Those of [`Model::predict`] for outputs that are not finite.
     #[inline(never)]
     pub fn predict_into(&mut self, x: &Tensor<T>, y: &mut Tensor<T>) -> Result<()> {
-        self.model.check_input("predict_into", x)?;
-        self.model.check_room("predict_into", x.samples(), &mut self.work.room)?;
-        self.model.predict_with(&mut self.work, x, y);
-        self.model.check_output("predict_into", x, y)
+        if self.model.net.outputs() != 1 {
+            self.model.check_single("predict_into")?;
+        }
+        self.run("predict_into", &[x], std::slice::from_mut(y))
+    }
+
+    /// The outputs of a model with several inputs or outputs, into `y`, a tensor for each output; the same bits as
+    /// [`Model::predict_all`].
+    ///
+    /// # Errors
+    /// As [`predict_into`](Self::predict_into); [`Error::Argument`](crate::Error::Argument) for another number of inputs or outputs.
+    #[inline(never)]
+    pub fn predict_all_into(&mut self, x: &[&Tensor<T>], y: &mut [Tensor<T>]) -> Result<()> {
+        const OP: &str = "predict_all_into";
+        if y.len() != self.model.net.outputs() {
+            let names = self.model.net.output_names();
+            let expected = format!("{} ({})", names.len(), names.join(", "));
+            return Err(Error::argument(OP, "y", expected, y.len(), "pass one tensor for each output"));
+        }
+        self.run(OP, x, y)
+    }
+
+    fn run(&mut self, op: &'static str, x: &[&Tensor<T>], y: &mut [Tensor<T>]) -> Result<()> {
+        self.model.check_inputs(op, x)?;
+        let n = x[0].samples();
+        self.model.check_room(op, n, &mut self.work.room)?;
+        self.model.forward_rows(&mut self.work, x, 0..n, y);
+        self.model.check_outputs(op, x, y)
     }
 }
 

@@ -8,7 +8,7 @@ use super::settings::{Depth, OPTIMIZER, START, Settings};
 use super::train::unique;
 use crate::callbacks::Callback;
 use crate::error::Result;
-use crate::tensor::Float;
+use crate::tensor::{Float, Shape};
 
 impl<T: Float> Model<T> {
     /// What the model is trained with, beside its layers and seed, which every file has.
@@ -24,10 +24,21 @@ impl<T: Float> Model<T> {
         if let Some(training) = &self.training {
             settings.put(OPTIMIZER, training.optimizer.name());
             settings.put_fields("optimizer", &training.optimizer);
-            settings.put_fields("loss", &training.loss);
-            settings.put("metrics", training.metrics.len());
-            for (i, metric) in training.metrics.iter().enumerate() {
-                settings.put_fields(&format!("metric {i}"), metric);
+            for head in &training.heads {
+                // A model of one output says nothing of its name.
+                let of = if self.net.outputs() > 1 { format!(" of {}", head.name) } else { String::new() };
+                match &head.loss {
+                    Some(loss) => settings.put_fields(&format!("loss{of}"), loss),
+                    None => settings.put(format!("loss{of}"), "none"),
+                }
+                if head.weight != 1.0 {
+                    settings.put(format!("loss_weight{of}"), head.weight);
+                }
+                settings.put(format!("metrics{of}"), head.metrics.len());
+                for (i, metric) in head.metrics.iter().enumerate() {
+                    let weighted = if i < head.unweighted { "" } else { "weighted " };
+                    settings.put_fields(&format!("{weighted}metric {i}{of}"), metric);
+                }
             }
         }
         settings
@@ -49,27 +60,49 @@ impl<T: Float> Model<T> {
         put_callbacks(&mut settings, callbacks);
         data.describe(&mut settings, depth)?;
         settings.put_weights("sample_weight", how.sample_weight);
+        for (name, weights) in &how.sample_weights {
+            settings.put_weights(&format!("sample_weight of {name}"), Some(*weights));
+        }
         settings.put_weights("class_weight", how.class_weight);
+        if let Some(weights) = how.validation_weight {
+            settings.put_weights("validation_weight", Some(weights));
+        }
         match held_out {
             None => settings.put("validation", "none"),
             Some(ValidationData::Batches(data)) => {
-                let (x, y) = data.shapes();
-                settings.put("validation", format!("a dataset of {:?} batches of {x} and {y}", data.batches()));
+                let (x, y) = data.all_shapes();
+                settings.put(
+                    "validation",
+                    format!("a dataset of {:?} batches of {} and {}", data.batches(), joined(&x), joined(&y)),
+                );
                 if let (Some(n), true) = (data.batches(), depth > Depth::Glance) {
                     settings.put_batches("validation's ", n, |index, batch| data.load(0, index, batch))?;
                 }
             }
-            Some(ValidationData::Rows(_, _, rows, _)) if rows.start > 0 => {
-                settings.put("validation", format!("samples {} to {}", rows.start, rows.end));
+            Some(ValidationData::Rows(held)) if held.rows.start > 0 => {
+                settings.put("validation", format!("samples {} to {}", held.rows.start, held.rows.end));
             }
-            Some(ValidationData::Rows(x, y, ..)) => {
+            Some(ValidationData::Rows(held)) => {
                 settings.put("validation", "samples of their own");
-                settings.put_tensor("validation x", x, depth);
-                settings.put_tensor("validation y", y, depth);
+                for (what, tensors) in [("x", &held.x), ("y", &held.y)] {
+                    for (i, tensor) in tensors.iter().enumerate() {
+                        settings.put_tensor(&numbered(&format!("validation {what}"), i), tensor, depth);
+                    }
+                }
             }
         }
         Ok(settings)
     }
+}
+
+/// Shapes with commas between them.
+fn joined(shapes: &[Shape]) -> String {
+    shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// `x`, `x 1`, `x 2` …
+pub(super) fn numbered(name: &str, i: usize) -> String {
+    if i == 0 { name.to_owned() } else { format!("{name} {i}") }
 }
 
 /// What those callbacks that take part in training are set up with.

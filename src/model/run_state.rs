@@ -92,7 +92,8 @@ impl<T: Float> Training<T> {
             );
         }
         let mut begins_again = changed;
-        for (i, (metric, sums)) in self.metrics.iter().zip(&mut self.sums).enumerate() {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        for (i, (name, sums)) in names.iter().zip(&mut self.sums).enumerate() {
             let saved: &[f64] = match state.get(&format!("metric_{i}")) {
                 Ok(saved) => saved,
                 Err(error) if !accepts_changes => return Err(error),
@@ -102,7 +103,7 @@ impl<T: Float> Training<T> {
             let fits = saved.len() == sums.len() || (saved.is_empty() && at.batch == 0);
             if !fits && !accepts_changes {
                 return failed(
-                    format!("the checkpoint has {} sums of {}, the metric {}", saved.len(), metric.name(), sums.len()),
+                    format!("the checkpoint has {} sums of {name}, the metric {}", saved.len(), sums.len()),
                     "compile with the same metrics",
                 );
             }

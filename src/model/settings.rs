@@ -111,9 +111,17 @@ impl Settings {
     }
 
     /// A batch's shapes and a hash of its values and weights.
-    pub fn put_batch<T: Float>(&mut self, name: &str, Batch { x, y, weights }: &Batch<T>) {
+    pub fn put_batch<T: Float>(&mut self, name: &str, batch: &Batch<T>) {
+        let Batch { x, y, weights, more_x, more_y, more_weights } = batch;
         let digest = joined([x.as_slice(), y.as_slice(), weights], SAMPLED);
         self.put(name, format!("{} and {} with digest {digest:016x}", x.shape(), y.shape()));
+        let more = more_x.iter().chain(more_y).map(Tensor::as_slice).chain(more_weights.iter().map(Vec::as_slice));
+        for (i, values) in more.enumerate() {
+            self.put(
+                format!("{name} {}", i + 1),
+                format!("{} values with digest {:016x}", values.len(), sampled(values, SAMPLED)),
+            );
+        }
     }
 
     /// The first and the last of `n` batches.
@@ -127,7 +135,7 @@ impl Settings {
         let last = n.checked_sub(1).filter(|&last| last > 0);
         for (name, index) in [(FIRST_BATCH, Some(0)), (LAST_BATCH, last)] {
             let Some(index) = index else { continue };
-            batch.weights.clear();
+            batch.clear_weights();
             load(index, &mut batch)?;
             self.put_batch(&format!("{prefix}{name}"), &batch);
         }

@@ -1,11 +1,14 @@
 //! One step of training: forward, loss, backward, update.
 
+use std::sync::Arc;
+
+use super::head::Head;
 use super::sample_weights::check_weights;
 use crate::activations::Activation;
 use crate::callbacks::{Described, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Ending, Net, Plan, Work};
+use crate::graph::{Ending, Given, Net, Plan, Work};
 use crate::kernels::parallel;
 use crate::layer::{Pass, Reach, Statistics};
 use crate::losses::Loss;
@@ -21,15 +24,12 @@ use crate::tensor::{Float, Shape, Tensor};
 pub(crate) struct Training<T: Float> {
     pub optimizer: Box<dyn Optimizer<T>>,
     pub state: OptimizerState<T>,
-    pub loss: Box<dyn Loss<T>>,
-    pub metrics: Vec<Box<dyn Metric<T>>>,
-    /// What each metric has gathered of the epoch.
+    /// The outputs that have a loss or metrics, in their order: one target each.
+    pub heads: Vec<TrainedHead<T>>,
+    /// What each figure has gathered of the epoch.
     pub sums: Vec<Vec<f64>>,
-    /// The metrics' names in the history; a second `precision` is `precision_1`.
-    names: Vec<String>,
-    /// The loss from logits and the activation that it stands for, where both meet at the end of the model: in inference, and
-    /// in training unless there is noise between them.
-    fused: Option<Fused<T>>,
+    /// The figures in the order of `sums`.
+    figures: Vec<Figure>,
     /// Batches whose gradients have been added up since the last update.
     pub accumulated: u64,
     /// The sum of the gradients of these batches, laid out as the weights.
@@ -55,6 +55,80 @@ pub(crate) struct Training<T: Float> {
     /// The digest of the weights with which the first run since `compile` began.
     #[cfg(feature = "files")]
     pub started: Option<u64>,
+}
+
+/// How one output is trained and measured.
+#[derive(Debug)]
+pub(crate) struct TrainedHead<T: Float> {
+    /// Its position among the model's outputs.
+    pub output: usize,
+    pub name: String,
+    pub loss: Option<Arc<dyn Loss<T>>>,
+    /// What its loss is multiplied by.
+    pub weight: f64,
+    pub metrics: Vec<Box<dyn Metric<T>>>,
+    /// How many of the metrics, the first ones, take no weights.
+    pub unweighted: usize,
+    /// The loss from logits and the activation that it stands for, where both meet at the end of the model: in inference, and
+    /// in training unless there is noise between them.
+    fused: Option<Fused<T>>,
+    /// The loss of the last batch.
+    last_loss: f64,
+}
+
+/// A figure beside the whole loss.
+#[derive(Debug)]
+struct Figure {
+    /// The name in the history; a second `precision` is `precision_1`.
+    name: String,
+    head: usize,
+    /// The number of its metric; none for the loss of the head.
+    metric: Option<usize>,
+}
+
+impl<T: Float> TrainedHead<T> {
+    /// A head for an output, checked by itself.
+    pub fn new(head: Head<T>, output: usize, name: String, ending: Option<Ending>) -> Self {
+        let Head { loss, weight, mut metrics, weighted_metrics, .. } = head;
+        let unweighted = metrics.len();
+        metrics.extend(weighted_metrics);
+        let fused = ending.zip(loss.as_deref()).and_then(|(ending, loss)| Fused::new(ending, loss));
+        TrainedHead { output, name, loss, weight, metrics, unweighted, fused, last_loss: 0.0 }
+    }
+
+    /// Checks the shapes of targets and outputs, both with the batch axis.
+    pub fn check_shapes(&self, targets: Shape, output: Shape) -> Result<()> {
+        self.loss.iter().try_for_each(|loss| loss.check(targets, output))?;
+        self.metrics.iter().try_for_each(|m| m.check(targets, output))
+    }
+
+    /// Checks targets against outputs of this shape.
+    pub fn check_targets(&self, y: &Tensor<T>, output: Shape) -> Result<()> {
+        if let Some(loss) = &self.loss {
+            loss.check(y.shape(), output)?;
+            loss.check_targets(y, output)?;
+        }
+        for metric in &self.metrics {
+            metric.check(y.shape(), output)?;
+            metric.check_targets(y, output)?;
+        }
+        Ok(())
+    }
+
+    /// The loss of outputs, which are logits where a loss takes over the last activation; they are activated afterwards.
+    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> Option<f64> {
+        let loss = self.fused.as_ref().map(|fused| &*fused.loss).or(self.loss.as_deref());
+        let value = loss.map(|loss| loss.batch(t, y, weights, y.shape().rows(), None));
+        if let Some(fused) = &self.fused {
+            fused.activate(y);
+        }
+        value
+    }
+
+    /// Adds a batch of activated outputs to the sums of metric number `i`.
+    pub fn measure(&self, i: usize, sums: &mut [f64], t: &Tensor<T>, y: &Tensor<T>, weights: Option<&[T]>) {
+        self.metrics[i].update(sums, t, y, weights.filter(|_| i >= self.unweighted));
+    }
 }
 
 /// Names with `_1`, `_2` … after those that occurred before.
@@ -115,27 +189,26 @@ pub(crate) enum Outcome {
 impl<T: Float> Training<T> {
     pub fn new(
         optimizer: Box<dyn Optimizer<T>>,
-        loss: Box<dyn Loss<T>>,
-        metrics: Vec<Box<dyn Metric<T>>>,
-        ending: Option<Ending>,
-        output: Shape,
+        heads: Vec<TrainedHead<T>>,
         net: &Net<T>,
         params: &Params<T>,
     ) -> Result<Self> {
-        let buffers = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
+        let copies = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
         let what = format_args!("gradients and moments of {} weights", params.len());
-        memory::check_room::<T>("compile", what, params.len().saturating_mul(buffers))?;
-        let fused = ending.and_then(|ending| Fused::new(ending, &*loss));
+        memory::check_room::<T>("compile", what, params.len().saturating_mul(copies))?;
+        let outputs = net.output_shapes();
+        let figures = figures(&heads, outputs.len() > 1);
+        let sums_of = |figure: &Figure| match (figure.metric, &heads[figure.head]) {
+            (Some(metric), head) => head.metrics[metric].sums(outputs[head.output].with_batch(1)),
+            (None, _) => 2,
+        };
         let mut buffers = Buffers::default();
-        net.leave_out(&mut buffers.work, in_training(&fused).map(|fused| fused.ending).into_iter());
+        net.leave_out(&mut buffers.work, heads.iter().filter_map(|head| Some(in_training(&head.fused)?.ending)));
         Ok(Training {
             state: OptimizerState::new(&*optimizer, params),
             optimizer,
-            loss,
-            sums: metrics.iter().map(|m| vec![0.0; m.sums(output)]).collect(),
-            names: unique(metrics.iter().map(|m| m.name())),
-            metrics,
-            fused,
+            sums: figures.iter().map(|figure| vec![0.0; sums_of(figure)]).collect(),
+            figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
             accumulated: 0,
@@ -143,7 +216,8 @@ impl<T: Float> Training<T> {
             has_gradient: vec![false; params.specs().len()],
             statistics: Statistics::new(params),
             buffers,
-            plan: net.plan(params, &[], &[true]),
+            plan: way_back(&heads, net, params),
+            heads,
             room: 0,
             last: None,
             resumes: false,
@@ -159,54 +233,59 @@ impl<T: Float> Training<T> {
         &self.buffers.batch
     }
 
-    /// Checks the shapes of targets and outputs, both with the batch axis.
-    pub fn check_shapes(&self, targets: Shape, output: Shape) -> Result<()> {
-        self.loss.check(targets, output)?;
-        self.metrics.iter().try_for_each(|m| m.check(targets, output))
+    /// The names of the outputs that take a target.
+    pub fn target_names(&self) -> Vec<&str> {
+        self.heads.iter().map(|head| head.name.as_str()).collect()
     }
 
-    /// Checks targets against outputs of this shape.
-    pub fn check_targets(&self, y: &Tensor<T>, output: Shape) -> Result<()> {
-        self.loss.check(y.shape(), output)?;
-        self.loss.check_targets(y, output)?;
-        for metric in &self.metrics {
-            metric.check(y.shape(), output)?;
-            metric.check_targets(y, output)?;
+    /// Checks a batch for a model, as to shapes, and the values of targets and weights.
+    pub fn check_batch(&self, op: &'static str, net: &Net<T>, batch: &Batch<T>) -> Result<()> {
+        let x: Vec<&Tensor<T>> = batch.inputs().collect();
+        let n = batch.x.samples();
+        if n == 0 || batch.x.is_empty() {
+            return Err(Error::Empty { op, what: "a batch of the dataset" });
+        }
+        let (targets, single) = (1 + batch.more_y.len(), x.len() == 1 && self.heads.len() == 1);
+        let fits = single && batch.x.holds(&net.input_shapes()[0]);
+        if single && (!fits || batch.y.samples() != n || batch.y.shape().rank() == 0) {
+            let expected = format!("a batch of samples of shape {} and as many targets", net.input_shapes()[0]);
+            let got = format!("{} and {}", batch.x.shape(), batch.y.shape());
+            return Err(Error::shape(op, expected, got, "let the dataset fill both with its shapes"));
+        }
+        if !single {
+            net.check_inputs(op, &x)?;
+        }
+        if targets != self.heads.len() {
+            let names = self.target_names().join(", ");
+            let hint = "let the dataset give one target for each output that has a loss or metrics, in their order";
+            return Err(Error::argument(op, "targets", format!("{} ({names})", self.heads.len()), targets, hint));
+        }
+        for (i, (head, y)) in self.heads.iter().zip(batch.targets()).enumerate() {
+            if y.samples() != n || y.shape().rank() == 0 {
+                let expected = format!("{n} targets for {}, one for each sample", head.name);
+                return Err(Error::shape(op, expected, y.shape(), "let the dataset fill all with its shapes"));
+            }
+            if let Some(weights) = batch.weights_of(i) {
+                check_weights(op, n, weights)?;
+            }
+            head.check_targets(y, net.output_shape(head.output).with_batch(n))?;
         }
         Ok(())
     }
 
-    /// Checks a batch of a dataset for a model of this input shape.
-    fn check_batch(&self, input: Shape, output: Shape) -> Result<()> {
-        let Batch { x, y, weights } = &self.buffers.batch;
-        if x.samples() == 0 || x.is_empty() {
-            return Err(Error::Empty { op: "fit", what: "a batch of the dataset" });
-        }
-        if !x.holds(&input) || y.samples() != x.samples() || y.shape().rank() == 0 {
-            let expected = format!("a batch of samples of shape {input} and as many targets");
-            let got = format!("{} and {}", x.shape(), y.shape());
-            return Err(Error::shape("fit", expected, got, "let the dataset fill both with its shapes"));
-        }
-        if !weights.is_empty() {
-            check_weights("fit", x.samples(), weights)?;
-        }
-        self.check_targets(y, output.with_batch(x.samples()))
-    }
-
     /// One step on a batch of about `samples`, which `load` writes into the buffers; it says whether the batch has yet to be
-    /// checked for samples of shape `input`.
+    /// checked.
     pub fn step(
         &mut self,
         samples: usize,
         load: impl FnOnce(&mut Batch<T>) -> Result<bool> + Send,
-        input: Shape,
         net: &Net<T>,
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
         parallel::enter(params.len().saturating_mul(samples), || {
             if load(&mut self.buffers.batch)? {
-                self.check_batch(input, net.output_shape(0))?;
+                self.check_batch("fit", net, &self.buffers.batch)?;
             }
             self.check_room("fit", net)?;
             Ok(self.step_here(net, params, seed))
@@ -214,15 +293,17 @@ impl<T: Float> Training<T> {
     }
 
     /// Copies a batch into the buffers.
-    pub fn take(&mut self, op: &'static str, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
-        let Batch { x: own, y: targets, weights } = &mut self.buffers.batch;
-        if x.len() > own.len() || y.len() > targets.len() {
-            let values = x.len().saturating_add(y.len());
-            memory::check_room::<T>(op, format_args!("a copy of the batch of {}", x.samples()), values)?;
+    pub fn take(&mut self, op: &'static str, x: &[&Tensor<T>], y: &[&Tensor<T>]) -> Result<()> {
+        let batch = &mut self.buffers.batch;
+        let held: usize = batch.inputs().chain(batch.targets()).map(Tensor::len).sum();
+        let values: usize = x.iter().chain(y).map(|t| t.len()).fold(0, usize::saturating_add);
+        if values > held {
+            let samples = x.first().map_or(0, |x| x.samples());
+            memory::check_room::<T>(op, format_args!("a copy of the batch of {samples}"), values)?;
         }
-        own.copy_from(x);
-        targets.copy_from(y);
-        weights.clear();
+        batch.clear_weights();
+        copy_all(x, &mut batch.x, &mut batch.more_x);
+        copy_all(y, &mut batch.y, &mut batch.more_y);
         Ok(())
     }
 
@@ -253,13 +334,21 @@ impl<T: Float> Training<T> {
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
-        if let (Some(fused), false) = (in_training(&self.fused), self.metrics.is_empty()) {
-            fused.activate(net.output_mut(&mut self.buffers.work, 0));
+        let Buffers { batch, work } = &mut self.buffers;
+        for head in self.heads.iter().filter(|head| !head.metrics.is_empty()) {
+            if let Some(fused) = in_training(&head.fused) {
+                fused.activate(net.output_mut(work, head.output));
+            }
         }
-        let Buffers { batch: Batch { y: t, .. }, work } = &self.buffers;
-        let y = net.output(work, 0);
-        for (metric, sums) in self.metrics.iter().zip(&mut self.sums) {
-            metric.update(sums, t, y, None);
+        for (figure, sums) in self.figures.iter().zip(&mut self.sums) {
+            let head = &self.heads[figure.head];
+            match figure.metric {
+                Some(metric) => {
+                    let Some(t) = batch.target(figure.head) else { continue };
+                    head.measure(metric, sums, t, net.output(work, head.output), batch.weights_of(figure.head));
+                }
+                None => add_loss(sums, head.last_loss, batch.x.samples()),
+            }
         }
         let waits = self.accumulated < self.optimizer.options().gradient_accumulation_steps;
         if !waits && !self.update(params) {
@@ -289,21 +378,30 @@ impl<T: Float> Training<T> {
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
     /// added where `has_gradient` says that there is one, else nothing is changed.
     fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { work, batch: Batch { x, y: t, weights: w } } = &mut self.buffers;
-        let fused = in_training(&self.fused);
-        let loss = fused.map_or(&*self.loss, |f| &*f.loss);
+        let Buffers { work, batch } = &mut self.buffers;
+        let x = Given::Batch(&batch.x, &batch.more_x);
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let batches = batches.wrapping_add(self.accumulated);
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
             .replacing(&mut self.has_gradient)
             .with_statistics(&mut self.statistics);
-        net.run(&mut pass, work, &[x]);
-        let (y, dy) = net.output_pair(work, &self.plan, 0);
-        let value = loss.batch(t, y, (!w.is_empty()).then_some(w), y.shape().rows(), Some(dy));
+        net.run(&mut pass, work, x);
+        let mut value = 0.0;
+        for (i, head) in self.heads.iter_mut().enumerate() {
+            let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
+            let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
+            let (y, dy) = net.output_pair(work, &self.plan, head.output);
+            head.last_loss = loss.batch(t, y, batch.weights_of(i), y.shape().rows(), Some(dy));
+            value += head.weight * head.last_loss;
+            if head.weight != 1.0 {
+                let weight = T::of(head.weight);
+                parallel::rows(dy.as_mut_slice(), 1, 1, |_, dy| dy.iter_mut().for_each(|d| *d *= weight));
+            }
+        }
         let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
         if value.is_finite() {
-            net.run_back(&mut pass, work, &self.plan, &[x]);
+            net.run_back(&mut pass, work, &self.plan, x);
             if self.penalised {
                 pass.regularize();
             }
@@ -326,7 +424,7 @@ impl<T: Float> Training<T> {
 
     /// The names of the figures that every epoch will have.
     pub fn figure_names(&self, validated: bool) -> Vec<String> {
-        let names = std::iter::once("loss").chain(self.names.iter().map(String::as_str));
+        let names = std::iter::once("loss").chain(self.figures.iter().map(|figure| figure.name.as_str()));
         let both = names.clone().map(str::to_owned);
         match validated {
             true => both.chain(names.map(|name| format!("val_{name}"))).collect(),
@@ -334,24 +432,49 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// The metrics' names and their figures from sums.
+    /// The figures' names and values from sums.
     pub fn figures(&self, sums: &[Vec<f64>]) -> impl Iterator<Item = (String, f64)> {
-        self.names.iter().cloned().zip(self.metrics.iter().zip(sums).map(|(metric, sums)| metric.result(sums)))
+        self.figures.iter().zip(sums).map(|(figure, sums)| {
+            let value = match figure.metric {
+                Some(metric) => self.heads[figure.head].metrics[metric].result(sums),
+                None => sums[0] / sums[1],
+            };
+            (figure.name.clone(), value)
+        })
     }
 
-    /// The model's last activation, where it is left to the loss in inference.
-    pub fn logits(&self) -> Option<Ending> {
-        self.fused.as_ref().map(|fused| fused.ending)
+    /// The figures' names, which stand in settings and messages.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.figures.iter().map(|figure| figure.name.as_str())
     }
 
-    /// The loss of outputs, which are logits where there are [`logits`](Self::logits); they are activated afterwards.
-    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> f64 {
-        let loss = self.fused.as_ref().map_or(&*self.loss, |f| &*f.loss);
-        let value = loss.batch(t, y, weights, y.shape().rows(), None);
-        if let Some(fused) = &self.fused {
-            fused.activate(y);
+    /// The last activations that losses take over in inference.
+    pub fn logits(&self) -> impl Iterator<Item = Ending> {
+        self.heads.iter().filter_map(|head| Some(head.fused.as_ref()?.ending))
+    }
+
+    /// Adds a batch of outputs, all by position, to sums of inference and activates them; their loss.
+    pub fn score<'w>(
+        &self,
+        sums: &mut [Vec<f64>],
+        outputs: &mut [Tensor<T>],
+        targets: &[Tensor<T>],
+        weights: impl Fn(usize) -> Option<&'w [T]>,
+    ) -> f64 {
+        let mut total = 0.0;
+        let mut figures = self.figures.iter().zip(sums).peekable();
+        for (i, (head, t)) in self.heads.iter().zip(targets).enumerate() {
+            let (y, weights) = (&mut outputs[head.output], weights(i));
+            let value = head.score(t, y, weights);
+            total += value.map_or(0.0, |value| head.weight * value);
+            while let Some((figure, sums)) = figures.next_if(|(figure, _)| figure.head == i) {
+                match figure.metric {
+                    Some(metric) => head.measure(metric, sums, t, y, weights),
+                    None => add_loss(sums, value.unwrap_or(0.0), y.samples()),
+                }
+            }
         }
-        value
+        total
     }
 
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
@@ -370,10 +493,52 @@ impl<T: Float> Training<T> {
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor.
     pub fn refresh_segments(&mut self, net: &Net<T>, params: &Params<T>) {
-        self.plan = net.plan(params, &[], &[true]);
+        self.plan = way_back(&self.heads, net, params);
         self.room = 0;
         self.state.refresh_segments(&*self.optimizer, params);
     }
+}
+
+/// The figures of heads, in the order in which they are printed; named after their outputs where there are several.
+fn figures<T: Float>(heads: &[TrainedHead<T>], several: bool) -> Vec<Figure> {
+    let mut all: Vec<Figure> = Vec::new();
+    for (i, head) in heads.iter().enumerate() {
+        let prefix = if several { format!("{}_", head.name) } else { String::new() };
+        if several && head.loss.is_some() {
+            all.push(Figure { name: format!("{prefix}loss"), head: i, metric: None });
+        }
+        for (metric, m) in head.metrics.iter().enumerate() {
+            let mut name = format!("{prefix}{}", m.name());
+            let taken = all.iter().any(|figure| figure.name == name);
+            if metric >= head.unweighted && taken {
+                // As Keras has it.
+                name = format!("{prefix}weighted_{}", m.name());
+            }
+            all.push(Figure { name, head: i, metric: Some(metric) });
+        }
+    }
+    let names = unique(all.iter().map(|figure| figure.name.clone()));
+    all.iter_mut().zip(names).for_each(|(figure, name)| figure.name = name);
+    all
+}
+
+/// The way back from the outputs that have a loss.
+fn way_back<T: Float>(heads: &[TrainedHead<T>], net: &Net<T>, params: &Params<T>) -> Plan {
+    let mut given = vec![false; net.output_shapes().len()];
+    heads.iter().filter(|head| head.loss.is_some()).for_each(|head| given[head.output] = true);
+    net.plan(params, &[], &given)
+}
+
+fn add_loss(sums: &mut [f64], loss: f64, samples: usize) {
+    sums[0] += loss * samples as f64;
+    sums[1] += samples as f64;
+}
+
+/// Copies tensors into a first and further ones.
+fn copy_all<T: Float>(from: &[&Tensor<T>], first: &mut Tensor<T>, more: &mut Vec<Tensor<T>>) {
+    more.resize_with(from.len().saturating_sub(1), Tensor::default);
+    let to = std::iter::once(first).chain(more);
+    to.zip(from).for_each(|(to, from)| to.copy_from(from));
 }
 
 /// Zeroes the gradients that no batch has written.

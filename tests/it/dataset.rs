@@ -133,15 +133,17 @@ fn endless_and_partial() {
     let plain = Fit::default().verbose(Verbose::Silent);
     assert!(fails(&mut model, &endless, &plain).contains("an endless dataset needs Fit::steps_per_epoch"));
     assert!(model.evaluate_dataset(&endless).is_err());
-    assert!(fails(&mut model, &endless, &how.steps_per_epoch(0)).contains("steps_per_epoch must be at least 1"));
+    assert!(
+        fails(&mut model, &endless, &how.clone().steps_per_epoch(0)).contains("steps_per_epoch must be at least 1")
+    );
     let five = numbers().take(5);
-    assert!(fails(&mut model, &(&five).batch(2), &plain.steps_per_epoch(4)).contains("at most 3"));
+    assert!(fails(&mut model, &(&five).batch(2), &plain.clone().steps_per_epoch(4)).contains("at most 3"));
     assert!(fails(&mut model, &(&five).batch(0), &plain).contains("batch: n must be at least 1"));
     assert!(fails(&mut model, &(&five).skip(9).batch(2), &plain).contains("the dataset has no samples"));
-    assert!(fails(&mut model, &(&five).batch(2), &plain.validation_split(0.5)).contains("validation_split"));
-    assert!(fails(&mut model, &(&five).batch(2), &plain.sample_weight(&[1.0])).contains("sample_weight"));
+    assert!(fails(&mut model, &(&five).batch(2), &plain.clone().validation_split(0.5)).contains("validation_split"));
+    assert!(fails(&mut model, &(&five).batch(2), &plain.clone().sample_weight(&[1.0])).contains("sample_weight"));
     assert!(fails(&mut model, &digits_source().batch(2), &plain).contains("samples of shape [1]"));
-    let tensors = model.fit(&Tensor::zeros([2, 1]), &Tensor::zeros([2, 1]), &plain.steps_per_epoch(1));
+    let tensors = model.fit(&Tensor::zeros([2, 1]), &Tensor::zeros([2, 1]), &plain.clone().steps_per_epoch(1));
     assert!(tensors.unwrap_err().to_string().contains("steps_per_epoch"));
     // What a dataset fills in wrongly is found when it comes.
     let strange = FromFn::new([1], [1], Some(4), |_, i, _: &mut [f32], _: &mut [f32]| match i {
@@ -168,7 +170,8 @@ fn parts_of_a_shuffled_source_are_refused() {
     );
     let validation = digits_source().shuffle(1).map(|x, _| x[0] = 1.0).skip(1000).batch(32);
     let good = digits_source().batch(32);
-    let error = model.fit_dataset(&good, &how.validation_dataset(&validation), &mut []).unwrap_err().to_string();
+    let error =
+        model.fit_dataset(&good, &how.clone().validation_dataset(&validation), &mut []).unwrap_err().to_string();
     assert!(error.starts_with("validation data: skip: source must be"), "{error}");
     assert!(model.evaluate_dataset(&validation).is_err() && validation.prefetch::<f32>(1).is_err());
     assert_eq!(model.params().values(), before);
@@ -177,7 +180,7 @@ fn parts_of_a_shuffled_source_are_refused() {
     batches(&validation.clone().batch(64), 0).iter().flat_map(|b| b.y.to_labels()).for_each(|c| counts[c] += 1);
     assert_eq!(counts, [36, 37, 35, 37, 36, 36, 36, 36, 35, 36]);
     let (train, validation) = (train.shuffle(1).batch(32), validation.batch(64));
-    assert!(model.fit_dataset(&train, &how.validation_dataset(&validation), &mut []).is_ok());
+    assert!(model.fit_dataset(&train, &how.clone().validation_dataset(&validation), &mut []).is_ok());
 }
 
 /// A stream goes on from epoch to epoch.

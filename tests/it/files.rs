@@ -182,7 +182,7 @@ fn a_run_goes_on_from_a_checkpoint() {
     });
     let how = silent().checkpoint(&checkpoint);
     assert!(stopped.fit_with(&table.x, &table.y, &how, &mut [&mut stop]).is_err());
-    let error = compiled(5).fit(&table.x, &table.y, &how.batch_size(7)).unwrap_err().to_string();
+    let error = compiled(5).fit(&table.x, &table.y, &how.clone().batch_size(7)).unwrap_err().to_string();
     assert!(error.contains("batch_size: 32 then, 7 now"), "{error}");
     let mut more = model(5);
     more.compile(Adam::default(), SparseCategoricalCrossentropy::default(), (Accuracy::default(), Accuracy::default()))
@@ -689,7 +689,7 @@ fn a_refused_fit_stays_resumed() {
     let how = silent().epochs(4);
     let (mut whole, mut half) = (compiled(5), compiled(5));
     let history = whole.fit_dataset(&data(), &how, &mut []).unwrap();
-    half.fit_dataset(&data(), &how.epochs(2), &mut []).unwrap();
+    half.fit_dataset(&data(), &how.clone().epochs(2), &mut []).unwrap();
     half.save_checkpoint(folder.path("c")).unwrap();
     let mut rest = compiled(5);
     rest.resume(folder.path("c")).unwrap();
@@ -698,8 +698,8 @@ fn a_refused_fit_stays_resumed() {
         assert!(error.contains(expected), "{error}");
     };
     let (often, nowhere) = (Checkpoint::new(folder.path("new")).every_steps(0), Checkpoint::new(&below_a_file));
-    refused(&data(), &how.checkpoint(&often), &mut [], "every_steps must be at least 1");
-    refused(&data(), &how.checkpoint(&nowhere), &mut [], "x: cannot write: ");
+    refused(&data(), &how.clone().checkpoint(&often), &mut [], "every_steps must be at least 1");
+    refused(&data(), &how.clone().checkpoint(&nowhere), &mut [], "x: cannot write: ");
     refused(&data(), &how, &mut [&mut CsvLogger::new(&below_a_file)], "x: ");
     refused(&data(), &how, &mut [&mut ModelCheckpoint::new(&below_a_file)], "x: ");
     // The checkpoint has nothing of a logger, which begins all the same.

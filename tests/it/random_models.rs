@@ -271,7 +271,7 @@ fn bits<T: Float>(values: &[T]) -> Vec<u64> {
 }
 
 fn train<T: Float>(case: &mut Case<T>, how: &Fit<'_, T>) -> Result<Vec<u64>> {
-    let how = how.batch_size(case.batch).verbose(Verbose::Silent);
+    let how = how.clone().batch_size(case.batch).verbose(Verbose::Silent);
     case.model.fit(&case.x, &case.y, &how)?;
     Ok(bits(case.model.params().values()))
 }

@@ -149,7 +149,7 @@ fn resumes_exactly() {
         seen += 1;
         if seen == 7 { Err(Error::custom("the power went out")) } else { Ok(()) }
     });
-    assert!(stopped.fit_dataset(&source(), &how.checkpoint(&checkpoint), &mut [&mut stop]).is_err());
+    assert!(stopped.fit_dataset(&source(), &how.clone().checkpoint(&checkpoint), &mut [&mut stop]).is_err());
     let mut again = compiled();
     again.fit_dataset(&source(), &how.checkpoint(&checkpoint), &mut []).unwrap();
     let _ = std::fs::remove_file(&file);

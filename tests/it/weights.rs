@@ -9,7 +9,7 @@ fn data() -> (Tensor<f64>, Tensor<f64>) {
 fn trained(y: &Tensor<f64>, how: &Fit<'_, f64>) -> gradus::Result<(Vec<f64>, History)> {
     let mut model = Sequential::new([3]).add(Dense::new(3).activation(Activation::Softmax)).build_as::<f64>(2)?;
     model.compile(Sgd::default().learning_rate(0.5), CategoricalCrossentropy::default(), ())?;
-    let history = model.fit(&data().0, y, &how.verbose(Verbose::Silent).batch_size(4).epochs(3))?;
+    let history = model.fit(&data().0, y, &how.clone().verbose(Verbose::Silent).batch_size(4).epochs(3))?;
     Ok((model.params().values().to_vec(), history))
 }
 

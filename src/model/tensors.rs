@@ -1,0 +1,136 @@
+//! What `fit`, `evaluate` and `predict` are handed: one tensor, or several.
+
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Tensor};
+
+/// One tensor, several in the order of the model's inputs or outputs, or several by their names.
+///
+/// Made by `into` from `&x`, `[&a, &b]`, a slice or vector of tensors, or `[("a", &a), ("b", &b)]`.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::model::Tensors;
+/// let (a, b) = (Tensor::zeros([4, 2]), Tensor::zeros([4, 3]));
+/// let _: [Tensors<'_>; 3] = [(&a).into(), [&a, &b].into(), [("left", &a), ("right", &b)].into()];
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tensors<'a, T = f32> {
+    values: Vec<&'a Tensor<T>>,
+    /// As many as values, or none.
+    names: Vec<&'a str>,
+}
+
+impl<'a, T> From<&'a Tensor<T>> for Tensors<'a, T> {
+    fn from(tensor: &'a Tensor<T>) -> Self {
+        Tensors { values: vec![tensor], names: Vec::new() }
+    }
+}
+
+impl<'a, T, const N: usize> From<[&'a Tensor<T>; N]> for Tensors<'a, T> {
+    fn from(tensors: [&'a Tensor<T>; N]) -> Self {
+        Tensors { values: tensors.to_vec(), names: Vec::new() }
+    }
+}
+
+impl<'a, T> From<Vec<&'a Tensor<T>>> for Tensors<'a, T> {
+    fn from(values: Vec<&'a Tensor<T>>) -> Self {
+        Tensors { values, names: Vec::new() }
+    }
+}
+
+impl<'a, T> From<&'a [Tensor<T>]> for Tensors<'a, T> {
+    fn from(tensors: &'a [Tensor<T>]) -> Self {
+        Tensors { values: tensors.iter().collect(), names: Vec::new() }
+    }
+}
+
+impl<'a, T> From<&'a Vec<Tensor<T>>> for Tensors<'a, T> {
+    fn from(tensors: &'a Vec<Tensor<T>>) -> Self {
+        tensors.as_slice().into()
+    }
+}
+
+impl<'a, T, const N: usize> From<[(&'a str, &'a Tensor<T>); N]> for Tensors<'a, T> {
+    fn from(tensors: [(&'a str, &'a Tensor<T>); N]) -> Self {
+        let (names, values) = tensors.into_iter().unzip();
+        Tensors { values, names }
+    }
+}
+
+impl<'a, T> From<Vec<(&'a str, &'a Tensor<T>)>> for Tensors<'a, T> {
+    fn from(tensors: Vec<(&'a str, &'a Tensor<T>)>) -> Self {
+        let (names, values) = tensors.into_iter().unzip();
+        Tensors { values, names }
+    }
+}
+
+impl<'a, T: Float> Tensors<'a, T> {
+    /// The tensors in the order of these names; `what` are inputs or targets, whose tensors users call `x` or `y`.
+    pub(crate) fn ordered(self, op: &'static str, what: &'static str, known: &[&str]) -> Result<Vec<&'a Tensor<T>>> {
+        let list = known.join(", ");
+        if self.names.is_empty() {
+            if self.values.len() == known.len() {
+                return Ok(self.values);
+            }
+            let hint = match known {
+                [_] => format!("the model has one: pass a reference to its tensor"),
+                _ => format!(
+                    "pass one tensor for each, in their order, [&{}], or by name, [(\"{}\", &{})…]",
+                    known.join(", &"),
+                    known.first().unwrap_or(&""),
+                    known.first().unwrap_or(&"")
+                ),
+            };
+            return Err(Error::argument(op, what, format!("{} ({list})", known.len()), self.values.len(), hint));
+        }
+        let unknown = self.names.iter().find(|name| !known.contains(name));
+        if let Some(name) = unknown {
+            return Err(Error::argument(
+                op,
+                what,
+                format!("by the names {list}"),
+                name,
+                "correct or leave out the name",
+            ));
+        }
+        let find = |name: &&str| {
+            let mut found = self.names.iter().zip(&self.values).filter(|(given, _)| *given == name);
+            match (found.next(), found.next()) {
+                (Some((_, value)), None) => Ok(*value),
+                (None, _) => {
+                    Err(Error::argument(op, what, format!("by the names {list}"), format!("no {name}"), "pass it too"))
+                }
+                _ => Err(Error::argument(op, what, "each name once", format!("{name} twice"), "leave one out")),
+            }
+        };
+        known.iter().map(find).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_names() {
+        let (a, b) = (Tensor::<f32>::zeros([1]), Tensor::<f32>::zeros([2]));
+        let of = |tensors: Tensors<'_>| {
+            let ordered = tensors.ordered("fit", "x", &["left", "right"]);
+            ordered.map(|all| all.iter().map(|t| t.len()).collect::<Vec<_>>()).map_err(|e| e.to_string())
+        };
+        assert_eq!(of([&a, &b].into()), Ok(vec![1, 2]));
+        assert_eq!(of([("right", &a), ("left", &b)].into()), Ok(vec![2, 1]));
+        assert_eq!(of((&[a.clone(), b.clone()][..]).into()), Ok(vec![1, 2]));
+        assert_eq!(
+            of((&a).into()).unwrap_err(),
+            "fit: x must be 2 (left, right), got 1; pass one tensor for each, in their order, [&left, &right], or by name, \
+             [(\"left\", &left)…]"
+        );
+        assert_eq!(
+            of([("left", &a), ("rigth", &b)].into()).unwrap_err(),
+            "fit: x must be by the names left, right, got rigth; correct or leave out the name"
+        );
+        assert!(of([("left", &a)].into()).unwrap_err().contains("no right"));
+        assert!(of([("left", &a), ("right", &a), ("left", &b)].into()).unwrap_err().contains("left twice"));
+    }
+}
