@@ -4,6 +4,7 @@
 //! there before it. It carries no numbers and no type of them; [`build`](Graph::build) fixes shapes and draws weights.
 
 mod build;
+mod expression;
 mod net;
 mod node;
 mod plan;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub use expression::{Expression, Operand};
 pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};
