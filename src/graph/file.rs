@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 use super::{Graph, Part, Value};
 use crate::error::{Error, Result};
-use crate::layers::merging::OpConfig;
+use crate::layers::OpConfig;
 use crate::layers::{LayerConfig, NamedConfig};
 use crate::tensor::Shape;
 

@@ -5,6 +5,7 @@
 //! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
 mod build;
+mod expression;
 #[cfg(feature = "serde")]
 mod file;
 mod net;
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
 #[cfg(test)]

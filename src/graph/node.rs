@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
-use crate::layers::merging::OpConfig;
+use crate::layers::OpConfig;
 use crate::tensor::Float;
 
 /// A node, or several under a name.

@@ -6,7 +6,7 @@ use std::ops::Index;
 use super::{Builder, Pass, Slot};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layers::merging::OpConfig;
+use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// A step of computation that joins values or splits them, with a gradient written by hand; a [`Layer`](super::Layer) is the common case of one

@@ -8,6 +8,8 @@ pub(crate) mod epilogue;
 pub(crate) mod linear;
 pub mod merging;
 pub mod normalization;
+mod op_config;
+pub mod operators;
 pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
@@ -22,6 +24,8 @@ pub use convolutional::{
 };
 pub use core::{Dense, Identity};
 pub use normalization::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, UnitNormalization};
+pub use op_config::OpConfig;
+pub use operators::{Absolute, Arithmetic, Negative, Operation, Slice};
 pub use pooling::{
     AveragePooling, AveragePooling1d, AveragePooling2d, GlobalAveragePooling, GlobalAveragePooling1d,
     GlobalAveragePooling2d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d, MaxPooling, MaxPooling1d,

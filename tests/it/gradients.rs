@@ -290,10 +290,12 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
     }
     let bias = || Init::Uniform { min: -1.5, max: 1.5 };
     match class {
+        "Absolute" => probed(Absolute::new(), before()),
         "Activation" => probed(f, before()),
         "ActivityRegularization" => probed(ActivityRegularization::new().l1(0.3).l2(0.2), before()),
         "Add" => activated!(Add::new().branch(Dense::new(units).bias_initializer(bias())).branch(Identity::new())),
         "AlphaDropout" => DynPart::new(AlphaDropout::new(0.3)),
+        "Arithmetic" => DynPart::new(Arithmetic::new(Operation::Power, 1.3).number_first(true)),
         "AveragePooling1d" => DynPart::new(AveragePooling1d::new(2).strides(1)),
         "AveragePooling2d" => DynPart::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)),
         "BatchNorm" => activated!(BatchNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
@@ -326,6 +328,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Multiply" => {
             DynPart::new(Multiply::new().branch(Identity::new()).branch(Dense::new(1).bias_initializer(bias())))
         }
+        "Negative" => DynPart::new(Negative::new()),
         "Normalization" => DynPart::new(Normalization::from_stats(vec![0.3; units], vec![2.0; units])),
         "PRelu" => probed(PRelu::new().alpha_initializer(Init::Constant(0.25)), before()),
         "Permute" => DynPart::new(Permute::new([2, 1])),
@@ -336,6 +339,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "RmsNorm" => DynPart::new(RmsNorm::new().epsilon(0.5)),
         "SeparableConv1d" => activated!(SeparableConv1d::new(2, 2).padding(Padding::Same).bias_initializer(bias())),
         "SeparableConv2d" => DynPart::new(SeparableConv2d::new(2, [1, 2]).depth_multiplier(2).bias_initializer(bias())),
+        "Slice" => DynPart::new(Slice::new().every(2, ..)),
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.3)),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.4)),

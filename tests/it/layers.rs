@@ -9,9 +9,11 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
     let s = |dims: &[usize]| Shape::try_from(dims).unwrap();
     let layer = |l: Box<dyn Layer<T>>, dims: &[usize]| (l, s(dims));
     vec![
+        layer(Box::new(Absolute::new()), &[3, 5]),
         layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
         layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
+        layer(Box::new(Arithmetic::new(Operation::Divide, 1.5).number_first(true)), &[3, 5]),
         layer(Box::new(AveragePooling1d::new(2).strides(1)), &[3, 5]),
         layer(Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(BatchNorm::new().momentum(0.5).epsilon(0.25).scale(false)), &[3, 5]),
@@ -39,6 +41,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(LeakyRelu::new().negative_slope(0.125)), &[5]),
         layer(Box::new(MaxPooling1d::new(2)), &[3, 5]),
         layer(Box::new(MaxPooling2d::new(2).strides([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
+        layer(Box::new(Negative::new()), &[3, 5]),
         layer(Box::new(Normalization::from_stats([0.5, -2.0], [4.0, 0.25])), &[3, 2]),
         layer(Box::new(PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.25))), &[3, 5]),
         layer(Box::new(Permute::new([3, 1, 2])), &[2, 3, 5]),
@@ -48,6 +51,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(RmsNorm::new().epsilon(0.125)), &[3, 5]),
         layer(Box::new(SeparableConv1d::new(3, 2).depthwise_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(SeparableConv2d::new(3, [2, 1]).depth_multiplier(2)), &[3, 4, 2]),
+        layer(Box::new(Slice::new().every(2, ..-1).range(1..)), &[4, 5]),
         layer(Box::new(Softmax::new()), &[3, 5]),
         layer(Box::new(SpatialDropout1d::new(0.25)), &[3, 5]),
         layer(Box::new(SpatialDropout2d::new(0.75)), &[3, 4, 2]),

@@ -23,6 +23,7 @@ mod layers;
 mod losses;
 mod merging;
 mod metrics;
+mod operators;
 #[cfg(feature = "plot")]
 mod plots;
 #[cfg(all(feature = "progress", target_os = "linux"))]

@@ -83,6 +83,7 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         if d.one_in(8) { layer.activity_regularizer(d.regularizer()) } else { layer }
     };
     Some(match class {
+        "Absolute" => DynPart::new(Absolute::new()),
         "Activation" => DynPart::new(d.pick(&Activation::ALL)),
         "ActivityRegularization" => DynPart::new(ActivityRegularization::new().l1(0.1 * d.unit()).l2(0.1 * d.unit())),
         "Add" => {
@@ -90,6 +91,14 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
             DynPart::new(if d.one_in(2) { add.branch(dense(d, last)) } else { add })
         }
         "AlphaDropout" => DynPart::new(AlphaDropout::new(0.9 * d.unit())),
+        "Arithmetic" => {
+            use Operation::{Add, Divide, Multiply, Power, Subtract};
+            let operation = d.pick(&[Add, Subtract, Multiply, Divide, Power]);
+            // Squares, as other powers of negative values are NaN; nothing is divided by values, which may be near 0.
+            let number = if operation == Power { 2.0 } else { 0.5 + d.unit() };
+            let first = matches!(operation, Add | Subtract | Multiply) && d.one_in(2);
+            DynPart::new(Arithmetic::new(operation, number).number_first(first))
+        }
         "AveragePooling1d" => DynPart::new(AveragePooling1d::new(kernel).strides(stride).padding(d.padding())),
         "AveragePooling2d" => DynPart::new(AveragePooling2d::new([kernel, stride]).padding(d.padding())),
         "BatchNorm" => {
@@ -150,6 +159,7 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "MaxPooling1d" => DynPart::new(MaxPooling1d::new(kernel).strides(stride).padding(d.padding())),
         "MaxPooling2d" => DynPart::new(MaxPooling2d::new([stride, kernel]).padding(d.padding())),
         "Multiply" => DynPart::new(Multiply::new().branch(Identity::new()).branch(dense(d, d_last(last, bias)))),
+        "Negative" => DynPart::new(Negative::new()),
         "Normalization" => {
             let (mean, variance): (Vec<_>, Vec<_>) = (0..last).map(|_| (d.unit() - 0.5, 0.1 + d.unit())).unzip();
             DynPart::new(Normalization::from_stats(mean, variance))
@@ -169,6 +179,10 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "SeparableConv2d" => DynPart::new(
             SeparableConv2d::new(units, kernel).padding(d.padding()).depth_multiplier(stride).use_bias(bias),
         ),
+        "Slice" => {
+            let slice = if d.one_in(3) { Slice::new().range(..-1) } else { Slice::new().every(stride, ..) };
+            DynPart::new(if d.one_in(2) { slice.at(-1) } else { slice })
+        }
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.9 * d.unit())),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.9 * d.unit())),

@@ -14,8 +14,8 @@ const DELIBERATE: [(&str, &[&str]); 5] = [
     ("layer/mod.rs", &["layers/config.rs"]),
     ("layers/config.rs", &["layers/"]),
     // `Op::config` likewise.
-    ("layer/op.rs", &["layers/merging/config.rs"]),
-    ("layers/merging/config.rs", &["layers/merging/"]),
+    ("layer/op.rs", &["layers/op_config.rs"]),
+    ("layers/op_config.rs", &["layers/"]),
 ];
 
 /// The crate's doors, and what has everything compiled: they stand outside the house.

@@ -1,10 +1,11 @@
 //! The sum of values.
 
-use super::{OpConfig, broadcast, wanted};
+use super::{broadcast, wanted};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::broadcast::Broadcast;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::layers::epilogue::EpiloguePass;
 use crate::layers::sum;
 use crate::tensor::{Float, Shape, Tensor};

@@ -1,9 +1,10 @@
 //! The mean of values.
 
-use super::{OpConfig, broadcast, wanted};
+use super::{broadcast, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = (x₀ + … + xₙ₋₁) / n, element by element.

@@ -1,9 +1,10 @@
 //! Values side by side.
 
-use super::{OpConfig, axis_of, some, wanted};
+use super::{axis_of, some, wanted};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = [x₀, …, xₙ] along one axis.

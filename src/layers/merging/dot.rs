@@ -1,11 +1,12 @@
 //! Products along an axis of each of two values.
 
-use super::{OpConfig, axis_of, two};
+use super::{axis_of, two};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Matrix, gemm, product};
 use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// y = Σₖ x₀[…, k, …]·x₁[…, k, …], sample by sample: the other axes of x₀, then those of x₁.

@@ -1,9 +1,10 @@
 //! The largest of values.
 
-use super::{OpConfig, broadcast, wanted, where_chosen};
+use super::{broadcast, wanted, where_chosen};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = max(x₀, …, xₙ), element by element; NaN where any operand has it.

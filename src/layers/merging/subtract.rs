@@ -1,9 +1,10 @@
 //! The difference of two values.
 
-use super::{OpConfig, broadcast, two, wanted};
+use super::{broadcast, two, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x₀ − x₁, element by element.

@@ -1,6 +1,7 @@
 //! The configuration of any operation on several values, as a value that serde writes and reads.
 
-use super::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use super::operators::{Divide, Power};
 use crate::error::{Error, Result};
 use crate::layer::Op;
 use crate::tensor::Float;
@@ -11,7 +12,8 @@ macro_rules! op_config {
         ///
         /// ```
         /// use gradus::Op;
-        /// use gradus::layers::merging::{Concatenate, OpConfig};
+        /// use gradus::layers::OpConfig;
+        /// use gradus::layers::merging::Concatenate;
         /// let config = Op::<f32>::config(&Concatenate::new().axis(1));
         /// assert_eq!(config.into_op::<f64>()?.class(), "Concatenate");
         /// # Ok::<(), gradus::Error>(())
@@ -52,4 +54,4 @@ macro_rules! op_config {
     };
 }
 
-op_config!(Add Average Concatenate Dot Maximum Minimum Multiply Subtract);
+op_config!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract);
