@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Code;
 use super::plan::{Dx, Layout, Plan, Wires};
+use super::sizes::{self, Sizes};
 use crate::error::{Error, Result};
 use crate::layer::{Inputs, Pass, Slot};
 use crate::layers::sum;
@@ -42,16 +43,18 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Debug)]
 pub struct Net<T: Float = f32> {
     /// One of its own, so that what belongs to another net is noticed.
-    id: u64,
-    inputs: Vec<(String, Shape)>,
-    nodes: Vec<Node<T>>,
+    pub(super) id: u64,
+    pub(super) inputs: Vec<(String, Shape)>,
+    pub(super) nodes: Vec<Node<T>>,
     wires: Vec<Wires>,
     /// The shape of each value.
-    shapes: Vec<Shape>,
+    pub(super) shapes: Vec<Shape>,
+    /// Whether any input leaves sizes open.
+    pub(super) open: bool,
     /// The values that are outputs.
     outputs: Vec<u32>,
     /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
-    copied: Vec<bool>,
+    pub(super) copied: Vec<bool>,
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
@@ -75,6 +78,7 @@ pub struct Work<T = f32> {
     net: u64,
     samples: usize,
     kept: bool,
+    pub(super) sizes: Sizes,
     slots: Vec<Slot<T>>,
     gradients: Vec<Tensor<T>>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
@@ -108,12 +112,13 @@ impl<T: Float> Net<T> {
             copied.get_mut(v as usize).into_iter().for_each(|copied| *copied = true);
         }
         let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
-        let lens: Vec<_> = shapes.iter().map(Shape::len).collect();
+        let lens = sizes::planned(&shapes);
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Net {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             keeping: Layout::keeping(&wires, &lens),
             lean: Layout::lean(&wires, &lens, &copied, &outputs),
+            open: inputs.iter().any(|(_, shape)| shape.is_free()),
             inputs,
             nodes,
             wires,
@@ -128,12 +133,12 @@ impl<T: Float> Net<T> {
         self.inputs.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The shapes of one sample of each input.
+    /// The shapes of one sample of each input, with [`FREE`](crate::FREE) sizes where they were left open.
     pub fn input_shapes(&self) -> Vec<Shape> {
         self.inputs.iter().map(|(_, shape)| *shape).collect()
     }
 
-    /// The shapes of one sample of each output.
+    /// The shapes of one sample of each output; a size that follows from a free one is [`FREE`](crate::FREE).
     pub fn output_shapes(&self) -> Vec<Shape> {
         self.outputs.iter().map(|&v| self.shapes[v as usize]).collect()
     }
@@ -149,13 +154,14 @@ impl<T: Float> Net<T> {
     pub fn plan(&self, params: &Params<T>, asked: &[bool], given: &[bool]) -> Plan {
         let trained = |node: &Node<T>| node.params.iter().any(|&id| params.spec(id).is_some_and(|spec| spec.trainable));
         let trained: Vec<_> = self.nodes.iter().map(trained).collect();
-        let lens: Vec<_> = self.shapes.iter().map(Shape::len).collect();
+        let lens = sizes::planned(&self.shapes);
         let all = |flags: &[bool], n| (0..n).map(|i| flags.get(i).copied().unwrap_or(false)).collect::<Vec<_>>();
         let (asked, given) = (all(asked, self.inputs.len()), all(given, self.outputs.len()));
         Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
     }
 
-    /// Values of a sample that a pass holds at most, gradients included where `plan` leads back.
+    /// Values of a sample that a pass holds at most, gradients included where `plan` leads back. Where sizes are free see
+    /// [`space_for`](Self::space_for).
     pub fn space(&self, plan: Option<&Plan>) -> usize {
         let sizes = if plan.is_some() { &self.keeping.sizes } else { &self.lean.sizes };
         sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes)).fold(0, |sum, len| sum.saturating_add(*len))
@@ -172,7 +178,7 @@ impl<T: Float> Net<T> {
             return Err(Error::argument(op, "inputs", format!("{} ({names})", self.inputs.len()), x.len(), hint));
         }
         for ((name, shape), x) in self.inputs.iter().zip(x) {
-            if !x.holds(shape) {
+            if !x.fits(shape) {
                 let expected = format!("the input {name} of shape {}, n samples", shape.of_samples());
                 let order = self.input_names().join(", ");
                 return Err(Error::shape(op, expected, x.shape(), format!("the inputs are, in order: {order}")));
@@ -192,10 +198,14 @@ impl<T: Float> Net<T> {
     /// turns in a few registers; the outputs stand until the next pass.
     ///
     /// # Errors
-    /// As [`check_inputs`](Self::check_inputs).
+    /// As [`check_inputs`](Self::check_inputs); where sizes are free, [`Error::Layer`] with the number and name of a node that cannot
+    /// work with this batch's. What stands in `work` stays as it was.
     #[inline(never)]
     pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("forward", x)?;
+        if self.open {
+            work.sizes.of_pass(self, x)?;
+        }
         self.run(pass, work, x);
         Ok(())
     }
@@ -205,7 +215,8 @@ impl<T: Float> Net<T> {
         let layout = self.layout(kept);
         let samples = x.first().map_or(0, |x| x.samples());
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        let Work { values, slots, out, .. } = work;
+        let Work { values, slots, out, sizes, .. } = work;
+        let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
         }
@@ -220,13 +231,13 @@ impl<T: Float> Net<T> {
             // Nothing to compute, and for means over the batch nothing to compute from.
             let all =
                 self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
-            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&self.shapes[v as usize], 0));
+            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
         }
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             match &node.code {
                 Code::Layer(layer) => {
-                    let shape = &self.shapes[node.wires.outputs.start as usize];
+                    let shape = &shapes[node.wires.outputs.start as usize];
                     if let Some(x) = x.get(node.wires.inputs[0] as usize) {
                         let y = &mut values[to[0] as usize];
                         y.resize_batch(shape, samples);
@@ -240,7 +251,7 @@ impl<T: Float> Net<T> {
                 Code::Op(op) => {
                     out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
                     for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
-                        y.resize_batch(&self.shapes[v as usize], samples);
+                        y.resize_batch(&shapes[v as usize], samples);
                     }
                     op.forward(pass, slot, Inputs::new(values, from), out);
                     for (&register, y) in to.iter().zip(out.drain(..)) {
@@ -251,7 +262,7 @@ impl<T: Float> Net<T> {
         }
     }
 
-    fn layout(&self, kept: bool) -> &Layout {
+    pub(super) fn layout(&self, kept: bool) -> &Layout {
         if kept { &self.keeping } else { &self.lean }
     }
 
@@ -301,6 +312,9 @@ impl<T: Float> Net<T> {
         if x.first().is_some_and(|x| x.samples() != work.samples) {
             let expected = format!("{} samples, as in the forward pass", work.samples);
             return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
+        }
+        if self.open {
+            work.sizes.check_same(self, x)?;
         }
         work.reserve(plan);
         let Work { values, slots, gradients, out, back, .. } = work;
