@@ -9,6 +9,7 @@ mod node;
 mod plan;
 mod recipes;
 mod sizes;
+mod space;
 
 use std::fmt::Debug;
 use std::sync::Arc;

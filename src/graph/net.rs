@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Code;
 use super::plan::{Dx, Layout, Plan, Wires};
-use super::sizes::{self, Sizes};
+use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
 use crate::layer::{Inputs, Pass, Slot};
 use crate::layers::sum;
@@ -204,7 +204,7 @@ impl<T: Float> Net<T> {
     pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("forward", x)?;
         if self.open {
-            work.sizes.of_pass(self, x)?;
+            work.sizes.of_pass(self.id, &self.shapes, self.named(), x)?;
         }
         self.run(pass, work, x);
         Ok(())
@@ -262,6 +262,11 @@ impl<T: Float> Net<T> {
         }
     }
 
+    /// The nodes in the order of computation.
+    pub(super) fn named(&self) -> impl Iterator<Item = Named<'_, T>> {
+        self.nodes.iter().map(|node| (node.name.as_str(), &node.code, &node.wires))
+    }
+
     pub(super) fn layout(&self, kept: bool) -> &Layout {
         if kept { &self.keeping } else { &self.lean }
     }
@@ -314,7 +319,7 @@ impl<T: Float> Net<T> {
             return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
         }
         if self.open {
-            work.sizes.check_same(self, x)?;
+            work.sizes.check_same(&self.inputs, x)?;
         }
         work.reserve(plan);
         let Work { values, slots, gradients, out, back, .. } = work;
