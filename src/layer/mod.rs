@@ -136,7 +136,7 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
 /// The error of what takes fixed sizes.
 fn fixed_sizes(class: &str, method: &str, x: &dyn std::fmt::Display) -> Error {
     let problem = format!("{class} takes fixed sizes, and what it is given, {x}, has free ones");
-    Error::Config { op: "build", problem, hint: format!("name every size, or implement {method} for it").into() }
+    Error::Config { op: "build", problem, hint: format!("name every size, or implement {method} for it") }
 }
 
 /// In which passes an activation may be left to the loss, although layers follow; each kind includes those before it.
