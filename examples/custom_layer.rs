@@ -23,6 +23,11 @@ impl<T: Float> Layer<T> for ScaleShift {
         Ok(input)
     }
 
+    // For inputs of free sizes, `[FREE, 4]`; a layer without it takes fixed ones.
+    fn output_shape(&self, x: Shape) -> Result<Shape, Error> {
+        Ok(x)
+    }
+
     // y = scale·x + shift
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let (scale, shift) = (pass.weight(self.scale), pass.weight(self.shift));

@@ -223,6 +223,11 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
     let class = layer.class();
     let output = b.scoped(class, None, |b| layer.build(input, b)).1?;
     check_size(output)?;
+    // A layer that takes fixed sizes alone has no answer.
+    if let Some(other) = layer.output_shape(input).ok().filter(|other| *other != output) {
+        let problem = format!("build of {class} returned {output}, and its output_shape returns {other}");
+        return Err(Error::Config { op: "check_layer", problem, hint: "let build end with output_shape".into() });
+    }
     let mut params = b.into_params();
     if params.len() > MAX_CHECKED {
         let hint = "check it with fewer units";
@@ -238,6 +243,8 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
         in_inference(&built, input.batched(batch)?, &mut report)?;
     }
     alone_as_in_batch(&built, input)?;
+    #[cfg(test)]
+    tests::check_free(&built, input);
     report.check("check_layer", &format!("the gradient of {class} is wrong"))
 }
 
@@ -430,6 +437,11 @@ pub fn check_op(mut op: impl Op<f64>, inputs: &[Shape]) -> Result<Report> {
         }
     }
     op_alone_as_in_batch(&built, inputs)?;
+    #[cfg(test)]
+    {
+        let BuiltOp { params, outputs, .. } = built;
+        tests::check_op_free(&mut op, params, inputs, &outputs);
+    }
     report.check("check_op", &format!("the gradient of {class} is wrong"))
 }
 
@@ -583,6 +595,7 @@ pub fn check_model(model: &mut Model<f64>, x: &Tensor<f64>, y: &Tensor<f64>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FREE;
     use crate::graph::layer_space;
     use crate::layers::{Dense, Flatten};
     use crate::losses::SparseCategoricalCrossentropy;
@@ -597,6 +610,96 @@ mod tests {
     pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, samples: usize) {
         let space = layer_space(built.layer, built.output, !built.params.is_empty(), samples, true);
         assert!(held(slot) <= space, "{:?} holds {} values, told of {space}", built.layer, held(slot));
+    }
+
+    /// The same sizes with some left open: all, all but the last, the first.
+    fn opened(shape: Shape) -> impl Iterator<Item = Shape> {
+        let rank = shape.rank();
+        [0..rank, 0..rank.saturating_sub(1), 0..rank.min(1)].into_iter().map(move |open| {
+            let mut dims = shape.dims().to_vec();
+            dims[open].fill(FREE);
+            Shape::try_from(dims.as_slice()).unwrap()
+        })
+    }
+
+    /// Samples of another size that is open to them.
+    fn longer(open: Shape, fixed: Shape) -> Shape {
+        let dims: Vec<_> =
+            open.dims().iter().zip(fixed.dims()).map(|(o, n)| if *o == FREE { 2 * n } else { *n }).collect();
+        Shape::try_from(dims.as_slice()).unwrap()
+    }
+
+    /// Outputs and gradients of a training step.
+    fn step(layer: &dyn Layer<f64>, params: &Params<f64>, slot: &mut Slot<f64>, sample: Shape) -> [Vec<f64>; 3] {
+        let output = layer.output_shape(sample).unwrap();
+        let (x, g) = (noise(sample.with_batch(3), 2), noise(output.with_batch(3), 3));
+        let (mut y, mut dx) = (Tensor::full(g.shape(), f64::NAN), Tensor::full(x.shape(), f64::NAN));
+        let mut gradients = vec![0.0; params.len().max(1)];
+        let mut pass = Pass::training(params, &mut gradients, 3, 0, 0);
+        layer.forward(&mut pass, slot, &x, &mut y);
+        layer.backward(&mut pass, slot, &x, &y, &mut g.clone(), Some(&mut dx));
+        [y.into_vec(), dx.into_vec(), gradients]
+    }
+
+    /// A layer that takes free sizes gives the bits of the one that was built with those of the batch, whatever came before.
+    pub(super) fn check_free(built: &Built<'_>, input: Shape) {
+        for open in opened(input).filter(Shape::is_free) {
+            let Ok(mut layer) = built.layer.config().into_layer::<f64>() else { return };
+            let mut b = Builder::new(1);
+            let Ok(output) = b.scoped(built.layer.class(), None, |b| layer.build(open, b)).1 else { continue };
+            if layer.output_shape(open).is_err() {
+                continue;
+            }
+            assert_eq!(layer.output_shape(open).unwrap(), output, "{layer:?}");
+            assert!(output.admits(&built.output), "{layer:?}");
+            assert_eq!(b.params().len(), built.params.len(), "{layer:?}");
+            let expected = step(built.layer, &built.params, &mut Slot::new(), input);
+            let (batch, mut slot) = (input.with_batch(3), Slot::new());
+            assert_eq!(layer.space_for(batch, true), built.layer.space(3, true), "{layer:?}");
+            assert_eq!(built.layer.space_for(batch, false), built.layer.space(3, false), "{layer:?}");
+            for _ in 0..2 {
+                assert!(step(&*layer, &built.params, &mut slot, input) == expected, "{layer:?} with {open}");
+                let longer = longer(open, input);
+                if layer.output_shape(longer).is_ok() {
+                    step(&*layer, &built.params, &mut slot, longer);
+                }
+            }
+        }
+    }
+
+    fn op_step(op: &dyn Op<f64>, params: &Params<f64>, slot: &mut Slot<f64>, inputs: &[Shape]) -> Vec<Vec<f64>> {
+        let mut outputs = vec![Shape::SCALAR; op.outputs()];
+        op.output_shapes(inputs, &mut outputs).unwrap();
+        let at: Vec<u32> = (0..inputs.len() as u32).collect();
+        let built = BuiltOp { op, params: params.clone(), outputs, at };
+        let (x, g) = (noises(inputs, 3, 10), noises(&built.outputs, 3, 30));
+        let (mut dx, mut gradients) = (places(&x), vec![0.0; params.len().max(1)]);
+        let y = built.step(&mut built.pass(true, &mut gradients), slot, &x, &g, &mut dx);
+        y.into_iter().chain(dx.into_iter().flatten()).map(Tensor::into_vec).chain([gradients]).collect()
+    }
+
+    /// The same for an op, which is built again.
+    pub(super) fn check_op_free(op: &mut dyn Op<f64>, params: Params<f64>, inputs: &[Shape], outputs: &[Shape]) {
+        let Ok(()) = op.output_shapes(inputs, &mut vec![Shape::SCALAR; outputs.len()]) else { return };
+        let (expected, space) = (op_step(op, &params, &mut Slot::new(), inputs), op.space(3, true));
+        for kind in 0..3 {
+            let open: Vec<_> = inputs.iter().map(|shape| opened(*shape).nth(kind).unwrap()).collect();
+            let built = op.build(&open, &mut Builder::new(1)).unwrap();
+            let mut given = vec![Shape::SCALAR; outputs.len()];
+            op.output_shapes(&open, &mut given).unwrap();
+            assert_eq!(given, built, "{op:?}");
+            assert!(built.iter().zip(outputs).all(|(open, shape)| open.admits(shape)), "{op:?}: {built:?}");
+            let longer: Vec<_> = open.iter().zip(inputs).map(|(open, fixed)| longer(*open, *fixed)).collect();
+            let mut slot = Slot::new();
+            for _ in 0..2 {
+                assert!(op_step(op, &params, &mut slot, inputs) == expected, "{op:?} with {open:?}");
+                let batches: Vec<_> = inputs.iter().map(|shape| shape.with_batch(3)).collect();
+                assert_eq!(op.space_for(&batches, true), space, "{op:?}");
+                if op.output_shapes(&longer, &mut given).is_ok() {
+                    op_step(op, &params, &mut slot, &longer);
+                }
+            }
+        }
     }
 
     /// The same for an op.

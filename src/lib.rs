@@ -91,7 +91,7 @@ pub use optimizers::Optimizer;
 pub use params::{ParamId, ParamSpec, Params};
 pub use schedules::Schedule;
 pub use state::{Element, State, Value};
-pub use tensor::{Float, MAX_RANK, Shape, Tensor};
+pub use tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// The README's programs are compiled, and the first is run, with the documentation's examples.
 #[cfg(all(doctest, feature = "csv", feature = "files", feature = "tools"))]

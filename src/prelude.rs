@@ -25,4 +25,4 @@ pub use crate::regularizers::Regularizer;
 pub use crate::schedules::*;
 #[cfg(feature = "tools")]
 pub use crate::selection::{Grid, KFold, LearningRateFinder, RandomSearch, cross_validate};
-pub use crate::tensor::{Float, Shape, Tensor};
+pub use crate::tensor::{FREE, Float, Shape, Tensor};

@@ -7,9 +7,10 @@ use super::net::{Net, Node};
 use super::node::{Code, Item, NodeSpec, ScopeSpec, Settings};
 use super::outline::Outline;
 use super::plan::Wires;
+use super::sizes::check_open;
 use crate::error::{Error, Result};
 use crate::layer::Builder;
-use crate::layer::checks::{check_output, check_place};
+use crate::layer::checks::{check_open_output, check_place};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 
@@ -57,7 +58,7 @@ impl Graph {
         let mut shapes = Vec::new();
         for (name, shape) in &self.inputs {
             shape.batched(1)?;
-            if shape.checked_len("build")? == 0 {
+            if shape.open_len("build")? == 0 {
                 let hint = "give every size at least 1; the batch axis is left out";
                 return Err(Error::shape("build", format!("at least one value in the input {name}"), *shape, hint));
             }
@@ -152,7 +153,10 @@ impl<T: Float> Build<T> {
                 let hint = "let Op::outputs say how many shapes build returns";
                 return Err(Error::argument("build", "outputs", spec.outputs.len(), outputs.len(), hint));
             }
-            outputs.into_iter().map(check_output).collect::<Result<Vec<_>>>()
+            if x.iter().any(Shape::is_free) {
+                check_open(&code, &x, &outputs)?;
+            }
+            outputs.into_iter().map(|shape| check_open_output("build", shape)).collect::<Result<Vec<_>>>()
         });
         let Settings { trainable, learning_rate_factor } = spec.settings;
         let outputs = built

@@ -8,11 +8,14 @@ mod build;
 mod expression;
 #[cfg(feature = "serde")]
 mod file;
+mod given;
 mod net;
 mod node;
 mod outline;
 mod plan;
 mod recipes;
+mod sizes;
+mod space;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -25,9 +28,10 @@ use crate::tensor::Shape;
 pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
+pub(crate) use given::Given;
+pub(crate) use net::Ending;
 #[cfg(test)]
 pub(crate) use net::layer_space;
-pub(crate) use net::{Ending, Given};
 pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};
@@ -250,6 +254,29 @@ impl Graph {
 
     /// An input whose samples have this shape. The name says which data it takes; no two inputs have the same. Inputs come before all
     /// nodes.
+    ///
+    /// A size of [`FREE`](crate::FREE) stays open: each batch has its own, the same for all of its samples.
+    ///
+    /// ```
+    /// use gradus::graph::{Graph, Work};
+    /// use gradus::prelude::*;
+    ///
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [FREE, 3]);
+    /// let h = g.add(Conv1d::new(4, 2), x);
+    /// let h = g.add(GlobalAveragePooling1d::new(), h);
+    /// let y = g.add(Dense::new(1), h);
+    /// let (net, params) = g.build::<f32>(&[y], 1)?;
+    ///
+    /// let mut work = Work::default();
+    /// for length in [7, 2, 50] {
+    ///     net.forward(&mut Pass::inference(&params), &mut work, &[&Tensor::zeros([5, length, 3])])?;
+    ///     assert_eq!(net.output(&work, 0).dims(), &[5, 1]);
+    /// }
+    /// let error = net.forward(&mut Pass::inference(&params), &mut work, &[&Tensor::zeros([5, 1, 3])]).unwrap_err();
+    /// assert!(error.to_string().contains("layer 0 (conv1d): Conv1d: expected a length of at least 2"), "{error}");
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Value {
         if self.values as usize > self.inputs.len() {
             let problem = format!("the input {name} comes after the first node");

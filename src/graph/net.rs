@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::given::Given;
 use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
+use super::sizes::{self, Named, Sizes};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Inputs, Pass, Reach, Slot};
@@ -44,16 +46,18 @@ use crate::tensor::{Float, Shape, Tensor};
 #[derive(Debug)]
 pub struct Net<T: Float = f32> {
     /// One of its own, so that what belongs to another net is noticed.
-    id: u64,
-    inputs: Vec<(String, Shape)>,
-    nodes: Vec<Node<T>>,
+    pub(super) id: u64,
+    pub(super) inputs: Vec<(String, Shape)>,
+    pub(super) nodes: Vec<Node<T>>,
     wires: Vec<Wires>,
     /// The shape of each value.
-    shapes: Vec<Shape>,
+    pub(super) shapes: Vec<Shape>,
+    /// Whether any input leaves sizes open.
+    pub(super) open: bool,
     /// The values that are outputs.
     outputs: Vec<u32>,
     /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
-    copied: Vec<bool>,
+    pub(super) copied: Vec<bool>,
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
@@ -84,35 +88,6 @@ pub(super) struct Node<T: Float> {
     pub params: Vec<ParamId>,
 }
 
-/// The inputs of a pass, where the caller has them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Given<'a, T> {
-    Refs(&'a [&'a Tensor<T>]),
-    /// The first, and the others.
-    Batch(&'a Tensor<T>, &'a [Tensor<T>]),
-}
-
-impl<'a, T> Given<'a, T> {
-    fn get(&self, i: usize) -> Option<&'a Tensor<T>> {
-        match *self {
-            Given::Refs(x) => x.get(i).copied(),
-            Given::Batch(first, _) if i == 0 => Some(first),
-            Given::Batch(_, more) => more.get(i - 1),
-        }
-    }
-
-    fn iter(self) -> impl Iterator<Item = &'a Tensor<T>> {
-        (0..).map_while(move |i| self.get(i))
-    }
-
-    fn samples(&self) -> usize
-    where
-        T: Float,
-    {
-        self.get(0).map_or(0, Tensor::samples)
-    }
-}
-
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
 #[derive(Debug, Default)]
 pub struct Work<T = f32> {
@@ -121,6 +96,7 @@ pub struct Work<T = f32> {
     net: u64,
     samples: usize,
     kept: bool,
+    pub(super) sizes: Sizes,
     slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
     left_out: Vec<u32>,
@@ -157,7 +133,7 @@ impl<T: Float> Net<T> {
             copied.get_mut(v as usize).into_iter().for_each(|copied| *copied = true);
         }
         let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
-        let lens: Vec<_> = shapes.iter().map(Shape::len).collect();
+        let lens = sizes::planned(&shapes);
         let (mut readers, mut makers) = (vec![0; shapes.len()], vec![None; shapes.len()]);
         wires.iter().flat_map(|node| &node.inputs).chain(&outputs).for_each(|&v| readers[v as usize] += 1);
         for (i, node) in (0..).zip(&wires) {
@@ -168,6 +144,7 @@ impl<T: Float> Net<T> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             keeping: Layout::keeping(&wires, &lens),
             lean: Layout::lean(&wires, &lens, &copied, &outputs),
+            open: inputs.iter().any(|(_, shape)| shape.is_free()),
             inputs,
             nodes,
             wires,
@@ -222,7 +199,7 @@ impl<T: Float> Net<T> {
 
     /// The most values of a sample that flow at a place.
     pub(crate) fn widest(&self) -> usize {
-        self.shapes.iter().map(Shape::len).max().unwrap_or(0)
+        sizes::planned(&self.shapes).into_iter().max().unwrap_or(0)
     }
 
     /// How many inputs there are.
@@ -265,14 +242,19 @@ impl<T: Float> Net<T> {
         names
     }
 
-    /// The shapes of one sample of each input.
+    /// The shapes of one sample of each input, with [`FREE`](crate::FREE) sizes where they were left open.
     pub fn input_shapes(&self) -> Vec<Shape> {
         self.inputs.iter().map(|(_, shape)| *shape).collect()
     }
 
-    /// The shapes of one sample of each output.
+    /// The shapes of one sample of each output; a size that follows from a free one is [`FREE`](crate::FREE).
     pub fn output_shapes(&self) -> Vec<Shape> {
         self.outputs.iter().map(|&v| self.shapes[v as usize]).collect()
+    }
+
+    /// The shape of one sample of an input, by position.
+    pub(crate) fn input_shape(&self, input: usize) -> Shape {
+        self.shapes[input]
     }
 
     /// The shape of one sample of an output, by position.
@@ -291,7 +273,7 @@ impl<T: Float> Net<T> {
     pub fn plan(&self, params: &Params<T>, asked: &[bool], given: &[bool]) -> Plan {
         let trained = |node: &Node<T>| node.params.iter().any(|&id| params.spec(id).is_some_and(|spec| spec.trainable));
         let trained: Vec<_> = self.nodes.iter().map(trained).collect();
-        let lens: Vec<_> = self.shapes.iter().map(Shape::len).collect();
+        let lens = sizes::planned(&self.shapes);
         let all = |flags: &[bool], n| (0..n).map(|i| flags.get(i).copied().unwrap_or(false)).collect::<Vec<_>>();
         let (asked, given) = (all(asked, self.inputs.len()), all(given, self.outputs.len()));
         Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
@@ -321,20 +303,25 @@ impl<T: Float> Net<T> {
     /// # Errors
     /// [`Error::Argument`] for another number of inputs; [`Error::Shape`] for one that does not fit, by name.
     pub fn check_inputs(&self, op: &'static str, x: &[&Tensor<T>]) -> Result<()> {
+        self.check_given(op, Given::Refs(x))
+    }
+
+    /// [`check_inputs`](Self::check_inputs), wherever they are.
+    pub(crate) fn check_given(&self, op: &'static str, x: Given<'_, T>) -> Result<()> {
         if x.len() != self.inputs.len() {
             let names = self.input_names().join(", ");
             let hint = "pass one tensor for each input, in their order";
             return Err(Error::argument(op, "inputs", format!("{} ({names})", self.inputs.len()), x.len(), hint));
         }
-        for ((name, shape), x) in self.inputs.iter().zip(x) {
-            if !x.holds(shape) {
+        for ((name, shape), x) in self.inputs.iter().zip(x.iter()) {
+            if !x.fits(shape) {
                 let expected = format!("the input {name} of shape {}, n samples", shape.of_samples());
                 let order = self.input_names().join(", ");
                 return Err(Error::shape(op, expected, x.shape(), format!("the inputs are, in order: {order}")));
             }
         }
-        let samples = x.first().map_or(0, |x| x.samples());
-        for ((name, _), x) in self.inputs.iter().zip(x) {
+        let samples = x.samples();
+        for ((name, _), x) in self.inputs.iter().zip(x.iter()) {
             if x.samples() != samples {
                 let expected = format!("{samples} samples in the input {name}, as in {}", self.inputs[0].0);
                 return Err(Error::shape(op, expected, x.samples(), "pass as many samples to every input"));
@@ -347,21 +334,33 @@ impl<T: Float> Net<T> {
     /// turns in a few registers; the outputs stand until the next pass.
     ///
     /// # Errors
-    /// As [`check_inputs`](Self::check_inputs).
+    /// As [`check_inputs`](Self::check_inputs); where sizes are free, [`Error::Layer`] with the number and name of a node that cannot
+    /// work with this batch's. What stands in `work` stays as it was.
     #[inline(never)]
     pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("forward", x)?;
+        self.prepare(work, Given::Refs(x))?;
         self.run(pass, work, Given::Refs(x));
         Ok(())
     }
 
-    /// [`forward`](Self::forward) on inputs that have been checked.
+    /// Finds the sizes of all values for inputs that have been checked, where any are free.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for sizes that cannot work.
+    #[inline]
+    pub(crate) fn prepare(&self, work: &mut Work<T>, x: Given<'_, T>) -> Result<()> {
+        if self.open { work.sizes.of_pass(self.id, &self.shapes, self.named(), x) } else { Ok(()) }
+    }
+
+    /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
     pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
         let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        let Work { values, slots, out, left_out, .. } = work;
+        let Work { values, slots, out, left_out, sizes, .. } = work;
+        let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
         }
@@ -376,14 +375,14 @@ impl<T: Float> Net<T> {
             // Nothing to compute, and for means over the batch nothing to compute from.
             let all =
                 self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
-            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&self.shapes[v as usize], 0));
+            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
         }
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&(i as u32));
             match &node.code {
                 Code::Layer(layer) => {
-                    let shape = &self.shapes[node.wires.outputs.start as usize];
+                    let shape = &shapes[node.wires.outputs.start as usize];
                     if let Some(x) = x.get(node.wires.inputs[0] as usize) {
                         let y = &mut values[to[0] as usize];
                         y.resize_batch(shape, samples);
@@ -397,7 +396,7 @@ impl<T: Float> Net<T> {
                 Code::Op(op) => {
                     out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
                     for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
-                        y.resize_batch(&self.shapes[v as usize], samples);
+                        y.resize_batch(&shapes[v as usize], samples);
                     }
                     op.forward(pass, slot, Inputs::new(values, from), out);
                     for (&register, y) in to.iter().zip(out.drain(..)) {
@@ -415,7 +414,12 @@ impl<T: Float> Net<T> {
         work.left_out.extend(endings.map(|ending| ending.node));
     }
 
-    fn layout(&self, kept: bool) -> &Layout {
+    /// The nodes in the order of computation.
+    pub(super) fn named(&self) -> impl Iterator<Item = Named<'_, T>> {
+        self.nodes.iter().map(|node| (node.name.as_str(), &node.code, &node.wires))
+    }
+
+    pub(super) fn layout(&self, kept: bool) -> &Layout {
         if kept { &self.keeping } else { &self.lean }
     }
 
@@ -507,6 +511,9 @@ impl<T: Float> Net<T> {
         if x.first().is_some_and(|x| x.samples() != work.samples) {
             let expected = format!("{} samples, as in the forward pass", work.samples);
             return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
+        }
+        if self.open {
+            work.sizes.check_same(&self.inputs, x)?;
         }
         self.run_back(pass, work, plan, Given::Refs(x));
         Ok(())

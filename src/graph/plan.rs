@@ -13,7 +13,7 @@ pub(super) struct Wires {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout {
     /// The register of each value; inputs that no operation reads and no output is have none.
-    registers: Vec<Option<u32>>,
+    pub registers: Vec<Option<u32>>,
     /// The registers of each node's inputs, those of inputs of the graph that have none left at 0, and of its outputs.
     pub nodes: Vec<[Vec<u32>; 2]>,
     /// Values of a sample that each register holds at most.
@@ -117,6 +117,8 @@ pub struct Plan {
     pub(super) inputs: Vec<Option<u32>>,
     /// Values of a sample that each register holds at most.
     pub(super) sizes: Vec<usize>,
+    /// Which registers take gradients of which values.
+    pub(super) holds: Vec<(u32, u32)>,
 }
 
 /// The backward pass of a node.
@@ -157,11 +159,16 @@ impl Plan {
             let any = *trained || node.inputs.iter().any(|&v| depends[v as usize]);
             node.outputs.clone().for_each(|v| depends[v as usize] = any);
         }
-        let mut pool = Pool::default();
+        let (mut pool, mut holds) = (Pool::default(), Vec::new());
+        let mut take = |pool: &mut Pool, v: u32| {
+            let register = pool.take(lens[v as usize]);
+            holds.push((register, v));
+            register
+        };
         let mut at: Vec<Option<u32>> = vec![None; lens.len()];
         let mut plan = Plan::default();
         for (&v, &given) in outputs.iter().zip(given) {
-            let register = (given && depends[v as usize]).then(|| pool.take(lens[v as usize]));
+            let register = (given && depends[v as usize]).then(|| take(&mut pool, v));
             plan.outputs.push(register);
             match (at[v as usize], register) {
                 (Some(first), Some(register)) => plan.again.push((first, register)),
@@ -179,16 +186,15 @@ impl Plan {
             let mut dy = Vec::new();
             for v in node.outputs.clone() {
                 let arrived = at[v as usize].is_some();
-                dy.push((*at[v as usize].get_or_insert_with(|| pool.take(lens[v as usize])), arrived));
+                dy.push((*at[v as usize].get_or_insert_with(|| take(&mut pool, v)), arrived));
             }
             let mut dx = Vec::new();
             for &v in &node.inputs {
-                let len = lens[v as usize];
                 dx.push(match (goes_on(&v), at[v as usize]) {
                     (false, _) => Dx::Nowhere,
-                    (true, None) => Dx::Write(*at[v as usize].insert(pool.take(len))),
+                    (true, None) => Dx::Write(*at[v as usize].insert(take(&mut pool, v))),
                     (true, Some(register)) => {
-                        spare.push(pool.take(len));
+                        spare.push(take(&mut pool, v));
                         Dx::Add(register, spare[spare.len() - 1])
                     }
                 });
@@ -197,7 +203,7 @@ impl Plan {
             plan.steps.push(Step { node: i, dy, dx });
         }
         plan.inputs = (0..asked.len()).map(|v| at[v].filter(|_| asked[v])).collect();
-        plan.sizes = pool.sizes;
+        (plan.sizes, plan.holds) = (pool.sizes, holds);
         plan
     }
 }

@@ -4,6 +4,9 @@
 use super::float::Float;
 use super::{parallel, rows};
 
+/// The most axes of an operand.
+const MAX_AXES: usize = 8;
+
 /// Values that are joined in one go, so that every operand finds them in the first-level cache.
 const BLOCK: usize = 1024;
 
@@ -19,12 +22,13 @@ pub struct Broadcast {
     width: usize,
     /// Rows along the axis before.
     rows: usize,
-    /// The sizes of the axes before that, outermost first; the first of all axes goes on for the whole batch.
-    outer: Vec<usize>,
+    /// The sizes of the axes before that, outermost first, and how many there are; the first of all axes goes on for the whole batch.
+    outer: [usize; MAX_AXES],
+    outer_len: usize,
     operands: Vec<Operand>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Operand {
     /// Values of one sample.
     len: usize,
@@ -35,7 +39,7 @@ struct Operand {
     /// How far apart the values for neighbouring rows are; 0 where they are the same.
     row_step: usize,
     /// The same for the outer axes.
-    steps: Vec<usize>,
+    steps: [usize; MAX_AXES],
 }
 
 /// A stretch of the result, and where an operand has its values for it.
@@ -52,10 +56,17 @@ enum Piece {
 impl Broadcast {
     /// Operands with samples of these sizes; axes of 1 stand in front of those that have fewer. Sizes along an axis are equal or 1.
     pub fn new<'a>(operands: impl Iterator<Item = &'a [usize]> + Clone) -> Self {
+        let mut plan = Broadcast::default();
+        plan.set(operands);
+        plan
+    }
+
+    /// The same in the place of what was there, in its memory.
+    pub fn set<'a>(&mut self, operands: impl Iterator<Item = &'a [usize]> + Clone) {
         let rank = operands.clone().map(<[usize]>::len).max().unwrap_or(0);
         let size = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |i| dims[i]);
         // Sizes of the axes taken together, and their last axis. The batch is one, and all operands go through it.
-        let mut axes: Vec<(usize, Option<usize>)> = vec![(usize::MAX, None)];
+        let (mut axes, mut n) = ([(usize::MAX, None); MAX_AXES + 1], 1);
         let goes_through = |dims, axis: Option<usize>| axis.is_none_or(|axis| size(dims, axis) != 1);
         let mut len = 1usize;
         for axis in 0..rank {
@@ -64,32 +75,33 @@ impl Broadcast {
                 continue;
             }
             len = len.saturating_mul(all);
-            let first = axes.len() == 1;
-            match axes.last_mut() {
-                Some(last)
-                    if operands.clone().all(|dims| goes_through(dims, Some(axis)) == goes_through(dims, last.1)) =>
-                {
-                    *last = (if first { usize::MAX } else { last.0.saturating_mul(all) }, Some(axis));
-                }
-                _ => axes.push((all, Some(axis))),
+            let last = axes[n - 1];
+            if operands.clone().all(|dims| goes_through(dims, Some(axis)) == goes_through(dims, last.1)) {
+                axes[n - 1] = (if n == 1 { usize::MAX } else { last.0.saturating_mul(all) }, Some(axis));
+            } else {
+                axes[n] = (all, Some(axis));
+                n += 1;
             }
         }
-        let operands = operands.map(|dims| {
+        self.operands.clear();
+        self.operands.extend(operands.map(|dims| {
             let own = |axis| size(dims, axis);
             let step = |last: Option<usize>| match last {
                 Some(axis) if own(axis) == 1 => 0,
                 last => (last.map_or(0, |axis| axis + 1)..rank).map(own).fold(1, usize::saturating_mul),
             };
-            let mut steps: Vec<usize> = axes.iter().map(|axis| step(axis.1)).collect();
-            let along_row = steps.pop() != Some(0);
-            let row_step = steps.pop().unwrap_or(0);
+            let mut steps = [0; MAX_AXES];
+            steps.iter_mut().zip(&axes[..n.saturating_sub(2)]).for_each(|(s, axis)| *s = step(axis.1));
+            let along_row = step(axes[n - 1].1) != 0;
+            let row_step = if n > 1 { step(axes[n - 2].1) } else { 0 };
             let own_len = dims.iter().fold(1usize, |n, &d| n.saturating_mul(d));
             Operand { len: own_len, whole: own_len == len, along_row, row_step, steps }
-        });
-        let operands = operands.collect();
-        let width = axes.pop().map_or(1, |axis| axis.0);
-        let rows = axes.pop().map_or(1, |axis| axis.0);
-        Broadcast { len, width, rows, outer: axes.into_iter().map(|axis| axis.0).collect(), operands }
+        }));
+        (self.len, self.width) = (len, axes[n - 1].0);
+        self.rows = if n > 1 { axes[n - 2].0 } else { 1 };
+        self.outer_len = n.saturating_sub(2);
+        self.outer = [0; MAX_AXES];
+        self.outer.iter_mut().zip(&axes[..self.outer_len]).for_each(|(size, axis)| *size = axis.0);
     }
 
     /// Whether all operands have the result's shape.
@@ -109,7 +121,7 @@ impl Broadcast {
             let (row, column) = ((start + done) / self.width, (start + done) % self.width);
             let (mut outer, row) = (row / self.rows, row % self.rows);
             let mut at = row * operand.row_step;
-            for (size, step) in self.outer.iter().zip(&operand.steps).rev() {
+            for (size, step) in self.outer[..self.outer_len].iter().zip(&operand.steps).rev() {
                 at += outer % size * step;
                 outer /= size;
             }
@@ -308,7 +320,7 @@ mod tests {
     fn axes_are_taken_together() {
         let plan = |shapes: &[&[usize]]| {
             let plan = Broadcast::new(shapes.iter().copied());
-            (plan.outer.len(), plan.rows, plan.width, plan.all_equal())
+            (plan.outer_len, plan.rows, plan.width, plan.all_equal())
         };
         assert_eq!(plan(&[&[4, 5, 3], &[4, 5, 3]]), (0, 1, usize::MAX, true));
         assert_eq!(plan(&[&[4, 5, 3], &[3]]), (1, 20, 3, false));

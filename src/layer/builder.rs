@@ -226,6 +226,15 @@ impl<T: Float> Builder<T> {
     }
 
     fn new_param(&mut self, name: &str, shape: Shape, init: &Init, trainable: bool, decays: bool) -> Result<ParamId> {
+        if shape.is_free() {
+            let expected = format!("a shape for {name} without free sizes, on which no weight can depend");
+            return Err(Error::shape(
+                "build",
+                expected,
+                shape,
+                "fix the size, or bring the free axes to one size before",
+            ));
+        }
         let len = shape.checked_len("Builder")?;
         if len == 0 {
             let hint = "give every size at least 1";

@@ -25,17 +25,19 @@ pub(crate) fn check_place(name: &str, depth: usize) -> Result<()> {
     Ok(())
 }
 
-/// Checks what a layer gives.
-pub(crate) fn check_output(shape: Shape) -> Result<Shape> {
+/// Checks what a layer gives; a size that is free counts as 1.
+pub(crate) fn check_open_output(op: &'static str, shape: Shape) -> Result<Shape> {
     if shape.rank() >= MAX_RANK {
         let expected = format!("at most {} axes a sample", MAX_RANK - 1);
-        return Err(Error::shape("build", expected, shape, "reshape it to fewer axes"));
+        return Err(Error::shape(op, expected, shape, "reshape it to fewer axes"));
     }
-    if shape.checked_len("build")? > MAX_OUTPUTS {
-        return Err(Error::too_large("build", shape));
+    shape.open_len(op)?;
+    let len = shape.counting_free(1).len();
+    if len > MAX_OUTPUTS {
+        return Err(Error::too_large(op, shape));
     }
-    if shape.is_empty() {
-        return Err(Error::shape("build", "an output with at least one value", shape, "give every size at least 1"));
+    if len == 0 {
+        return Err(Error::shape(op, "an output with at least one value", shape, "give every size at least 1"));
     }
     Ok(shape)
 }

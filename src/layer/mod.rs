@@ -14,7 +14,7 @@ pub use pass::{Pass, Statistics};
 pub use slot::Slot;
 
 use crate::activations::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -33,11 +33,34 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// Fixes the shapes: takes the shape of one sample, registers parameters, returns the shape of one output sample.
     ///
     /// # Errors
-    /// Every shape or setting that cannot work is found here.
+    /// Every shape or setting that cannot work is found here, and where sizes are free every weight that would depend on one.
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape>;
 
-    /// y = f(x). `y` arrives with its shape set to what `build` returned, its contents unspecified; every element must be
-    /// written.
+    /// The shape of one output sample from that of one input sample, which `build` has seen or is among those that it left open with
+    /// [`FREE`](crate::FREE) sizes; [`FREE`](crate::FREE) where it follows from one. Called where sizes are free alone: at build, and when
+    /// a batch of other sizes comes, in steady state without taking memory. A layer that has it looks at the shapes of x and y in
+    /// `forward` and `backward` instead of keeping sizes from `build`.
+    ///
+    /// ```
+    /// # use gradus::prelude::*;
+    /// # #[derive(Debug)] struct Shift;
+    /// # impl Shift {
+    /// fn output_shape(&self, x: Shape) -> gradus::Result<Shape> {
+    ///     Ok(x)
+    /// }
+    /// # }
+    /// # assert!(Shift.output_shape([FREE, 3].into())?.is_free());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Sizes that cannot work. By default [`Error::Config`](crate::Error::Config), whatever the shape: the layer takes fixed sizes.
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Err(fixed_sizes(self.class(), "Layer::output_shape", &x))
+    }
+
+    /// y = f(x). `y` arrives with its shape set to what `build` returned, or `output_shape` where that left sizes free, its contents
+    /// unspecified; every element must be written.
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>);
 
     /// From dy = ∂L/∂y: adds to the gradients of the parameters and overwrites dx = ∂L/∂x where someone needs it.
@@ -65,6 +88,11 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// [`output_activation`](Self::output_activation) [needs it](Activation::needs_input).
     fn space(&self, _samples: usize, _backward: bool) -> usize {
         0
+    }
+
+    /// [`space`](Self::space) for a batch of this shape, where `build` left sizes free. By default what `space` says of as many samples.
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        self.space(x.first(), backward)
     }
 
     /// The activation that this layer applies last. `Some(Linear)` says that there is none, `None` that nothing is known.
@@ -97,6 +125,12 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     {
         Box::new(self)
     }
+}
+
+/// The error of what takes fixed sizes.
+fn fixed_sizes(class: &str, method: &str, x: &dyn std::fmt::Display) -> Error {
+    let problem = format!("{class} takes fixed sizes, and what it is given, {x}, has free ones");
+    Error::Config { op: "build", problem, hint: format!("name every size, or implement {method} for it") }
 }
 
 /// In which passes an activation may be left to the loss, although layers follow; each kind includes those before it.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Index;
 
-use super::{Builder, Pass, Slot};
+use super::{Builder, Pass, Slot, fixed_sizes};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layers::OpConfig;
@@ -65,11 +65,22 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// Fixes the shapes: takes the shapes of one sample of each input, at least one, registers parameters, returns those of the outputs.
     ///
     /// # Errors
-    /// Every number of inputs, shape or setting that cannot work is found here.
+    /// Every number of inputs, shape or setting that cannot work is found here, and where sizes are free every weight that would depend
+    /// on one.
     fn build(&mut self, x: &[Shape], b: &mut Builder<T>) -> Result<Vec<Shape>>;
 
-    /// y = f(x). Every output arrives with its shape set to what `build` returned, its contents unspecified; every element must be
-    /// written.
+    /// The shapes of one sample of each output, into `y`, from those of the inputs; see [`Layer::output_shape`](super::Layer::output_shape).
+    ///
+    /// # Errors
+    /// Sizes that cannot work. By default [`Error::Config`](crate::Error::Config), whatever the shapes: the operation takes fixed sizes.
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        let _ = y;
+        let shapes: Vec<_> = x.iter().map(Shape::to_string).collect();
+        Err(fixed_sizes(self.class(), "Op::output_shapes", &shapes.join(" and ")))
+    }
+
+    /// y = f(x). Every output arrives with its shape set to what `build` returned, or `output_shapes` where that left sizes free, its
+    /// contents unspecified; every element must be written.
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]);
 
     /// From dy = ∂L/∂y of every output: adds to the gradients of the parameters and overwrites dx = ∂L/∂x of every input for which there
@@ -91,6 +102,11 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// [`Layer::space`](super::Layer::space).
     fn space(&self, _samples: usize, _backward: bool) -> usize {
         0
+    }
+
+    /// [`space`](Self::space) for batches of these shapes, where `build` left sizes free.
+    fn space_for(&self, x: &[Shape], backward: bool) -> usize {
+        self.space(x.first().map_or(0, Shape::first), backward)
     }
 
     /// The activation applied last to a single output, as [`Layer::output_activation`](super::Layer::output_activation) says it of a layer:

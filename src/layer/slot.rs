@@ -1,5 +1,6 @@
 //! What one layer remembers.
 
+use crate::kernels::broadcast::Broadcast;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// What one layer remembers between forward and backward, beyond its input and output, and its scratch space.
@@ -16,12 +17,20 @@ pub struct Slot<T = f32> {
     pub children: Vec<Slot<T>>,
     /// Whole numbers (positions of maxima and the like).
     pub indices: Vec<u32>,
+    /// How operands of free sizes go into a result.
+    plan: Broadcast,
 }
 
 impl<T: Float> Slot<T> {
     /// An empty slot; takes no memory until it is used.
     pub fn new() -> Self {
-        Slot { tensors: Vec::new(), states: Vec::new(), children: Vec::new(), indices: Vec::new() }
+        Slot {
+            tensors: Vec::new(),
+            states: Vec::new(),
+            children: Vec::new(),
+            indices: Vec::new(),
+            plan: Broadcast::default(),
+        }
     }
 
     /// Tensor number `i` with this shape; contents are unspecified unless the shape is that of the last call.
@@ -55,6 +64,11 @@ impl<T: Float> Slot<T> {
     /// ```
     pub fn buffers<const N: usize>(&mut self) -> [&mut Tensor<T>; N] {
         first(&mut self.tensors)
+    }
+
+    /// [`buffers`](Self::buffers), and the place of a plan.
+    pub(crate) fn buffers_and_plan<const N: usize>(&mut self) -> ([&mut Tensor<T>; N], &mut Broadcast) {
+        (first(&mut self.tensors), &mut self.plan)
     }
 
     /// Tensor number `i` of those that are kept from call to call, in training and inference alike (a recurrent layer's state, the

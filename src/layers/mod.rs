@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub mod convolutional;
 pub mod core;
 pub(crate) mod epilogue;
+pub(crate) mod geometry;
 pub(crate) mod linear;
 pub mod merging;
 pub mod normalization;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Given, Plan, Work};
 use crate::layer::Pass;
 use crate::memory;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Model<T> {
     /// The output of each layer for samples `x`, with its name, in the order of the layers: `[n, …output]`. The last is
@@ -36,24 +36,28 @@ impl<T: Float> Model<T> {
         let plan = Plan::default();
         let values = all.saturating_add(self.net.space(self.rows_together.min(n), Some(&plan)));
         memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), values)?;
-        let mut values: Vec<Vec<T>> = vec![Vec::new(); parts.len()];
+        let mut values: Vec<(Shape, Vec<T>)> = parts.iter().map(|part| (part.output, Vec::new())).collect();
         let (mut work, mut batch) = (Work::default(), Tensor::default());
         for start in (0..n).step_by(self.rows_together) {
             x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
+            self.net.prepare(&mut work, Given::Refs(&[&batch]))?;
             // All values are there where backward may follow.
             self.net.run(&mut Pass::differentiable(&self.params), &mut work, Given::Refs(&[&batch]));
-            for (part, values) in parts.iter().zip(&mut values) {
+            for (part, (shape, values)) in parts.iter().zip(&mut values) {
                 let value = match part.outputs.clone().next_back() {
                     Some(last) => self.net.value(&work, last),
                     // An empty container hands its input on.
                     None => part.inputs.first().and_then(|v| self.net.value(&work, *v)),
                 };
-                values.extend_from_slice(value.map_or(&[], Tensor::as_slice));
+                if let Some(value) = value {
+                    *shape = value.shape().sample();
+                    values.extend_from_slice(value.as_slice());
+                }
             }
         }
         let mut outputs = Vec::with_capacity(parts.len());
-        for (index, (part, v)) in parts.iter().zip(values).enumerate() {
-            let y = Tensor::new(part.output.with_batch(n), v)?;
+        for (index, (part, (shape, v))) in parts.iter().zip(values).enumerate() {
+            let y = Tensor::new(shape.with_batch(n), v)?;
             if y.iter().any(|v| v.is_nan()) {
                 blame("activations", &[x], &y).map_err(|error| match error {
                     Error::Config { .. } => Error::Layer { index, name: part.name.clone(), source: Box::new(error) },

@@ -425,7 +425,7 @@ impl<T: Float> Model<T> {
     }
 
     pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
-        if x.holds(&self.input) {
+        if x.fits(&self.input) {
             return Ok(());
         }
         let expected = format!("inputs of shape {}, n samples", self.input.of_samples());

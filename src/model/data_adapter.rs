@@ -1,11 +1,10 @@
 //! Where the batches of a training run come from: tensors in memory, or a dataset.
 
 use super::checks::weigh;
-#[cfg(feature = "files")]
-use super::run_settings::numbered;
 use super::sample_weights::check_classes;
 #[cfg(feature = "files")]
-use super::settings::{Depth, Settings};
+use super::settings::{Depth, Settings, numbered};
+use super::tensors::List;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
@@ -48,9 +47,9 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
 
 /// Samples of tensors in memory, checked before.
 pub(crate) struct InMemory<'a, T> {
-    pub x: Vec<&'a Tensor<T>>,
+    pub x: List<'a, T>,
     /// One for each head.
-    pub y: Vec<&'a Tensor<T>>,
+    pub y: List<'a, T>,
     /// One list for each head, or one for all; empty where all are 1.
     pub weights: Vec<Vec<T>>,
     /// The first n are trained on.
@@ -109,7 +108,7 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
         settings.put("samples to train on", self.n);
         settings.put("batch_size", self.batch_size);
         settings.put("shuffle", self.shuffle.is_some());
-        for (what, tensors) in [("x", &self.x), ("y", &self.y)] {
+        for (what, tensors) in [("x", &*self.x), ("y", &*self.y)] {
             for (i, tensor) in tensors.iter().enumerate() {
                 settings.put_tensor(&numbered(what, i), tensor, depth);
             }

@@ -8,7 +8,7 @@ use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
 use super::sample_weights::check_weights;
-use super::tensors::Tensors;
+use super::tensors::{List, Tensors};
 use super::train::TrainedHead;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
@@ -25,8 +25,8 @@ pub(crate) enum ValidationData<'a, T: Float> {
 /// Some rows of tensors, and the weights of all of them: one list for each target, or none.
 #[derive(Clone)]
 pub(crate) struct Rows<'a, T: Float> {
-    pub x: Vec<&'a Tensor<T>>,
-    pub y: Vec<&'a Tensor<T>>,
+    pub x: List<'a, T>,
+    pub y: List<'a, T>,
     pub rows: Range<usize>,
     pub weights: Vec<Option<&'a [T]>>,
 }
@@ -123,6 +123,7 @@ impl<T: Float> Model<T> {
                         .map_err(|error| Error::Batch { index, source: Box::new(error) })?;
                     let weights = (0..training.heads.len()).map(|i| batch.weights_of(i)).collect();
                     let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
+                    let (x, y) = (List::Several(x), List::Several(y));
                     self.measure_rows(&mut m, &Rows { x, y, rows: 0..batch.x.samples(), weights })?;
                 }
             }
@@ -138,7 +139,7 @@ impl<T: Float> Model<T> {
         let mut start = rows.start;
         while start < rows.end {
             let part = start..(start + ROWS_TOGETHER).min(rows.end);
-            let penalty = self.forward_rows(&mut m.work, &held.x, part.clone(), &mut m.out);
+            let penalty = self.forward_rows(&mut m.work, &held.x, part.clone(), &mut m.out)?;
             m.targets.resize_with(held.y.len(), Tensor::default);
             held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
             let weights = |i: usize| held.weights.get(i).copied().flatten().map(|w| &w[part.clone()]);
@@ -156,16 +157,16 @@ impl<T: Float> Model<T> {
         op: &'static str,
         x: Tensors<'a, T>,
         y: Tensors<'a, T>,
-    ) -> Result<(Vec<&'a Tensor<T>>, Vec<&'a Tensor<T>>)> {
+    ) -> Result<(List<'a, T>, List<'a, T>)> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
-        let x = x.ordered(op, "x", &self.net.input_names())?;
-        let y = y.ordered(op, "y", &training.target_names())?;
+        let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
+        let y = y.ordered(op, "y", training.heads.len(), || training.target_names())?;
         if x[0].samples() == 0 || x[0].is_empty() {
             return Err(Error::Empty { op, what: "x" });
         }
         self.check_inputs(op, &x)?;
         let n = x[0].samples();
-        for (head, y) in training.heads.iter().zip(&y) {
+        for (head, y) in training.heads.iter().zip(y.iter()) {
             self.check_target(op, head, y, n).map_err(|error| match training.heads.len() {
                 1 => error,
                 _ => Error::Output { name: head.name.clone(), source: Box::new(error) },
@@ -197,7 +198,7 @@ impl<T: Float> Model<T> {
             return Err(Error::shape(op, expected, format!("{} and {}", x.len(), y.len()), hint));
         }
         for ((x, input), name) in x.iter().zip(&inputs).zip(self.net.input_names()) {
-            if x != input {
+            if x != input && !input.admits(x) {
                 let of = if inputs.len() > 1 { format!(" for the input {name}") } else { String::new() };
                 let hint = "reshape or map the dataset's samples, or change the shape given to Sequential::new";
                 return Err(Error::shape(op, format!("samples of shape {input}{of}"), *x, hint));

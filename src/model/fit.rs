@@ -87,7 +87,7 @@ impl<T: Float> Model<T> {
         if how.check_finite {
             check_all_finite("fit", &x, &y, 0..all)?;
         }
-        let own = y.iter().zip(&weights).zip(self.head_outputs());
+        let own = y.iter().copied().zip(&weights).zip(self.head_outputs());
         let own = own.map(|((y, weights), output)| sample_weights(y, output, *weights, how.class_weight));
         let weights = own.collect::<Result<Vec<_>>>()?;
         let shuffle = how.shuffle.then_some(self.seed);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Given, Plan, Work};
 use crate::layer::{Pass, Reach};
 use crate::memory;
-use crate::tensor::{Float, Tensor, argmax};
+use crate::tensor::{Float, Shape, Tensor, argmax};
 
 /// Which output of a model is looked at: that of one class for every sample, or of the class that each is taken for.
 ///
@@ -67,7 +67,7 @@ impl<T: Float> Model<T> {
     pub fn input_gradient(&self, x: &Tensor<T>, target: Target) -> Result<Tensor<T>> {
         let mut d = Differentiator::new("input_gradient", self, x, target)?;
         let mut out = x.clone();
-        let (n, width) = (x.samples(), self.input.len());
+        let (n, width) = (x.samples(), x.shape().sample().len());
         for start in (0..n).step_by(self.rows_together) {
             let end = (start + self.rows_together).min(n);
             d.reshape(end - start);
@@ -92,6 +92,8 @@ pub(crate) struct Differentiator<'a, T: Float> {
     work: Work<T>,
     plan: Plan,
     pub x: Tensor<T>,
+    /// The shape of a sample of it.
+    sample: Shape,
     row: Vec<T>,
 }
 
@@ -117,6 +119,8 @@ impl<'a, T: Float> Differentiator<'a, T> {
         let ending = ending.filter(|e| matches!(e.activation, Softmax | LogSoftmax | Sigmoid | LogSigmoid));
         let mut work = Work::default();
         model.net.leave_out(&mut work, ending.into_iter());
+        // The sizes of all passes to come.
+        model.net.prepare(&mut work, Given::Refs(&[x]))?;
         Ok(Differentiator {
             op,
             model,
@@ -125,6 +129,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
             work,
             plan,
             x: Tensor::default(),
+            sample: x.shape().sample(),
             row: Vec::new(),
         })
     }
@@ -143,7 +148,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
 
     /// Makes room for inputs.
     pub fn reshape(&mut self, samples: usize) {
-        self.x.resize(self.model.input.with_batch(samples));
+        self.x.resize(self.sample.with_batch(samples));
     }
 
     /// The outputs for `x`.

@@ -57,12 +57,12 @@ impl<T: Float> Model<T> {
 
     #[inline(never)]
     pub(crate) fn predict_list(&self, op: &'static str, x: Tensors<'_, T>) -> Result<Vec<Tensor<T>>> {
-        let x = x.ordered(op, "x", &self.net.input_names())?;
+        let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
         self.check_inputs(op, &x)?;
         let n = x[0].samples();
         self.check_room(op, n, &mut 0)?;
         let mut out = vec![Tensor::default(); self.net.outputs()];
-        self.forward_rows(&mut Workspace::default(), &x, 0..n, &mut out);
+        self.forward_rows(&mut Workspace::default(), &x, 0..n, &mut out)?;
         self.check_outputs(op, &x, &out)?;
         Ok(out)
     }
@@ -93,15 +93,12 @@ impl<T: Float> Model<T> {
         x: &[&Tensor<T>],
         rows: Range<usize>,
         y: &mut [Tensor<T>],
-    ) -> f64 {
+    ) -> Result<f64> {
         let Workspace { work, batch, out, .. } = buffers;
         let n = rows.len();
         if n == x[0].samples() && n <= self.rows_together {
             // Small inputs are read and written where they are.
             return self.forward_here(work, Given::Refs(x), y);
-        }
-        for (i, y) in y.iter_mut().enumerate() {
-            y.resize_batch(&self.net.output_shape(i), n);
         }
         batch.resize_with(x.len(), Tensor::default);
         out.resize_with(y.len(), Tensor::default);
@@ -112,17 +109,21 @@ impl<T: Float> Model<T> {
                 x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
             }
             let Some((first, more)) = batch.split_first() else { break };
-            penalty += self.forward_here(work, Given::Batch(first, more), out) * part.len() as f64;
+            penalty += self.forward_here(work, Given::Batch(first, more), out)? * part.len() as f64;
             for (y, out) in y.iter_mut().zip(&*out) {
+                if start == 0 {
+                    y.resize_batch(&out.shape().sample(), n);
+                }
                 let width = out.shape().sample().len();
                 y.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(out.as_slice());
             }
         }
-        penalty / n.max(1) as f64
+        Ok(penalty / n.max(1) as f64)
     }
 
     /// The same for all rows at once.
-    fn forward_here(&self, work: &mut Work<T>, x: Given<'_, T>, y: &mut [Tensor<T>]) -> f64 {
+    fn forward_here(&self, work: &mut Work<T>, x: Given<'_, T>, y: &mut [Tensor<T>]) -> Result<f64> {
+        self.net.prepare(work, x)?;
         let mut pass = Pass::inference(&self.params);
         // The net writes where y is.
         let exchange = |work: &mut Work<T>, y: &mut [Tensor<T>]| {
@@ -138,7 +139,7 @@ impl<T: Float> Model<T> {
                 rest[0].copy_from(&before[first]);
             }
         }
-        pass.penalty()
+        Ok(pass.penalty())
     }
 
     /// Lets out the activations that losses take over.
@@ -206,7 +207,7 @@ impl<'a, T: Float> Predictor<'a, T> {
         self.model.check_inputs(op, x)?;
         let n = x[0].samples();
         self.model.check_room(op, n, &mut self.work.room)?;
-        self.model.forward_rows(&mut self.work, x, 0..n, y);
+        self.model.forward_rows(&mut self.work, x, 0..n, y)?;
         self.model.check_outputs(op, x, y)
     }
 }

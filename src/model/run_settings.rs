@@ -4,7 +4,7 @@ use super::built::Model;
 use super::data_adapter::DataAdapter;
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
-use super::settings::{Depth, OPTIMIZER, START, Settings};
+use super::settings::{Depth, OPTIMIZER, START, Settings, numbered};
 use super::train::unique;
 use crate::callbacks::Callback;
 use crate::error::Result;
@@ -84,7 +84,7 @@ impl<T: Float> Model<T> {
             }
             Some(ValidationData::Rows(held)) => {
                 settings.put("validation", "samples of their own");
-                for (what, tensors) in [("x", &held.x), ("y", &held.y)] {
+                for (what, tensors) in [("x", &*held.x), ("y", &*held.y)] {
                     for (i, tensor) in tensors.iter().enumerate() {
                         settings.put_tensor(&numbered(&format!("validation {what}"), i), tensor, depth);
                     }
@@ -98,11 +98,6 @@ impl<T: Float> Model<T> {
 /// Shapes with commas between them.
 fn joined(shapes: &[Shape]) -> String {
     shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// `x`, `x 1`, `x 2` …
-pub(super) fn numbered(name: &str, i: usize) -> String {
-    if i == 0 { name.to_owned() } else { format!("{name} {i}") }
 }
 
 /// What those callbacks that take part in training are set up with.

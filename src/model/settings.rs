@@ -169,6 +169,11 @@ impl Settings {
     }
 }
 
+/// `x`, `x 1`, `x 2` …
+pub(crate) fn numbered(name: &str, i: usize) -> String {
+    if i == 0 { name.to_owned() } else { format!("{name} {i}") }
+}
+
 pub(crate) fn difference(name: &str, old: &str, new: &str) -> String {
     let short = |text: &str| match text.chars().count() {
         0..=SHOWN => text.to_owned(),

@@ -1,5 +1,7 @@
 //! What `fit`, `evaluate` and `predict` are handed: one tensor, or several.
 
+use std::ops::Deref;
+
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 
@@ -15,32 +17,51 @@ use crate::tensor::{Float, Tensor};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tensors<'a, T = f32> {
-    values: Vec<&'a Tensor<T>>,
-    /// As many as values, or none.
+    list: List<'a, T>,
+    /// As many as tensors, or none.
     names: Vec<&'a str>,
+}
+
+/// One tensor without a list on the heap, as most calls have it, or several.
+#[derive(Clone, Debug)]
+pub(crate) enum List<'a, T> {
+    One([&'a Tensor<T>; 1]),
+    Several(Vec<&'a Tensor<T>>),
+}
+
+impl<'a, T> Deref for List<'a, T> {
+    type Target = [&'a Tensor<T>];
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        match self {
+            List::One(one) => one,
+            List::Several(several) => several,
+        }
+    }
 }
 
 impl<'a, T> From<&'a Tensor<T>> for Tensors<'a, T> {
     fn from(tensor: &'a Tensor<T>) -> Self {
-        Tensors { values: vec![tensor], names: Vec::new() }
+        Tensors { list: List::One([tensor]), names: Vec::new() }
+    }
+}
+
+impl<'a, T> From<Vec<&'a Tensor<T>>> for Tensors<'a, T> {
+    fn from(tensors: Vec<&'a Tensor<T>>) -> Self {
+        Tensors { list: List::Several(tensors), names: Vec::new() }
     }
 }
 
 impl<'a, T, const N: usize> From<[&'a Tensor<T>; N]> for Tensors<'a, T> {
     fn from(tensors: [&'a Tensor<T>; N]) -> Self {
-        Tensors { values: tensors.to_vec(), names: Vec::new() }
-    }
-}
-
-impl<'a, T> From<Vec<&'a Tensor<T>>> for Tensors<'a, T> {
-    fn from(values: Vec<&'a Tensor<T>>) -> Self {
-        Tensors { values, names: Vec::new() }
+        tensors.to_vec().into()
     }
 }
 
 impl<'a, T> From<&'a [Tensor<T>]> for Tensors<'a, T> {
     fn from(tensors: &'a [Tensor<T>]) -> Self {
-        Tensors { values: tensors.iter().collect(), names: Vec::new() }
+        tensors.iter().collect::<Vec<_>>().into()
     }
 }
 
@@ -50,30 +71,40 @@ impl<'a, T> From<&'a Vec<Tensor<T>>> for Tensors<'a, T> {
     }
 }
 
-impl<'a, T, const N: usize> From<[(&'a str, &'a Tensor<T>); N]> for Tensors<'a, T> {
-    fn from(tensors: [(&'a str, &'a Tensor<T>); N]) -> Self {
-        let (names, values) = tensors.into_iter().unzip();
-        Tensors { values, names }
+impl<'a, T> From<Vec<(&'a str, &'a Tensor<T>)>> for Tensors<'a, T> {
+    fn from(tensors: Vec<(&'a str, &'a Tensor<T>)>) -> Self {
+        let (names, list) = tensors.into_iter().unzip();
+        Tensors { list: List::Several(list), names }
     }
 }
 
-impl<'a, T> From<Vec<(&'a str, &'a Tensor<T>)>> for Tensors<'a, T> {
-    fn from(tensors: Vec<(&'a str, &'a Tensor<T>)>) -> Self {
-        let (names, values) = tensors.into_iter().unzip();
-        Tensors { values, names }
+impl<'a, T, const N: usize> From<[(&'a str, &'a Tensor<T>); N]> for Tensors<'a, T> {
+    fn from(tensors: [(&'a str, &'a Tensor<T>); N]) -> Self {
+        tensors.to_vec().into()
     }
 }
 
 impl<'a, T: Float> Tensors<'a, T> {
-    /// The tensors in the order of these names; `what` are inputs or targets, whose tensors users call `x` or `y`.
-    pub(crate) fn ordered(self, op: &'static str, what: &'static str, known: &[&str]) -> Result<Vec<&'a Tensor<T>>> {
+    /// The tensors, `n` of them in the order of their names; `what` are inputs or targets, which users call `x` or `y`.
+    pub(crate) fn ordered<'n>(
+        self,
+        op: &'static str,
+        what: &'static str,
+        n: usize,
+        known: impl FnOnce() -> Vec<&'n str>,
+    ) -> Result<List<'a, T>> {
+        if self.names.is_empty() && self.list.len() == n {
+            return Ok(self.list);
+        }
+        self.named(op, what, &known())
+    }
+
+    #[cold]
+    fn named(self, op: &'static str, what: &'static str, known: &[&str]) -> Result<List<'a, T>> {
         let list = known.join(", ");
         if self.names.is_empty() {
-            if self.values.len() == known.len() {
-                return Ok(self.values);
-            }
             let hint = match known {
-                [_] => format!("the model has one: pass a reference to its tensor"),
+                [_] => "the model has one: pass a reference to its tensor".to_owned(),
                 _ => format!(
                     "pass one tensor for each, in their order, [&{}], or by name, [(\"{}\", &{})…]",
                     known.join(", &"),
@@ -81,7 +112,7 @@ impl<'a, T: Float> Tensors<'a, T> {
                     known.first().unwrap_or(&"")
                 ),
             };
-            return Err(Error::argument(op, what, format!("{} ({list})", known.len()), self.values.len(), hint));
+            return Err(Error::argument(op, what, format!("{} ({list})", known.len()), self.list.len(), hint));
         }
         let unknown = self.names.iter().find(|name| !known.contains(name));
         if let Some(name) = unknown {
@@ -94,7 +125,7 @@ impl<'a, T: Float> Tensors<'a, T> {
             ));
         }
         let find = |name: &&str| {
-            let mut found = self.names.iter().zip(&self.values).filter(|(given, _)| *given == name);
+            let mut found = self.names.iter().zip(self.list.iter()).filter(|(given, _)| *given == name);
             match (found.next(), found.next()) {
                 (Some((_, value)), None) => Ok(*value),
                 (None, _) => {
@@ -103,7 +134,7 @@ impl<'a, T: Float> Tensors<'a, T> {
                 _ => Err(Error::argument(op, what, "each name once", format!("{name} twice"), "leave one out")),
             }
         };
-        known.iter().map(find).collect()
+        Ok(List::Several(known.iter().map(find).collect::<Result<Vec<_>>>()?))
     }
 }
 
@@ -115,7 +146,7 @@ mod tests {
     fn order_and_names() {
         let (a, b) = (Tensor::<f32>::zeros([1]), Tensor::<f32>::zeros([2]));
         let of = |tensors: Tensors<'_>| {
-            let ordered = tensors.ordered("fit", "x", &["left", "right"]);
+            let ordered = tensors.ordered("fit", "x", 2, || vec!["left", "right"]);
             ordered.map(|all| all.iter().map(|t| t.len()).collect::<Vec<_>>()).map_err(|e| e.to_string())
         };
         assert_eq!(of([&a, &b].into()), Ok(vec![1, 2]));

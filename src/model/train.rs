@@ -240,20 +240,20 @@ impl<T: Float> Training<T> {
 
     /// Checks a batch for a model, as to shapes, and the values of targets and weights.
     pub fn check_batch(&self, op: &'static str, net: &Net<T>, batch: &Batch<T>) -> Result<()> {
-        let x: Vec<&Tensor<T>> = batch.inputs().collect();
         let n = batch.x.samples();
         if n == 0 || batch.x.is_empty() {
             return Err(Error::Empty { op, what: "a batch of the dataset" });
         }
-        let (targets, single) = (1 + batch.more_y.len(), x.len() == 1 && self.heads.len() == 1);
-        let fits = single && batch.x.holds(&net.input_shapes()[0]);
+        let targets = 1 + batch.more_y.len();
+        let single = batch.more_x.is_empty() && targets == 1 && net.inputs() == 1 && self.heads.len() == 1;
+        let fits = single && batch.x.fits(&net.input_shape(0));
         if single && (!fits || batch.y.samples() != n || batch.y.shape().rank() == 0) {
-            let expected = format!("a batch of samples of shape {} and as many targets", net.input_shapes()[0]);
+            let expected = format!("a batch of samples of shape {} and as many targets", net.input_shape(0));
             let got = format!("{} and {}", batch.x.shape(), batch.y.shape());
             return Err(Error::shape(op, expected, got, "let the dataset fill both with its shapes"));
         }
         if !single {
-            net.check_inputs(op, &x)?;
+            net.check_given(op, Given::Batch(&batch.x, &batch.more_x))?;
         }
         if targets != self.heads.len() {
             let names = self.target_names().join(", ");
@@ -287,6 +287,8 @@ impl<T: Float> Training<T> {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net, &self.buffers.batch)?;
             }
+            let Buffers { work, batch } = &mut self.buffers;
+            net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
             self.check_room("fit", net)?;
             Ok(self.step_here(net, params, seed))
         })
@@ -480,6 +482,8 @@ impl<T: Float> Training<T> {
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
     /// the next one stays.
     pub fn gradients(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
+        let Buffers { work, batch } = &mut self.buffers;
+        net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
         self.check_room("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;

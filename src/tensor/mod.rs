@@ -7,7 +7,8 @@ use std::fmt;
 use std::ops::Range;
 
 pub use crate::kernels::float::Float;
-pub use shape::{MAX_RANK, Shape};
+pub(crate) use shape::unless_free;
+pub use shape::{FREE, MAX_RANK, Shape};
 
 use crate::aligned::Aligned;
 use crate::error::{Error, Result};
@@ -328,6 +329,12 @@ impl<T: Float> Tensor<T> {
         let (own, sample) = (self.shape.dims(), sample.dims());
         // Element by element, as the few sizes do not pay for a call that compares memory.
         own.len() == sample.len() + 1 && (0..sample.len()).all(|i| own[i + 1] == sample[i])
+    }
+
+    /// Whether this is a batch of samples that `sample` stands for.
+    #[inline]
+    pub(crate) fn fits(&self, sample: &Shape) -> bool {
+        self.holds(sample) || self.shape.rank() > 0 && sample.admits(&self.shape.sample())
     }
 
     /// [`resize`](Self::resize) to `batch` samples of this shape; nothing where it has that already.

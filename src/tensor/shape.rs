@@ -7,6 +7,19 @@ use crate::error::{Error, Result};
 /// The most axes a tensor can have, the batch axis included.
 pub const MAX_RANK: usize = 6;
 
+/// The size of an axis that is left open: `[FREE, 3]` are sequences of any length with three features a step, `[FREE, FREE, 3]` images
+/// of any size. For the inputs of a [`Graph`](crate::graph::Graph); a tensor's sizes are known.
+///
+/// It is no size that any memory holds, and no sum or product of sizes saturates at it. Keras's `None`.
+///
+/// ```
+/// use gradus::{FREE, Shape};
+/// let shape = Shape::from([FREE, 3]);
+/// assert!(shape.is_free());
+/// assert_eq!(shape.to_string(), "[free, 3]");
+/// ```
+pub const FREE: usize = 1 << (usize::BITS - 1);
+
 /// The sizes of a tensor's axes, outermost first.
 ///
 /// Made from an array (`Shape::from([2, 3])`, more than [`MAX_RANK`] axes do not compile), from one size, or from a slice
@@ -45,7 +58,14 @@ impl Shape {
         usize::from(self.rank)
     }
 
-    /// The number of elements, the product of the sizes; saturates instead of overflowing.
+    /// Whether any axis is [`FREE`].
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.dims().contains(&FREE)
+    }
+
+    /// The number of elements, the product of the sizes; saturates instead of overflowing. Where an axis is [`FREE`] and none is 0 it
+    /// is a number of which no memory holds as many.
     #[inline]
     pub fn len(&self) -> usize {
         self.dims().iter().fold(1, |n, &d| n.saturating_mul(d))
@@ -59,13 +79,43 @@ impl Shape {
     /// The number of elements, or an error where `f64`s of that number could not be addressed.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the product of the sizes times eight exceeds `isize::MAX`.
+    /// [`Error::Shape`] if the product of the sizes times eight exceeds `isize::MAX`, or an axis is [`FREE`].
     pub fn checked_len(&self, op: &'static str) -> Result<usize> {
+        if self.is_free() {
+            return Err(Error::shape(op, "a shape without free sizes", self, "name every size"));
+        }
         let len = self.dims().iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         match len {
             Some(n) if n <= isize::MAX as usize / 8 => Ok(n),
             _ => Err(Error::too_large(op, *self)),
         }
+    }
+
+    /// [`checked_len`](Self::checked_len), or [`FREE`] where an axis is and the sizes that are known do not exceed it either.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the product of the sizes that are not free, times eight, exceeds `isize::MAX`.
+    pub fn open_len(&self, op: &'static str) -> Result<usize> {
+        if !self.is_free() {
+            return self.checked_len(op);
+        }
+        match self.counting_free(1).checked_len(op) {
+            Ok(len) => Ok(if len == 0 { 0 } else { FREE }),
+            Err(_) => Err(Error::too_large(op, *self)),
+        }
+    }
+
+    /// The same shape with another size in the place of [`FREE`].
+    pub(crate) fn counting_free(mut self, size: usize) -> Shape {
+        self.dims[..usize::from(self.rank)].iter_mut().filter(|d| **d == FREE).for_each(|d| *d = size);
+        self
+    }
+
+    /// Whether samples of `shape` are among those that this one stands for: as many axes, each as long or [`FREE`] here.
+    #[inline]
+    pub fn admits(&self, shape: &Shape) -> bool {
+        let (open, own) = (self.dims(), shape.dims());
+        open.len() == own.len() && (0..open.len()).all(|i| open[i] == own[i] || open[i] == FREE && own[i] != 0)
     }
 
     /// The size of the last axis, 1 for a scalar.
@@ -119,9 +169,20 @@ impl Shape {
         Ok(())
     }
 
+    /// An error where a sample is a single number, or the size of the last axis is free and `op` has weights for each position along it.
+    pub(crate) fn need_features(&self, op: &'static str) -> Result<()> {
+        self.need_axis(op)?;
+        if self.last() == FREE {
+            let expected = "a last axis of fixed size, for which there are weights";
+            let hint = "fix that size, or bring the free axes to one size before: GlobalAveragePooling1d in the place of a Flatten";
+            return Err(Error::shape(op, expected, self, hint));
+        }
+        Ok(())
+    }
+
     /// `[n, 28, 28]` for samples of `[28, 28]`.
     pub(crate) fn of_samples(&self) -> String {
-        let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(self.dims().iter().map(usize::to_string)).collect();
+        let sizes: Vec<_> = std::iter::once("n".to_owned()).chain(self.dims().iter().map(size_name)).collect();
         format!("[{}]", sizes.join(", "))
     }
 
@@ -185,9 +246,20 @@ impl TryFrom<&[usize]> for Shape {
     }
 }
 
+/// A size as it is shown.
+fn size_name(size: &usize) -> String {
+    if *size == FREE { "free".to_owned() } else { size.to_string() }
+}
+
+/// `f` of a size, [`FREE`] of one that is free.
+pub(crate) fn unless_free<E>(size: usize, f: impl FnOnce(usize) -> Result<usize, E>) -> Result<usize, E> {
+    if size == FREE { Ok(FREE) } else { f(size) }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.dims())
+        let sizes: Vec<_> = self.dims().iter().map(size_name).collect();
+        write!(f, "[{}]", sizes.join(", "))
     }
 }
 
@@ -200,14 +272,16 @@ impl fmt::Debug for Shape {
 #[cfg(feature = "serde")]
 impl serde::Serialize for Shape {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serde::Serialize::serialize(self.dims(), serializer)
+        // A free size is null, as in Keras's files.
+        serializer.collect_seq(self.dims().iter().map(|&size| (size != FREE).then_some(size)))
     }
 }
 
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for Shape {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let dims = <Vec<usize> as serde::Deserialize>::deserialize(deserializer)?;
+        let sizes = <Vec<Option<usize>> as serde::Deserialize>::deserialize(deserializer)?;
+        let dims: Vec<usize> = sizes.into_iter().map(|size| size.unwrap_or(FREE)).collect();
         Shape::try_from(dims.as_slice()).map_err(serde::de::Error::custom)
     }
 }
@@ -235,5 +309,27 @@ mod tests {
         assert!(Shape::from([usize::MAX, 2]).checked_len("test").is_err());
         assert_eq!(Shape::from([usize::MAX, 2]).len(), usize::MAX);
         assert_eq!(Shape::from([usize::MAX, 2, 3]).rows(), usize::MAX);
+    }
+
+    #[test]
+    fn free_sizes() {
+        let (open, text) = (Shape::from([FREE, 3]), "[free, 3]");
+        assert!(open.is_free() && !open.sample().is_free() && !Shape::SCALAR.is_free());
+        assert_eq!(
+            (open.to_string(), format!("{open:?}"), open.of_samples()),
+            (text.into(), text.into(), "[n, free, 3]".into())
+        );
+        assert_eq!(open.open_len("test").unwrap(), FREE);
+        assert_eq!(Shape::from([2, 3]).open_len("test").unwrap(), 6);
+        assert_eq!(Shape::from([FREE, 0]).open_len("test").unwrap(), 0);
+        assert!(Shape::from([FREE, 1 << 40, 1 << 40]).open_len("test").is_err());
+        assert_eq!(
+            open.checked_len("test").unwrap_err().to_string(),
+            "test: expected a shape without free sizes, got [free, 3]; name every size"
+        );
+        assert!(open.len() > isize::MAX as usize / 8 && Shape::from([FREE; 6]).len() == usize::MAX);
+        let admitted = |sizes: &[usize]| open.admits(&Shape::try_from(sizes).unwrap());
+        assert!(admitted(&[7, 3]) && admitted(&[1, 3]) && admitted(&[FREE, 3]));
+        assert!(!admitted(&[7, 4]) && !admitted(&[0, 3]) && !admitted(&[3]) && !admitted(&[7, 3, 1]));
     }
 }

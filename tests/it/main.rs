@@ -10,6 +10,7 @@ mod dataset;
 mod explain;
 #[cfg(feature = "files")]
 mod files;
+mod free_sizes;
 mod gradients;
 mod graphs;
 #[cfg(feature = "files")]

@@ -16,6 +16,10 @@ macro_rules! activation_layer {
                 self.function().build(input, b)
             }
 
+            fn output_shape(&self, x: $crate::Shape) -> $crate::error::Result<$crate::Shape> {
+                Ok(x)
+            }
+
             fn forward(
                 &self,
                 pass: &mut $crate::layer::Pass<'_, T>,

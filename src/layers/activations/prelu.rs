@@ -8,7 +8,7 @@ use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// y = x for x > 0, else α·x, with an α learnt for each position of a sample.
 ///
@@ -138,6 +138,11 @@ impl<T: Float> Layer<T> for PRelu {
             let hint = "axis 0 is the batch, which is always shared";
             return Err(Error::argument("PRelu", "shared_axes", format!("from 1 to {rank}"), axis, hint));
         }
+        if let Some(axis) = (1..=rank).find(|axis| input.dims()[axis - 1] == FREE && !self.shared_axes.contains(axis)) {
+            let expected = format!("axis {axis} of {input} among them, as no slope can depend on a free size");
+            let (got, hint) = (format!("{:?}", self.shared_axes), "share one slope along each free axis");
+            return Err(Error::argument("PRelu", "shared_axes", expected, got, hint));
+        }
         let mut sizes = [1; MAX_RANK];
         let mut stride = 1;
         for axis in (0..rank).rev() {
@@ -151,6 +156,10 @@ impl<T: Float> Layer<T> for PRelu {
         b.regularize(self.alpha, self.alpha_regularizer)?;
         b.constrain(self.alpha, self.alpha_constraint.clone())?;
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -9,6 +9,7 @@ use crate::kernels::convolution::{Convolution, Gradients};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
+use crate::layers::geometry::Geometry;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -54,7 +55,7 @@ pub struct Conv<const D: usize> {
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
     #[cfg_attr(feature = "serde", serde(skip))]
-    algorithm: Algorithm,
+    algorithm: Geometry<Algorithm>,
 }
 
 /// A [`Conv`] over sequences `[length, channels]`.
@@ -83,7 +84,7 @@ impl<const D: usize> Conv<D> {
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
             w: ParamId::default(),
-            algorithm: Algorithm::default(),
+            algorithm: Geometry::default(),
         }
     }
 
@@ -98,6 +99,12 @@ impl<const D: usize> Conv<D> {
 
     kernel_builders!();
     epilogue_builders!();
+
+    /// How samples of a shape are computed.
+    fn algorithm(&self, sample: Shape) -> Result<Algorithm> {
+        let window = self.sliding.window(Self::NAME, sample)?;
+        Ok(Algorithm::new(Convolution { window, filters: self.filters, groups: self.groups }))
+    }
 }
 
 /// The shape of a kernel: its sizes, then two more.
@@ -128,6 +135,7 @@ where
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
         let window = self.sliding.window(Self::NAME, input)?;
+        input.need_features(Self::NAME)?;
         let groups = self.groups;
         if groups == 0 || !window.channels.is_multiple_of(groups) || !self.filters.is_multiple_of(groups) {
             let expected = format!("a divisor of the {} channels and the {} filters", window.channels, self.filters);
@@ -142,20 +150,25 @@ where
         let shape = kernel_shape(self.sliding.kernel_size, [window.channels / groups, self.filters]);
         self.w = self.kernel.build("kernel", shape, b)?;
         self.epilogue.build(self.filters, b)?;
-        self.algorithm = Algorithm::new(Convolution { window, filters: self.filters, groups });
+        self.algorithm = Geometry::new(input, |input| self.algorithm(input))?;
         Ok(output::<D>(&window, self.filters))
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(output::<D>(&self.sliding.window(Self::NAME, x)?, self.filters))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [z, space, prepared] = slot.buffers();
+        let algorithm = self.algorithm.of(x, |sample| self.algorithm(sample));
         let (epilogue, w) = (self.epilogue.of(pass, self.filters), pass.weight(self.w));
         let follows = pass.needs_backward();
-        let prepared = prepared.scratch(self.algorithm.prepared_forward(follows));
-        self.algorithm.prepare_forward(w, follows, prepared);
-        let space = space.scratch(self.algorithm.forward_space(x.samples()));
+        let prepared = prepared.scratch(algorithm.prepared_forward(follows));
+        algorithm.prepare_forward(w, follows, prepared);
+        let space = space.scratch(algorithm.forward_space(x.samples()));
         let z = epilogue.keep_z(y.shape(), z);
         let then = |y: &mut [T], z: &mut [T]| epilogue.forward(y, z);
-        self.algorithm.forward(x.as_slice(), (w, prepared), y.as_mut_slice(), z, space, then);
+        algorithm.forward(x.as_slice(), (w, prepared), y.as_mut_slice(), z, space, then);
         self.epilogue.penalise(pass, y);
     }
 
@@ -169,12 +182,13 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         let [z, space, prepared, sums, db] = slot.buffers();
+        let algorithm = self.algorithm.of(x, |sample| self.algorithm(sample));
         self.epilogue.penalise_backward(pass, y, dy);
         if dx.is_some() {
-            let prepared = prepared.scratch(self.algorithm.prepared_backward());
-            self.algorithm.prepare_backward(pass.weight(self.w), prepared);
+            let prepared = prepared.scratch(algorithm.prepared_backward());
+            algorithm.prepare_backward(pass.weight(self.w), prepared);
         }
-        let [space_len, sums_len] = self.algorithm.backward_space(x.samples());
+        let [space_len, sums_len] = algorithm.backward_space(x.samples());
         let biased = self.epilogue.wants_bias(pass);
         let db = db.scratch(if biased { self.filters } else { 0 });
         db.fill(T::zero());
@@ -185,16 +199,21 @@ where
         // dz = dy · f'(z), in place of dy
         let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
         let (space, sums) = (space.scratch(space_len), sums.scratch(sums_len));
-        self.algorithm.backward(x.as_slice(), prepared.as_slice(), dy.as_mut_slice(), space, sums, start, gradients);
+        algorithm.backward(x.as_slice(), prepared.as_slice(), dy.as_mut_slice(), space, sums, start, gradients);
         if biased {
             pass.gradient(self.epilogue.bias).iter_mut().zip(&*db).for_each(|(g, d)| *g += *d);
         }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        let prepared = self.algorithm.prepared_forward(backward).max(self.algorithm.prepared_backward());
-        let space = self.algorithm.forward_space(samples);
-        let [back, sums] = if backward { self.algorithm.backward_space(samples) } else { [0, 0] };
+        Layer::<T>::space_for(self, self.algorithm.input().with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        let algorithm = self.algorithm.of_sample(x.sample(), |sample| self.algorithm(sample));
+        let prepared = algorithm.prepared_forward(backward).max(algorithm.prepared_backward());
+        let space = algorithm.forward_space(x.first());
+        let [back, sums] = if backward { algorithm.backward_space(x.first()) } else { [0, 0] };
         let bias = if backward { self.filters } else { 0 };
         prepared.saturating_add(space.max(back)).saturating_add(sums).saturating_add(bias)
     }

@@ -9,8 +9,9 @@ use crate::kernels::convolution::{Convolution, Gradients};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
+use crate::layers::geometry::Geometry;
 use crate::params::ParamId;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// y = act(Cᵀ(x) + b), C the convolution from the output's size to the input's with the same kernel: each input value spreads
 /// its kernel over the output. Also called deconvolution; it enlarges by its strides.
@@ -49,7 +50,7 @@ pub struct ConvTranspose<const D: usize> {
     w: ParamId,
     /// C: its window slides over the output, and its filters are the channels of the input.
     #[cfg_attr(feature = "serde", serde(skip))]
-    convolution: Convolution,
+    convolution: Geometry<Convolution>,
 }
 
 /// A [`ConvTranspose`] over sequences `[length, channels]`.
@@ -70,7 +71,7 @@ impl<const D: usize> ConvTranspose<D> {
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
             w: ParamId::default(),
-            convolution: Convolution::default(),
+            convolution: Geometry::default(),
         }
     }
 
@@ -101,6 +102,10 @@ impl<const D: usize> ConvTranspose<D> {
             let expected = "one whose positions can be counted";
             return Err(Error::argument(Self::NAME, "kernel_size", expected, got, "make them smaller"));
         };
+        if input == FREE {
+            // Whether the output padding fits depends on no size.
+            return self.output_size(axis, 1 << 10).map(|_| FREE);
+        }
         let same = self.sliding.padding == Padding::Same;
         let most = input.saturating_mul(stride);
         let Some(more) = self.output_padding.map(|p| p.plane()[axis]) else {
@@ -120,6 +125,21 @@ impl<const D: usize> ConvTranspose<D> {
         }
         Ok(size)
     }
+
+    /// The shape of one output sample, and the convolution that leads back from it.
+    fn transposed(&self, input: Shape) -> Result<(Shape, Convolution)> {
+        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
+        let (height, width) = (self.output_size(0, height)?, self.output_size(1, width)?);
+        let output =
+            if D == 1 { Shape::from([width, self.filters]) } else { Shape::from([height, width, self.filters]) };
+        output.open_len(Self::NAME)?;
+        let window = self.sliding.window(Self::NAME, output)?;
+        Ok((output, Convolution { window, filters: channels, groups: 1 }))
+    }
+
+    fn convolution(&self, sample: Shape) -> Result<Convolution> {
+        Ok(self.transposed(sample)?.1)
+    }
 }
 
 impl<T: Float, const D: usize> Layer<T> for ConvTranspose<D>
@@ -133,7 +153,8 @@ where
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
-        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
+        let [.., channels] = check_rank::<D>(Self::NAME, input)?;
+        input.need_features(Self::NAME)?;
         check_sizes(Self::NAME, "kernel_size", self.sliding.kernel_size)?;
         check_sizes(Self::NAME, "strides", self.sliding.strides)?;
         check_sizes(Self::NAME, "dilation_rate", self.sliding.dilation_rate)?;
@@ -146,18 +167,18 @@ where
         }
         self.w = self.kernel.build("kernel", kernel_shape(self.sliding.kernel_size, [self.filters, channels]), b)?;
         self.epilogue.build(self.filters, b)?;
-        let (height, width) = (self.output_size(0, height)?, self.output_size(1, width)?);
-        let output =
-            if D == 1 { Shape::from([width, self.filters]) } else { Shape::from([height, width, self.filters]) };
-        output.checked_len(Self::NAME)?;
-        let window = self.sliding.window(Self::NAME, output)?;
-        self.convolution = Convolution { window, filters: channels, groups: 1 };
-        Ok(output)
+        self.convolution = Geometry::new(input, |input| self.convolution(input))?;
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(self.transposed(x)?.0)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [z, space, turned] = slot.buffers();
-        let (c, epilogue, w) = (&self.convolution, self.epilogue.of(pass, self.filters), pass.weight(self.w));
+        let c = self.convolution.of(x, |sample| self.convolution(sample));
+        let (epilogue, w) = (self.epilogue.of(pass, self.filters), pass.weight(self.w));
         let turned = turned.scratch(w.len());
         c.transpose_weights(w, turned);
         let space = space.scratch(c.transposed_space(x.samples()));
@@ -178,7 +199,7 @@ where
         let [z, space, _, sums, input] = slot.buffers();
         // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
         self.epilogue.backward(pass, z, y, dy);
-        let (dz, c) = (dy.as_slice(), &self.convolution);
+        let (dz, c) = (dy.as_slice(), self.convolution.of(x, |sample| self.convolution(sample)));
         // dx = patches(dz) · W
         if let Some(dx) = dx {
             let space = space.scratch(c.forward_space(x.samples()));
@@ -196,7 +217,12 @@ where
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        let c = &self.convolution;
+        Layer::<T>::space_for(self, self.convolution.input().with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        let samples = x.first();
+        let c = self.convolution.of_sample(x.sample(), |sample| self.convolution(sample));
         let (weights, space) = (c.patch() * c.filters, c.transposed_space(samples));
         if !backward {
             return weights.saturating_add(space);

@@ -10,6 +10,7 @@ use crate::kernels::{depthwise, parallel};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
+use crate::layers::geometry::Geometry;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -46,7 +47,7 @@ pub struct DepthwiseConv<const D: usize> {
     #[cfg_attr(feature = "serde", serde(skip))]
     w: ParamId,
     #[cfg_attr(feature = "serde", serde(skip))]
-    depthwise: Depthwise,
+    depthwise: Geometry<Depthwise>,
 }
 
 /// A [`DepthwiseConv`] over sequences `[length, channels]`.
@@ -150,7 +151,7 @@ impl<const D: usize> DepthwiseConv<D> {
             kernel: KernelOptions::default(),
             epilogue: Epilogue::default(),
             w: ParamId::default(),
-            depthwise: Depthwise::default(),
+            depthwise: Geometry::default(),
         }
     }
 
@@ -164,6 +165,10 @@ impl<const D: usize> DepthwiseConv<D> {
 
     kernel_builders!();
     epilogue_builders!();
+
+    fn depthwise(&self, sample: Shape) -> Result<Depthwise> {
+        Depthwise::new(Self::NAME, self.sliding.window(Self::NAME, sample)?, self.depth_multiplier)
+    }
 }
 
 impl<T: Float, const D: usize> Layer<T> for DepthwiseConv<D>
@@ -177,20 +182,27 @@ where
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         self.epilogue.check()?;
         let window = self.sliding.window(Self::NAME, input)?;
-        self.depthwise = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
+        input.need_features(Self::NAME)?;
+        let channels = self.depthwise(input)?.window.channels;
         let shape = kernel_shape(self.sliding.kernel_size, [window.channels, self.depth_multiplier]);
         self.w = self.kernel.build("kernel", shape, b)?;
-        let channels = self.depthwise.window.channels;
         self.epilogue.build(channels, b)?;
+        self.depthwise = Geometry::new(input, |input| self.depthwise(input))?;
         Ok(output::<D>(&window, channels))
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let window = self.depthwise(x)?.window;
+        Ok(output::<D>(&window, window.channels))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [z, wide] = slot.buffers();
-        let epilogue = self.epilogue.of(pass, self.depthwise.window.channels);
+        let depthwise = self.depthwise.of(x, |sample| self.depthwise(sample));
+        let epilogue = self.epilogue.of(pass, depthwise.window.channels);
         let z = epilogue.keep_z(y.shape(), z);
         let then = |y: &mut [T], z: &mut [T]| epilogue.forward(y, z);
-        self.depthwise.forward(x, pass.weight(self.w), wide, y.as_mut_slice(), z, then);
+        depthwise.forward(x, pass.weight(self.w), wide, y.as_mut_slice(), z, then);
         self.epilogue.penalise(pass, y);
     }
 
@@ -206,13 +218,18 @@ where
         let [z, wide, sums] = slot.buffers();
         // dz = dy · f'(z), in place of dy, and db += Σ rows of dz
         self.epilogue.backward(pass, z, y, dy);
-        let sums = sums.scratch(depthwise::weight_space(&self.depthwise.window, x.samples()));
+        let depthwise = self.depthwise.of(x, |sample| self.depthwise(sample));
+        let sums = sums.scratch(depthwise::weight_space(&depthwise.window, x.samples()));
         let w = pass.weight(self.w);
-        self.depthwise.backward((x, w), wide, dy.as_slice(), pass.gradient(self.w), sums, dx);
+        depthwise.backward((x, w), wide, dy.as_slice(), pass.gradient(self.w), sums, dx);
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        self.depthwise.space(samples, backward)
+        Layer::<T>::space_for(self, self.depthwise.input().with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        self.depthwise.of_sample(x.sample(), |sample| self.depthwise(sample)).space(x.first(), backward)
     }
 
     fn config(&self) -> LayerConfig {

@@ -12,6 +12,7 @@ use crate::kernels::depthwise;
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders};
+use crate::layers::geometry::Geometry;
 use crate::layers::linear::{linear, linear_backward};
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
@@ -51,7 +52,7 @@ pub struct SeparableConv<const D: usize> {
     #[cfg_attr(feature = "serde", serde(skip))]
     kernels: [ParamId; 2],
     #[cfg_attr(feature = "serde", serde(skip))]
-    inner: Depthwise,
+    inner: Geometry<Depthwise>,
 }
 
 /// A [`SeparableConv`] over sequences `[length, channels]`.
@@ -73,7 +74,7 @@ impl<const D: usize> SeparableConv<D> {
             pointwise: KernelOptions::default(),
             epilogue: Epilogue::default(),
             kernels: [ParamId::default(); 2],
-            inner: Depthwise::default(),
+            inner: Geometry::default(),
         }
     }
 
@@ -122,6 +123,10 @@ impl<const D: usize> SeparableConv<D> {
     }
 
     epilogue_builders!();
+
+    fn inner(&self, sample: Shape) -> Result<Depthwise> {
+        Depthwise::new(Self::NAME, self.sliding.window(Self::NAME, sample)?, self.depth_multiplier)
+    }
 }
 
 impl<T: Float, const D: usize> Layer<T> for SeparableConv<D>
@@ -136,21 +141,27 @@ where
         check_filters(Self::NAME, self.filters)?;
         self.epilogue.check()?;
         let window = self.sliding.window(Self::NAME, input)?;
-        self.inner = Depthwise::new(Self::NAME, window, self.depth_multiplier)?;
-        let (channels, middle) = (window.channels, self.inner.window.channels);
+        input.need_features(Self::NAME)?;
+        let (channels, middle) = (window.channels, self.inner(input)?.window.channels);
         let shape = kernel_shape(self.sliding.kernel_size, [channels, self.depth_multiplier]);
         let depthwise = self.depthwise.build("depthwise_kernel", shape, b)?;
         let shape = kernel_shape::<D>(Size([1; D]), [middle, self.filters]);
         self.kernels = [depthwise, self.pointwise.build("pointwise_kernel", shape, b)?];
         self.epilogue.build(self.filters, b)?;
+        self.inner = Geometry::new(input, |input| self.inner(input))?;
         Ok(output::<D>(&window, self.filters))
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(output::<D>(&self.sliding.window(Self::NAME, x)?, self.filters))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [z, wide, _, mixed] = slot.buffers();
         let [depthwise, pointwise] = self.kernels;
-        mixed.resize(y.shape().with_last(self.inner.window.channels));
-        self.inner.forward(x, pass.weight(depthwise), wide, mixed.as_mut_slice(), &mut [], |_, _| ());
+        let inner = self.inner.of(x, |sample| self.inner(sample));
+        mixed.resize(y.shape().with_last(inner.window.channels));
+        inner.forward(x, pass.weight(depthwise), wide, mixed.as_mut_slice(), &mut [], |_, _| ());
         linear(pass, pointwise, mixed.as_slice(), y);
         self.epilogue.forward(pass, y, z);
     }
@@ -174,17 +185,23 @@ where
         let dmixed = below.then_some(gradient.as_mut_slice());
         linear_backward(pass, pointwise, mixed.as_slice(), dy, dmixed);
         if below {
-            let sums = sums.scratch(depthwise::weight_space(&self.inner.window, x.samples()));
+            let inner = self.inner.of(x, |sample| self.inner(sample));
+            let sums = sums.scratch(depthwise::weight_space(&inner.window, x.samples()));
             let w = pass.weight(depthwise);
-            self.inner.backward((x, w), wide, gradient.as_slice(), pass.gradient(depthwise), sums, dx);
+            inner.backward((x, w), wide, gradient.as_slice(), pass.gradient(depthwise), sums, dx);
         }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
+        Layer::<T>::space_for(self, self.inner.input().with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        let (inner, samples) = (self.inner.of_sample(x.sample(), |sample| self.inner(sample)), x.first());
         // What lies between the two, and its gradient.
-        let middle = self.inner.window.pixels().saturating_mul(self.inner.window.channels).saturating_mul(samples);
+        let middle = inner.window.pixels().saturating_mul(inner.window.channels).saturating_mul(samples);
         let middle = middle.saturating_mul(if backward { 2 } else { 1 });
-        middle.saturating_add(self.inner.space(samples, backward))
+        middle.saturating_add(inner.space(samples, backward))
     }
 
     fn config(&self) -> LayerConfig {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::kernels::patches::{Axis, Window};
-use crate::tensor::Shape;
+use crate::tensor::{FREE, Shape};
 
 /// One number for each axis that a layer works along: `[length]` or `[height, width]`. Made from an array, or from one number
 /// for all axes.
@@ -99,7 +99,7 @@ pub(crate) fn check_sizes<const D: usize>(op: &'static str, name: &'static str, 
 /// Checks the rank of a sample of `D` axes and channels, and that its values can be counted; gives it as height, width and
 /// channels.
 pub(crate) fn check_rank<const D: usize>(op: &'static str, input: Shape) -> Result<[usize; 3]> {
-    input.checked_len(op)?;
+    input.open_len(op)?;
     let (expected, hint) = match D {
         1 => ("sequences [length, channels]", "add a Reshape, such as Reshape([-1, 1]) for a single channel"),
         _ => ("images [height, width, channels]", "add a Reshape that names all three, 1 for grey images"),
@@ -111,7 +111,7 @@ pub(crate) fn check_rank<const D: usize>(op: &'static str, input: Shape) -> Resu
     }
 }
 
-/// The window of a layer over samples of this shape.
+/// The window of a layer over samples of this shape; along an axis of free size it has a free output, and stands nowhere.
 pub(crate) fn window<const D: usize>(
     op: &'static str,
     input: Shape,
@@ -136,6 +136,9 @@ pub(crate) fn window<const D: usize>(
             Error::argument(op, "kernel_size", "one whose positions can be counted", got, "make them smaller")
         };
         let spans = span(kernel, dilation).ok_or_else(too_far)?;
+        if input == FREE {
+            return Ok(Axis { input, output: FREE, kernel, stride, dilation, before: 0 });
+        }
         let before_and_after = match padding {
             Padding::Valid => [0, 0],
             Padding::Causal if i == 0 => [0, 0],

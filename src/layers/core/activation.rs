@@ -20,6 +20,10 @@ impl<T: Float> Layer<T> for Activation {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let width = x.shape().last();
         let f = if pass.logits { Activation::Linear } else { *self };

@@ -55,11 +55,15 @@ impl<T: Float> Layer<T> for Dense {
         if self.units == 0 {
             return Err(Error::argument("Dense", "units", "at least 1", 0, "pass the number of outputs"));
         }
-        input.need_axis("Dense")?;
+        input.need_features("Dense")?;
         self.epilogue.check()?;
         self.w = self.kernel.build("kernel", Shape::from([input.last(), self.units]), b)?;
         self.epilogue.build(self.units, b)?;
         Ok(input.with_last(self.units))
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x.with_last(self.units))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -37,6 +37,10 @@ impl<T: Float> Layer<T> for Identity {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         y.as_mut_slice().copy_from_slice(x.as_slice());
     }

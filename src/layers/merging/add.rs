@@ -1,9 +1,8 @@
 //! The sum of values.
 
-use super::{broadcast, wanted};
+use super::{Joined, broadcast, wanted};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::kernels::broadcast::Broadcast;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::epilogue::EpiloguePass;
@@ -34,7 +33,7 @@ pub struct Add {
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     same_shapes: bool,
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
     /// Values of a sample of the output.
     #[cfg_attr(feature = "serde", serde(skip))]
     len: usize,
@@ -71,22 +70,28 @@ impl<T: Float> Op<T> for Add {
             let hint = "let a Dense or Conv2d bring them to one shape, or use Concatenate";
             return Err(Error::shape("Add", expected, format!("{} as operand {i}", x[i]), hint));
         }
-        let (output, plan) = broadcast("Add", x)?;
+        let (output, joined) = Joined::build("Add", x)?;
         if self.activation.is_row_wise() {
             output.need_axis("Add")?;
         }
-        (self.plan, self.len) = (plan, output.len());
+        (self.joined, self.len) = (joined, output.len());
         Ok(vec![output])
+    }
+
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Add", x.iter().copied())?;
+        Ok(())
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
         let epilogue = EpiloguePass::activation(pass, self.activation, y[0].shape().last());
-        let [z] = slot.buffers();
-        if self.plan.all_equal() {
+        let ([z], place) = slot.buffers_and_plan();
+        let plan = self.joined.plan_at(place, x);
+        if plan.all_equal() {
             return sum::forward(epilogue, x.iter(), &mut y[0], z);
         }
         sum::forward_by(epilogue, x.len(), &mut y[0], z, |first, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), first, y, |y, x| *y += x);
+            plan.fold(|i| x.get(i).as_slice(), first, y, |y, x| *y += x);
         });
     }
 
@@ -94,25 +99,32 @@ impl<T: Float> Op<T> for Add {
         &self,
         pass: &mut Pass<'_, T>,
         slot: &mut Slot<T>,
-        _: Inputs<'_, T>,
+        x: Inputs<'_, T>,
         y: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
         let epilogue = EpiloguePass::activation(pass, self.activation, y[0].shape().last());
+        let ([z], place) = slot.buffers_and_plan();
+        let plan = self.joined.plan_at(place, x);
         if epilogue.activation != Activation::Linear {
-            let [z] = slot.buffers();
             sum::backward(epilogue, z, &y[0], &mut dy[0], &mut Tensor::default());
         }
         let dz = dy[0].as_slice();
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, 1, |start, g| g.copy_from_slice(&dz[start..start + g.len()]));
+            plan.backward(i, dx, 1, |start, g| g.copy_from_slice(&dz[start..start + g.len()]));
         }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
         // The sum, where backward needs it.
         if backward && self.activation.needs_input() { self.len.saturating_mul(samples) } else { 0 }
+    }
+
+    fn space_for(&self, x: &[Shape], backward: bool) -> usize {
+        let sample = broadcast("Add", x.iter().map(Shape::sample)).unwrap_or_default();
+        let samples = x.first().map_or(0, Shape::first);
+        if backward && self.activation.needs_input() { sample.len().saturating_mul(samples) } else { 0 }
     }
 
     fn output_activation(&self) -> Option<Activation> {

@@ -1,8 +1,8 @@
 //! The mean of values.
 
-use super::{broadcast, wanted};
+use super::{Joined, broadcast, wanted};
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -25,7 +25,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Average {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Average {
@@ -41,15 +41,21 @@ impl<T: Float> Op<T> for Average {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let (output, plan) = broadcast("Average", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Average", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Average", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         let n = T::of(x.len() as f64);
         each_block(y[0].as_mut_slice(), x.len() + 1, |start, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y += x);
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y += x);
             y.iter_mut().for_each(|y| *y /= n);
         });
     }
@@ -57,15 +63,16 @@ impl<T: Float> Op<T> for Average {
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         x: Inputs<'_, T>,
         _: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let (dy, n) = (dy[0].as_slice(), T::of(x.len() as f64));
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, 1, |start, g| {
+            plan.backward(i, dx, 1, |start, g| {
                 g.iter_mut().zip(&dy[start..]).for_each(|(g, dy)| *g = *dy / n);
             });
         }

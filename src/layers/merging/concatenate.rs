@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// y = [x₀, …, xₙ] along one axis.
 ///
@@ -26,16 +26,19 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Concatenate {
     axis: isize,
-    /// How many values of each operand, and of all, stand together.
+    /// How many values of each operand, and of all, stand together; none where sizes are free.
     #[cfg_attr(feature = "serde", serde(skip))]
     widths: Vec<usize>,
     #[cfg_attr(feature = "serde", serde(skip))]
     width: usize,
+    /// The axis, counted from 0 within a sample, where sizes are free and each pass finds the widths.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    free: Option<usize>,
 }
 
 impl Default for Concatenate {
     fn default() -> Self {
-        Concatenate { axis: -1, widths: Vec::new(), width: 0 }
+        Concatenate { axis: -1, widths: Vec::new(), width: 0, free: None }
     }
 }
 
@@ -50,6 +53,54 @@ impl Concatenate {
         self.axis = axis;
         self
     }
+
+    /// How many values of all operands stand together, and of each: what build found, or the pass forward where sizes are free.
+    fn widths<'a, T: Float>(
+        &'a self,
+        slot: &'a Slot<T>,
+    ) -> (usize, impl Iterator<Item = usize> + Clone + Sync + use<'a, T>) {
+        let found = if self.free.is_some() { slot.indices.as_slice() } else { &[] };
+        let widths = self.widths.iter().copied().chain(found.iter().map(|&n| n as usize));
+        let width = if self.free.is_some() { widths.clone().sum() } else { self.width };
+        (width.max(1), widths)
+    }
+
+    /// The shape of the output, and the axis counted from 0.
+    fn output(&self, x: &[Shape]) -> Result<(Shape, usize)> {
+        some("Concatenate", x.iter().copied())?;
+        x[0].need_axis("Concatenate")?;
+        let axis = axis_of("Concatenate", "axis", self.axis, x[0], 0)?;
+        let (mut sizes, rank) = ([0; MAX_RANK], x[0].rank());
+        sizes[..rank].copy_from_slice(x[0].dims());
+        for (i, shape) in x.iter().enumerate().skip(1) {
+            let agrees = |at: usize| {
+                let (own, all) = (shape.dims()[at], sizes[at]);
+                at == axis || own == all || own == FREE || all == FREE
+            };
+            if shape.rank() != rank || !(0..rank).all(agrees) {
+                let expected = format!("operands that agree with the first, {}, in all axes but {}", x[0], axis + 1);
+                let hint = "concatenate along the axis in which they differ, or bring the others to one size";
+                return Err(Error::shape("Concatenate", expected, format!("{shape} as operand {i}"), hint));
+            }
+            for (at, (all, &own)) in sizes.iter_mut().zip(shape.dims()).enumerate() {
+                *all = match (at == axis, *all, own) {
+                    (true, FREE, _) | (true, _, FREE) => FREE,
+                    (true, all, own) => all.saturating_add(own),
+                    // A free size has to turn out as that which is known.
+                    (false, FREE, own) => own,
+                    (false, all, _) => all,
+                };
+            }
+        }
+        let output = Shape::try_from(&sizes[..rank])?;
+        output.open_len("Concatenate")?;
+        Ok((output, axis))
+    }
+}
+
+/// How many values of a sample stand together along `axis`.
+fn width(sample: &[usize], axis: usize) -> usize {
+    sample.iter().skip(axis).product()
 }
 
 impl<T: Float> Op<T> for Concatenate {
@@ -58,31 +109,28 @@ impl<T: Float> Op<T> for Concatenate {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        some("Concatenate", x)?;
-        x[0].need_axis("Concatenate")?;
-        let axis = axis_of("Concatenate", "axis", self.axis, x[0], 0)?;
-        let mut sizes = x[0].dims().to_vec();
-        for (i, shape) in x.iter().enumerate().skip(1) {
-            let agrees = |at: usize| at == axis || shape.dims()[at] == sizes[at];
-            if shape.rank() != sizes.len() || !(0..sizes.len()).all(agrees) {
-                let expected = format!("operands that agree with the first, {}, in all axes but {}", x[0], axis + 1);
-                let hint = "concatenate along the axis in which they differ, or bring the others to one size";
-                return Err(Error::shape("Concatenate", expected, format!("{shape} as operand {i}"), hint));
-            }
-            sizes[axis] = sizes[axis].saturating_add(shape.dims()[axis]);
-        }
-        let output = Shape::try_from(sizes.as_slice())?;
-        output.checked_len("Concatenate")?;
-        self.widths = x.iter().map(|shape| shape.dims()[axis..].iter().product()).collect();
+        let (output, axis) = self.output(x)?;
+        self.free = x.iter().any(Shape::is_free).then_some(axis);
+        let fixed = if self.free.is_some() { &[] } else { x };
+        self.widths = fixed.iter().map(|shape| width(shape.dims(), axis)).collect();
         self.width = self.widths.iter().sum();
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let width = self.width.max(1);
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = self.output(x)?.0;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        if let Some(axis) = self.free {
+            slot.indices.clear();
+            slot.indices.extend(x.iter().map(|x| width(x.dims(), axis + 1) as u32));
+        }
+        let (width, widths) = self.widths(slot);
         parallel::rows(y[0].as_mut_slice(), width, width, |first, y| {
             for (row, mut y) in (first..).zip(y.chunks_exact_mut(width)) {
-                for (x, &n) in x.iter().zip(&self.widths) {
+                for (x, n) in x.iter().zip(widths.clone()) {
                     let own = y.split_off_mut(..n).unwrap_or_default();
                     own.copy_from_slice(&x.as_slice()[row * n..(row + 1) * n]);
                 }
@@ -93,15 +141,15 @@ impl<T: Float> Op<T> for Concatenate {
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         _: Inputs<'_, T>,
         _: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let (dy, width) = (dy[0].as_slice(), self.width.max(1));
+        let (dy, (width, widths)) = (dy[0].as_slice(), self.widths(slot));
         for (i, dx) in wanted(dx) {
-            let (before, n) = (self.widths[..i].iter().sum::<usize>(), self.widths[i].max(1));
+            let (before, n) = (widths.clone().take(i).sum::<usize>(), widths.clone().nth(i).unwrap_or(0).max(1));
             parallel::rows(dx, n, n, |first, dx| {
                 for (dx, dy) in dx.chunks_exact_mut(n).zip(dy[first * width..].chunks_exact(width)) {
                     dx.copy_from_slice(&dy[before..before + n]);

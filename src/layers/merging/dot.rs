@@ -7,7 +7,7 @@ use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// y = Σₖ x₀[…, k, …]·x₁[…, k, …], sample by sample: the other axes of x₀, then those of x₁.
 ///
@@ -34,14 +34,15 @@ pub struct Dot {
     axes: [isize; 2],
     #[cfg_attr(feature = "serde", serde(default))]
     normalize: bool,
+    /// Where no size is free; else each pass finds them.
     #[cfg_attr(feature = "serde", serde(skip))]
-    sides: [Side; 2],
+    sides: Option<[Side; 2]>,
 }
 
 impl Dot {
     /// Along this axis of the first and that of the second operand, counted from 1 as axis 0 is the batch, or from −1 for the last.
     pub fn new(axes: [isize; 2]) -> Self {
-        Dot { axes, normalize: false, sides: [Side::default(); 2] }
+        Dot { axes, normalize: false, sides: None }
     }
 
     /// Whether vectors along the axis are brought to length 1 first; no by default.
@@ -50,9 +51,62 @@ impl Dot {
         self
     }
 
+    /// The axes, counted from 0 within a sample.
+    fn axes(&self, x: [Shape; 2]) -> Result<[usize; 2]> {
+        Ok([axis_of("Dot", "axes", self.axes[0], x[0], 0)?, axis_of("Dot", "axes", self.axes[1], x[1], 1)?])
+    }
+
+    /// How operands of these samples, which were found to go together, lie.
+    fn sides(&self, x: [Shape; 2]) -> [Side; 2] {
+        let axes = self.axes(x).unwrap_or_default();
+        [Side::of(x[0], axes[0]), Side::of(x[1], axes[1])]
+    }
+
+    fn sides_of<T: Float>(&self, x: Inputs<'_, T>) -> [Side; 2] {
+        self.sides.unwrap_or_else(|| self.sides([x[0].shape().sample(), x[1].shape().sample()]))
+    }
+
+    /// See [`Op::space`].
+    fn space_of(&self, [a, b]: [Side; 2], samples: usize, backward: bool) -> usize {
+        if !self.normalize {
+            return 0;
+        }
+        // Vectors of length 1, two numbers for each length; and dx̂ of one operand at a time.
+        let kept = a.len() + b.len() + 2 * (a.count() + b.count());
+        let scratch = if backward { a.len().max(b.len()) } else { 0 };
+        kept.saturating_add(scratch).saturating_mul(samples)
+    }
+
     /// How the operands of the products lie: normalised ones are vectors one after the other.
-    fn products_of(&self) -> [Side; 2] {
-        if self.normalize { self.sides.map(|side| side.vectors()) } else { self.sides }
+    fn products_of(&self, sides: [Side; 2]) -> [Side; 2] {
+        if self.normalize { sides.map(|side| side.vectors()) } else { sides }
+    }
+
+    fn output(&self, x: &[Shape]) -> Result<Shape> {
+        let x = two("Dot", x, "use Multiply for the product of more, element by element")?;
+        let axes = self.axes(x)?;
+        let [first, second] = [0, 1].map(|i| x[i].dims()[axes[i]]);
+        if first != second && first != FREE && second != FREE {
+            let expected = format!("one size along axis {} of operand 0 and {} of operand 1", axes[0] + 1, axes[1] + 1);
+            let got = format!("{first} in {} and {second} in {}", x[0], x[1]);
+            return Err(Error::shape(
+                "Dot",
+                expected,
+                got,
+                "choose other axes, or bring one operand to the other's size",
+            ));
+        }
+        let rest = |i: usize| (0..x[i].rank()).filter(move |at| *at != axes[i]).map(move |at| (i, at));
+        let (mut sizes, n) = ([1; MAX_RANK], (x[0].rank() + x[1].rank() - 2).max(1));
+        if n >= MAX_RANK {
+            let expected = format!("at most {} axes a sample in the output", MAX_RANK - 1);
+            let got = format!("{n} of {} and {}", x[0], x[1]);
+            return Err(Error::shape("Dot", expected, got, "flatten some axes"));
+        }
+        sizes.iter_mut().zip(rest(0).chain(rest(1))).for_each(|(size, (i, at))| *size = x[i].dims()[at]);
+        let output = Shape::try_from(&sizes[..n])?;
+        output.open_len("Dot")?;
+        Ok(output)
     }
 }
 
@@ -248,47 +302,25 @@ impl<T: Float> Op<T> for Dot {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        two("Dot", x, "use Multiply for the product of more, element by element")?;
-        let mut axes = [0; 2];
-        for (i, axis) in axes.iter_mut().enumerate() {
-            *axis = axis_of("Dot", "axes", self.axes[i], x[i], i)?;
-        }
-        let [first, second] = [0, 1].map(|i| x[i].dims()[axes[i]]);
-        if first != second {
-            let expected = format!("one size along axis {} of operand 0 and {} of operand 1", axes[0] + 1, axes[1] + 1);
-            let got = format!("{first} in {} and {second} in {}", x[0], x[1]);
-            return Err(Error::shape(
-                "Dot",
-                expected,
-                got,
-                "choose other axes, or bring one operand to the other's size",
-            ));
-        }
-        let rest = |i: usize| x[i].dims().iter().enumerate().filter(move |(at, _)| *at != axes[i]).map(|(_, n)| *n);
-        let mut sizes: Vec<usize> = rest(0).chain(rest(1)).collect();
-        if sizes.is_empty() {
-            sizes.push(1);
-        }
-        if sizes.len() >= MAX_RANK {
-            let expected = format!("at most {} axes a sample in the output", MAX_RANK - 1);
-            let got = format!("{} of {} and {}", sizes.len(), x[0], x[1]);
-            return Err(Error::shape("Dot", expected, got, "flatten some axes"));
-        }
-        let output = Shape::try_from(sizes.as_slice())?;
-        output.checked_len("Dot")?;
-        self.sides = [0, 1].map(|i| Side::of(x[i], axes[i]));
+        let output = self.output(x)?;
+        self.sides = if x.iter().any(Shape::is_free) { None } else { Some(self.sides([x[0], x[1]])) };
         Ok(vec![output])
     }
 
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = self.output(x)?;
+        Ok(())
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let values = [x.get(0).as_slice(), x.get(1).as_slice()];
+        let (sides, values) = (self.sides_of(x), [x.get(0).as_slice(), x.get(1).as_slice()]);
         if !self.normalize {
-            return forward(self.sides, values, y[0].as_mut_slice());
+            return forward(sides, values, y[0].as_mut_slice());
         }
         let [first, second, first_lengths, second_lengths] = slot.buffers();
-        normalize(self.sides[0], values[0], first, first_lengths);
-        normalize(self.sides[1], values[1], second, second_lengths);
-        forward(self.products_of(), [first.as_slice(), second.as_slice()], y[0].as_mut_slice());
+        normalize(sides[0], values[0], first, first_lengths);
+        normalize(sides[1], values[1], second, second_lengths);
+        forward(self.products_of(sides), [first.as_slice(), second.as_slice()], y[0].as_mut_slice());
     }
 
     fn backward(
@@ -300,7 +332,8 @@ impl<T: Float> Op<T> for Dot {
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let (dy, sides) = (dy[0].as_slice(), self.products_of());
+        let (dy, lying) = (dy[0].as_slice(), self.sides_of(x));
+        let sides = self.products_of(lying);
         let [first, second, first_lengths, second_lengths, d] = slot.buffers();
         let (units, lengths) = ([&*first, &*second], [&*first_lengths, &*second_lengths]);
         for (i, dx) in super::wanted(dx) {
@@ -311,19 +344,17 @@ impl<T: Float> Op<T> for Dot {
             }
             let d = d.scratch(dx.len());
             backward(i == 0, own, other, units[1 - i].as_slice(), dy, d);
-            normalize_backward(self.sides[i], units[i], lengths[i], d, dx);
+            normalize_backward(lying[i], units[i], lengths[i], d, dx);
         }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        if !self.normalize {
-            return 0;
-        }
-        let [a, b] = self.sides;
-        // Vectors of length 1, two numbers for each length; and dx̂ of one operand at a time.
-        let kept = a.len() + b.len() + 2 * (a.count() + b.count());
-        let scratch = if backward { a.len().max(b.len()) } else { 0 };
-        kept.saturating_add(scratch).saturating_mul(samples)
+        self.space_of(self.sides.unwrap_or_default(), samples, backward)
+    }
+
+    fn space_for(&self, x: &[Shape], backward: bool) -> usize {
+        let [first, second] = x else { return 0 };
+        self.space_of(self.sides([first.sample(), second.sample()]), first.first(), backward)
     }
 
     fn config(&self) -> OpConfig {

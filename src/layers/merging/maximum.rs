@@ -1,8 +1,8 @@
 //! The largest of values.
 
-use super::{broadcast, wanted, where_chosen};
+use super::{Joined, broadcast, wanted, where_chosen};
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -26,7 +26,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Maximum {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Maximum {
@@ -42,30 +42,37 @@ impl<T: Float> Op<T> for Maximum {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let (output, plan) = broadcast("Maximum", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Maximum", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Maximum", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         each_block(y[0].as_mut_slice(), x.len(), |start, y| {
             // NaN is no larger, and stays.
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = if x > *y || x.is_nan() { x } else { *y });
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = if x > *y || x.is_nan() { x } else { *y });
         });
     }
 
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         x: Inputs<'_, T>,
         y: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let both = [y[0].as_slice(), dy[0].as_slice()];
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, i + 2, |start, g| where_chosen(&self.plan, i, x, both, start, g));
+            plan.backward(i, dx, i + 2, |start, g| where_chosen(plan, i, x, both, start, g));
         }
     }
 

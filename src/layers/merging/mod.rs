@@ -24,19 +24,52 @@ pub use subtract::Subtract;
 
 use crate::error::{Error, Result};
 use crate::kernels::broadcast::Broadcast;
-use crate::layer::Inputs;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::layer::{Inputs, Slot};
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
-/// The shape of element by element, and how the operands go into it.
-pub(super) fn broadcast(op: &'static str, x: &[Shape]) -> Result<(Shape, Broadcast)> {
-    some(op, x)?;
-    let rank = x.iter().map(Shape::rank).max().unwrap_or(0);
+/// How the operands go into what is computed element by element.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Joined {
+    /// That of the sizes at build, unless some are free.
+    plan: Broadcast,
+    free: bool,
+}
+
+impl Joined {
+    /// With the shape of the result.
+    pub fn build(op: &'static str, x: &[Shape]) -> Result<(Shape, Joined)> {
+        let (output, free) = (broadcast(op, x.iter().copied())?, x.iter().any(Shape::is_free));
+        let plan = if free { Broadcast::default() } else { Broadcast::new(x.iter().map(Shape::dims)) };
+        Ok((output, Joined { plan, free }))
+    }
+
+    /// For these operands.
+    pub fn plan<'a, T: Float>(&'a self, slot: &'a mut Slot<T>, x: Inputs<'_, T>) -> &'a Broadcast {
+        let ([], place) = slot.buffers_and_plan();
+        self.plan_at(place, x)
+    }
+
+    /// The same with a place for what is found where sizes are free.
+    #[inline]
+    pub fn plan_at<'a, T: Float>(&'a self, place: &'a mut Broadcast, x: Inputs<'_, T>) -> &'a Broadcast {
+        if !self.free {
+            return &self.plan;
+        }
+        place.set(x.iter().map(|x| x.dims().get(1..).unwrap_or(&[])));
+        place
+    }
+}
+
+/// The shape of element by element. A free size goes with every other: it has to turn out the same, or 1, unless that is 1.
+pub(super) fn broadcast(op: &'static str, x: impl Iterator<Item = Shape> + Clone) -> Result<Shape> {
+    some(op, x.clone())?;
+    let rank = x.clone().map(|shape| shape.rank()).max().unwrap_or(0);
     let mut result = [1; MAX_RANK];
-    for (i, shape) in x.iter().enumerate() {
+    for (i, shape) in x.enumerate() {
         let first = rank - shape.rank();
         for (axis, &size) in (first..).zip(shape.dims()) {
             let all = result[axis];
-            if all != size && all != 1 && size != 1 {
+            if all != size && all != 1 && size != 1 && all != FREE && size != FREE {
                 let so_far = Shape::try_from(&result[..rank])?;
                 let expected = format!("operands that agree with {so_far}, axes counted from the last, or have size 1");
                 let got = format!("{shape} as operand {i}, whose {size} meets {all}");
@@ -44,27 +77,29 @@ pub(super) fn broadcast(op: &'static str, x: &[Shape]) -> Result<(Shape, Broadca
                 return Err(Error::shape(op, expected, got, hint));
             }
         }
-        (first..).zip(shape.dims()).filter(|(_, size)| **size != 1).for_each(|(axis, size)| result[axis] = *size);
+        for (axis, &size) in (first..).zip(shape.dims()) {
+            // A known size other than 1 is that of the result.
+            if result[axis] == 1 || size != 1 && size != FREE {
+                result[axis] = size;
+            }
+        }
     }
     let result = Shape::try_from(&result[..rank])?;
-    result.checked_len(op)?;
-    Ok((result, Broadcast::new(x.iter().map(Shape::dims))))
+    result.open_len(op)?;
+    Ok(result)
 }
 
 /// An error where there is no operand.
-fn some(op: &'static str, x: &[Shape]) -> Result<()> {
-    if x.is_empty() {
+fn some(op: &'static str, mut x: impl Iterator<Item = Shape>) -> Result<()> {
+    if x.next().is_none() {
         return Err(Error::shape(op, "at least 1 operand", 0, "pass the values that are to be joined"));
     }
     Ok(())
 }
 
 /// An error where there are not two operands.
-pub(super) fn two(op: &'static str, x: &[Shape], hint: &str) -> Result<()> {
-    if x.len() != 2 {
-        return Err(Error::shape(op, "2 operands", x.len(), hint));
-    }
-    Ok(())
+pub(super) fn two(op: &'static str, x: &[Shape], hint: &str) -> Result<[Shape; 2]> {
+    x.try_into().map_err(|_| Error::shape(op, "2 operands", x.len(), hint))
 }
 
 /// The position among the axes of a sample of what is counted from 1 as the batch is axis 0, or from −1 for the last.

@@ -1,8 +1,8 @@
 //! The product of values.
 
-use super::{broadcast, wanted};
+use super::{Joined, broadcast, wanted};
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -26,7 +26,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Multiply {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Multiply {
@@ -42,32 +42,39 @@ impl<T: Float> Op<T> for Multiply {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let (output, plan) = broadcast("Multiply", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Multiply", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Multiply", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y *= x);
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y *= x);
         });
     }
 
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         x: Inputs<'_, T>,
         _: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let dy = dy[0].as_slice();
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, x.len(), |start, g| {
+            plan.backward(i, dx, x.len(), |start, g| {
                 g.copy_from_slice(&dy[start..start + g.len()]);
                 for j in (0..x.len()).filter(|j| *j != i) {
-                    self.plan.combine(j, x[j].as_slice(), start, g, |g, x| *g *= x);
+                    plan.combine(j, x[j].as_slice(), start, g, |g, x| *g *= x);
                 }
             });
         }

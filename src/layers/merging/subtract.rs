@@ -1,8 +1,8 @@
 //! The difference of two values.
 
-use super::{broadcast, two, wanted};
+use super::{Joined, broadcast, two, wanted};
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -25,7 +25,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Subtract {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Subtract {
@@ -42,29 +42,36 @@ impl<T: Float> Op<T> for Subtract {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Subtract", x, "subtract one value after the other")?;
-        let (output, plan) = broadcast("Subtract", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Subtract", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Subtract", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y -= x);
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y -= x);
         });
     }
 
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
-        _: Inputs<'_, T>,
+        slot: &mut Slot<T>,
+        x: Inputs<'_, T>,
         _: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let dy = dy[0].as_slice();
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, 1, |start, g| {
+            plan.backward(i, dx, 1, |start, g| {
                 let dy = &dy[start..start + g.len()];
                 match i {
                     0 => g.copy_from_slice(dy),

@@ -141,7 +141,7 @@ impl<T: Float> Layer<T> for BatchNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        input.need_axis("BatchNorm")?;
+        input.need_features("BatchNorm")?;
         if !(0.0..=1.0).contains(&self.momentum) {
             let hint = "0.99 is the default; PyTorch's momentum is 1 minus this one";
             return Err(Error::argument("BatchNorm", "momentum", "from 0 to 1", self.momentum, hint));
@@ -153,6 +153,10 @@ impl<T: Float> Layer<T> for BatchNorm {
         let mean = b.state("moving_mean", [input.last()], &self.moving_mean_initializer)?;
         self.moving = [mean, b.state("moving_variance", [input.last()], &self.moving_variance_initializer)?];
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -224,9 +228,13 @@ impl<T: Float> Layer<T> for BatchNorm {
         channels::normalise_backward(x.as_slice(), dy.as_slice(), [mean, scale, sum, sum_x], dx.as_mut_slice());
     }
 
-    fn space(&self, samples: usize, _: bool) -> usize {
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        Layer::<T>::space_for(self, self.input.with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, _: bool) -> usize {
         // Sums of blocks of rows, and six numbers a channel.
-        let (rows, channels) = (self.input.rows().saturating_mul(samples), self.input.last());
+        let (rows, channels) = (x.rows(), x.last());
         channels::space(rows, channels).saturating_add(channels.saturating_mul(6))
     }
 

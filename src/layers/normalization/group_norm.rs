@@ -55,7 +55,7 @@ impl<T: Float> Layer<T> for GroupNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        input.need_axis("GroupNorm")?;
+        input.need_features("GroupNorm")?;
         if self.groups == 0 || !input.last().is_multiple_of(self.groups) {
             let expected = format!("a divisor of the {} channels", input.last());
             let hint = "1 normalises the whole sample, as many as channels each channel on its own";
@@ -65,6 +65,10 @@ impl<T: Float> Layer<T> for GroupNorm {
         self.affine.build(input.last(), b)?;
         self.input = input;
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -84,7 +88,11 @@ impl<T: Float> Layer<T> for GroupNorm {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        groups::space([self.input.len(), self.groups], samples, backward)
+        Layer::<T>::space_for(self, self.input.with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        groups::space(x, self.groups, backward)
     }
 
     fn config(&self) -> LayerConfig {

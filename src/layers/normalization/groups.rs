@@ -37,9 +37,10 @@ fn normalise_scaled<T: Float>(x: &[T], sizes: [usize; 3], group: usize, [inv_n, 
     r / top
 }
 
-/// What [`forward`] keeps of samples of `values` in `groups`: x̂ and a factor of each group. See [`Layer::space`](crate::Layer::space).
-pub(super) fn space([values, groups]: [usize; 2], samples: usize, backward: bool) -> usize {
-    if backward { values.saturating_add(groups).saturating_mul(samples) } else { 0 }
+/// What [`forward`] keeps of a batch whose samples have so many groups: x̂ and a factor of each group. See
+/// [`Layer::space_for`](crate::Layer::space_for).
+pub(super) fn space(x: Shape, groups: usize, backward: bool) -> usize {
+    if backward { x.len().saturating_add(groups.saturating_mul(x.first())) } else { 0 }
 }
 
 /// y from x; samples have `sizes` positions, channels and groups. The slot keeps x̂, and 1/√(σ² + ε) of each group of each sample.

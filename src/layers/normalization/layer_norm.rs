@@ -56,11 +56,15 @@ impl<T: Float> Layer<T> for LayerNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        input.need_axis("LayerNorm")?;
+        input.need_features("LayerNorm")?;
         check_epsilon::<T>("LayerNorm", self.epsilon)?;
         self.affine.build(input.last(), b)?;
         self.input = input;
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -81,7 +85,11 @@ impl<T: Float> Layer<T> for LayerNorm {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        groups::space([self.input.len(), self.input.rows()], samples, backward)
+        Layer::<T>::space_for(self, self.input.with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        groups::space(x, x.sample().rows(), backward)
     }
 
     fn config(&self) -> LayerConfig {

@@ -70,12 +70,16 @@ impl<T: Float> Layer<T> for RmsNorm {
     }
 
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
-        input.need_axis("RmsNorm")?;
+        input.need_features("RmsNorm")?;
         check_epsilon::<T>("RmsNorm", self.epsilon)?;
         self.scale = b.weight("scale", [input.last()], &self.scale_initializer)?;
         b.no_decay(self.scale)?;
         self.input = input;
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -145,7 +149,11 @@ impl<T: Float> Layer<T> for RmsNorm {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        groups::space([self.input.len(), self.input.rows()], samples, backward)
+        Layer::<T>::space_for(self, self.input.with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        groups::space(x, x.sample().rows(), backward)
     }
 
     fn config(&self) -> LayerConfig {

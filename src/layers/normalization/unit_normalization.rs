@@ -56,6 +56,10 @@ impl<T: Float> Layer<T> for UnitNormalization {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let width = x.shape().last().max(1);
         parallel::rows(y.as_mut_slice(), width, 2 * width, |first, y| {

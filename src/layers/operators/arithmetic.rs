@@ -86,6 +86,10 @@ impl<T: Float> Layer<T> for Arithmetic {
         Ok(input)
     }
 
+    fn output_shape(&self, input: Shape) -> Result<Shape> {
+        Ok(input)
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let c = T::of(self.number);
         match (self.operation, self.number_first) {

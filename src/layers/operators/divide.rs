@@ -1,10 +1,10 @@
 //! The quotient of two values.
 
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::layers::merging::{broadcast, two, wanted};
+use crate::layers::merging::{Joined, broadcast, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x₀ / x₁, element by element; what division by 0 gives is infinite, or NaN for 0 / 0.
@@ -25,7 +25,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Divide {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Divide {
@@ -42,36 +42,43 @@ impl<T: Float> Op<T> for Divide {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Divide", x, "divide one value after the other")?;
-        let (output, plan) = broadcast("Divide", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Divide", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Divide", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y /= x);
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y /= x);
         });
     }
 
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         x: Inputs<'_, T>,
         y: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let (y, dy) = (y[0].as_slice(), dy[0].as_slice());
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, 2, |start, g| {
+            plan.backward(i, dx, 2, |start, g| {
                 let part = start..start + g.len();
                 let dy = &dy[part.clone()];
                 match i {
                     0 => g.copy_from_slice(dy),
                     _ => g.iter_mut().zip(dy.iter().zip(&y[part])).for_each(|(g, (dy, y))| *g = -*dy * *y),
                 }
-                self.plan.combine(1, x[1].as_slice(), start, g, |g, x| *g /= x);
+                plan.combine(1, x[1].as_slice(), start, g, |g, x| *g /= x);
             });
         }
     }

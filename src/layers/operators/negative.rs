@@ -40,6 +40,10 @@ impl<T: Float> Layer<T> for Negative {
         Ok(input)
     }
 
+    fn output_shape(&self, input: Shape) -> Result<Shape> {
+        Ok(input)
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         map(x, y, 1, T::neg);
     }

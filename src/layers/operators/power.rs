@@ -2,10 +2,10 @@
 
 use super::POWER;
 use crate::error::Result;
-use crate::kernels::broadcast::{Broadcast, each_block};
+use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::layers::merging::{broadcast, two, wanted};
+use crate::layers::merging::{Joined, broadcast, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x₀ ^ x₁, element by element; a negative base has powers with whole exponents only, the others are NaN.
@@ -28,7 +28,7 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Power {
     #[cfg_attr(feature = "serde", serde(skip))]
-    plan: Broadcast,
+    joined: Joined,
 }
 
 impl Power {
@@ -55,35 +55,42 @@ impl<T: Float> Op<T> for Power {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Power", x, "take one power after the other")?;
-        let (output, plan) = broadcast("Power", x)?;
-        self.plan = plan;
+        let (output, joined) = Joined::build("Power", x)?;
+        self.joined = joined;
         Ok(vec![output])
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        y[0] = broadcast("Power", x.iter().copied())?;
+        Ok(())
+    }
+
+    fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let plan = self.joined.plan(slot, x);
         each_block(y[0].as_mut_slice(), POWER, |start, y| {
-            self.plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = y.powf(x));
+            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = y.powf(x));
         });
     }
 
     fn backward(
         &self,
         _: &mut Pass<'_, T>,
-        _: &mut Slot<T>,
+        slot: &mut Slot<T>,
         x: Inputs<'_, T>,
         y: &[Tensor<T>],
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
+        let plan = self.joined.plan(slot, x);
         let (y, dy) = (y[0].as_slice(), dy[0].as_slice());
         for (i, dx) in wanted(dx) {
-            self.plan.backward(i, dx, POWER, |start, g| {
+            plan.backward(i, dx, POWER, |start, g| {
                 let part = start..start + g.len();
                 if i == 0 {
-                    self.plan.combine(0, x[0].as_slice(), start, g, |g, x| *g = x);
-                    self.plan.combine(1, x[1].as_slice(), start, g, |g, c| *g = by_base(*g, c));
+                    plan.combine(0, x[0].as_slice(), start, g, |g, x| *g = x);
+                    plan.combine(1, x[1].as_slice(), start, g, |g, c| *g = by_base(*g, c));
                 } else {
-                    self.plan.combine(0, x[0].as_slice(), start, g, |g, x| *g = logarithm(x));
+                    plan.combine(0, x[0].as_slice(), start, g, |g, x| *g = logarithm(x));
                     g.iter_mut().zip(&y[part.clone()]).for_each(|(g, y)| *g *= *y);
                 }
                 g.iter_mut().zip(&dy[part]).for_each(|(g, dy)| *g *= *dy);

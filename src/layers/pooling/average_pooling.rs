@@ -7,6 +7,7 @@ use crate::kernels::pooling;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::{Padding, Size, check_sizes, output, window};
+use crate::layers::geometry::Geometry;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y[p, c] = the mean of x[q, c] over the positions q of the window at p that lie inside.
@@ -35,7 +36,7 @@ pub struct AveragePooling<const D: usize> {
     strides: Option<Size<D>>,
     padding: Padding,
     #[cfg_attr(feature = "serde", serde(skip))]
-    window: Window,
+    window: Geometry<Window>,
 }
 
 /// An [`AveragePooling`] over sequences `[length, channels]`.
@@ -50,7 +51,7 @@ impl<const D: usize> AveragePooling<D> {
     /// Pools of this size; 2 is Keras's default.
     pub fn new(pool_size: impl Into<Size<D>>) -> Self {
         const { assert!(D == 1 || D == 2, "pools are over one or two axes") };
-        let window = Window::default();
+        let window = Geometry::default();
         AveragePooling { pool_size: pool_size.into(), strides: None, padding: Padding::Valid, window }
     }
 
@@ -66,12 +67,17 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        self.window = self.window(input)?;
-        Ok(output::<D>(&self.window, self.window.channels))
+        self.window = Geometry::new(input, |input| self.window(input))?;
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let window = self.window(x)?;
+        Ok(output::<D>(&window, window.channels))
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        pooling::average(&self.window, x.as_slice(), y.as_mut_slice());
+        pooling::average(&self.window_over(x), x.as_slice(), y.as_mut_slice());
     }
 
     fn backward(
@@ -84,7 +90,7 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         if let Some(dx) = dx {
-            pooling::average_backward(&self.window, dy.as_slice(), dx.as_mut_slice());
+            pooling::average_backward(&self.window_over(dx), dy.as_slice(), dx.as_mut_slice());
         }
     }
 

@@ -30,9 +30,6 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GlobalAveragePooling<const D: usize> {
     keepdims: bool,
-    /// Positions and channels.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    sizes: [usize; 2],
 }
 
 /// A [`GlobalAveragePooling`] over sequences `[length, channels]`.
@@ -66,13 +63,15 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        let (sizes, output) = global::build::<D>(Self::NAME, input, self.keepdims)?;
-        self.sizes = sizes;
-        Ok(output)
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        global::output::<D>(Self::NAME, x, self.keepdims)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let [positions, channels] = self.sizes;
+        let [positions, channels] = global::sizes(x);
         let sample = positions * channels;
         let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
@@ -98,7 +97,7 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        let [positions, channels] = self.sizes;
+        let [positions, channels] = global::sizes(dx);
         let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(dx.as_mut_slice(), positions * channels, positions * channels, |first, dx| {
             let each = dy.as_slice()[first * channels..].chunks_exact(channels);

@@ -28,9 +28,6 @@ use crate::tensor::{Float, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GlobalMaxPooling<const D: usize> {
     keepdims: bool,
-    /// Positions and channels.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    sizes: [usize; 2],
 }
 
 /// A [`GlobalMaxPooling`] over sequences `[length, channels]`.
@@ -64,13 +61,15 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        let (sizes, output) = global::build::<D>(Self::NAME, input, self.keepdims)?;
-        self.sizes = sizes;
-        Ok(output)
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        global::output::<D>(Self::NAME, x, self.keepdims)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let [positions, channels] = self.sizes;
+        let [positions, channels] = global::sizes(x);
         let sample = positions * channels;
         parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
             for (y, x) in y.chunks_exact_mut(channels).zip(x.as_slice()[first * sample..].chunks_exact(sample)) {
@@ -93,7 +92,7 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        let [positions, channels] = self.sizes;
+        let [positions, channels] = global::sizes(dx);
         let sample = positions * channels;
         for (i, (dy, y)) in
             dy.as_mut_slice().chunks_exact_mut(channels).zip(y.as_slice().chunks_exact(channels)).enumerate()

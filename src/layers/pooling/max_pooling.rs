@@ -7,6 +7,7 @@ use crate::kernels::pooling;
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::{Padding, Size, check_sizes, output, window};
+use crate::layers::geometry::Geometry;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y[p, c] = the largest x[q, c] over the window at p.
@@ -35,7 +36,7 @@ pub struct MaxPooling<const D: usize> {
     strides: Option<Size<D>>,
     padding: Padding,
     #[cfg_attr(feature = "serde", serde(skip))]
-    window: Window,
+    window: Geometry<Window>,
 }
 
 /// A [`MaxPooling`] over sequences `[length, channels]`.
@@ -50,7 +51,7 @@ impl<const D: usize> MaxPooling<D> {
     /// Pools of this size; 2 is Keras's default.
     pub fn new(pool_size: impl Into<Size<D>>) -> Self {
         const { assert!(D == 1 || D == 2, "pools are over one or two axes") };
-        let window = Window::default();
+        let window = Geometry::default();
         MaxPooling { pool_size: pool_size.into(), strides: None, padding: Padding::Valid, window }
     }
 
@@ -66,8 +67,13 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        self.window = self.window(input)?;
-        Ok(output::<D>(&self.window, self.window.channels))
+        self.window = Geometry::new(input, |input| self.window(input))?;
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let window = self.window(x)?;
+        Ok(output::<D>(&window, window.channels))
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
@@ -75,7 +81,7 @@ where
             slot.indices.resize(y.len(), 0);
         }
         let winners = if pass.needs_backward() { slot.indices.as_mut_slice() } else { &mut [] };
-        pooling::max(&self.window, x.as_slice(), y.as_mut_slice(), winners);
+        pooling::max(&self.window_over(x), x.as_slice(), y.as_mut_slice(), winners);
     }
 
     fn backward(
@@ -88,13 +94,18 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         if let Some(dx) = dx {
-            pooling::max_backward(&self.window, &slot.indices, dy.as_slice(), dx.as_mut_slice());
+            pooling::max_backward(&self.window_over(dx), &slot.indices, dy.as_slice(), dx.as_mut_slice());
         }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
+        Layer::<T>::space_for(self, self.window.input().with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        let window = self.window.of_sample(x.sample(), |sample| self.window(sample));
         // The winner of each output.
-        if backward { (self.window.pixels() * self.window.channels).saturating_mul(samples) } else { 0 }
+        if backward { (window.pixels() * window.channels).saturating_mul(x.first()) } else { 0 }
     }
 
     fn config(&self) -> LayerConfig {

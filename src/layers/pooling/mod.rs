@@ -26,6 +26,11 @@ macro_rules! pool_builders {
             self
         }
 
+        /// Where the window stands over the samples of a batch.
+        fn window_over<T: Float>(&self, x: &Tensor<T>) -> Window {
+            self.window.of(x, |sample| self.window(sample))
+        }
+
         /// Where the window stands over samples of a shape.
         fn window(&self, input: Shape) -> Result<Window> {
             if self.padding == Padding::Causal {

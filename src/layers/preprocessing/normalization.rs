@@ -155,6 +155,7 @@ impl<T: Float> Layer<T> for Normalization {
             let hint = "add Normalization::new().adapt(&x_train)?, or use from_stats".into();
             return Err(Error::Config { op: OP, problem, hint });
         }
+        input.need_features(OP)?;
         let names = self.names();
         for (name, values) in names.into_iter().zip([&self.lower, &self.upper]) {
             if values.len() != input.last() {
@@ -175,6 +176,10 @@ impl<T: Float> Layer<T> for Normalization {
             self.ids[i] = b.state(names[i], [input.last()], &Init::from(Known(values.clone())))?;
         }
         Ok(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -56,6 +56,10 @@ impl<T: Float> Layer<T> for Rescaling {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let (scale, offset) = (T::of(self.scale), T::of(self.offset));
         parallel::rows(y.as_mut_slice(), 1, 1, |first, y| {

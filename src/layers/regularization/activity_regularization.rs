@@ -64,6 +64,10 @@ impl<T: Float> Layer<T> for ActivityRegularization {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         y.as_mut_slice().copy_from_slice(x.as_slice());
         pass.add_penalty(self.regularizer().activity(x));

@@ -63,6 +63,10 @@ impl<T: Float> Layer<T> for AlphaDropout {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         if !pass.training || self.rate == 0.0 {
             return y.as_mut_slice().copy_from_slice(x.as_slice());

@@ -59,6 +59,10 @@ impl<T: Float> Layer<T> for GaussianDropout {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         self.apply(pass, x, y);
     }

@@ -50,6 +50,10 @@ impl<T: Float> Layer<T> for GaussianNoise {
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         if !pass.training || self.stddev == 0.0 {
             return y.as_mut_slice().copy_from_slice(x.as_slice());

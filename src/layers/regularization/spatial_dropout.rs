@@ -103,6 +103,10 @@ where
         Ok(input)
     }
 
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(x)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         if pass.training {
             self.draw(pass, slot, x);
@@ -124,8 +128,12 @@ where
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
+        Layer::<T>::space_for(self, self.input.with_batch(samples), backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
         // A factor of each channel of each sample, and the ones that it is drawn over.
-        if backward { self.input.last().saturating_mul(samples).saturating_mul(2) } else { 0 }
+        if backward { x.last().saturating_mul(x.first()).saturating_mul(2) } else { 0 }
     }
 
     fn config(&self) -> LayerConfig {

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::layers::geometry::Geometry;
+use crate::tensor::{Float, Shape, Tensor, unless_free};
 
 /// y = x without its margins.
 ///
@@ -28,7 +29,7 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct Cropping<const D: usize> {
     margins: Margins<D>,
     #[cfg_attr(feature = "serde", serde(skip))]
-    frame: Frame,
+    frame: Geometry<Frame>,
 }
 
 /// A [`Cropping`] over sequences `[length, channels]`.
@@ -43,7 +44,27 @@ impl<const D: usize> Cropping<D> {
     /// Takes away as many rows and columns as the margins say; 1 is Keras's default for images.
     pub fn new(margins: impl Into<Margins<D>>) -> Self {
         const { assert!(D == 1 || D == 2, "margins are of one or two axes") };
-        Cropping { margins: margins.into(), frame: Frame::default() }
+        Cropping { margins: margins.into(), frame: Geometry::default() }
+    }
+
+    /// The shape of an output sample, whose frame is that of the input.
+    fn output(&self, input: Shape) -> Result<Shape> {
+        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
+        let [down, across] = self.margins.plane();
+        let shorter = |size: usize, [before, after]: [usize; 2]| {
+            let rest = size.checked_sub(before.saturating_add(after)).filter(|rest| *rest > 0);
+            rest.ok_or_else(|| {
+                let expected = format!("a size of more than {}, which is cut away", before.saturating_add(after));
+                Error::shape(Self::NAME, expected, size, "cut away less")
+            })
+        };
+        let tall = unless_free(height, |height| shorter(height, down))?;
+        let wide = unless_free(width, |width| shorter(width, across))?;
+        Ok(if D == 1 { Shape::from([wide, channels]) } else { Shape::from([tall, wide, channels]) })
+    }
+
+    fn frame(&self, input: Shape) -> Result<Frame> {
+        Ok(self.margins.frame(self.output(input)?, input))
     }
 }
 
@@ -56,23 +77,16 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
-        let [down, across] = self.margins.plane();
-        let shorter = |size: usize, [before, after]: [usize; 2]| {
-            let rest = size.checked_sub(before.saturating_add(after)).filter(|rest| *rest > 0);
-            rest.ok_or_else(|| {
-                let expected = format!("a size of more than {}, which is cut away", before.saturating_add(after));
-                Error::shape(Self::NAME, expected, size, "cut away less")
-            })
-        };
-        let (tall, wide) = (shorter(height, down)?, shorter(width, across)?);
-        let [inner, outer] = [[tall, wide * channels], [height, width * channels]];
-        self.frame = Frame { before: [down[0], across[0] * channels], inner, outer };
-        Ok(if D == 1 { Shape::from([wide, channels]) } else { Shape::from([tall, wide, channels]) })
+        self.frame = Geometry::new(input, |input| self.frame(input))?;
+        self.output(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        self.output(x)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        self.frame.take(x, y);
+        self.frame.of(x, |sample| self.frame(sample)).take(x, y);
     }
 
     fn backward(
@@ -85,7 +99,7 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         if let Some(dx) = dx {
-            self.frame.put(dy, dx);
+            self.frame.of(dx, |sample| self.frame(sample)).put(dy, dx);
         }
     }
 

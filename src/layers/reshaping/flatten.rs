@@ -37,7 +37,11 @@ impl<T: Float> Layer<T> for Flatten {
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        Ok(Shape::from([input.checked_len("Flatten")?]))
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        Ok(Shape::from([x.open_len("Flatten")?]))
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::kernels::parallel;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// How much in front of and behind each axis that a layer works along. Made from one number for all sides, from one for each
 /// axis (both its sides), or from a pair `[before, after]` for each axis.
@@ -41,6 +41,16 @@ impl<const D: usize> Margins<D> {
             [length] => [[0, 0], length],
             _ => [[0, 0]; 2],
         }
+    }
+
+    /// Samples of a shape within others that have these margins around.
+    pub(super) fn frame(self, inner: Shape, outer: Shape) -> Frame {
+        let [down, across] = self.plane();
+        let sizes = |shape: Shape| match *shape.dims() {
+            [height, width, channels] => [height, width * channels],
+            _ => [1, shape.len()],
+        };
+        Frame { before: [down[0], across[0] * outer.last()], inner: sizes(inner), outer: sizes(outer) }
     }
 }
 

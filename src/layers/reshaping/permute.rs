@@ -35,7 +35,7 @@ impl Permute {
     }
 
     fn output(&self, input: Shape) -> Result<Shape> {
-        input.checked_len("Permute")?;
+        input.open_len("Permute")?;
         let rank = input.rank();
         let once = (1..=rank).all(|axis| self.dims.contains(&axis));
         if self.dims.len() != rank || !once {
@@ -83,6 +83,10 @@ impl<T: Float> Layer<T> for Permute {
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
         self.output(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        self.output(x)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -4,12 +4,12 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// The values of a sample, in row-major order, with another shape.
 ///
 /// - Input of any shape, output of the target shape; both hold the same number of values. One size of the target may be −1
-///   and follows from the others. No parameters.
+///   and follows from the others; one is where sizes of the input are [`FREE`](crate::FREE). No parameters.
 /// - Gradient: dx = dy in the shape of x.
 ///
 /// Keras `Reshape`, PyTorch `Unflatten` and `view`.
@@ -51,10 +51,17 @@ impl Reshape {
         if open > 1 {
             return wrong("without a second -1", "name all sizes but one");
         }
-        let len = input.checked_len("Reshape")?;
+        let len = input.open_len("Reshape")?;
+        if len == FREE && open == 0 {
+            let expected = format!("a target with a -1, as the number of values of {input} is free");
+            let hint = "put -1 in the place of the size that follows from the free ones";
+            return Err(Error::shape("Reshape", expected, format!("{sizes:?}"), hint));
+        }
         // Products that overflow do not divide the number of values either.
         let known = sizes.iter().filter(|&&s| s > 0).try_fold(1usize, |n, &s| n.checked_mul(s.unsigned_abs()));
         let (fits, inferred) = match known {
+            // Whether they divide a free number of values is seen when there is one.
+            Some(_) if len == FREE => (true, FREE),
             Some(n) if open == 1 => (len.is_multiple_of(n), len / n),
             Some(n) => (n == len, 0),
             None => (false, 0),
@@ -78,6 +85,10 @@ impl<T: Float> Layer<T> for Reshape {
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
         self.target(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        self.target(x)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {

@@ -6,7 +6,7 @@ use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::{Size, check_rank, check_sizes};
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{Float, Shape, Tensor, unless_free};
 
 /// y[q, c] = x[⌊q / size⌋, c], or between the nearest values of x: every axis `size` times as long.
 ///
@@ -31,9 +31,6 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct UpSampling<const D: usize> {
     size: Size<D>,
     interpolation: Interpolation,
-    /// Of the input: height, width, channels.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    input: [usize; 3],
 }
 
 /// An [`UpSampling`] over sequences `[length, channels]`.
@@ -73,7 +70,7 @@ impl<const D: usize> UpSampling<D> {
     /// Every axis so many times as long; 2 is Keras's default.
     pub fn new(size: impl Into<Size<D>>) -> Self {
         const { assert!(D == 1 || D == 2, "one or two axes") };
-        UpSampling { size: size.into(), interpolation: Interpolation::Nearest, input: [0; 3] }
+        UpSampling { size: size.into(), interpolation: Interpolation::Nearest }
     }
 
     /// What stands between values; the nearest by default.
@@ -83,14 +80,14 @@ impl<const D: usize> UpSampling<D> {
     }
 
     /// Values of an input and of an output sample.
-    fn samples(&self) -> [usize; 2] {
-        let ([height, width, channels], [down, across]) = (self.input, self.size.plane());
+    fn samples(&self, [height, width, channels]: [usize; 3]) -> [usize; 2] {
+        let [down, across] = self.size.plane();
         [height * width * channels, height * down * width * across * channels]
     }
 
     /// Calls `f(first value of the output pixel, first value of an input pixel, weight)` for all that an output sample is made of.
-    fn each<T: Float>(&self, mut f: impl FnMut(usize, usize, T)) {
-        let ([height, width, channels], [down, across]) = (self.input, self.size.plane());
+    fn each<T: Float>(&self, [height, width, channels]: [usize; 3], mut f: impl FnMut(usize, usize, T)) {
+        let [down, across] = self.size.plane();
         for y in 0..height * down {
             let (top, bottom, v) = self.interpolation.between(y, down, height);
             for x in 0..width * across {
@@ -110,6 +107,14 @@ impl<const D: usize> UpSampling<D> {
     }
 }
 
+/// Height, width and channels of the samples of a batch; a sequence has height 1.
+fn sizes<T: Float>(x: &Tensor<T>) -> [usize; 3] {
+    match *x.dims() {
+        [_, height, width, channels] => [height, width, channels],
+        _ => [1, x.shape().sample().rows(), x.shape().last()],
+    }
+}
+
 impl<T: Float, const D: usize> Layer<T> for UpSampling<D>
 where
     LayerConfig: From<UpSampling<D>>,
@@ -119,33 +124,37 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        self.input = check_rank::<D>(Self::NAME, input)?;
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let [height, width, channels] = check_rank::<D>(Self::NAME, x)?;
         check_sizes(Self::NAME, "size", self.size)?;
-        let ([height, width, channels], [down, across]) = (self.input, self.size.plane());
-        let (Some(height), Some(width)) = (height.checked_mul(down), width.checked_mul(across)) else {
-            return Err(Error::argument(
-                Self::NAME,
-                "size",
-                "one that fits in memory",
-                format!("{:?}", self.size),
-                "make it smaller",
-            ));
+        let longer = |size: usize, times: usize| {
+            size.checked_mul(times).ok_or_else(|| {
+                let got = format!("{:?}", self.size);
+                Error::argument(Self::NAME, "size", "one that fits in memory", got, "make it smaller")
+            })
         };
+        let [down, across] = self.size.plane();
+        let height = unless_free(height, |height| longer(height, down))?;
+        let width = unless_free(width, |width| longer(width, across))?;
         let output = if D == 1 { Shape::from([width, channels]) } else { Shape::from([height, width, channels]) };
-        output.checked_len(Self::NAME)?;
+        output.open_len(Self::NAME)?;
         Ok(output)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let ([from, to], channels) = (self.samples(), self.input[2]);
+        let input = sizes(x);
+        let ([from, to], channels) = (self.samples(input), input[2]);
         parallel::rows(y.as_mut_slice(), to, to, |first, y| {
             for (y, x) in y.chunks_exact_mut(to).zip(x.as_slice()[first * from..].chunks_exact(from)) {
                 if self.interpolation == Interpolation::Nearest {
-                    self.each(|to, from, _: T| y[to..to + channels].copy_from_slice(&x[from..from + channels]));
+                    self.each(input, |to, from, _: T| y[to..to + channels].copy_from_slice(&x[from..from + channels]));
                     continue;
                 }
                 y.fill(T::zero());
-                self.each(|to, from, weight: T| {
+                self.each(input, |to, from, weight: T| {
                     y[to..to + channels].iter_mut().zip(&x[from..]).for_each(|(y, &x)| *y += weight * x);
                 });
             }
@@ -162,11 +171,12 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        let ([from, to], channels) = (self.samples(), self.input[2]);
+        let input = sizes(dx);
+        let ([from, to], channels) = (self.samples(input), input[2]);
         parallel::rows(dx.as_mut_slice(), from, to, |first, dx| {
             for (dx, dy) in dx.chunks_exact_mut(from).zip(dy.as_slice()[first * to..].chunks_exact(to)) {
                 dx.fill(T::zero());
-                self.each(|to, from, weight: T| {
+                self.each(input, |to, from, weight: T| {
                     dx[from..from + channels].iter_mut().zip(&dy[to..]).for_each(|(dx, &dy)| *dx += weight * dy);
                 });
             }

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::layers::geometry::Geometry;
+use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// y = x with zeros around it.
 ///
@@ -27,7 +28,7 @@ use crate::tensor::{Float, Shape, Tensor};
 pub struct ZeroPadding<const D: usize> {
     margins: Margins<D>,
     #[cfg_attr(feature = "serde", serde(skip))]
-    frame: Frame,
+    frame: Geometry<Frame>,
 }
 
 /// A [`ZeroPadding`] over sequences `[length, channels]`.
@@ -42,7 +43,27 @@ impl<const D: usize> ZeroPadding<D> {
     /// As many rows and columns of zeros as the margins say; 1 is Keras's default for images.
     pub fn new(margins: impl Into<Margins<D>>) -> Self {
         const { assert!(D == 1 || D == 2, "margins are of one or two axes") };
-        ZeroPadding { margins: margins.into(), frame: Frame::default() }
+        ZeroPadding { margins: margins.into(), frame: Geometry::default() }
+    }
+
+    /// The shape of an output sample, which is the frame of the input.
+    fn output(&self, input: Shape) -> Result<Shape> {
+        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
+        let [down, across] = self.margins.plane();
+        let longer = |size: usize, [before, after]: [usize; 2]| {
+            if size == FREE { FREE } else { size.saturating_add(before).saturating_add(after) }
+        };
+        let (tall, wide) = (longer(height, down), longer(width, across));
+        let output = if D == 1 { Shape::from([wide, channels]) } else { Shape::from([tall, wide, channels]) };
+        output.open_len(Self::NAME)?;
+        if input.is_empty() {
+            return Err(Error::shape(Self::NAME, "at least one value", input, "give every size at least 1"));
+        }
+        Ok(output)
+    }
+
+    fn frame(&self, input: Shape) -> Result<Frame> {
+        Ok(self.margins.frame(input, self.output(input)?))
     }
 }
 
@@ -55,22 +76,16 @@ where
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        let [height, width, channels] = check_rank::<D>(Self::NAME, input)?;
-        let [down, across] = self.margins.plane();
-        let longer = |size: usize, [before, after]: [usize; 2]| size.saturating_add(before).saturating_add(after);
-        let (tall, wide) = (longer(height, down), longer(width, across));
-        let output = if D == 1 { Shape::from([wide, channels]) } else { Shape::from([tall, wide, channels]) };
-        output.checked_len(Self::NAME)?;
-        if input.is_empty() {
-            return Err(Error::shape(Self::NAME, "at least one value", input, "give every size at least 1"));
-        }
-        let [inner, outer] = [[height, width * channels], [tall, wide * channels]];
-        self.frame = Frame { before: [down[0], across[0] * channels], inner, outer };
-        Ok(output)
+        self.frame = Geometry::new(input, |input| self.frame(input))?;
+        self.output(input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        self.output(x)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        self.frame.put(x, y);
+        self.frame.of(x, |sample| self.frame(sample)).put(x, y);
     }
 
     fn backward(
@@ -83,7 +98,7 @@ where
         dx: Option<&mut Tensor<T>>,
     ) {
         if let Some(dx) = dx {
-            self.frame.take(dy, dx);
+            self.frame.of(dx, |sample| self.frame(sample)).take(dy, dx);
         }
     }
 
