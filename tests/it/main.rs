@@ -11,6 +11,7 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod gradients;
+mod graph_models;
 mod graphs;
 #[cfg(feature = "files")]
 mod hostile;
