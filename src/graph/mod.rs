@@ -450,6 +450,17 @@ impl Graph {
         value
     }
 
+    /// The shape of a value's samples, if it is an input: others have theirs once the graph is built.
+    pub fn input_shape(&self, x: Value) -> Option<Shape> {
+        let input = self.inputs.get(x.index as usize).filter(|_| x.graph == self.id);
+        input.map(|(_, shape)| *shape)
+    }
+
+    /// Keeps a mistake that a [`Part`] has found, for [`build`](Self::build) to return; the first of several stays.
+    pub fn refuse(&mut self, problem: Error) {
+        self.note(problem);
+    }
+
     /// Keeps the first mistake.
     fn note(&mut self, problem: Error) {
         self.problem.get_or_insert(problem);

@@ -12,6 +12,7 @@ mod explain;
 mod files;
 mod free_sizes;
 mod gradients;
+mod graph_models;
 mod graphs;
 #[cfg(feature = "files")]
 mod hostile;
