@@ -113,6 +113,10 @@ impl Sizes {
         next.extend_from_slice(open);
         next.iter_mut().zip(x).for_each(|(shape, x)| *shape = x);
         for (index, (name, code, wires)) in nodes.enumerate() {
+            // What follows from no free size is as at build.
+            if !wires.inputs.iter().any(|&v| open[v as usize].is_free()) {
+                continue;
+            }
             let outputs = wires.outputs.start as usize..wires.outputs.end as usize;
             inputs.clear();
             inputs.extend(wires.inputs.iter().map(|&v| next[v as usize]));

@@ -613,8 +613,16 @@ fn layers_of_your_own() {
         "layer 0 (twice): build: build of Twice returned [[free, 3]], and its output_shape returns [[free, 4]]; let build end \
          with that function"
     );
-    // With fixed sizes nobody asks.
-    net::<f32>(&[[5, 3].into()], &|g, x| g.add(Unsaid, x[0])).unwrap();
+    // With fixed sizes nobody asks, behind free ones either.
+    let (net, params, _) = net::<f32>(&open, &|g, x| {
+        let h = g.add(GlobalAveragePooling1d::new(), x[0]);
+        g.add(Unsaid, h)
+    })
+    .unwrap();
+    for length in [4, 7] {
+        assert_eq!(infer(&net, &params, &mut Work::default(), &[[length, 3].into()])[0].dims(), &[3, 3]);
+    }
+    self::net::<f32>(&[[5, 3].into()], &|g, x| g.add(Unsaid, x[0])).unwrap();
     let wrong = gradus::gradcheck::check_custom_layer(Twice(Some(4)), [5, 3]).unwrap_err().to_string();
     assert!(wrong.contains("build of Twice returned [5, 3], and its output_shape returns [5, 4]"), "{wrong}");
 }

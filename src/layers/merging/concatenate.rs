@@ -26,11 +26,9 @@ use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Concatenate {
     axis: isize,
-    /// How many values of each operand, and of all, stand together; none where sizes are free.
+    /// How many values of each operand stand together; none where sizes are free.
     #[cfg_attr(feature = "serde", serde(skip))]
-    widths: Vec<usize>,
-    #[cfg_attr(feature = "serde", serde(skip))]
-    width: usize,
+    widths: Vec<u32>,
     /// The axis, counted from 0 within a sample, where sizes are free and each pass finds the widths.
     #[cfg_attr(feature = "serde", serde(skip))]
     free: Option<usize>,
@@ -38,7 +36,7 @@ pub struct Concatenate {
 
 impl Default for Concatenate {
     fn default() -> Self {
-        Concatenate { axis: -1, widths: Vec::new(), width: 0, free: None }
+        Concatenate { axis: -1, widths: Vec::new(), free: None }
     }
 }
 
@@ -54,15 +52,10 @@ impl Concatenate {
         self
     }
 
-    /// How many values of all operands stand together, and of each: what build found, or the pass forward where sizes are free.
-    fn widths<'a, T: Float>(
-        &'a self,
-        slot: &'a Slot<T>,
-    ) -> (usize, impl Iterator<Item = usize> + Clone + Sync + use<'a, T>) {
-        let found = if self.free.is_some() { slot.indices.as_slice() } else { &[] };
-        let widths = self.widths.iter().copied().chain(found.iter().map(|&n| n as usize));
-        let width = if self.free.is_some() { widths.clone().sum() } else { self.width };
-        (width.max(1), widths)
+    /// How many values of each operand stand together, and of all: what build found, or the pass forward where sizes are free.
+    fn widths<'a, T: Float>(&'a self, slot: &'a Slot<T>) -> (&'a [u32], usize) {
+        let widths = if self.free.is_some() { &slot.indices } else { &self.widths };
+        (widths, widths.iter().map(|&n| n as usize).sum::<usize>().max(1))
     }
 
     /// The shape of the output, and the axis counted from 0.
@@ -98,9 +91,9 @@ impl Concatenate {
     }
 }
 
-/// How many values of a sample stand together along `axis`.
-fn width(sample: &[usize], axis: usize) -> usize {
-    sample.iter().skip(axis).product()
+/// How many values of these sizes stand together from `axis` on, fewer than 2³² as an output that is larger is refused.
+fn width(sizes: &[usize], axis: usize) -> u32 {
+    sizes.iter().skip(axis).fold(1, |n, &size| n.saturating_mul(u32::try_from(size).unwrap_or(u32::MAX)))
 }
 
 impl<T: Float> Op<T> for Concatenate {
@@ -113,7 +106,6 @@ impl<T: Float> Op<T> for Concatenate {
         self.free = x.iter().any(Shape::is_free).then_some(axis);
         let fixed = if self.free.is_some() { &[] } else { x };
         self.widths = fixed.iter().map(|shape| width(shape.dims(), axis)).collect();
-        self.width = self.widths.iter().sum();
         Ok(vec![output])
     }
 
@@ -125,12 +117,13 @@ impl<T: Float> Op<T> for Concatenate {
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
         if let Some(axis) = self.free {
             slot.indices.clear();
-            slot.indices.extend(x.iter().map(|x| width(x.dims(), axis + 1) as u32));
+            slot.indices.extend(x.iter().map(|x| width(x.dims(), axis + 1)));
         }
-        let (width, widths) = self.widths(slot);
+        let (widths, width) = self.widths(slot);
         parallel::rows(y[0].as_mut_slice(), width, width, |first, y| {
             for (row, mut y) in (first..).zip(y.chunks_exact_mut(width)) {
-                for (x, n) in x.iter().zip(widths.clone()) {
+                for (x, &n) in x.iter().zip(widths) {
+                    let n = n as usize;
                     let own = y.split_off_mut(..n).unwrap_or_default();
                     own.copy_from_slice(&x.as_slice()[row * n..(row + 1) * n]);
                 }
@@ -147,9 +140,10 @@ impl<T: Float> Op<T> for Concatenate {
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let (dy, (width, widths)) = (dy[0].as_slice(), self.widths(slot));
+        let (dy, (widths, width)) = (dy[0].as_slice(), self.widths(slot));
         for (i, dx) in wanted(dx) {
-            let (before, n) = (widths.clone().take(i).sum::<usize>(), widths.clone().nth(i).unwrap_or(0).max(1));
+            let before = widths[..i].iter().map(|&n| n as usize).sum::<usize>();
+            let n = (widths[i] as usize).max(1);
             parallel::rows(dx, n, n, |first, dx| {
                 for (dx, dy) in dx.chunks_exact_mut(n).zip(dy[first * width..].chunks_exact(width)) {
                     dx.copy_from_slice(&dy[before..before + n]);

@@ -2,7 +2,8 @@
 //!
 //! The element-wise ones take operands of several shapes, as Keras's layers do: where one has fewer axes than another, axes of size 1
 //! are put in front of its own (behind the batch axis); along each axis sizes are equal or 1, and size 1 counts for all positions.
-//! Sums over such positions are taken sample by sample. Operands are counted from 0.
+//! Sums over such positions are taken sample by sample. A size that is [`FREE`] goes with every other; where one is known and not 1, each
+//! batch has to bring that or 1. Operands are counted from 0.
 
 mod add;
 mod average;
