@@ -29,6 +29,15 @@ impl Graph {
     /// [`Error::Config`] for no outputs or an input that no output needs.
     #[inline(never)]
     pub fn build<T: Float>(self, outputs: &[super::Value], seed: u64) -> Result<(Net<T>, Params<T>)> {
+        self.build_with(outputs, Builder::new(seed))
+    }
+
+    /// [`build`](Self::build) with a builder of one's own.
+    pub(crate) fn build_with<T: Float>(
+        self,
+        outputs: &[super::Value],
+        mut b: Builder<T>,
+    ) -> Result<(Net<T>, Params<T>)> {
         let places = self.places(outputs)?;
         if let Some(problem) = self.problem {
             return Err(problem);
@@ -47,7 +56,6 @@ impl Graph {
             shapes.push(*shape);
         }
         let mut build = Build { nodes: Vec::new(), shapes, shared: vec![None; self.shared.len()] };
-        let mut b = Builder::new(seed);
         for item in self.open.iter().flatten() {
             build.item(item, &mut b)?;
         }

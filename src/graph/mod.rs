@@ -263,6 +263,19 @@ impl Graph {
         self.scope_with(scope, |g| part.wire_again(g, x))
     }
 
+    /// The place of what will be added several times with the same weights.
+    #[cfg(feature = "keras")]
+    pub(crate) fn place(&mut self, name: &str) -> Shared {
+        self.shared(name, crate::layers::Identity::new())
+    }
+
+    /// Adds what `f` adds in such a place; it asks for the same weights each time.
+    #[cfg(feature = "keras")]
+    pub(crate) fn within<R>(&mut self, place: &Shared, f: impl FnOnce(&mut Graph) -> R) -> R {
+        let name = self.shared.get(place.index).map(|part| part.name.clone());
+        self.scope_with(ScopeSpec { class: "scope", name, shared: Some(place.index), ..ScopeSpec::default() }, f)
+    }
+
     /// Whether the weights of what was added last are trained; yes by default. See
     /// [`Sequential::trainable`](crate::Sequential::trainable).
     pub fn trainable(&mut self, trainable: bool) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::sequential::Sequential;
-use crate::error::{Error, Mismatch, Result};
-use crate::io::keras::{open, plan};
+use crate::error::{Error, Result};
+use crate::io::keras::{fill, open, plan};
 use crate::layer::Builder;
 use crate::layers::composite::Chain;
 use crate::tensor::Float;
@@ -16,8 +16,8 @@ impl Sequential<f32> {
     /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
     /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
     /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
-    /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along; initialisers, penalties, bounds and what `compile` was given do
-    /// not.
+    /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along, and initialisers, penalties, bounds and what is
+    /// not trained; what `compile` was given does not.
     ///
     /// ```no_run
     /// use gradus::prelude::*;
@@ -46,31 +46,17 @@ impl<T: Float> Sequential<T> {
         let (config, weights) = open(path)?;
         let planned = plan(path, &config, &weights)?;
         drop(config);
-        let Some(input) = planned.input else {
-            let hint = "give the model an Input, or call it once, before it is saved";
-            return Err(Error::file(path, "the shape of its inputs is unknown", hint));
+        let Some((input, layers)) = planned.chain else {
+            let problem = match planned.class.as_str() {
+                "Sequential" => "a Sequential with a functional model inside".to_owned(),
+                class => format!("a model of class {class}; Sequential models are read"),
+            };
+            return Err(Error::file(path, problem, "build it in code and read the weights from npz or safetensors"));
         };
         let mut model = Sequential::of(input);
-        model.layers = Chain::from_config(planned.layers)?;
+        model.layers = Chain::from_config(layers)?;
         let mut model = model.build_with(Builder::for_weights(weights.most), 0)?;
-        let missing = planned.weights.iter().filter(|w| weights.shape(&w.array).is_none());
-        let mut mismatch = Mismatch { missing: missing.map(|w| w.name.clone()).collect(), ..Mismatch::default() };
-        let known =
-            |name: &str| planned.weights.iter().any(|w| w.name == name) || planned.given.iter().any(|g| g.0 == name);
-        let unread = model.params.specs().iter().filter(|s| !known(&s.name));
-        mismatch.missing.extend(unread.map(|s| s.name.clone()));
-        if !mismatch.is_empty() {
-            return Err(Error::Weights { file: path.to_owned(), mismatch });
-        }
-        for weight in &planned.weights {
-            let id = model.find(&weight.name)?;
-            let shape = model.params.specs()[id.0 as usize].shape;
-            weights.read(&weight.array, &weight.name, shape, model.params.get_mut(id))?;
-        }
-        for (name, values) in &planned.given {
-            let values: Vec<T> = values.iter().map(|&v| T::of(v)).collect();
-            model.set_weight(name, &values)?;
-        }
+        fill(path, &planned.weights, &planned.spare, &weights, &mut model.params)?;
         model.drawn = None;
         Ok(model)
     }
