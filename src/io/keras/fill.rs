@@ -79,8 +79,8 @@ fn unread(path: &Path, planned: &[Weight], spare: &[String], weights: &Weights) 
     let unread: Vec<&str> = arrays
         .iter()
         .map(String::as_str)
-        // The optimizer's state belongs to the training that ended there.
-        .filter(|name| !known.contains(name) && !name.starts_with("optimizer/"))
+        // The optimizer's state belongs to the training that ended there, that of random numbers is Keras's own.
+        .filter(|name| !known.contains(name) && !name.starts_with("optimizer/") && !name.contains("/seed_generator/"))
         .collect();
     if unread.is_empty() {
         return Ok(());

@@ -61,6 +61,9 @@ impl<'a> Object<'a> {
     /// What it is where it is not Keras's.
     pub fn foreign(&self) -> Problem {
         let module = self.module.as_deref().map_or("__main__".to_owned(), |module| format!("{module:.80}"));
+        if self.is_of(&["keras"], "keras.") {
+            return format!("no such class (module {module})");
+        }
         match &self.registered_name {
             Some(name) => format!("a class of its own (module {module}, registered as {name:.80}), not Keras's"),
             None => format!("a class of its own (module {module}), not Keras's"),
