@@ -106,6 +106,8 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         op_step::<merging::Minimum>,
         op_step::<merging::Multiply>,
         op_step::<merging::Subtract>,
+        op_step::<operators::Divide>,
+        op_step::<operators::Power>,
     ];
     let data = addresses![
         Augment::apply::<T>,

@@ -4,6 +4,7 @@
 //! there before it. It carries no numbers and no type of them; [`build`](Graph::build) fixes shapes and draws weights.
 
 mod build;
+mod expression;
 mod net;
 mod node;
 mod plan;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub use expression::{Expression, Operand};
 pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};
@@ -332,6 +334,17 @@ impl Graph {
         let value = Value { graph: self.id, index: self.values };
         self.values += n;
         value
+    }
+
+    /// The shape of a value's samples, if it is an input: others have theirs once the graph is built.
+    pub fn input_shape(&self, x: Value) -> Option<Shape> {
+        let input = self.inputs.get(x.index as usize).filter(|_| x.graph == self.id);
+        input.map(|(_, shape)| *shape)
+    }
+
+    /// Keeps a mistake that a [`Part`] has found, for [`build`](Self::build) to return; the first of several stays.
+    pub fn refuse(&mut self, problem: Error) {
+        self.note(problem);
     }
 
     /// Keeps the first mistake.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
-use crate::layers::{LayerConfig, merging};
+use crate::layers::{LayerConfig, merging, operators};
 use crate::tensor::Float;
 
 /// A node, or several under a name.
@@ -102,9 +102,14 @@ impl Step {
 /// An operation of this crate for another type of numbers.
 fn of_this_crate<T: Float>(own: &dyn Any) -> Option<Box<dyn Op<T>>> {
     macro_rules! first {
-        ($($op:ident),*) => { None$(.or_else(|| Some(Box::new(own.downcast_ref::<merging::$op>()?.clone()) as Box<dyn Op<T>>)))* };
+        ($($room:ident: $($op:ident),*;)*) => {
+            None$($(.or_else(|| Some(Box::new(own.downcast_ref::<$room::$op>()?.clone()) as Box<dyn Op<T>>)))*)*
+        };
     }
-    first!(Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract)
+    first! {
+        merging: Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract;
+        operators: Divide, Power;
+    }
 }
 
 /// A value as another type, if that is the same.

@@ -1,11 +1,11 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    ActivityRegularization, Add, AlphaDropout, AveragePooling, BatchNorm, Block, Concatenate, Conv, ConvTranspose,
-    Cropping, Dense, DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling,
-    GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Multiply, Normalization, PRelu, Permute,
-    RepeatVector, Rescaling, Reshape, Residual, RmsNorm, SeparableConv, Softmax, SpatialDropout, UnitNormalization,
-    UpSampling, ZeroPadding,
+    Absolute, ActivityRegularization, Add, AlphaDropout, Arithmetic, AveragePooling, BatchNorm, Block, Concatenate,
+    Conv, ConvTranspose, Cropping, Dense, DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise,
+    GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Multiply, Negative,
+    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Residual, RmsNorm, SeparableConv, Slice, Softmax,
+    SpatialDropout, UnitNormalization, UpSampling, ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -18,9 +18,9 @@ macro_rules! layer_classes {
     ($give:ident) => {
         $give! {
             one {
-                Activation ActivityRegularization AlphaDropout BatchNorm Dense Dropout Elu Flatten GaussianDropout
-                GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Normalization PRelu Permute RepeatVector Rescaling
-                Reshape RmsNorm Softmax UnitNormalization
+                Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Flatten
+                GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Negative Normalization PRelu Permute
+                RepeatVector Rescaling Reshape RmsNorm Slice Softmax UnitNormalization
             }
             axes {
                 AveragePooling1d(AveragePooling<1>) AveragePooling2d(AveragePooling<2>) Conv1d(Conv<1>)

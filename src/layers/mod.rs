@@ -9,6 +9,7 @@ pub(crate) mod epilogue;
 pub(crate) mod linear;
 pub mod merging;
 pub mod normalization;
+pub mod operators;
 pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
@@ -24,6 +25,7 @@ pub use convolutional::{
 };
 pub use core::{Dense, Identity};
 pub use normalization::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, UnitNormalization};
+pub use operators::{Absolute, Arithmetic, Negative, Operation, Slice};
 pub use pooling::{
     AveragePooling, AveragePooling1d, AveragePooling2d, GlobalAveragePooling, GlobalAveragePooling1d,
     GlobalAveragePooling2d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d, MaxPooling, MaxPooling1d,

@@ -1,4 +1,5 @@
-//! Well-known networks: each a plain function that returns its layers as a [`Block`](crate::layers::Block).
+//! Well-known networks: plain functions that return their layers as a [`Block`](crate::layers::Block); those that are no chain are added
+//! to a [`Graph`](crate::graph::Graph).
 //!
 //! ```
 //! use gradus::models;
@@ -11,7 +12,13 @@
 mod lenet5;
 mod mobile_net;
 mod resnet;
+mod siamese;
+mod unet;
+mod wide_and_deep;
 
 pub use lenet5::lenet5;
 pub use mobile_net::mobile_net;
 pub use resnet::{resnet, resnet20};
+pub use siamese::{siamese, siamese_distance};
+pub use unet::UNet;
+pub use wide_and_deep::wide_and_deep;

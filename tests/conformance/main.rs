@@ -52,30 +52,22 @@ const OTHERS: [&str; 4] = ["callbacks", "files", "keras_files", "options"];
 const LATER: [&str; 7] =
     ["bidirectional", "embedding", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
 
-/// The same for whole models: layers that keep a state, attention, embeddings, masks, operators between tensors.
-const LATER_IN_MODELS: [&str; 22] = [
-    "Absolute",
-    "Add",
+/// The same for whole models: layers that keep a state, attention, embeddings, masks.
+const LATER_IN_MODELS: [&str; 14] = [
     "AdditiveAttention",
     "Attention",
     "Bidirectional",
     "Embedding",
     "Functional",
     "GRU",
-    "GetItem",
     "GlobalAveragePooling1D",
     "GroupQueryAttention",
     "LSTM",
     "Masking",
     "MultiHeadAttention",
-    "Multiply",
-    "Negative",
-    "Power",
     "ReversibleEmbedding",
     "SimpleRNN",
-    "Subtract",
     "TimeDistributed",
-    "TrueDivide",
 ];
 
 #[derive(Default)]

@@ -374,6 +374,8 @@ fn impossible_layers(bad: f64) -> Vec<(&'static str, Box<dyn Layer<f32>>)> {
         ("l1", Box::new(ActivityRegularization::new().l1(bad))),
         ("scale", Box::new(Rescaling::new(bad))),
         ("offset", Box::new(Rescaling::new(1.0).offset(bad))),
+        ("number", Box::new(Arithmetic::new(Operation::Add, bad))),
+        ("number", Box::new(Arithmetic::new(Operation::Power, bad).number_first(true))),
         ("branch", Box::new(Add::new().branch(Dense::new(2).use_bias(false).bias_initializer(init())))),
     ]
 }
@@ -623,7 +625,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
 /// Any of the layers, by number, with sizes that fit or do not.
 fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
     let size = sizes.first().copied().unwrap_or(0);
-    match number % 22 {
+    match number % 27 {
         0 => Box::new(Dropout::new(setting)),
         1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
         2 => Box::new(Reshape::new([-1, size as isize])),
@@ -645,6 +647,11 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         18 => Box::new(GaussianNoise::new(setting)),
         19 => Box::new(GaussianDropout::new(setting)),
         20 => Box::new(AlphaDropout::new(setting)),
+        21 => Box::new(Arithmetic::new(Operation::Divide, setting)),
+        22 => Box::new(Arithmetic::new(Operation::Power, setting).number_first(size % 2 == 0)),
+        23 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.at(*s as isize - 2))),
+        24 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.every(*s, -2..*s as isize))),
+        25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),
         _ => Box::new(Rescaling::new(setting).offset(setting)),
     }
 }

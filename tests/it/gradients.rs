@@ -282,10 +282,12 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
     }
     let bias = || Init::Uniform { min: -1.5, max: 1.5 };
     match class {
+        "Absolute" => probed(Absolute::new(), before()),
         "Activation" => probed(f, before()),
         "ActivityRegularization" => probed(ActivityRegularization::new().l1(0.3).l2(0.2), before()),
         "Add" => activated!(Add::new().branch(Dense::new(units).bias_initializer(bias())).branch(Identity::new())),
         "AlphaDropout" => Box::new(AlphaDropout::new(0.3)),
+        "Arithmetic" => Box::new(Arithmetic::new(Operation::Power, 1.3).number_first(true)),
         "AveragePooling1d" => Box::new(AveragePooling1d::new(2).strides(1)),
         "AveragePooling2d" => Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)),
         "BatchNorm" => activated!(BatchNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
@@ -316,6 +318,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
         "MaxPooling1d" => probed(MaxPooling1d::new(2).padding(Padding::Same), watch(Watch::Maximum)),
         "MaxPooling2d" => probed(MaxPooling2d::new([2, 1]).strides(1), watch(Watch::Maximum)),
         "Multiply" => Box::new(Multiply::new().branch(Identity::new()).branch(Dense::new(1).bias_initializer(bias()))),
+        "Negative" => Box::new(Negative::new()),
         "Normalization" => Box::new(Normalization::from_stats(vec![0.3; units], vec![2.0; units])),
         "PRelu" => probed(PRelu::new().alpha_initializer(Init::Constant(0.25)), before()),
         "Permute" => Box::new(Permute::new([2, 1])),
@@ -326,6 +329,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Box
         "RmsNorm" => Box::new(RmsNorm::new().epsilon(0.5)),
         "SeparableConv1d" => activated!(SeparableConv1d::new(2, 2).padding(Padding::Same).bias_initializer(bias())),
         "SeparableConv2d" => Box::new(SeparableConv2d::new(2, [1, 2]).depth_multiplier(2).bias_initializer(bias())),
+        "Slice" => Box::new(Slice::new().every(2, ..)),
         "Softmax" => Box::new(Softmax::new()),
         "SpatialDropout1d" => Box::new(SpatialDropout1d::new(0.3)),
         "SpatialDropout2d" => Box::new(SpatialDropout2d::new(0.4)),

@@ -11,24 +11,26 @@ use gradus::{Builder, Error, Float, Inputs, Op, Params, Shape, Slot};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-fn draw<T: Float>(shape: impl Into<Shape>, part: u64) -> Tensor<T> {
+pub fn draw<T: Float>(shape: impl Into<Shape>, part: u64) -> Tensor<T> {
     let key = Key::new(7, Purpose::Data).with(part);
     Tensor::from_fn(shape, |i| T::of(key.unit(i as u64) * 2.0 - 1.0))
 }
 
 /// One pass forward and back: outputs, gradients of the weights, of the inputs.
-type Passed<T> = (Vec<Tensor<T>>, Vec<T>, Vec<Tensor<T>>);
+pub type Passed<T> = (Vec<Tensor<T>>, Vec<T>, Vec<Tensor<T>>);
 
-struct Case<T: Float> {
-    net: Net<T>,
-    params: Params<T>,
-    x: Vec<Tensor<T>>,
+/// A net with weights, inputs and gradients of its outputs.
+pub struct Case<T: Float> {
+    pub net: Net<T>,
+    pub params: Params<T>,
+    pub x: Vec<Tensor<T>>,
     /// dL/dy of every output.
-    dy: Vec<Tensor<T>>,
+    pub dy: Vec<Tensor<T>>,
 }
 
 impl<T: Float> Case<T> {
-    fn new(g: Graph, outputs: &[Value], samples: usize) -> Self {
+    /// Weights, inputs and gradients drawn at random.
+    pub fn new(g: Graph, outputs: &[Value], samples: usize) -> Self {
         let (net, params) = g.build::<T>(outputs, 3).unwrap();
         let all = |shapes: Vec<Shape>, first: u64| -> Vec<_> {
             (first..).zip(shapes).map(|(i, shape)| draw(shape.batched(samples).unwrap(), i)).collect()
@@ -36,7 +38,7 @@ impl<T: Float> Case<T> {
         Case { x: all(net.input_shapes(), 10), dy: all(net.output_shapes(), 20), net, params }
     }
 
-    fn pass(&self, work: &mut Work<T>) -> Passed<T> {
+    pub fn pass(&self, work: &mut Work<T>) -> Passed<T> {
         let x: Vec<_> = self.x.iter().collect();
         let mut gradients = vec![T::zero(); self.params.len()];
         let mut pass = Pass::training(&self.params, &mut gradients, 1, 0, 0);
@@ -51,7 +53,7 @@ impl<T: Float> Case<T> {
         (y, gradients, dx)
     }
 
-    fn predict(&self, x: &[Tensor<T>]) -> Vec<Tensor<T>> {
+    pub fn predict(&self, x: &[Tensor<T>]) -> Vec<Tensor<T>> {
         let mut work = Work::default();
         let mut pass = Pass::inference(&self.params);
         self.net.forward(&mut pass, &mut work, &x.iter().collect::<Vec<_>>()).unwrap();
@@ -66,7 +68,7 @@ impl Case<f64> {
     }
 
     /// Central differences of every weight and input.
-    fn check(&mut self) {
+    pub fn check(&mut self) {
         let (_, gradients, dx) = self.pass(&mut Work::default());
         let step = 1e-5;
         let close = |of: &str, got: f64, expected: f64| {

@@ -351,6 +351,24 @@ fn nothing_is_silently_something_else() {
     ] {
         assert_eq!(says(&edited(config, from, to), weights), format!("{HAS_NOT}{problem}{REPLACE}"));
     }
+    let (slices, more) = (model("graph_slices"), model("graph_operators_more"));
+    for ((config, weights), from, to, problem) in [
+        (
+            &slices,
+            "\"step\": 2",
+            "\"step\": -1",
+            "get_item_2 (GetItem): {\"start\": None, \"stop\": None, \"step\": -1}: steps are at least 1 here",
+        ),
+        (
+            &slices,
+            "[null, 6, 4], \"dtype\": \"float64\", \"keras_history\": [\"dense\", 0, 0]}}, [",
+            "[null, 6, 4], \"dtype\": \"float64\", \"keras_history\": [\"dense\", 0, 0]}}, [0, ",
+            "get_item (GetItem): a part of the batch; x[:, ...] takes parts of every sample; get_item_2 (GetItem): a part of the batch; x[:, ...] takes parts of every sample; get_item_1 (GetItem): a part of the batch; x[:, ...] takes parts of every sample",
+        ),
+        (&more, "\"Absolute\"", "\"Sin\"", "absolute (Sin): an operator between tensors, which is not built"),
+    ] {
+        assert_eq!(says(&edited(config, from, to), weights), format!("{HAS_NOT}{problem}{REPLACE}"));
+    }
     // Of two batch normalisations both are named.
     let renorm = says(&edited(&images.0, "\"renorm\": false", "\"renorm\": true"), &images.1);
     assert!(

@@ -11,10 +11,12 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
     let inner = || Dense::new(5).activation(Activation::Gelu);
     let layer = |l: Box<dyn Layer<T>>, dims: &[usize]| (l, s(dims));
     vec![
+        layer(Box::new(Absolute::new()), &[3, 5]),
         layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
         layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
         layer(Box::new(Add::new().branch(inner()).branch_named("short", Identity::new())), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
+        layer(Box::new(Arithmetic::new(Operation::Divide, 1.5).number_first(true)), &[3, 5]),
         layer(Box::new(AveragePooling1d::new(2).strides(1)), &[3, 5]),
         layer(Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(BatchNorm::new().momentum(0.5).epsilon(0.25).scale(false)), &[3, 5]),
@@ -45,6 +47,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(MaxPooling1d::new(2)), &[3, 5]),
         layer(Box::new(MaxPooling2d::new(2).strides([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(Multiply::new().branch(inner()).branch(Dense::new(1))), &[3, 5]),
+        layer(Box::new(Negative::new()), &[3, 5]),
         layer(Box::new(Normalization::from_stats([0.5, -2.0], [4.0, 0.25])), &[3, 2]),
         layer(Box::new(PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.25))), &[3, 5]),
         layer(Box::new(Permute::new([3, 1, 2])), &[2, 3, 5]),
@@ -55,6 +58,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(RmsNorm::new().epsilon(0.125)), &[3, 5]),
         layer(Box::new(SeparableConv1d::new(3, 2).depthwise_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(SeparableConv2d::new(3, [2, 1]).depth_multiplier(2)), &[3, 4, 2]),
+        layer(Box::new(Slice::new().every(2, ..-1).range(1..)), &[4, 5]),
         layer(Box::new(Softmax::new()), &[3, 5]),
         layer(Box::new(SpatialDropout1d::new(0.25)), &[3, 5]),
         layer(Box::new(SpatialDropout2d::new(0.75)), &[3, 4, 2]),
@@ -75,7 +79,7 @@ fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
 fn the_list_holds_every_class_once() {
     let mut classes: Vec<_> = every_layer::<f32>().iter().map(|(l, _)| l.class()).collect();
     classes.dedup();
-    assert_eq!(classes.len(), 52);
+    assert_eq!(classes.len(), 56);
 }
 
 #[cfg(feature = "serde")]

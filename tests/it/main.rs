@@ -11,6 +11,7 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod gradients;
+mod graph_models;
 mod graphs;
 #[cfg(feature = "files")]
 mod hostile;
@@ -25,6 +26,7 @@ mod layers;
 mod losses;
 mod merging;
 mod metrics;
+mod operators;
 #[cfg(feature = "plot")]
 mod plots;
 #[cfg(all(feature = "progress", target_os = "linux"))]

@@ -77,6 +77,7 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         if d.one_in(8) { layer.activity_regularizer(d.regularizer()) } else { layer }
     };
     Some(match class {
+        "Absolute" => Box::new(Absolute::new()),
         "Activation" => Box::new(d.pick(&Activation::ALL)),
         "ActivityRegularization" => Box::new(ActivityRegularization::new().l1(0.1 * d.unit()).l2(0.1 * d.unit())),
         "Add" => {
@@ -84,6 +85,14 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
             Box::new(if d.one_in(2) { add.branch(dense(d, last)) } else { add })
         }
         "AlphaDropout" => Box::new(AlphaDropout::new(0.9 * d.unit())),
+        "Arithmetic" => {
+            use Operation::{Add, Divide, Multiply, Power, Subtract};
+            let operation = d.pick(&[Add, Subtract, Multiply, Divide, Power]);
+            // Squares, as other powers of negative values are NaN; nothing is divided by values, which may be near 0.
+            let number = if operation == Power { 2.0 } else { 0.5 + d.unit() };
+            let first = matches!(operation, Add | Subtract | Multiply) && d.one_in(2);
+            Box::new(Arithmetic::new(operation, number).number_first(first))
+        }
         "AveragePooling1d" => Box::new(AveragePooling1d::new(kernel).strides(stride).padding(d.padding())),
         "AveragePooling2d" => Box::new(AveragePooling2d::new([kernel, stride]).padding(d.padding())),
         "BatchNorm" => {
@@ -144,6 +153,7 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         "MaxPooling1d" => Box::new(MaxPooling1d::new(kernel).strides(stride).padding(d.padding())),
         "MaxPooling2d" => Box::new(MaxPooling2d::new([stride, kernel]).padding(d.padding())),
         "Multiply" => Box::new(Multiply::new().branch(Identity::new()).branch(dense(d, d_last(last, bias)))),
+        "Negative" => Box::new(Negative::new()),
         "Normalization" => {
             let (mean, variance): (Vec<_>, Vec<_>) = (0..last).map(|_| (d.unit() - 0.5, 0.1 + d.unit())).unzip();
             Box::new(Normalization::from_stats(mean, variance))
@@ -162,6 +172,10 @@ fn layer<T: Float>(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Opt
         "SeparableConv1d" => Box::new(SeparableConv1d::new(units, kernel).padding(d.padding()).strides(stride)),
         "SeparableConv2d" => {
             Box::new(SeparableConv2d::new(units, kernel).padding(d.padding()).depth_multiplier(stride).use_bias(bias))
+        }
+        "Slice" => {
+            let slice = if d.one_in(3) { Slice::new().range(..-1) } else { Slice::new().every(stride, ..) };
+            Box::new(if d.one_in(2) { slice.at(-1) } else { slice })
         }
         "Softmax" => Box::new(Softmax::new()),
         "SpatialDropout1d" => Box::new(SpatialDropout1d::new(0.9 * d.unit())),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::calls;
 use super::json::{Object, Problem, Raw, list, spelled};
+use super::made::{Made, Step};
 use super::names::{self, Finder};
 use super::operations;
 use super::order::{Node, order};
@@ -21,6 +22,15 @@ struct Listed<'a> {
     entries: Vec<Entry>,
     calls: Vec<Vec<Call<'a>>>,
     by_name: HashMap<String, usize>,
+}
+
+/// What the calls of a model hand over.
+struct Taken {
+    operands: Reads,
+    /// Operators by the places of their parts.
+    operators: Vec<(usize, Step)>,
+    /// What cannot be had.
+    problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
@@ -46,8 +56,11 @@ impl Reader<'_> {
             .collect::<Result<_, _>>()?;
         let order = order(&reads, &outputs_at)
             .map_err(|circle| format!("{}{}", place.path, names::circle(&listed.entries, &circle)))?;
-        let (operands, problems) = self.operands(&listed, &find, &inputs_at, &order, place)?;
+        let Taken { operands, operators, problems } = self.operands(&listed, &find, &inputs_at, &order, place)?;
         problems.into_iter().for_each(|problem| self.note(problem));
+        for (part, step) in operators {
+            self.parts[part].kind = Kind::Layer(Box::new(Made::of(step)));
+        }
         for (entry, operands) in listed.entries.iter_mut().zip(operands) {
             self.parts[entry.part].calls += operands.len();
             entry.calls = operands;
@@ -118,7 +131,7 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    /// What each call hands over, and what cannot be had; operators that serve masks alone are left out.
+    /// What each call hands over; operators that serve masks alone are left out.
     fn operands(
         &self,
         listed: &Listed,
@@ -126,17 +139,29 @@ impl Reader<'_> {
         inputs: &[usize],
         order: &[Node],
         place: &Place,
-    ) -> Result<(Reads, Vec<Problem>), Problem> {
-        let mut needed = vec![0; listed.entries.len()];
+    ) -> Result<Taken, Problem> {
+        let mut needed = vec![0usize; listed.entries.len()];
         order.iter().for_each(|&(e, _)| needed[e] += 1);
-        let (mut taken, mut problems) = (vec![Vec::new(); listed.entries.len()], Vec::new());
+        let mut taken =
+            Taken { operands: vec![Vec::new(); listed.entries.len()], operators: Vec::new(), problems: Vec::new() };
         for (e, (entry, calls)) in listed.entries.iter().zip(&listed.calls).enumerate() {
             let path = format!("{}{}", place.path, entry.name);
             let part = &self.parts[entry.part];
-            match part.kind {
-                Kind::Operation { for_masks: true } if needed[e] == 0 => continue,
-                Kind::Operation { .. } if needed[e] > 0 => {
-                    problems.push(format!("{path} ({}): {}", part.class, operations::MISSING));
+            let here = |problem: Problem| format!("{path} ({}): {problem}", part.class);
+            match &part.kind {
+                Kind::Operation { for_masks: true, .. } if needed[e] == 0 => continue,
+                Kind::Operation { settings, .. } if needed[e] > 0 => {
+                    let read = settings.clone().and_then(|()| match &calls[..] {
+                        [call] => operations::step(&part.class, call),
+                        _ => Err("an operator that is called several times".to_owned()),
+                    });
+                    match read {
+                        Ok((step, operands)) => {
+                            taken.operators.push((entry.part, step));
+                            taken.operands[e].push(find.all(e, &operands)?);
+                        }
+                        Err(problem) => taken.problems.push(here(problem)),
+                    }
                     continue;
                 }
                 Kind::Input(_) if !inputs.contains(&e) => {
@@ -149,11 +174,11 @@ impl Reader<'_> {
             }
             for call in calls {
                 match calls::operands(part, &self.parts, call) {
-                    Ok(operands) => taken[e].push(find.all(e, &operands)?),
-                    Err(problem) => problems.push(format!("{path} ({}): {problem}", part.class)),
+                    Ok(operands) => taken.operands[e].push(find.all(e, &operands)?),
+                    Err(problem) => taken.problems.push(here(problem)),
                 }
             }
         }
-        Ok((taken, problems))
+        Ok(taken)
     }
 }

@@ -36,8 +36,7 @@ pub(super) fn layer(class: &str, s: &mut Settings, about: &About) -> Result<Opti
         return Ok(Some(made));
     }
     if let Some(join) = merging::join(class, s)? {
-        let step = Step::Join(join);
-        return Ok(Some(Made { step, weights: Vec::new(), given: Vec::new(), spare: 0 }));
+        return Ok(Some(Made::of(Step::Join(join))));
     }
     Ok(Some(match class {
         "Dense" => dense(s)?,

@@ -30,7 +30,12 @@ impl Made {
     }
 
     pub fn plain(layer: LayerConfig) -> Self {
-        Made { step: Step::Layer(Box::new(layer)), weights: Vec::new(), given: Vec::new(), spare: 0 }
+        Made::of(Step::Layer(Box::new(layer)))
+    }
+
+    /// What has no weights.
+    pub fn of(step: Step) -> Self {
+        Made { step, weights: Vec::new(), given: Vec::new(), spare: 0 }
     }
 
     /// Adds it to a graph, under a name or, within the scope of a shared one, under its class's.

@@ -3,6 +3,7 @@
 use super::json::{Problem, Settings};
 use crate::graph::{Graph, Value};
 use crate::layers::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use crate::layers::operators::{Divide, Power};
 
 /// What joins values.
 #[derive(Clone, Debug)]
@@ -10,10 +11,12 @@ pub(super) enum Join {
     Add(Add),
     Average(Average),
     Concatenate(Concatenate),
+    Divide(Divide),
     Dot(Dot),
     Maximum(Maximum),
     Minimum(Minimum),
     Multiply(Multiply),
+    Power(Power),
     Subtract(Subtract),
 }
 
@@ -54,6 +57,6 @@ impl Join {
                 }
             };
         }
-        wire!(Add Average Concatenate Dot Maximum Minimum Multiply Subtract)
+        wire!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract)
     }
 }

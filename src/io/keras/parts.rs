@@ -1,5 +1,6 @@
 //! What a file's models are made of.
 
+use super::json::Problem;
 use super::made::Made;
 
 /// A layer of the file, wherever it is called.
@@ -20,9 +21,10 @@ pub(super) enum Kind {
     Input(Vec<Option<usize>>),
     Layer(Box<Made>),
     Model(Box<Level>),
-    /// An operator between tensors; whether Keras may have added it for masks.
+    /// An operator between tensors, before its call is read; whether Keras may have added it for masks, and what is wrong with its settings.
     Operation {
         for_masks: bool,
+        settings: Result<(), Problem>,
     },
     /// What cannot be had, which is named elsewhere.
     Missing,

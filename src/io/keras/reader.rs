@@ -131,7 +131,13 @@ impl<'r> Reader<'r> {
         let inside = Place { path: format!("{path}/"), folder: format!("{folder}/"), depth: place.depth + 1 };
         let kind = match self.model(object, &inside)? {
             Some((level, trainable)) => Ok((Kind::Model(Box::new(level)), trainable)),
-            None if operation => Ok((Kind::Operation { for_masks: operations::for_masks(object) }, true)),
+            None if operation => {
+                let settings = Settings::read(object.config).and_then(|mut s| {
+                    s.skip(&["name"]);
+                    s.finish()
+                });
+                Ok((Kind::Operation { for_masks: operations::for_masks(object), settings }, true))
+            }
             None if object.is_of(&["keras.layers"], "keras.src.layers.") => self.layer(object, name, &folder),
             None => Err(object.foreign()),
         };

@@ -28,7 +28,7 @@ use crate::layer::Inputs;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// The shape of element by element, and how the operands go into it.
-fn broadcast(op: &'static str, x: &[Shape]) -> Result<(Shape, Broadcast)> {
+pub(super) fn broadcast(op: &'static str, x: &[Shape]) -> Result<(Shape, Broadcast)> {
     some(op, x)?;
     let rank = x.iter().map(Shape::rank).max().unwrap_or(0);
     let mut result = [1; MAX_RANK];
@@ -60,7 +60,7 @@ fn some(op: &'static str, x: &[Shape]) -> Result<()> {
 }
 
 /// An error where there are not two operands.
-fn two(op: &'static str, x: &[Shape], hint: &str) -> Result<()> {
+pub(super) fn two(op: &'static str, x: &[Shape], hint: &str) -> Result<()> {
     if x.len() != 2 {
         return Err(Error::shape(op, "2 operands", x.len(), hint));
     }
@@ -83,7 +83,7 @@ fn axis_of(op: &'static str, name: &'static str, axis: isize, shape: Shape, oper
 }
 
 /// The gradients that are wanted, with the operands' numbers.
-fn wanted<T: Float>(dx: &mut [Option<Tensor<T>>]) -> impl Iterator<Item = (usize, &mut [T])> {
+pub(super) fn wanted<T: Float>(dx: &mut [Option<Tensor<T>>]) -> impl Iterator<Item = (usize, &mut [T])> {
     dx.iter_mut().enumerate().filter_map(|(i, dx)| Some((i, dx.as_mut()?.as_mut_slice())))
 }
 
@@ -100,17 +100,17 @@ fn where_chosen<T: Float>(plan: &Broadcast, i: usize, x: Inputs<'_, T>, [y, dy]:
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::layer::{Builder, Op};
 
     /// What `build` says of operands of these shapes.
-    pub(super) fn error(mut op: impl Op<f64>, x: &[Shape]) -> String {
+    pub(in crate::layers) fn error(mut op: impl Op<f64>, x: &[Shape]) -> String {
         op.build(x, &mut Builder::new(0)).unwrap_err().to_string()
     }
 
     /// Operands that try every pattern: one shape, trailing axes, an axis of 1 in the middle, at the end, in both, a number a sample.
-    pub(super) fn operands() -> Vec<Vec<Shape>> {
+    pub(in crate::layers) fn operands() -> Vec<Vec<Shape>> {
         vec![
             vec![[2, 3, 5].into(); 3],
             vec![[3, 5].into(), [5].into()],
