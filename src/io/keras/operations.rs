@@ -93,8 +93,11 @@ fn slice(key: &Argument) -> Result<Slice, Problem> {
     })
 }
 
-/// A range of an axis and its step; none for something else.
-fn range(axis: &Argument) -> Result<Option<(usize, (Bound<isize>, Bound<isize>))>, Problem> {
+/// The step and the ends of a range.
+type Range = (usize, (Bound<isize>, Bound<isize>));
+
+/// A range of an axis; none for something else.
+fn range(axis: &Argument) -> Result<Option<Range>, Problem> {
     let Argument::Constant(raw) = axis else { return Ok(None) };
     let Some(object) = Object::read(raw).ok().filter(|object| object.class_name == "__slice__") else {
         return Ok(None);
