@@ -20,6 +20,7 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// | `x[:, -1, 1:3]` | `Slice::new().at(-1).range(1..3)` |
 /// | `x[:, ::2]` | `Slice::new().every(2, ..)` |
 /// | `x[:, :, :-1]` | `Slice::new().range(..).range(..-1)` |
+/// | `x[:, 1:-1]` | `Slice::new().between(1, -1)` |
 ///
 /// - The batch is whole, steps are at least 1. `...` is written as a `range(..)` for each axis; new axes are a
 ///   [`Reshape`](crate::layers::Reshape)'s.
@@ -72,6 +73,11 @@ impl Slice {
     /// Of the next axis this range.
     pub fn range(self, range: impl RangeBounds<isize>) -> Self {
         self.every(1, range)
+    }
+
+    /// Of the next axis the range `start..stop`: for ends counted from different sides, as Clippy takes `1..-1` for empty.
+    pub fn between(self, start: isize, stop: isize) -> Self {
+        self.range((Bound::Included(start), Bound::Excluded(stop)))
     }
 
     /// Of the next axis every `step`-th position of this range, from its first on.
@@ -289,7 +295,7 @@ mod tests {
         assert_eq!(row(Slice::new().range(3..99)), [3.0, 4.0]);
         assert_eq!(row(Slice::new().range(isize::MIN..isize::MAX)), [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert_eq!(row(Slice::new().every(2, ..)), [0.0, 2.0, 4.0]);
-        assert_eq!(row(Slice::new().every(2, 1..-1)), [1.0, 3.0]);
+        assert_eq!(row(Slice::new().between(1, -1)), [1.0, 2.0, 3.0]);
         assert_eq!(row(Slice::new().every(3, 1..)), [1.0, 4.0]);
         assert_eq!(row(Slice::new().every(usize::MAX, 4..)), [4.0]);
         let y = taken(Slice::new().at(-1).range(1..3), &[3, 4]);
@@ -304,7 +310,8 @@ mod tests {
     /// Every pair and triple of ways against the definition.
     #[test]
     fn every_combination_of_axes() {
-        let ways: [(fn(Slice) -> Slice, fn(usize) -> Vec<usize>); 6] = [
+        type Way = (fn(Slice) -> Slice, fn(usize) -> Vec<usize>);
+        let ways: [Way; 6] = [
             (|s| s.range(..), |n| (0..n).collect()),
             (|s| s.range(1..), |n| (1..n).collect()),
             (|s| s.range(..-1), |n| (0..n - 1).collect()),
@@ -368,7 +375,7 @@ mod tests {
         assert!(error(Slice::new().range(..).at(-5)).contains("from -4 to 3"));
         assert!(error(Slice::new().at(isize::MIN)).contains("from -3 to 2"));
         assert_eq!(
-            error(Slice::new().range(2..1)),
+            error(Slice::new().between(2, 1)),
             "Slice: range must be a range that leaves at least one position of axis 1 of samples [3, 4], counted from 1 as the \
              batch is axis 0, got 2..1; let it end behind its start"
         );
