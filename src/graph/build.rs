@@ -67,7 +67,9 @@ impl Graph {
         let mut build = Build { nodes: Vec::new(), shapes, shared: BTreeMap::new() };
         let outline = self.items().iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()?;
         let Build { nodes, shapes, .. } = build;
-        Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), outline)
+        let mut net = Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), outline)?;
+        net.name_outputs(&self.output_names);
+        Ok(net)
     }
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct Written {
     /// The values that are outputs; the last one alone where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<u32>>,
+    /// Their names, where they are not those of what gives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    output_names: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +81,7 @@ impl Graph {
                 .collect(),
             nodes,
             outputs: (!last).then(|| self.outputs.clone()),
+            output_names: self.output_names.clone(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Graph {
         }
         let outputs: Vec<Value> = outputs.into_iter().map(|index| Value { graph: g.id, index }).collect();
         g.finish(&outputs)?;
+        g.name_outputs(written.output_names);
         Ok(g)
     }
 

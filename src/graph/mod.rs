@@ -82,6 +82,8 @@ pub struct Graph {
     problem: Option<Error>,
     /// The places of the outputs, once they are known.
     outputs: Vec<u32>,
+    /// The outputs' names, where they are not those of what gives them.
+    output_names: Vec<String>,
 }
 
 /// A part that can be applied to several values with the same weights; made by [`Graph::shared`].
@@ -220,12 +222,18 @@ impl Graph {
             shared: Vec::new(),
             problem: None,
             outputs: Vec::new(),
+            output_names: Vec::new(),
         }
     }
 
     /// What was added so far, outside of scopes that are open.
     fn items(&self) -> &[Item] {
         self.open.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Names for the outputs, which are fixed; one for each.
+    pub(crate) fn name_outputs(&mut self, names: Vec<String>) {
+        self.output_names = names;
     }
 
     /// Whether nothing has been added.
@@ -390,6 +398,19 @@ impl Graph {
         let (name, part) = (Some(found.name.clone()), found.part.clone());
         let scope = ScopeSpec { class: "scope", name, shared: Some(shared.index), ..ScopeSpec::default() };
         self.scope_with(scope, |g| part.wire(g, x))
+    }
+
+    /// The place of what will be added several times with the same weights.
+    #[cfg(feature = "keras")]
+    pub(crate) fn place(&mut self, name: &str) -> Shared {
+        self.shared(name, crate::layers::Identity::new())
+    }
+
+    /// Adds what `f` adds in such a place; it asks for the same weights each time.
+    #[cfg(feature = "keras")]
+    pub(crate) fn within<R>(&mut self, place: &Shared, f: impl FnOnce(&mut Graph) -> R) -> R {
+        let name = self.shared.get(place.index).map(|part| part.name.clone());
+        self.scope_with(ScopeSpec { class: "scope", name, shared: Some(place.index), ..ScopeSpec::default() }, f)
     }
 
     /// Whether the weights of what was added last are trained; yes by default. See

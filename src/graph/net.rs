@@ -66,6 +66,7 @@ pub struct Net<T: Float = f32> {
     /// The node that gives each value.
     makers: Vec<Option<u32>>,
     outline: Vec<Outline>,
+    output_names: Vec<String>,
 }
 
 /// The activation that an output has been through last.
@@ -154,6 +155,7 @@ impl<T: Float> Net<T> {
             readers,
             makers,
             outline,
+            output_names: Vec::new(),
         })
     }
 
@@ -219,27 +221,28 @@ impl<T: Float> Net<T> {
 
     /// The names of the outputs: of the layer that gives each, or of the container that does; `_1` and so on where they repeat.
     pub fn output_names(&self) -> Vec<String> {
+        self.output_names.clone()
+    }
+
+    /// Names the outputs, after what gives them where no names are `given`.
+    pub(super) fn name_outputs(&mut self, given: &[String]) {
         let mut names: Vec<String> = Vec::new();
-        for &v in &self.outputs {
+        for (i, &v) in self.outputs.iter().enumerate() {
             let of = |part: &&Outline| part.outputs.contains(&v);
             let whole = self.outline.iter().find(of).filter(|part| part.parts.is_empty() || v + 1 == part.outputs.end);
-            let base = match (self.inputs.get(v as usize), whole) {
-                (Some((name, _)), _) => name.clone(),
-                (None, Some(part)) => part.name.clone(),
-                (None, None) => {
+            let base = match (given.get(i), self.inputs.get(v as usize), whole) {
+                (Some(name), ..) => name.clone(),
+                (None, Some((name, _)), _) => name.clone(),
+                (None, None, Some(part)) => part.name.clone(),
+                (None, None, None) => {
                     self.makers[v as usize].map_or_else(String::new, |i| self.nodes[i as usize].name.clone())
                 }
             };
-            let mut name = base.clone();
-            for i in 1.. {
-                if !names.contains(&name) {
-                    break;
-                }
-                name = format!("{base}_{i}");
-            }
-            names.push(name);
+            let further = (1..).map(|i| format!("{base}_{i}"));
+            let free = std::iter::once(base.clone()).chain(further).find(|name| !names.contains(name));
+            names.push(free.unwrap_or(base));
         }
-        names
+        self.output_names = names;
     }
 
     /// The shapes of one sample of each input, with [`FREE`](crate::FREE) sizes where they were left open.

@@ -23,6 +23,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+#[cfg(feature = "keras")]
+#[doc(hidden)]
+pub use self::keras::{CompileConfig, Given, KerasNet, read_keras};
 #[cfg(not(feature = "npz"))]
 pub use self::no_npz::{read_npz, read_npz_up_to, write_npz};
 pub use self::npy::{parse_npy, read_npy, write_npy};

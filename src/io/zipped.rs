@@ -74,7 +74,7 @@ impl Zipped {
             let problem = format!("{name} has {} bytes, more than the {most} that are read", part.size());
             return Err(Error::file(path, problem, "the file is damaged, or made to do harm"));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(part.size() as usize);
         part.take(most + 1).read_to_end(&mut bytes).map_err(|e| damaged(path, format!("{name}: {e}")))?;
         Ok(bytes)
     }

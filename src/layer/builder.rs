@@ -21,6 +21,8 @@ pub struct Builder<T: Float = f32> {
     room: Option<usize>,
     /// The parameters that were registered or found since they were last [taken](Self::take_registered).
     registered: Vec<ParamId>,
+    /// How often something that is shared was built another time.
+    again: u64,
 }
 
 #[derive(Debug, Default)]
@@ -31,12 +33,21 @@ struct Scope {
     numbers: HashMap<String, usize>,
     /// Whether its parameters are there already.
     again: bool,
+    /// How often what is shared around it was built before.
+    times: u64,
 }
 
 impl<T: Float> Builder<T> {
     /// A builder whose initial weights follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Builder { params: Params::new(), seed, scopes: vec![Scope::default()], room: None, registered: Vec::new() }
+        Builder {
+            params: Params::new(),
+            seed,
+            scopes: vec![Scope::default()],
+            room: None,
+            registered: Vec::new(),
+            again: 0,
+        }
     }
 
     /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
@@ -59,8 +70,8 @@ impl<T: Float> Builder<T> {
             name = format!("{base}_{number}");
         }
         let path = if scope.path.is_empty() { name.clone() } else { format!("{}/{name}", scope.path) };
-        let again = self.scopes[last].again;
-        self.scopes.push(Scope { path, again, ..Scope::default() });
+        let Scope { again, times, .. } = self.scopes[last];
+        self.scopes.push(Scope { path, again, times, ..Scope::default() });
         let result = build(self);
         self.scopes.pop();
         (name, result)
@@ -69,7 +80,8 @@ impl<T: Float> Builder<T> {
     /// Runs `build` inside a scope that was built before, by its path: what asks there for a parameter by the same name gets the one
     /// that is there, which is how layers are shared.
     pub(crate) fn again<R>(&mut self, path: &str, build: impl FnOnce(&mut Self) -> R) -> R {
-        self.scopes.push(Scope { path: path.to_owned(), again: true, ..Scope::default() });
+        self.again += 1;
+        self.scopes.push(Scope { path: path.to_owned(), again: true, times: self.again, ..Scope::default() });
         let result = build(self);
         self.scopes.pop();
         result
@@ -270,9 +282,11 @@ impl<T: Float> Builder<T> {
         })
     }
 
-    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`](crate::Pass::key).
+    /// A number that identifies the layer being built: the stream of its random draws, see [`Pass::key`](crate::Pass::key). A layer that is
+    /// shared has another wherever it is applied.
     pub fn stream(&self) -> u64 {
-        hash(self.path())
+        let times = self.scopes.last().map_or(0, |scope| scope.times);
+        hash(self.path()) ^ times.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     /// The parameters registered so far.
@@ -326,6 +340,15 @@ mod tests {
         let names: Vec<_> = b.params().specs().iter().map(|s| s.name.as_str()).collect();
         let expected = ["dense/kernel", "dense_1/kernel", "head/kernel", "dense_2/kernel", "dense_3/kernel"];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_is_shared_draws_anew() {
+        let mut b = Builder::<f32>::new(0);
+        let stream = |b: &mut Builder<f32>| b.scoped("Dropout", None, |b| b.stream()).1;
+        let first = b.scoped("Block", Some("tower"), stream).1;
+        let streams = [first, b.again("tower", stream), b.again("tower", stream)];
+        assert!(streams[0] != streams[1] && streams[1] != streams[2] && streams[0] != streams[2], "{streams:?}");
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass { differentiable: true, ..Pass::inference(params) }
     }
 
+    /// The same, where backward adds to gradients of the parameters too; they have the layout of the parameters.
+    pub fn with_gradients(self, gradients: &'a mut [T]) -> Self {
+        Pass { gradients, ..self }
+    }
+
     /// Whether backward may follow, so that forward has to keep what that needs.
     #[inline]
     pub fn needs_backward(&self) -> bool {

@@ -219,7 +219,9 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("row", [16]);
         let y = g.add(UNet::new(2), x);
-        assert!(g.build_net::<f32>(&[y], 0).unwrap_err().to_string().contains("expected images [height, width, channels]"));
+        assert!(
+            g.build_net::<f32>(&[y], 0).unwrap_err().to_string().contains("expected images [height, width, channels]")
+        );
         // Behind another layer the skip is where it does not fit.
         let mut g = Graph::new();
         let x = g.input("image", [6, 6, 1]);

@@ -18,6 +18,8 @@ mod case;
 mod layers;
 mod losses;
 mod metrics;
+#[cfg(feature = "keras")]
+mod models;
 mod optimizers;
 mod schedules;
 mod training;
@@ -40,22 +42,32 @@ const KINDS: [(&str, Run); 6] = [
     ("training", training::run),
 ];
 
-/// Whole models as users save them: a folder with a `reference.safetensors`.
+/// Whole models as users save them: a folder with a `reference.safetensors`, and for Keras `model.keras`. Read with the feature `keras`.
 const MODELS: &str = "models";
 
 /// What other tests read.
 const OTHERS: [&str; 4] = ["callbacks", "files", "keras_files", "options"];
 
-/// What later issues bring: layers that keep a state, attention, embeddings; whole models of several inputs.
-const LATER: [&str; 8] = [
-    "bidirectional",
-    "embedding",
-    "group_query_attention",
-    "gru",
-    "lstm",
-    MODELS,
-    "multi_head_attention",
-    "simple_rnn",
+/// What later issues bring: layers that keep a state, attention, embeddings.
+const LATER: [&str; 7] =
+    ["bidirectional", "embedding", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
+
+/// The same for whole models: layers that keep a state, attention, embeddings, masks.
+const LATER_IN_MODELS: [&str; 14] = [
+    "AdditiveAttention",
+    "Attention",
+    "Bidirectional",
+    "Embedding",
+    "Functional",
+    "GRU",
+    "GlobalAveragePooling1D",
+    "GroupQueryAttention",
+    "LSTM",
+    "Masking",
+    "MultiHeadAttention",
+    "ReversibleEmbedding",
+    "SimpleRNN",
+    "TimeDistributed",
 ];
 
 #[derive(Default)]
@@ -97,7 +109,17 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
     let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if folder.join("reference.safetensors").exists() {
-        tallies[KINDS.len()].1.not_built.push(shown(folder));
+        let tally = &mut tallies[KINDS.len()].1;
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model(folder, &mut tally.errors)));
+        match outcome {
+            Ok(Ok(None)) => tally.passed += 1,
+            Ok(Ok(Some(reason))) => match unexpected(&reason) {
+                Some(class) => tally.failed.push(format!("{}: {class} is not built: {reason}", shown(folder))),
+                None => tally.not_built.push(format!("{}: {reason}", shown(folder))),
+            },
+            Ok(Err(problem)) => tally.failed.push(format!("{}: {problem}", shown(folder))),
+            Err(_) => tally.failed.push(format!("{}: panicked", shown(folder))),
+        }
         return Ok(());
     }
     for path in paths {
@@ -136,6 +158,27 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The first class in what the loader says of a model that no later issue brings.
+fn unexpected(reason: &str) -> Option<&str> {
+    let classes =
+        reason.split("; ").filter_map(|part| part.split_once(" (")?.1.split_once("): ")).map(|(class, _)| class);
+    classes.into_iter().find(|class| !LATER_IN_MODELS.contains(class))
+}
+
+/// A model's case; the reason for one that is not built.
+#[cfg(feature = "keras")]
+fn model(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String> {
+    if folder.join("model.keras").exists() {
+        return models::run(folder, errors);
+    }
+    Ok(Some("a folder of another library".to_owned()))
+}
+
+#[cfg(not(feature = "keras"))]
+fn model(_: &Path, _: &mut Errors) -> Result<Option<String>, String> {
+    Ok(Some("read with the feature keras".to_owned()))
 }
 
 fn report(tallies: &[(&str, Tally)]) -> ExitCode {

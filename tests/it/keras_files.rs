@@ -4,14 +4,14 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use gradus::io::{read_npy, read_npz, read_npz_up_to, write_npy, write_npz};
+use gradus::io::{read_keras, read_npy, read_npz, read_npz_up_to, write_npy, write_npz};
 use gradus::prelude::*;
 use support::counting;
 
 /// One test at a time, so that memory is counted for one.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -33,10 +33,10 @@ const MODELS: [&str; 10] = [
 ];
 
 /// A file of its own, removed at the end.
-struct Temporary(PathBuf);
+pub struct Temporary(pub PathBuf);
 
 impl Temporary {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Temporary(std::env::temp_dir().join(format!("gradus_keras_files_{name}_{}", std::process::id())))
     }
 }
@@ -62,6 +62,9 @@ fn predictions_agree_with_keras() {
             assert!(error <= 1e-5, "{name}: {a} instead of {b}");
             largest = largest.max(error);
         }
+        // As a graph it is the same.
+        let graph = read_keras::<f32>(fixture(&format!("{name}.keras"))).unwrap();
+        assert_eq!(graph.params.values(), model.params().values(), "{name}");
         // In double precision the weights are those same numbers.
         let wide = Model::<f64>::of_keras(fixture(&format!("{name}.keras"))).unwrap();
         assert!(wide.params().values().iter().zip(model.params().values()).all(|(a, b)| *a == f64::from(*b)));
@@ -113,7 +116,12 @@ fn numpys_archives() {
 fn bounded(path: &Path, what: &str) -> [bool; 2] {
     let len = std::fs::metadata(path).unwrap().len() as usize;
     let before = counting::begin();
-    let outcome = std::panic::catch_unwind(|| [Model::load_keras(path).is_err(), read_npz::<f32>(path).is_err()]);
+    let outcome = std::panic::catch_unwind(|| {
+        let graph = read_keras::<f32>(path).is_err();
+        let sequential = Model::load_keras(path).is_err();
+        assert!(!graph || sequential, "{what}: read as a list of layers and not as a graph");
+        [sequential, read_npz::<f32>(path).is_err()]
+    });
     let most = counting::most_since(before);
     assert!(most <= len + (16 << 20), "{what}: {most} bytes of memory for {len}");
     outcome.unwrap_or_else(|_| panic!("{what}: panicked"))
@@ -173,7 +181,7 @@ fn flipped_bits() {
 }
 
 /// A zip file of these contents.
-fn zipped(parts: &[(&str, &[u8])], compressed: bool) -> Vec<u8> {
+pub fn zipped(parts: &[(&str, &[u8])], compressed: bool) -> Vec<u8> {
     let method = if compressed { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
     let options = zip::write::SimpleFileOptions::DEFAULT.compression_method(method);
     let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -210,6 +218,13 @@ fn files_meant_to_do_harm() {
     refuse(keras(&"[".repeat(400_000).into_bytes(), &weights, false), "nested arrays");
     refuse(keras(format!("[{}0]", "0,".repeat(250_000)).as_bytes(), &weights, false), "a long array");
     refuse(keras(&vec![b' '; 40 << 20], &weights, true), "a bomb of spaces");
+    refuse(keras(format!("[{}0]", "0,".repeat(4_000_000)).as_bytes(), &weights, true), "a longer array");
+    let objects = format!("{{\"class_name\":\"Sequential\",\"config\":[{}0]}}", "{\"a\":0},".repeat(900_000));
+    refuse(keras(objects.as_bytes(), &weights, true), "very many objects");
+    let settings: String = (0..500_000).map(|i| format!("\"{i}\":0,")).collect();
+    let settings =
+        format!("{{\"class_name\":\"Sequential\",\"module\":\"keras\",\"config\":{{{settings}\"layers\":[]}}}}");
+    refuse(keras(settings.as_bytes(), &weights, true), "very many settings");
     refuse(keras(&config, &vec![0; 40 << 20], true), "a bomb of zeros");
     refuse(zipped(&[("x.npy", &vec![0; 60 << 20])], true), "an array that is none");
     let mut bomb = Vec::new();

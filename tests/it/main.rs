@@ -21,6 +21,8 @@ mod images;
 mod keras_example;
 #[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_files;
+#[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_graphs;
 mod layers;
 mod losses;
 mod merging;

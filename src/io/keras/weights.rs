@@ -1,5 +1,6 @@
 //! The weights of a `.keras` file: HDF5 inside a zip, read where it stands.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use crate::tensor::{Float, Shape};
 
 /// The file inside.
 const NAME: &str = "model.weights.h5";
+
+/// The most arrays and groups.
+const MAX_OBJECTS: usize = 1 << 18;
 
 /// A stretch of a file.
 struct Part {
@@ -98,6 +102,28 @@ impl Weights {
                 "save the model with weights of float32 or float64",
             ),
         }
+    }
+
+    /// The paths of all arrays.
+    pub fn arrays(&self) -> Result<Vec<String>> {
+        let (mut arrays, mut seen) = (Vec::new(), HashSet::new());
+        let mut open = vec![(String::new(), guarded(&self.path, || self.file.root_group())?)];
+        while let Some((path, group)) = open.pop() {
+            if !seen.insert(group.address()) {
+                return Err(damaged(&self.path, format!("{NAME}: {path} stands in two places")));
+            }
+            let (groups, datasets) = guarded(&self.path, || group.member_names())?;
+            arrays.extend(datasets.into_iter().map(|name| format!("{path}{name}")));
+            for name in groups {
+                let inside = guarded(&self.path, || group.group(&name))?;
+                open.push((format!("{path}{name}/"), inside));
+            }
+            if arrays.len() + open.len() + seen.len() > MAX_OBJECTS {
+                return Err(damaged(&self.path, format!("{NAME}: more than {MAX_OBJECTS} arrays and groups")));
+            }
+        }
+        arrays.sort();
+        Ok(arrays)
     }
 
     /// The only value, or the values, of an array as `f64`; at most `most` of them.

@@ -1,0 +1,62 @@
+//! Keras's layers that join several values.
+
+use super::json::{Problem, Settings};
+use crate::graph::{Graph, Value};
+use crate::layers::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use crate::layers::operators::{Divide, Power};
+
+/// What joins values.
+#[derive(Clone, Debug)]
+pub(super) enum Join {
+    Add(Add),
+    Average(Average),
+    Concatenate(Concatenate),
+    Divide(Divide),
+    Dot(Dot),
+    Maximum(Maximum),
+    Minimum(Minimum),
+    Multiply(Multiply),
+    Power(Power),
+    Subtract(Subtract),
+}
+
+/// The layer of a class of this family; none for another.
+pub(super) fn join(class: &str, s: &mut Settings) -> Result<Option<Join>, Problem> {
+    let axis = |axis: i64| isize::try_from(axis).map_err(|_| format!("axis {axis}"));
+    Ok(Some(match class {
+        "Add" => Join::Add(Add::new()),
+        "Average" => Join::Average(Average::new()),
+        "Maximum" => Join::Maximum(Maximum::new()),
+        "Minimum" => Join::Minimum(Minimum::new()),
+        "Multiply" => Join::Multiply(Multiply::new()),
+        "Subtract" => Join::Subtract(Subtract::new()),
+        "Concatenate" => match s.integers("axis")?.unwrap_or(vec![-1])[..] {
+            [one] => Join::Concatenate(Concatenate::new().axis(axis(one)?)),
+            _ => return Err("axis: one number is expected".to_owned()),
+        },
+        "Dot" => {
+            let axes = match s.integers("axes")?.as_deref() {
+                Some(&[both]) => [axis(both)?; 2],
+                Some(&[first, second]) => [axis(first)?, axis(second)?],
+                _ => return Err("axes: one number or two are expected".to_owned()),
+            };
+            Join::Dot(Dot::new(axes).normalize(s.flag_or("normalize", false)?))
+        }
+        _ => return Ok(None),
+    }))
+}
+
+impl Join {
+    /// Adds it to a graph, under a name or under its class's.
+    pub fn wire(&self, g: &mut Graph, name: Option<&str>, x: &[Value]) -> Value {
+        macro_rules! wire {
+            ($($class:ident)+) => {
+                match (self, name) {
+                    $((Join::$class(op), Some(name)) => g.op_named(name, op.clone(), x),
+                      (Join::$class(op), None) => g.op(op.clone(), x),)+
+                }
+            };
+        }
+        wire!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract)
+    }
+}

@@ -1,0 +1,80 @@
+//! What a file's models are made of.
+
+use super::json::Problem;
+use super::made::Made;
+
+/// A layer of the file, wherever it is called.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub class: String,
+    pub kind: Kind,
+    pub trainable: bool,
+    /// Where its arrays lie.
+    pub folder: String,
+    /// How often it is called, in all models together.
+    pub calls: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The sizes of an input without the batch axis.
+    Input(Vec<Option<usize>>),
+    Layer(Box<Made>),
+    Model(Box<Level>),
+    /// An operator between tensors, before its call is read; whether Keras may have added it for masks, and what is wrong with its settings.
+    Operation {
+        for_masks: bool,
+        settings: Result<(), Problem>,
+    },
+    /// What cannot be had, which is named elsewhere.
+    Missing,
+}
+
+/// A tensor of a model: its layer's place in the model, the call, and which of the outputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tensor {
+    pub entry: usize,
+    pub call: usize,
+    pub output: usize,
+}
+
+/// What each call of each layer of a model reads.
+pub(super) type Reads = Vec<Vec<Vec<Tensor>>>;
+
+/// A layer as it stands in a model.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    /// Its place among all layers of the file.
+    pub part: usize,
+    /// What each call reads.
+    pub calls: Vec<Vec<Tensor>>,
+}
+
+/// A model: the file's, or one inside.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub entries: Vec<Entry>,
+    /// The entries that are inputs, in their order.
+    pub inputs: Vec<usize>,
+    /// The keys of inputs in a dictionary, as they stand in the file.
+    pub input_keys: Option<Vec<String>>,
+    pub outputs: Vec<Tensor>,
+    /// The keys of outputs in a dictionary, sorted.
+    pub output_keys: Option<Vec<String>>,
+    /// The calls that outputs need, in an order in which they can be computed.
+    pub order: Vec<(usize, usize)>,
+    pub sequential: bool,
+    /// How many models are inside one another from here on, this one included.
+    pub height: usize,
+}
+
+/// Where a model stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The names of the models around it, each with a slash behind it.
+    pub path: String,
+    /// The folder of its arrays.
+    pub folder: String,
+    pub depth: usize,
+}

@@ -1,0 +1,68 @@
+//! Models of layers one after the other.
+
+use std::collections::{HashMap, HashSet};
+
+use super::json::{Object, Problem, Raw, Settings, spelled};
+use super::parts::{Entry, Kind, Level, Part, Place, Tensor};
+use super::reader::{Reader, sizes};
+
+impl Reader<'_> {
+    /// Layers one after the other.
+    pub(super) fn sequential(&mut self, layers: &[Raw], shape: Option<Raw>, place: &Place) -> Result<Level, Problem> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let (mut groups, mut names) = (HashMap::new(), HashSet::new());
+        let shape = shape
+            .map(|raw| sizes(raw).ok_or_else(|| format!("{}build_input_shape={}", place.path, spelled(raw))))
+            .transpose()?;
+        for &raw in layers {
+            let object = Object::read(raw)?;
+            let name = match &object.name {
+                Some(name) => Some(name.to_string()),
+                None => Settings::read(object.config)?.text("name")?.map(|name| name.to_string()),
+            };
+            let name = name.ok_or_else(|| format!("{}: a layer without a name", spelled(raw)))?;
+            let part = self.part(&object, &name, place, &mut groups)?;
+            let is_input = matches!(self.parts[part].kind, Kind::Input(_));
+            match entries.len() {
+                0 if !is_input => {
+                    let kind = Kind::Input(shape.clone().unwrap_or_default());
+                    let input = self.push(Part {
+                        class: "InputLayer".into(),
+                        kind,
+                        trainable: true,
+                        folder: String::new(),
+                        calls: 1,
+                    })?;
+                    entries.push(Entry { name: String::new(), part: input, calls: vec![Vec::new()] });
+                }
+                0 => {}
+                _ if is_input => return Err(format!("{}{name}: an input behind the first layer", place.path)),
+                _ => {}
+            }
+            if !names.insert(name.clone()) {
+                return Err(format!("{}{name}: two layers of this name", place.path));
+            }
+            let reads = entries.len().checked_sub(1).map(|entry| Tensor { entry, call: 0, output: 0 });
+            self.parts[part].calls += 1;
+            if let (Kind::Model(inner), false) = (&self.parts[part].kind, is_input)
+                && (inner.inputs.len() != 1 || inner.outputs.len() != 1)
+            {
+                return Err(format!("{}{name}: a model of several inputs or outputs in a Sequential", place.path));
+            }
+            entries.push(Entry { name, part, calls: vec![reads.into_iter().collect()] });
+        }
+        let last = entries.len().checked_sub(1).ok_or_else(|| format!("{}no layers", place.path))?;
+        let order = (0..entries.len()).map(|entry| (entry, 0)).collect();
+        let outputs = vec![Tensor { entry: last, call: 0, output: 0 }];
+        Ok(Level {
+            entries,
+            inputs: vec![0],
+            input_keys: None,
+            outputs,
+            output_keys: None,
+            order,
+            sequential: true,
+            height: 1,
+        })
+    }
+}
