@@ -77,6 +77,11 @@ impl Case {
 pub struct Config(Map<String, Value>);
 
 impl Config {
+    /// These settings.
+    pub fn new(settings: Map<String, Value>) -> Self {
+        Config(settings)
+    }
+
     /// Takes a setting; `null` counts as left out.
     pub fn value(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|v| !v.is_null())

@@ -19,6 +19,8 @@ mod layers;
 mod losses;
 mod metrics;
 #[cfg(feature = "keras")]
+mod model_training;
+#[cfg(feature = "keras")]
 mod models;
 mod optimizers;
 mod schedules;

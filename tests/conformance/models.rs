@@ -7,6 +7,7 @@ use gradus::io::{KerasNet, read_keras};
 use gradus::{Float, Pass, Tensor};
 
 use crate::case::{Case, Errors};
+use crate::model_training;
 
 /// What the loader says of models with something that is not built.
 const MISSING: &str = "it has what this library has not: ";
@@ -24,7 +25,10 @@ pub fn run(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String>
     };
     let mut case = Case::read(&folder.join("reference.safetensors"))?;
     compare(&mut case, &net, errors)?;
-    compare(&mut case, &read_keras::<f32>(&file).map_err(|e| e.to_string())?, errors)?;
+    model_training::run(&file, &case, &net, errors)?;
+    let single = read_keras::<f32>(&file).map_err(|e| e.to_string())?;
+    compare(&mut case, &single, errors)?;
+    model_training::run(&file, &case, &single, errors)?;
     Ok(None)
 }
 

@@ -1,0 +1,117 @@
+//! Trainings of whole models of Keras: histories, evaluation afterwards, every weight.
+
+use std::path::Path;
+
+use gradus::io::KerasNet;
+use gradus::prelude::*;
+use serde_json::{Map, Value};
+
+use crate::case::{Case, Config, Errors};
+use crate::losses::loss;
+use crate::optimizers::optimizer;
+
+/// Trains the model of a file as its case says, if it says so; `net` has the places of the arrays.
+pub fn run<T: Float>(file: &Path, case: &Case, net: &KerasNet<T>, errors: &mut Errors) -> Result<(), String> {
+    let text = |e: Error| e.to_string();
+    let mut config = case.config.clone();
+    let Some(fit) = config.value("fit") else { return Ok(()) };
+    let mut model = Model::<T>::of_keras(file).map_err(text)?;
+    let names = model.output_names();
+    let mut heads = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let mut head = Head::new(name);
+        if let Some(named) = of_output(&fit["loss"], i, name, names.len()) {
+            let (class, mut c) = class(named)?;
+            head = head.loss(loss::<T>(&class, &mut c)?);
+        }
+        if let Some(weight) = of_output(&fit["loss_weights"], i, name, names.len()) {
+            head = head.loss_weight(weight.as_f64().ok_or("a weight of a loss is no number")?);
+        }
+        head = head.metrics(metrics::<T>(&fit["metrics"], i, name, names.len())?);
+        heads.push(head.weighted_metrics(metrics::<T>(&fit["weighted_metrics"], i, name, names.len())?));
+    }
+    let (rule, mut c) = class(&fit["optimizer"])?;
+    model.compile_heads(optimizer::<T>(&rule, &mut c)?, heads).map_err(text)?;
+
+    let all = |prefix: &str, n: usize| -> Result<Vec<Tensor<T>>, String> {
+        (0..n).map(|i| case.tensor(&format!("{prefix}.{i}"))).collect()
+    };
+    let (x, y) = (all("train.x", model.input_names().len())?, all("train.y", names.len())?);
+    let weights: Vec<Option<Tensor<T>>> =
+        (0..names.len()).map(|i| case.find(&format!("train.sample_weight.{i}"))).collect();
+    let number = |name: &str| fit[name].as_u64().ok_or(format!("no {name}")).map(|n| n as usize);
+    let mut how = Fit::default().shuffle(false).verbose(Verbose::Silent);
+    how = how.epochs(number("epochs")?).batch_size(number("batch_size")?);
+    for (name, weights) in names.iter().zip(&weights) {
+        if let Some(weights) = weights {
+            how = how.sample_weight_of(name, weights.as_slice());
+        }
+    }
+    let history = model.fit(&x, &y, &how).map_err(text)?;
+    for name in case.names("history.") {
+        let expected = case.tensor::<f64>(&format!("history.{name}"))?;
+        let column = history.get(&name).ok_or_else(|| format!("no {name} in the history: {history}"))?;
+        let got: Vec<T> = column.iter().map(|&v| T::of(v)).collect();
+        errors.check(format!("history.{name}"), &got, expected.as_slice(), 1e-6)?;
+    }
+    let figures = history.names().count();
+    if figures != case.names("history.").len() {
+        return Err(format!("{figures} figures, expected {:?}", case.names("history.")));
+    }
+    let places = config.value("weights").ok_or("no weights in the config")?;
+    for name in case.names("final.") {
+        let array = places[&name].as_str().ok_or(format!("{name} has no array"))?;
+        let id = net.arrays.iter().find(|(other, _)| other == array).ok_or(format!("{array} is read by nobody"))?.1;
+        let range = model.params().spec(id).ok_or("a weight that is not there")?.range.clone();
+        let expected = case.tensor::<f64>(&format!("final.{name}"))?;
+        errors.check(format!("final.{name}"), &model.params().values()[range], expected.as_slice(), 1e-6)?;
+    }
+    if weights.iter().all(Option::is_none) {
+        let scores = model.evaluate(&x, &y).map_err(text)?;
+        for name in case.names("evaluate.") {
+            let expected = case.tensor::<f64>(&format!("evaluate.{name}"))?;
+            let got = scores.get(&name).ok_or_else(|| format!("no {name} in the scores"))?;
+            errors.check(format!("evaluate.{name}"), &[T::of(got)], expected.as_slice(), 1e-6)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a setting says of an output: one for all, a list by position, or an object by name.
+fn of_output<'a>(setting: &'a Value, i: usize, name: &str, outputs: usize) -> Option<&'a Value> {
+    let found = match setting {
+        Value::Object(all) if !all.contains_key("name") => all.get(name)?,
+        Value::Array(all) if outputs > 1 => all.get(i)?,
+        one => one,
+    };
+    Some(found).filter(|v| !v.is_null())
+}
+
+/// A name, or an object of a name and settings.
+fn class(value: &Value) -> Result<(String, Config), String> {
+    match value {
+        Value::String(name) => Ok((name.clone(), Config::new(Map::new()))),
+        Value::Object(all) => {
+            let mut all = all.clone();
+            let name = all.remove("name").and_then(|name| Some(name.as_str()?.to_owned()));
+            Ok((name.ok_or("no name")?, Config::new(all)))
+        }
+        other => Err(format!("{other} names nothing")),
+    }
+}
+
+fn metrics<T: Float>(setting: &Value, i: usize, name: &str, outputs: usize) -> Result<Vec<Box<dyn Metric<T>>>, String> {
+    let Some(found) = of_output(setting, i, name, outputs) else { return Ok(Vec::new()) };
+    let one = |value: &Value| -> Result<Box<dyn Metric<T>>, String> {
+        Ok(match value.as_str() {
+            Some("accuracy") => Box::new(Accuracy::default()),
+            Some("mean_absolute_error") => Box::new(LossMetric::new(MeanAbsoluteError::default())),
+            Some("mean_squared_error") => Box::new(LossMetric::new(MeanSquaredError::default())),
+            _ => return Err(format!("the metric {value} is not known")),
+        })
+    };
+    match found {
+        Value::Array(all) => all.iter().map(one).collect(),
+        value => Ok(vec![one(value)?]),
+    }
+}
