@@ -8,7 +8,7 @@ use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::predictor::Workspace;
 use super::sample_weights::check_weights;
-use super::tensors::{List, Tensors};
+use super::tensors::{List, Tensors, Weights};
 use super::train::TrainedHead;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ impl<T: Float> Model<T> {
         self.evaluate_tensors(x.into(), y.into(), None)
     }
 
-    /// [`evaluate`](Self::evaluate) with a weight for each sample, in the loss of every output and in weighted metrics.
+    /// [`evaluate`](Self::evaluate) with a weight for each sample, in losses and in weighted metrics: of every output, or of those named.
     ///
     /// Keras: `evaluate(sample_weight=…)`.
     ///
@@ -68,9 +68,9 @@ impl<T: Float> Model<T> {
         &self,
         x: impl Into<Tensors<'a, T>>,
         y: impl Into<Tensors<'a, T>>,
-        weights: &'a [T],
+        weights: impl Into<Weights<'a, T>>,
     ) -> Result<Scores> {
-        self.evaluate_tensors(x.into(), y.into(), Some(weights))
+        self.evaluate_tensors(x.into(), y.into(), Some(weights.into()))
     }
 
     #[inline(never)]
@@ -78,15 +78,12 @@ impl<T: Float> Model<T> {
         &self,
         x: Tensors<'_, T>,
         y: Tensors<'_, T>,
-        weights: Option<&[T]>,
+        weights: Option<Weights<'_, T>>,
     ) -> Result<Scores> {
         let (x, y) = self.check_data("evaluate", x, y)?;
         let n = x[0].samples();
         check_all_finite("evaluate", &x, &y, 0..n)?;
-        if let Some(weights) = weights {
-            check_weights("evaluate", n, weights)?;
-        }
-        let weights = vec![weights; y.len()];
+        let weights = self.weights_of("evaluate", n, weights.as_ref())?;
         self.measure(&ValidationData::Rows(Rows { x, y, rows: 0..n, weights }))
     }
 

@@ -10,12 +10,12 @@ use super::fit_options::Fit;
 use super::history::{History, RunStart};
 use super::progress::Progress;
 use super::run_state::{DataOfRun, RunState};
-use super::sample_weights::{check_weights, sample_weights};
+use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
 use super::saver::Saver;
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
-use super::tensors::Tensors;
+use super::tensors::{Tensors, Weights};
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
 use crate::data::{Batch, Dataset};
@@ -72,7 +72,7 @@ impl<T: Float> Model<T> {
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
         let all = x[0].samples();
-        let (n, weights) = (how.kept(all)?, self.weights_of_samples(all, how)?);
+        let (n, weights) = (how.kept(all)?, self.weights_of("fit", all, how.sample_weight.as_ref())?);
         let held_out = match self.validation(how)? {
             None if n < all => {
                 if self.tells_classes() {
@@ -101,20 +101,16 @@ impl<T: Float> Model<T> {
         heads.map(|head| self.net.output_shape(head.output)).collect()
     }
 
-    /// The weights that were passed for the samples, one list for each target.
-    fn weights_of_samples<'a>(&self, n: usize, how: &Fit<'a, T>) -> Result<Vec<Option<&'a [T]>>> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "fit" }) };
+    /// The weights that were passed for n samples, one list for each target.
+    pub(super) fn weights_of<'a>(
+        &self,
+        op: &'static str,
+        n: usize,
+        weights: Option<&Weights<'a, T>>,
+    ) -> Result<Vec<Option<&'a [T]>>> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         let names = training.target_names();
-        for (name, weights) in &how.sample_weights {
-            if !names.contains(name) {
-                let expected = format!("for one of the outputs {}", names.join(", "));
-                let hint = "outputs without a loss and metrics take no weights";
-                return Err(Error::argument("fit", "sample_weight_of", expected, name, hint));
-            }
-            check_weights("fit", n, weights)?;
-        }
-        let own = |name: &&str| how.sample_weights.iter().rev().find(|(given, _)| given == name).map(|(_, w)| *w);
-        Ok(names.iter().map(|name| own(name).or(how.sample_weight)).collect())
+        weights.map_or_else(|| Ok(vec![None; names.len()]), |weights| weights.ordered(op, n, &names))
     }
 
     /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
@@ -151,10 +147,7 @@ impl<T: Float> Model<T> {
         let (x, y) = self.check_data("fit", x.clone(), y.clone()).map_err(wrapped)?;
         let n = x[0].samples();
         check_held_out(&x, &y, 0..n)?;
-        if let Some(weights) = how.validation_weight {
-            check_weights("fit", n, weights).map_err(wrapped)?;
-        }
-        let weights = vec![how.validation_weight; y.len()];
+        let weights = self.weights_of("fit", n, how.validation_weight.as_ref()).map_err(wrapped)?;
         Ok(Some(ValidationData::Rows(Rows { x, y, rows: 0..n, weights })))
     }
 

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "files")]
 use super::checkpoint::Checkpoint;
-use super::tensors::Tensors;
+use super::tensors::{Tensors, Weights};
 use crate::data::Dataset;
 use crate::tensor::Float;
 
@@ -37,9 +37,8 @@ pub struct Fit<'a, T: Float = f32> {
     pub(super) shuffle: bool,
     pub(super) validation_split: f64,
     pub(super) validation_data: Option<(Tensors<'a, T>, Tensors<'a, T>)>,
-    pub(super) validation_weight: Option<&'a [T]>,
-    pub(super) sample_weight: Option<&'a [T]>,
-    pub(super) sample_weights: Vec<(&'a str, &'a [T])>,
+    pub(super) validation_weight: Option<Weights<'a, T>>,
+    pub(super) sample_weight: Option<Weights<'a, T>>,
     pub(super) class_weight: Option<&'a [f64]>,
     pub(super) verbose: Verbose,
     pub(super) check_finite: bool,
@@ -60,7 +59,6 @@ impl<T: Float> Default for Fit<'_, T> {
             validation_data: None,
             validation_weight: None,
             sample_weight: None,
-            sample_weights: Vec::new(),
             class_weight: None,
             verbose: Verbose::Auto,
             check_finite: false,
@@ -114,22 +112,18 @@ impl<'a, T: Float> Fit<'a, T> {
     }
 
     /// A weight for each sample of [`validation_data`](Self::validation_data), in the loss and in weighted metrics; none by default.
-    pub fn validation_weight(mut self, weights: &'a [T]) -> Self {
-        self.validation_weight = Some(weights);
+    pub fn validation_weight(mut self, weights: impl Into<Weights<'a, T>>) -> Self {
+        self.validation_weight = Some(weights.into());
         self
     }
 
     /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
     /// Keras. With a validation split the last ones weight its loss; metrics are not weighted, but for
     /// [`Head::weighted_metrics`](super::Head::weighted_metrics).
-    pub fn sample_weight(mut self, weights: &'a [T]) -> Self {
-        self.sample_weight = Some(weights);
-        self
-    }
-
-    /// [`sample_weight`](Self::sample_weight) for the output of this name alone, in the place of the one for all.
-    pub fn sample_weight_of(mut self, output: &'a str, weights: &'a [T]) -> Self {
-        self.sample_weights.push((output, weights));
+    ///
+    /// Of a model with several outputs they are for all of them, or for those named: `.sample_weight([("click", &weights[..])])`.
+    pub fn sample_weight(mut self, weights: impl Into<Weights<'a, T>>) -> Self {
+        self.sample_weight = Some(weights.into());
         self
     }
 

@@ -62,4 +62,4 @@ pub use sequential::Sequential;
 pub use summary::Summary;
 #[cfg(feature = "plot")]
 pub(crate) use summary::thousands;
-pub use tensors::Tensors;
+pub use tensors::{Tensors, Weights};

@@ -5,6 +5,7 @@ use super::data_adapter::DataAdapter;
 use super::evaluate::ValidationData;
 use super::fit_options::Fit;
 use super::settings::{Depth, OPTIMIZER, START, Settings, numbered};
+use super::tensors::Weights;
 use super::train::unique;
 use crate::callbacks::Callback;
 use crate::error::Result;
@@ -59,13 +60,10 @@ impl<T: Float> Model<T> {
         }
         put_callbacks(&mut settings, callbacks);
         data.describe(&mut settings, depth)?;
-        settings.put_weights("sample_weight", how.sample_weight);
-        for (name, weights) in &how.sample_weights {
-            settings.put_weights(&format!("sample_weight of {name}"), Some(*weights));
-        }
+        put_sample_weights(&mut settings, "sample_weight", how.sample_weight.as_ref());
         settings.put_weights("class_weight", how.class_weight);
-        if let Some(weights) = how.validation_weight {
-            settings.put_weights("validation_weight", Some(weights));
+        if how.validation_weight.is_some() {
+            put_sample_weights(&mut settings, "validation_weight", how.validation_weight.as_ref());
         }
         match held_out {
             None => settings.put("validation", "none"),
@@ -98,6 +96,17 @@ impl<T: Float> Model<T> {
 /// Shapes with commas between them.
 fn joined(shapes: &[Shape]) -> String {
     shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn put_sample_weights<T: Float>(settings: &mut Settings, name: &str, weights: Option<&Weights<'_, T>>) {
+    let lists = weights.map_or(&[][..], Weights::lists);
+    if lists.is_empty() {
+        settings.put_weights::<T>(name, None);
+    }
+    for (output, weights) in lists {
+        let name = output.map_or_else(|| name.to_owned(), |output| format!("{name} of {output}"));
+        settings.put_weights(name, Some(*weights));
+    }
 }
 
 /// What those callbacks that take part in training are set up with.

@@ -142,7 +142,7 @@ impl Settings {
         Ok(())
     }
 
-    pub fn put_weights<T: Float>(&mut self, name: &str, weights: Option<&[T]>) {
+    pub fn put_weights<T: Float>(&mut self, name: impl Into<String>, weights: Option<&[T]>) {
         match weights {
             None | Some([]) => self.put(name, "none"),
             Some(weights) => self.put(name, format!("{} with digest {:016x}", weights.len(), digest(weights))),

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use super::sample_weights::check_weights;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 
@@ -135,6 +136,79 @@ impl<'a, T: Float> Tensors<'a, T> {
             }
         };
         Ok(List::Several(known.iter().map(find).collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// A weight for each sample: one list for all outputs, or lists for some outputs by name.
+///
+/// Made by `into` from `&[0.5, 2.0]`, a slice or vector, or `[("click", &weights[..])]`; outputs that are not named have no weights.
+///
+/// ```
+/// use gradus::model::Weights;
+/// let (all, click) = (vec![1.0f32, 2.0], [0.5f32, 0.0]);
+/// let _: [Weights<'_>; 2] = [(&all).into(), [("click", &click[..])].into()];
+/// ```
+#[derive(Clone, Debug)]
+pub struct Weights<'a, T = f32> {
+    /// A name of none is for all outputs.
+    lists: Vec<(Option<&'a str>, &'a [T])>,
+}
+
+impl<'a, T> From<&'a [T]> for Weights<'a, T> {
+    fn from(weights: &'a [T]) -> Self {
+        Weights { lists: vec![(None, weights)] }
+    }
+}
+
+impl<'a, T> From<&'a Vec<T>> for Weights<'a, T> {
+    fn from(weights: &'a Vec<T>) -> Self {
+        weights.as_slice().into()
+    }
+}
+
+impl<'a, T, const N: usize> From<&'a [T; N]> for Weights<'a, T> {
+    fn from(weights: &'a [T; N]) -> Self {
+        weights.as_slice().into()
+    }
+}
+
+impl<'a, T> From<Vec<(&'a str, &'a [T])>> for Weights<'a, T> {
+    fn from(lists: Vec<(&'a str, &'a [T])>) -> Self {
+        Weights { lists: lists.into_iter().map(|(name, weights)| (Some(name), weights)).collect() }
+    }
+}
+
+impl<'a, T, const N: usize> From<[(&'a str, &'a [T]); N]> for Weights<'a, T> {
+    fn from(lists: [(&'a str, &'a [T]); N]) -> Self {
+        lists.to_vec().into()
+    }
+}
+
+impl<'a, T: Float> Weights<'a, T> {
+    /// One list for each of these outputs, checked for `n` samples.
+    pub(crate) fn ordered(&self, op: &'static str, n: usize, known: &[&str]) -> Result<Vec<Option<&'a [T]>>> {
+        for (i, (name, weights)) in self.lists.iter().enumerate() {
+            if let Some(name) = name.filter(|name| !known.contains(name)) {
+                let expected = format!("for one of the outputs {}", known.join(", "));
+                let hint = "outputs without a loss and metrics take no weights";
+                return Err(Error::argument(op, "sample_weight", expected, name, hint));
+            }
+            if let Some(name) = name.filter(|_| self.lists[..i].iter().any(|(other, _)| other == name)) {
+                return Err(Error::argument(op, "sample_weight", "each name once", format!("{name} twice"), "leave one out"));
+            }
+            check_weights(op, n, weights)?;
+        }
+        let of = |name: &&str| {
+            let own = self.lists.iter().find(|(given, _)| given.is_none_or(|given| given == *name));
+            own.map(|(_, weights)| *weights)
+        };
+        Ok(known.iter().map(of).collect())
+    }
+
+    /// The lists, with the names of those for single outputs.
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
+    pub(crate) fn lists(&self) -> &[(Option<&'a str>, &'a [T])] {
+        &self.lists
     }
 }
 

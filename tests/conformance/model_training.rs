@@ -42,10 +42,10 @@ pub fn run<T: Float>(file: &Path, case: &Case, net: &KerasNet<T>, errors: &mut E
     let number = |name: &str| fit[name].as_u64().ok_or(format!("no {name}")).map(|n| n as usize);
     let mut how = Fit::default().shuffle(false).verbose(Verbose::Silent);
     how = how.epochs(number("epochs")?).batch_size(number("batch_size")?);
-    for (name, weights) in names.iter().zip(&weights) {
-        if let Some(weights) = weights {
-            how = how.sample_weight_of(name, weights.as_slice());
-        }
+    let named = names.iter().map(String::as_str).zip(&weights);
+    let weights: Vec<(&str, &[T])> = named.filter_map(|(name, w)| Some((name, w.as_ref()?.as_slice()))).collect();
+    if !weights.is_empty() {
+        how = how.sample_weight(weights.clone());
     }
     let history = model.fit(&x, &y, &how).map_err(text)?;
     for name in case.names("history.") {
@@ -66,13 +66,14 @@ pub fn run<T: Float>(file: &Path, case: &Case, net: &KerasNet<T>, errors: &mut E
         let expected = case.tensor::<f64>(&format!("final.{name}"))?;
         errors.check(format!("final.{name}"), &model.params().values()[range], expected.as_slice(), 1e-6)?;
     }
-    if weights.iter().all(Option::is_none) {
-        let scores = model.evaluate(&x, &y).map_err(text)?;
-        for name in case.names("evaluate.") {
-            let expected = case.tensor::<f64>(&format!("evaluate.{name}"))?;
-            let got = scores.get(&name).ok_or_else(|| format!("no {name} in the scores"))?;
-            errors.check(format!("evaluate.{name}"), &[T::of(got)], expected.as_slice(), 1e-6)?;
-        }
+    let scores = match weights.is_empty() {
+        true => model.evaluate(&x, &y).map_err(text)?,
+        false => model.evaluate_weighted(&x, &y, weights).map_err(text)?,
+    };
+    for name in case.names("evaluate.") {
+        let expected = case.tensor::<f64>(&format!("evaluate.{name}"))?;
+        let got = scores.get(&name).ok_or_else(|| format!("no {name} in the scores"))?;
+        errors.check(format!("evaluate.{name}"), &[T::of(got)], expected.as_slice(), 1e-6)?;
     }
     Ok(())
 }
