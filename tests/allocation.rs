@@ -215,3 +215,38 @@ fn steps_on_several_threads() {
         steps(model, &x, &Tensor::from_labels(&(0..128).map(|i| i % 10).collect::<Vec<_>>()));
     });
 }
+
+/// A graph of two inputs and two losses: an epoch of twice as many steps takes no more memory from the system.
+#[test]
+fn steps_of_a_graph() {
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        let mut g = Graph::new();
+        let (a, b) = (g.input("a", [6]), g.input("b", [4]));
+        let tower = g.shared("tower", Dense::new(5).activation(Activation::Tanh));
+        let wide = g.add(Dense::new(6), b);
+        let (h, k) = (g.apply(&tower, a), g.apply(&tower, wide));
+        let both = g.op(Multiply::new(), &[h, k]);
+        let beside = g.op(Concatenate::new(), &[both, h]);
+        let class = g.add_named("class", Dense::new(3).activation(Activation::Softmax), beside);
+        let number = g.add_named("number", Dense::new(1), both);
+        let mut model = g.build([class, number], 1).unwrap();
+        let heads = [
+            Head::new("class").loss(SparseCategoricalCrossentropy::default()).metrics([Accuracy::default()]),
+            Head::new("number").loss(MeanSquaredError::default()).loss_weight(0.25),
+        ];
+        model.compile_heads(Adam::default(), heads).unwrap();
+        let mut epoch = |n: usize| {
+            let (a, b) = (Tensor::from_fn([n, 6], |i| (i as f32).sin()), Tensor::from_fn([n, 4], |i| (i as f32).cos()));
+            let classes = Tensor::from_labels(&(0..n).map(|i| i % 3).collect::<Vec<_>>());
+            let numbers = Tensor::from_fn([n, 1], |i| (i as f32 * 0.3).sin());
+            let how = Fit::default().batch_size(8).verbose(Verbose::Silent);
+            allocations(|| {
+                model.fit([&a, &b], [&classes, &numbers], &how).unwrap();
+            })
+        };
+        let _ = epoch(64);
+        let (short, long) = (epoch(64), epoch(128));
+        assert_eq!(short.0, long.0, "steps allocate: 8 of them {}, 16 of them {}", short.0, long.0);
+    });
+}

@@ -9,6 +9,9 @@ use gradus::prelude::*;
 /// Times that the run is killed.
 const KILLS: usize = 50;
 
+/// The same for a model that is a graph.
+const KILLS_OF_GRAPH: usize = 20;
+
 /// Set where this program is to be the run.
 const CHILD: &str = "GRADUS_KILL_TEST";
 
@@ -17,8 +20,12 @@ const FILES: [&str; 4] = ["run.safetensors", "final.safetensors", "best.safetens
 
 fn main() {
     match std::env::var_os(CHILD) {
+        Some(kind) if kind == "graph" => train_graph().unwrap(),
         Some(_) => train().unwrap(),
-        None => test(),
+        None => {
+            test("line", KILLS, &[10]);
+            test("graph", KILLS_OF_GRAPH, &[10, 1]);
+        }
     }
 }
 
@@ -61,12 +68,55 @@ fn train() -> Result<(), Error> {
     model.save("final.safetensors")
 }
 
-fn start(folder: &Path, threads: usize) -> Child {
+/// Two inputs, a tower that both go through, two losses with weights, figures of each output, weights of samples for one of them.
+fn train_graph() -> Result<(), Error> {
+    let digits = digits();
+    let halves: [Vec<f32>; 2] =
+        [0, 32].map(|first| digits.x.as_slice().chunks(64).flat_map(|row| &row[first..first + 32]).copied().collect());
+    let n = digits.x.samples();
+    let [upper, lower] = halves.map(|values| Tensor::new([n, 32], values).unwrap());
+    let odd = Tensor::from_fn([n, 1], |i| digits.y.as_slice()[i] % 2.0);
+    let weights: Vec<f32> = (0..n).map(|i| 0.5 + (i % 4) as f32 * 0.25).collect();
+    let mut g = Graph::new();
+    let (a, b) = (g.input("upper", [32]), g.input("lower", [32]));
+    let tower = g.shared("tower", Block::new().add(Dense::new(48).activation(Activation::Relu)).add(Dropout::new(0.2)));
+    let (h, k) = (g.apply(&tower, a), g.apply(&tower, b));
+    let both = g.op(Concatenate::new(), &[h, k]);
+    let h = g.add(Residual::new().add(Dense::new(96).activation(Activation::Gelu)), both);
+    let digit = g.add_named("digit", Dense::new(10).activation(Activation::Softmax), h);
+    let parity = g.add_named("parity", Dense::new(1).activation(Activation::Sigmoid), h);
+    let mut model = g.build([digit, parity], 3)?;
+    let heads = [
+        Head::new("parity")
+            .loss(BinaryCrossentropy::default())
+            .loss_weight(0.5)
+            .weighted_metrics([BinaryAccuracy::default()]),
+        Head::new("digit").loss(SparseCategoricalCrossentropy::default()).metrics([Accuracy::default()]),
+    ];
+    model.compile_heads(Adam::default().gradient_accumulation_steps(2), heads)?;
+    let mut stopping = EarlyStopping::default().patience(12).restore_best_weights(true);
+    let mut logger = CsvLogger::new("training.csv");
+    let mut best = ModelCheckpoint::new("best.safetensors").monitor("val_digit_accuracy").save_best_only(true);
+    let checkpoint = Checkpoint::new("run.safetensors").every_steps(2);
+    let how = Fit::default()
+        .epochs(40)
+        .batch_size(64)
+        .validation_split(0.2)
+        .sample_weight([("parity", &weights[..])])
+        .checkpoint(&checkpoint)
+        .verbose(Verbose::Silent);
+    let mut callbacks: [&mut dyn gradus::Callback; 3] = [&mut stopping, &mut logger, &mut best];
+    let targets = [("parity", &odd), ("digit", &digits.y)];
+    model.fit_with([("lower", &lower), ("upper", &upper)], targets, &how, &mut callbacks)?;
+    model.save("final.safetensors")
+}
+
+fn start(kind: &str, folder: &Path, threads: usize) -> Child {
     let program = std::env::current_exe().unwrap();
     let threads = threads.to_string();
     Command::new(program)
         .current_dir(folder)
-        .env(CHILD, "")
+        .env(CHILD, kind)
         .env("GRADUS_THREADS", threads)
         .stdout(Stdio::null())
         .spawn()
@@ -80,18 +130,18 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn test() {
+fn test(kind: &str, most: usize, outputs: &[usize]) {
     let began = Instant::now();
-    let (whole, killed) = (folder("whole"), folder("killed"));
-    assert!(start(&whole, 1).wait().unwrap().success());
+    let (whole, killed) = (folder(&format!("{kind}_whole")), folder(&format!("{kind}_killed")));
+    assert!(start(kind, &whole, 1).wait().unwrap().success());
     let took = began.elapsed();
     // Instants from before the first checkpoint to a good part of the run, by a generator of their own.
     let mut random = 0x2545_F491_4F6C_DD1Du64;
     let (mut kills, mut in_writes, mut lives) = (0, 0, 0);
     loop {
-        let mut child = start(&killed, 1 + lives % 2);
+        let mut child = start(kind, &killed, 1 + lives % 2);
         lives += 1;
-        if kills < KILLS {
+        if kills < most {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let part = (random >> 33) as f64 / f64::from(1u32 << 31);
             std::thread::sleep(Duration::from_millis(1) + took.mul_f64(part * 0.12));
@@ -106,7 +156,7 @@ fn test() {
         if status.success() {
             compare(&whole, &killed);
             assert_eq!(left_behind(&killed), 0, "a run removes what those before it left");
-            if kills == KILLS {
+            if kills == most {
                 break;
             }
             // The run ended before it was killed often enough; another one takes the rest.
@@ -115,9 +165,9 @@ fn test() {
         }
     }
     let run = Model::load(whole.join("run.safetensors")).unwrap();
-    assert_eq!(run.output_shape(), gradus::Shape::from([10]));
+    assert_eq!(run.output_shapes(), outputs.iter().map(|&n| [n].into()).collect::<Vec<gradus::Shape>>());
     println!(
-        "kill: {kills} kills, {in_writes} of them in a write; {lives} lives on one and two threads; files of {} bytes agree; {:.1} s",
+        "kill ({kind}): {kills} kills, {in_writes} of them in a write; {lives} lives on one and two threads; files of {} bytes agree; {:.1} s",
         FILES.iter().map(|f| std::fs::metadata(whole.join(f)).unwrap().len()).sum::<u64>(),
         began.elapsed().as_secs_f64()
     );

@@ -194,7 +194,13 @@ impl<'a, T: Float> Weights<'a, T> {
                 return Err(Error::argument(op, "sample_weight", expected, name, hint));
             }
             if let Some(name) = name.filter(|_| self.lists[..i].iter().any(|(other, _)| other == name)) {
-                return Err(Error::argument(op, "sample_weight", "each name once", format!("{name} twice"), "leave one out"));
+                return Err(Error::argument(
+                    op,
+                    "sample_weight",
+                    "each name once",
+                    format!("{name} twice"),
+                    "leave one out",
+                ));
             }
             check_weights(op, n, weights)?;
         }

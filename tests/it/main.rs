@@ -15,6 +15,7 @@ mod gradients;
 mod graph_models;
 mod graphs;
 #[cfg(feature = "files")]
+mod heads;
 mod hostile;
 #[cfg(feature = "image")]
 mod images;
