@@ -73,6 +73,14 @@ impl Graph {
     }
 }
 
+/// An error for a name that was given to another before.
+fn check_name(given: Option<&str>, name: &str, index: usize) -> Result<()> {
+    let Some(given) = given.filter(|given| *given != name) else { return Ok(()) };
+    let hint = "give each its own name; what has none is numbered";
+    let source = Error::argument("build", "name", "one that nothing else has here", format!("{given:?}"), hint);
+    Err(Error::Layer { index, name: given.to_owned(), source: Box::new(source) })
+}
+
 impl<T: Float> Build<T> {
     fn item(&mut self, item: &Item, b: &mut Builder<T>) -> Result<Outline> {
         match item {
@@ -96,6 +104,7 @@ impl<T: Float> Build<T> {
                     let checked = check_place(given.unwrap_or(scope.class), b.depth());
                     (b.path().to_owned(), checked.and_then(|()| inside(self, b)))
                 });
+                check_name(given, &name, index)?;
                 if let Some(shared) = scope.shared {
                     self.shared.insert(shared, path);
                 }
@@ -160,6 +169,7 @@ impl<T: Float> Build<T> {
             }
             outputs.into_iter().map(|shape| check_open_output("build", shape)).collect::<Result<Vec<_>>>()
         });
+        check_name(given, &name, index)?;
         let Settings { trainable, learning_rate_factor } = spec.settings;
         let outputs = built
             .and_then(|outputs| b.settle(first, trainable, learning_rate_factor).map(|()| outputs))

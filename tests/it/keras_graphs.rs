@@ -5,7 +5,7 @@ use std::io::Read;
 use gradus::graph::Work;
 use gradus::io::{Given, KerasNet, read_keras};
 use gradus::regularizers::Regularizer;
-use gradus::{Error, Pass, Sequential, Tensor};
+use gradus::{Error, Model, Pass, Tensor};
 use serde_json::{Value, json};
 use support::counting;
 use support::fixtures;

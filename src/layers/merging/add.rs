@@ -51,6 +51,14 @@ impl Add {
         self
     }
 
+    /// An error for operands of several shapes, where they are to have one.
+    fn check_shapes(&self, x: &[Shape]) -> Result<()> {
+        let Some(i) = x.iter().position(|shape| self.same_shapes && *shape != x[0]) else { return Ok(()) };
+        let expected = format!("operands of one shape, {} as the first", x[0]);
+        let hint = "let a Dense or Conv2d bring them to one shape, or use Concatenate";
+        Err(Error::shape("Add", expected, format!("{} as operand {i}", x[i]), hint))
+    }
+
     /// Whether operands of other shapes than the first one's are refused, as they are in a residual sum; no by default.
     pub fn same_shapes(mut self, same_shapes: bool) -> Self {
         self.same_shapes = same_shapes;
@@ -65,11 +73,7 @@ impl<T: Float> Op<T> for Add {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         self.activation.check()?;
-        if let (true, Some(i)) = (self.same_shapes, x.iter().position(|shape| *shape != x[0])) {
-            let expected = format!("operands of one shape, {} as the first", x[0]);
-            let hint = "let a Dense or Conv2d bring them to one shape, or use Concatenate";
-            return Err(Error::shape("Add", expected, format!("{} as operand {i}", x[i]), hint));
-        }
+        self.check_shapes(x)?;
         let (output, joined) = Joined::build("Add", x)?;
         if self.activation.is_row_wise() {
             output.need_axis("Add")?;
@@ -79,6 +83,7 @@ impl<T: Float> Op<T> for Add {
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        self.check_shapes(x)?;
         y[0] = broadcast("Add", x.iter().copied())?;
         Ok(())
     }
