@@ -274,7 +274,7 @@ impl Graph {
     /// let h = g.add(Conv1d::new(4, 2), x);
     /// let h = g.add(GlobalAveragePooling1d::new(), h);
     /// let y = g.add(Dense::new(1), h);
-    /// let (net, params) = g.build::<f32>(&[y], 1)?;
+    /// let (net, params) = g.build_net::<f32>(&[y], 1)?;
     ///
     /// let mut work = Work::default();
     /// for length in [7, 2, 50] {

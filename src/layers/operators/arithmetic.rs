@@ -38,10 +38,10 @@ pub enum Operation {
 /// ```
 /// use gradus::prelude::*;
 /// // 1 − x²
-/// let model = Sequential::of([3])
+/// let model = Sequential::new([3])
 ///     .add(Arithmetic::new(Operation::Power, 2.0))
 ///     .add(Arithmetic::new(Operation::Subtract, 1.0).number_first(true))
-///     .build(0)?;
+///     .build_as(0)?;
 /// assert_eq!(model.predict(&Tensor::from([[0.0f64, 0.5, -3.0]]))?.as_slice(), &[1.0, 0.75, -8.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
