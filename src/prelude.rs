@@ -16,7 +16,7 @@ pub use crate::losses::*;
 pub use crate::metrics::*;
 #[cfg(feature = "files")]
 pub use crate::model::{Checkpoint, LoadWeights};
-pub use crate::model::{Fit, Head, History, Model, Predictor, Scores, Sequential, Verbose};
+pub use crate::model::{Fit, Head, History, Model, Predictor, Scores, Sequential, TrainingLoop, Verbose};
 pub use crate::optimizers::*;
 pub use crate::params::ParamId;
 #[cfg(feature = "plot")]

@@ -282,6 +282,11 @@ impl<T: Float> Net<T> {
         Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
     }
 
+    /// Whether this is the net of a plan.
+    pub(crate) fn made(&self, plan: &Plan) -> bool {
+        plan.net == self.id
+    }
+
     /// Values that a pass over so many samples holds at most, with what nodes keep for themselves; gradients included where `plan` leads
     /// back.
     pub fn space(&self, samples: usize, plan: Option<&Plan>) -> usize {

@@ -42,6 +42,7 @@ mod settings;
 mod summary;
 mod tensors;
 mod train;
+mod training_loop;
 
 pub use built::Model;
 #[cfg(feature = "files")]
@@ -63,3 +64,4 @@ pub use summary::Summary;
 #[cfg(feature = "plot")]
 pub(crate) use summary::thousands;
 pub use tensors::{Tensors, Weights};
+pub use training_loop::TrainingLoop;

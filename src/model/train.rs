@@ -369,12 +369,28 @@ impl<T: Float> Training<T> {
             parallel::rows(&mut self.gradients, 1, 1, |_, g| g.iter_mut().for_each(|g| *g *= part));
         }
         self.accumulated = 0;
+        let mut gradients = std::mem::take(&mut self.gradients);
+        let finite = self.optimize(params, &mut gradients);
+        self.gradients = gradients;
+        finite
+    }
+
+    /// The optimizer's step, and the bounds of weights.
+    fn optimize(&mut self, params: &mut Params<T>, gradients: &mut [T]) -> bool {
         let before = self.state.step;
-        let finite = self.state.step(&*self.optimizer, params, &mut self.gradients);
+        let finite = self.state.step(&*self.optimizer, params, gradients);
         if self.bounded && self.state.step != before {
             params.constrain();
         }
         finite
+    }
+
+    /// One update by gradients of a loop of the user's, to which those of penalties are added; whether all was finite.
+    pub fn apply(&mut self, params: &mut Params<T>, gradients: &mut [T]) -> bool {
+        if self.penalised {
+            Pass::training(params, gradients, 0, 0, 0).regularize();
+        }
+        self.optimize(params, gradients)
     }
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
