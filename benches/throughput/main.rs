@@ -55,6 +55,8 @@ fn main() -> Result<(), Failure> {
             "mnist_mlp" => mnist_mlp(directory.as_deref().ok_or("mnist_mlp needs --data DIR")?)?,
             "mnist_cnn" => mnist_cnn(directory.as_deref())?,
             "resnet20" => resnet20()?,
+            "unet" => unet()?,
+            "two_tower" => two_tower()?,
             "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
             "scaling" => scaling()?,
@@ -301,6 +303,60 @@ fn resnet20() -> Result<(), Failure> {
     let last = model.evaluate(&x.rows(0..64)?, &y.rows(0..64)?)?.loss;
     let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"allocations_a_step\": {taken:.2}");
     report("resnet20", "ms_per_step", median(&times), &more);
+    Ok(())
+}
+
+/// U-Net on images of 64×64×3, batches of 16: 16 filters at the first level, depth 4, a mask.
+fn unet() -> Result<(), Failure> {
+    const STEPS: usize = 15;
+    let x = noise(STEPS * 16, [64, 64, 3]);
+    let y = noise(STEPS * 16, [64, 64, 1]).map(|v| if v > 0.5 { 1.0 } else { 0.0 });
+    let mut g = Graph::new();
+    let image = g.input("image", [64, 64, 3]);
+    let mask = g.add(gradus::models::UNet::new(1).filters(16), image);
+    let mut model = g.build([mask], SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
+    model.compile(Adam::default(), BinaryCrossentropy::default(), ())?;
+    let first = model.train_on_batch(&x.rows(0..16)?, &y.rows(0..16)?)?;
+    let (times, taken) = steps(&mut model, &x, &y, 16, STEPS)?;
+    let last = model.evaluate(&x.rows(0..16)?, &y.rows(0..16)?)?.loss;
+    let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"allocations_a_step\": {taken:.2}");
+    report("unet", "ms_per_step", median(&times), &more);
+    Ok(())
+}
+
+/// Two inputs of 256 numbers, each through a tower of its own (256, 128, 64), the answers beside each other through 64 to one logit; batches
+/// of 128.
+fn two_tower() -> Result<(), Failure> {
+    const STEPS: usize = 60;
+    const BATCH: usize = 128;
+    let values = |stream: u64| {
+        let key = Key::new(4, Purpose::Data).with(stream);
+        Tensor::from_fn([STEPS * BATCH, 256], |i| key.unit(i as u64) as f32 - 0.5)
+    };
+    let (a, b) = (values(1), values(2));
+    let y = Tensor::from_fn([STEPS * BATCH, 1], |i| f32::from(a.row(i)[0] * b.row(i)[0] > 0.0));
+    let mut g = Graph::new();
+    let (left, right) = (g.input("left", [256]), g.input("right", [256]));
+    let relu = |units: usize| Dense::new(units).activation(Activation::Relu);
+    let tower = || Block::new().add(relu(256)).add(relu(128)).add(relu(64));
+    let (h, k) = (g.add(tower(), left), g.add(tower(), right));
+    let both = g.op(Concatenate::new(), &[h, k]);
+    let h = g.add(relu(64), both);
+    let click = g.add(Dense::new(1).activation(Activation::Sigmoid), h);
+    let mut model = g.build([click], SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
+    model.compile(Adam::default(), BinaryCrossentropy::default(), ())?;
+    let part = |t: &Tensor, i: usize| t.rows(i * BATCH..(i + 1) * BATCH);
+    let first = model.train_on_batch([&part(&a, 0)?, &part(&b, 0)?], &part(&y, 0)?)?;
+    let mut times = Vec::with_capacity(STEPS);
+    for i in 0..STEPS {
+        let (a, b, y) = (part(&a, i)?, part(&b, i)?, part(&y, i)?);
+        let start = Instant::now();
+        model.train_on_batch([&a, &b], &y)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let last = model.evaluate([&part(&a, 0)?, &part(&b, 0)?], &part(&y, 0)?)?.loss;
+    let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}");
+    report("two_tower", "ms_per_step", median(&times), &more);
     Ok(())
 }
 
