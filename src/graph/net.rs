@@ -204,6 +204,11 @@ impl<T: Float> Net<T> {
         sizes::planned(&self.shapes).into_iter().max().unwrap_or(0)
     }
 
+    /// Whether any input leaves sizes open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// How many inputs there are.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs.len()

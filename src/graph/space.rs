@@ -1,12 +1,14 @@
 //! The room that a pass takes.
 
+use super::given::Given;
 use super::net::{Net, Work};
 use super::node::Code;
 use super::plan::Plan;
 use super::sizes::Room;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Shape};
+use crate::memory;
+use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Net<T> {
     /// Values that a pass over batches of these shapes, one for each input, holds at most: registers, those of gradients where `plan`
@@ -82,5 +84,19 @@ impl<T: Float> Net<T> {
         // Where no backward pass follows, nodes share what they keep.
         let own = if backward { kept } else { widest };
         Ok(registers.saturating_mul(samples).saturating_add(own))
+    }
+
+    /// The same for tensors that have been checked, and an error where there is no memory for it.
+    pub(crate) fn check_room(
+        &self,
+        op: &'static str,
+        work: &mut Work<T>,
+        plan: Option<&Plan>,
+        x: Given<'_, T>,
+    ) -> Result<()> {
+        let shapes: Vec<Shape> = x.iter().map(Tensor::shape).collect();
+        let values = self.space_for(work, plan, &shapes)?;
+        let samples = x.samples();
+        memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples of such sizes"), values)
     }
 }

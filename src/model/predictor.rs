@@ -19,6 +19,8 @@ pub(crate) struct Workspace<T> {
     out: Vec<Tensor<T>>,
     /// Samples for which there is known to be memory.
     pub room: usize,
+    /// The same in values of inputs, where sizes are free.
+    open_room: usize,
 }
 
 impl<T: Float> Model<T> {
@@ -94,11 +96,11 @@ impl<T: Float> Model<T> {
         rows: Range<usize>,
         y: &mut [Tensor<T>],
     ) -> Result<f64> {
-        let Workspace { work, batch, out, .. } = buffers;
+        let Workspace { work, batch, out, open_room, .. } = buffers;
         let n = rows.len();
         if n == x[0].samples() && n <= self.rows_together {
             // Small inputs are read and written where they are.
-            return self.forward_here(work, Given::Refs(x), y);
+            return self.forward_here(work, open_room, Given::Refs(x), y);
         }
         batch.resize_with(x.len(), Tensor::default);
         out.resize_with(y.len(), Tensor::default);
@@ -109,7 +111,7 @@ impl<T: Float> Model<T> {
                 x.copy_rows(rows.start + part.start..rows.start + part.end, batch);
             }
             let Some((first, more)) = batch.split_first() else { break };
-            penalty += self.forward_here(work, Given::Batch(first, more), out)? * part.len() as f64;
+            penalty += self.forward_here(work, open_room, Given::Batch(first, more), out)? * part.len() as f64;
             for (y, out) in y.iter_mut().zip(&*out) {
                 if start == 0 {
                     y.resize_batch(&out.shape().sample(), n);
@@ -122,8 +124,21 @@ impl<T: Float> Model<T> {
     }
 
     /// The same for all rows at once.
-    fn forward_here(&self, work: &mut Work<T>, x: Given<'_, T>, y: &mut [Tensor<T>]) -> Result<f64> {
+    fn forward_here(
+        &self,
+        work: &mut Work<T>,
+        open_room: &mut usize,
+        x: Given<'_, T>,
+        y: &mut [Tensor<T>],
+    ) -> Result<f64> {
         self.net.prepare(work, x)?;
+        if self.net.is_open() {
+            let size = x.iter().map(Tensor::len).fold(0, usize::saturating_add);
+            if size > *open_room {
+                self.net.check_room("predict", work, None, x)?;
+                *open_room = size;
+            }
+        }
         let mut pass = Pass::inference(&self.params);
         // The net writes where y is.
         let exchange = |work: &mut Work<T>, y: &mut [Tensor<T>]| {

@@ -311,6 +311,16 @@ impl<T: Float> Training<T> {
 
     /// Looks whether there is memory for a step on the batch, when it is larger than those before.
     fn check_room(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
+        if net.is_open() {
+            // Batches of as many samples are of several sizes.
+            let Buffers { work, batch } = &mut self.buffers;
+            let size = batch.inputs().map(Tensor::len).fold(0, usize::saturating_add);
+            if size > self.room {
+                net.check_room(op, work, Some(&self.plan), Given::Batch(&batch.x, &batch.more_x))?;
+                self.room = size;
+            }
+            return Ok(());
+        }
         let samples = self.samples();
         if samples <= self.room {
             return Ok(());

@@ -233,7 +233,7 @@ fn what_is_refused_names_the_output() {
     model.compile(Sgd::default(), loss(), ()).unwrap();
 
     let mut model = compiled::<f32>(1);
-    let weights = vec![1.0; 6];
+    let weights = [1.0; 6];
     let how = silent().sample_weight([("sise", &weights[..])]);
     let unknown = model.fit(x, [&d.kind, &d.size], &how).unwrap_err().to_string();
     assert!(unknown.contains("for one of the outputs kind, size, got sise"), "{unknown}");
