@@ -104,7 +104,8 @@ impl<T: Float> Build<T> {
                     let checked = check_place(given.unwrap_or(scope.class), b.depth());
                     (b.path().to_owned(), checked.and_then(|()| inside(self, b)))
                 });
-                check_name(given, &name, index)?;
+                // Scopes of the user's are numbered, as they stand in loops.
+                check_name(given.filter(|_| scope.class != "scope"), &name, index)?;
                 if let Some(shared) = scope.shared {
                     self.shared.insert(shared, path);
                 }
