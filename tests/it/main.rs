@@ -33,6 +33,8 @@ mod plots;
 #[cfg(all(feature = "progress", target_os = "linux"))]
 mod progress;
 mod random_models;
+#[cfg(feature = "files")]
+mod registry;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
