@@ -18,6 +18,8 @@ mod graphs;
 mod hostile;
 #[cfg(feature = "image")]
 mod images;
+#[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_compiled;
 mod keras_example;
 #[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_files;
