@@ -26,7 +26,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-pub(crate) use self::beside::{Beside, Notes};
+pub(crate) use self::beside::Beside;
+#[cfg(feature = "files")]
+pub(crate) use self::beside::Notes;
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use self::compiled::{Compiled, CompiledHead};
 #[cfg(feature = "keras")]
