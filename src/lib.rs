@@ -31,7 +31,8 @@
 //! # Your own parts
 //!
 //! [`Layer`], [`Loss`], [`Metric`], [`Optimizer`], [`Schedule`] and [`Initializer`](initializers::Initializer) are traits
-//! for you to implement; [`gradcheck`] compares hand-written gradients with finite differences.
+//! for you to implement; [`gradcheck`] compares hand-written gradients with finite differences. With `model::Registry` they load from
+//! files.
 
 #![deny(missing_docs)]
 // docs.rs shows beside every item which feature it needs.
@@ -41,6 +42,7 @@ pub mod activations;
 mod aligned;
 pub mod callbacks;
 mod check;
+mod config;
 pub mod constraints;
 pub mod data;
 mod error;

@@ -50,6 +50,7 @@ pub use terminate_on_nan::TerminateOnNan;
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::io::Beside;
 use crate::params::Params;
 use crate::state::State;
 use crate::tensor::Float;
@@ -233,6 +234,7 @@ impl Logs<'_> {
 pub(crate) struct Described<'a> {
     pub graph: &'a Graph,
     pub seed: u64,
+    pub beside: &'a Beside,
 }
 
 /// What a callback sees of the training, and may change.
@@ -289,7 +291,8 @@ impl<T: Float> Run<'_, T> {
     /// As [`Model::save`](crate::Model::save).
     #[cfg(feature = "files")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        crate::io::model::save(path.as_ref(), self.described.graph, self.described.seed, self.params)
+        let Described { graph, seed, beside } = self.described;
+        crate::io::model::save(path.as_ref(), graph, seed, beside, self.params)
     }
 
     /// Needs the feature `files`.

@@ -30,7 +30,7 @@ impl Stage {
     pub fn try_play(&mut self, callback: &mut dyn Callback<f32>, name: &str, values: &[f64]) -> Result<usize> {
         let (mut rate, mut stop, mut played) = (None, false, 0);
         let graph = Graph::new();
-        let described = Described { graph: &graph, seed: 0 };
+        let described = Described { graph: &graph, seed: 0, beside: &crate::io::Beside::default() };
         let figures = [name.to_owned()];
         let resumed = self.restored.is_some();
         callback.check(&RunPlan { figures: &figures, epochs: values.len(), resumed })?;

@@ -56,11 +56,11 @@ impl MinMaxScaler {
     /// # Errors
     /// [`Error::Argument`] unless both ends are finite and `low` is below `high`.
     pub fn range(mut self, low: f64, high: f64) -> Result<Self> {
-        if !(low < high && low.is_finite() && high.is_finite()) {
+        (self.low, self.high) = (low, high);
+        if !self.has_range() {
             let got = format!("{low} to {high}");
             return Err(Error::argument("MinMaxScaler", "range", "finite, low below high", got, "0 to 1 is usual"));
         }
-        (self.low, self.high) = (low, high);
         Ok(self)
     }
 
@@ -84,6 +84,11 @@ impl MinMaxScaler {
         check_features("MinMaxScaler::inverse_transform", x, Some(self.min.len()))?;
         let (low, span) = (self.low, self.high - self.low);
         Ok(map_features(x, &self.min, &self.max, |v, min, max| min + (v - low) * (width(min, max) / span)))
+    }
+
+    /// Whether the range is one that [`range`](Self::range) takes.
+    pub(super) fn has_range(&self) -> bool {
+        self.low < self.high && self.low.is_finite() && self.high.is_finite()
     }
 
     /// The smallest value of each feature.

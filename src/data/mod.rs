@@ -30,6 +30,7 @@ mod one_hot;
 mod pipeline;
 mod range;
 mod samples;
+mod scaler;
 mod source;
 mod split;
 mod standard_scaler;
@@ -53,6 +54,7 @@ pub use one_hot::one_hot;
 pub(crate) use pipeline::mix;
 pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle, Subset};
 pub use samples::{FromFn, Samples};
+pub use scaler::Scaler;
 pub use source::{Order, Source};
 #[cfg(feature = "tools")]
 pub(crate) use split::number_classes;

@@ -63,6 +63,10 @@ pub(crate) struct WrittenItem {
 /// The most values that a node of a file gives.
 const MAX_OUTPUTS: u32 = 1 << 10;
 
+/// What makes a step again, with how many values it gives; none where it stays as it is.
+#[cfg(feature = "files")]
+type MakeOwn<'a> = &'a dyn Fn(&Step) -> Option<Result<(Step, usize)>>;
+
 /// The classes of scopes.
 const SCOPES: [&str; 9] =
     ["scope", "Block", "Residual", "Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"];
@@ -117,6 +121,35 @@ impl Graph {
         g.finish(&outputs)?;
         g.name_outputs(written.output_names);
         Ok(g)
+    }
+
+    /// Makes again what a file alone cannot: nodes for which `make` has a step, with how many values it gives.
+    ///
+    /// # Errors
+    /// Those of `make`, and [`Error::Config`] for a step that gives another number of values, both with the node's name.
+    #[cfg(feature = "files")]
+    pub(crate) fn make_own(&mut self, make: MakeOwn<'_>) -> Result<()> {
+        fn walk(items: &mut [Item], make: MakeOwn<'_>) -> Result<()> {
+            for item in items {
+                let node = match item {
+                    Item::Scope(scope) => {
+                        walk(&mut scope.items, make)?;
+                        continue;
+                    }
+                    Item::Node(node) => node,
+                };
+                let Some(made) = make(&node.step) else { continue };
+                let (step, outputs) = made?;
+                if outputs != node.outputs.len() {
+                    let what = node.name.as_deref().unwrap_or("an operation of your own");
+                    let problem = format!("{what} gives {outputs} values, and {} in the file", node.outputs.len());
+                    return Err(bad(problem));
+                }
+                node.step = step;
+            }
+            Ok(())
+        }
+        self.open.iter_mut().try_for_each(|items| walk(items, make))
     }
 
     /// The graph of layers one after the other, as files of format 1 have them.

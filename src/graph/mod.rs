@@ -33,7 +33,11 @@ pub(crate) use net::Ending;
 #[cfg(test)]
 pub(crate) use net::layer_space;
 pub use net::{Net, Work};
-use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
+#[cfg(any(feature = "files", feature = "keras"))]
+pub(crate) use node::Step;
+#[cfg(not(any(feature = "files", feature = "keras")))]
+use node::Step;
+use node::{Item, NodeSpec, ScopeSpec, Settings};
 pub(crate) use node::{described, op_step};
 pub use outline::Outline;
 pub use plan::Plan;

@@ -2,6 +2,9 @@
 //! half of one.
 
 pub(crate) mod atomic;
+mod beside;
+#[cfg(any(feature = "files", feature = "keras"))]
+mod compiled;
 pub(crate) mod kind;
 #[cfg(not(feature = "npz"))]
 mod no_npz;
@@ -23,6 +26,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+pub(crate) use self::beside::Beside;
+#[cfg(feature = "files")]
+pub(crate) use self::beside::Notes;
+#[cfg(any(feature = "files", feature = "keras"))]
+pub(crate) use self::compiled::{Compiled, CompiledHead};
 #[cfg(feature = "keras")]
 #[doc(hidden)]
 pub use self::keras::{CompileConfig, Given, KerasNet, read_keras};

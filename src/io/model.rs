@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Archive, Array, check_header, write};
+use serde_json::value::RawValue;
+
+use super::{Archive, Array, Beside, Compiled, Notes, check_header, write};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Written, WrittenItem};
 use crate::layers::config::NamedConfig;
@@ -22,6 +24,7 @@ const MAX_LEN: usize = 1 << 19;
 pub(crate) struct About {
     pub seed: u64,
     pub graph: Graph,
+    pub beside: Beside,
 }
 
 /// Only the version, which every version has.
@@ -36,6 +39,11 @@ struct Format2 {
     format: u32,
     seed: u64,
     graph: Written,
+    /// How the model was compiled; parsed by who wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compile: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notes: Option<Notes>,
 }
 
 /// Format 1: layers one after the other, with containers.
@@ -47,13 +55,25 @@ struct Format1 {
 }
 
 /// The architecture of a model, as it stands in a file's metadata.
-pub(crate) fn about(graph: &Graph, seed: u64) -> Result<String> {
+pub(crate) fn about(graph: &Graph, seed: u64, beside: &Beside) -> Result<String> {
     let config = |problem: String, hint: &str| Error::Config { op: "save", problem, hint: hint.into() };
-    let about = Format2 { format: FORMAT, seed, graph: graph.written() };
-    let text = serde_json::to_string(&about).map_err(|e| config(e.to_string(), "check the layers' settings"))?;
+    let unwritten = |e: serde_json::Error| config(e.to_string(), "check the layers' settings");
+    let Beside { compile, notes } = beside;
+    let about = Format2 {
+        format: FORMAT,
+        seed,
+        graph: graph.written(),
+        compile: compile.clone().map(RawValue::from_string).transpose().map_err(unwritten)?,
+        notes: Some(notes.clone()).filter(|notes| *notes != Notes::default()),
+    };
+    let text = serde_json::to_string(&about).map_err(unwritten)?;
     if text.len() > MAX_LEN {
-        let problem = format!("the architecture takes {} bytes of at most {MAX_LEN}", text.len());
-        return Err(config(problem, "save parts of the model as files of their own"));
+        let beside = compile.as_ref().map_or(0, String::len);
+        let problem = format!(
+            "the architecture takes {} bytes of at most {MAX_LEN}, with {beside} for optimizer, losses and metrics, and the notes",
+            text.len()
+        );
+        return Err(config(problem, "save parts of the model as files of their own, and class names beside them"));
     }
     Ok(text)
 }
@@ -72,7 +92,7 @@ pub(crate) fn check<T: Float>(graph: &Graph, seed: u64, params: &Params<T>) -> R
         let source = Box::new(Error::Config { op: "build", problem, hint });
         return Err(Error::Layer { index, name, source });
     }
-    check_header(&about(graph, seed)?, &weights(params.specs(), params.values()))
+    check_header(&about(graph, seed, &Beside::default())?, &weights(params.specs(), params.values()))
 }
 
 /// The weights as arrays of a file; `values` has the layout of the specs.
@@ -86,8 +106,16 @@ pub(crate) fn weights<'a, T: Float>(specs: &[ParamSpec], values: &'a [T]) -> Vec
 }
 
 /// Writes a model.
-pub(crate) fn save<T: Float>(path: &Path, graph: &Graph, seed: u64, params: &Params<T>) -> Result<()> {
-    write(path, &about(graph, seed)?, weights(params.specs(), params.values()))
+pub(crate) fn save<T: Float>(path: &Path, graph: &Graph, seed: u64, beside: &Beside, params: &Params<T>) -> Result<()> {
+    write(path, &about(graph, seed, beside)?, weights(params.specs(), params.values()))
+}
+
+/// How a model was compiled, from what its file says.
+pub(crate) fn compiled(text: &str) -> Result<Compiled> {
+    serde_json::from_str(text).map_err(|e| {
+        let hint = "the file is of a newer version, or was changed by hand";
+        Error::Config { op: "load", problem: format!("bad optimizer, loss or metric: {e}"), hint: hint.into() }
+    })
 }
 
 /// Reads the architecture of a file.
@@ -111,9 +139,11 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
     }
     if version.format == 1 {
         let Format1 { seed, input, layers } = serde_json::from_str(text).map_err(damaged)?;
-        return Ok(About { seed, graph: Graph::line(Shape::try_from(&input[..])?, layers)? });
+        let graph = Graph::line(Shape::try_from(&input[..])?, layers)?;
+        return Ok(About { seed, graph, beside: Beside::default() });
     }
-    let Format2 { seed, graph, .. } = serde_json::from_str(text).map_err(damaged)?;
+    let Format2 { seed, graph, compile, notes, .. } = serde_json::from_str(text).map_err(damaged)?;
     let wrong = |e: Error| failed(format!("bad architecture: {e}"), "save the model again");
-    Ok(About { seed, graph: Graph::read(graph).map_err(wrong)? })
+    let beside = Beside { compile: compile.map(|raw| raw.get().to_owned()), notes: notes.unwrap_or_default() };
+    Ok(About { seed, graph: Graph::read(graph).map_err(wrong)?, beside })
 }

@@ -77,7 +77,8 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         dx: Option<&mut Tensor<T>>,
     );
 
-    /// The configuration from which the layer can be made again; for a layer of your own by default its class alone.
+    /// The configuration from which the layer can be made again; for a layer of your own by default its class alone. Where it
+    /// has settings, `LayerConfig::own("Mine", self)` carries them, and `Registry::with_layer` reads them.
     fn config(&self) -> LayerConfig {
         LayerConfig::Custom { class: self.class().to_owned(), settings: String::new() }
     }

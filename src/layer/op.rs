@@ -115,9 +115,10 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
         None
     }
 
-    /// The configuration from which the operation can be made again; for one of your own by default its class alone.
+    /// The configuration from which the operation can be made again; for one of your own by default its class alone. Where it has
+    /// settings, `OpConfig::own("Mine", self)` carries them, and `Registry::with_op` reads them.
     fn config(&self) -> OpConfig {
-        OpConfig::Custom { class: self.class().to_owned() }
+        OpConfig::Custom { class: self.class().to_owned(), settings: String::new() }
     }
 }
 

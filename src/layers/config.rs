@@ -70,7 +70,7 @@ macro_rules! layer_config {
             Multiply(ContainerConfig),
             /// A shortcut around layers, likewise.
             Residual(ContainerConfig),
-            /// A layer from outside this crate: its class, and its settings in a form of its own.
+            /// A layer from outside this crate: its class, and its settings as JSON, or nothing.
             Custom {
                 class: String,
                 settings: String,
@@ -84,6 +84,13 @@ macro_rules! layer_config {
             /// assert!(gradus::layers::LayerConfig::CLASSES.contains(&"Dense"));
             /// ```
             pub const CLASSES: &[&str] = &[$(stringify!($one),)+ $(stringify!($axes)),+];
+
+            /// The configuration of a layer of your own, for its `config`: its class, and what serde writes of it. `model::Registry` makes
+            /// it again.
+            #[cfg(feature = "files")]
+            pub fn own(class: &str, settings: &impl serde::Serialize) -> Self {
+                LayerConfig::Custom { class: class.to_owned(), settings: crate::config::settings(settings) }
+            }
 
             /// Makes the layer; it is not built yet.
             ///
@@ -105,9 +112,12 @@ macro_rules! layer_config {
                     }
                     LayerConfig::Custom { class, .. } => {
                         let problem = format!("{class} is a layer of your own, which a file cannot make");
-                        let hint = "build the model in your code, with the same layers under the same names, and read the weights of \
-                            the file with model.load_weights(path)";
-                        return Err(Error::Config { op: "load", problem, hint: hint.into() });
+                        let hint = format!(
+                            "say what it is: Model::load_with(path, &Registry::builtin().with_layer::<{class}>({class:?})); or build the \
+                             model in your code, with the same layers under the same names, and read the weights of the file with \
+                             model.load_weights(path)"
+                        );
+                        return Err(Error::Config { op: "load", problem, hint });
                     }
                 })
             }

@@ -25,15 +25,24 @@ macro_rules! op_config {
         #[allow(missing_docs)]
         pub enum OpConfig {
             $($op($op),)+
-            /// An operation from outside this crate, by its class.
+            /// An operation from outside this crate: its class, and its settings as JSON, or nothing.
             Custom {
                 class: String,
+                #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "String::is_empty"))]
+                settings: String,
             },
         }
 
         impl OpConfig {
             /// The names of all operations of this crate.
             pub const CLASSES: &[&str] = &[$(stringify!($op)),+];
+
+            /// The configuration of an operation of your own, for its `config`: its class, and what serde writes of it. `model::Registry`
+            /// makes it again.
+            #[cfg(feature = "files")]
+            pub fn own(class: &str, settings: &impl serde::Serialize) -> Self {
+                OpConfig::Custom { class: class.to_owned(), settings: crate::config::settings(settings) }
+            }
 
             /// Makes the operation; it is not built yet.
             ///
@@ -42,11 +51,14 @@ macro_rules! op_config {
             pub fn into_op<T: Float>(self) -> Result<Box<dyn Op<T>>> {
                 match self {
                     $(OpConfig::$op(op) => Ok(Box::new(op)),)+
-                    OpConfig::Custom { class } => {
+                    OpConfig::Custom { class, .. } => {
                         let problem = format!("{class} is an operation of your own, which a file cannot make");
-                        let hint = "build the model in your code, with the same operations under the same names, and read the weights \
-                            of the file with model.load_weights(path)";
-                        Err(Error::Config { op: "load", problem, hint: hint.into() })
+                        let hint = format!(
+                            "say what it is: Model::load_with(path, &Registry::builtin().with_op::<{class}>({class:?})); or build the \
+                             model in your code, with the same operations under the same names, and read the weights of the file with \
+                             model.load_weights(path)"
+                        );
+                        Err(Error::Config { op: "load", problem, hint })
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! Cross-entropy of yes–no probabilities.
 
 use super::{
-    EPSILON, Loss, Options, check_range, clip, each_a_probability, mean_gradient, mean_of, option_builders, same_shape,
+    EPSILON, Loss, LossConfig, Options, check_range, clip, each_a_probability, mean_gradient, mean_of, option_builders,
+    same_shape,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -23,6 +24,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.from_logits(true).value(&[1.0f64], &[0.0]) - 2f64.ln()).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct BinaryCrossentropy {
     options: Options,
 }
@@ -59,6 +62,10 @@ pub(super) fn probability_slope<T: Float>(t: T, p: T) -> T {
 impl<T: Float> Loss<T> for BinaryCrossentropy {
     fn name(&self) -> &'static str {
         "binary_crossentropy"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::BinaryCrossentropy(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

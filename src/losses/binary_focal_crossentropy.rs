@@ -2,8 +2,8 @@
 
 use super::binary_crossentropy::{from_logit, from_probability, probability_slope};
 use super::{
-    Loss, Options, check_focus, check_range, each_a_probability, mean_gradient, mean_of, option_builders, power_slope,
-    same_shape,
+    Loss, LossConfig, Options, check_focus, check_range, each_a_probability, mean_gradient, mean_of, option_builders,
+    power_slope, same_shape,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -24,7 +24,10 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[1.0f64], &[0.8]) + 0.04 * 0.8f64.ln()).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct BinaryFocalCrossentropy {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     alpha: Option<f64>,
     gamma: f64,
     options: Options,
@@ -62,6 +65,10 @@ impl BinaryFocalCrossentropy {
 impl<T: Float> Loss<T> for BinaryFocalCrossentropy {
     fn name(&self) -> &'static str {
         "binary_focal_crossentropy"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::BinaryFocalCrossentropy(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

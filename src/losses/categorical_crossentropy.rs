@@ -1,8 +1,8 @@
 //! Cross-entropy between class probabilities.
 
 use super::{
-    EPSILON, Loss, Options, check_classes, classes_or_rows, clip, option_builders, probabilities_over_classes,
-    scaled_sum, softmax_crossentropy, through_sum,
+    EPSILON, Loss, LossConfig, Options, check_classes, classes_or_rows, clip, option_builders,
+    probabilities_over_classes, scaled_sum, softmax_crossentropy, through_sum,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -27,6 +27,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(loss.value(&[1.0], &p), loss.value(&[0.0, 1.0, 0.0], &p));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct CategoricalCrossentropy {
     options: Options,
 }
@@ -38,6 +40,10 @@ impl CategoricalCrossentropy {
 impl<T: Float> Loss<T> for CategoricalCrossentropy {
     fn name(&self) -> &'static str {
         "categorical_crossentropy"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::CategoricalCrossentropy(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

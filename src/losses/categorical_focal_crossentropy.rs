@@ -1,8 +1,8 @@
 //! Focal loss over classes.
 
 use super::{
-    EPSILON, Loss, Options, check_classes, check_focus, classes_or_rows, clip, exp_into, expected, option_builders,
-    power_slope, probabilities_over_classes, scaled_sum, through_sum,
+    EPSILON, Loss, LossConfig, Options, check_classes, check_focus, classes_or_rows, clip, exp_into, expected,
+    option_builders, power_slope, probabilities_over_classes, scaled_sum, through_sum,
 };
 use crate::activations::Activation;
 use crate::error::Result;
@@ -24,6 +24,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[0.0, 1.0, 0.0], &[0.1, 0.7, 0.2]) - expected).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CategoricalFocalCrossentropy {
     alpha: f64,
     gamma: f64,
@@ -55,6 +57,10 @@ impl CategoricalFocalCrossentropy {
 impl<T: Float> Loss<T> for CategoricalFocalCrossentropy {
     fn name(&self) -> &'static str {
         "categorical_focal_crossentropy"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::CategoricalFocalCrossentropy(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

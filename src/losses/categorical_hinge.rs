@@ -1,6 +1,6 @@
 //! The categorical hinge loss.
 
-use super::{Loss, check_classes, class_target, classes_or_rows, expected, margin_activation};
+use super::{Loss, LossConfig, check_classes, class_target, classes_or_rows, expected, margin_activation};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
@@ -18,6 +18,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(loss.value(&[1.0f64], &[0.5, 1.0, 0.25]), 0.5);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CategoricalHinge {}
 
 /// (neg, pos) and the number of places where neg is reached.
@@ -39,6 +41,10 @@ fn margins<T: Float>(y_true: &[T], y_pred: &[T]) -> (T, T, usize) {
 impl<T: Float> Loss<T> for CategoricalHinge {
     fn name(&self) -> &'static str {
         "categorical_hinge"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::CategoricalHinge(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

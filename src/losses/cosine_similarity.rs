@@ -1,6 +1,6 @@
 //! Cosine similarity as a loss.
 
-use super::{EPSILON, Loss};
+use super::{EPSILON, Loss, LossConfig};
 use crate::kernels::rows;
 use crate::tensor::Float;
 
@@ -16,6 +16,8 @@ use crate::tensor::Float;
 /// assert!((loss.value(&[0.0f64, 2.0], &[3.0, 4.0]) + 0.8).abs() < 1e-15);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CosineSimilarity {}
 
 /// max(|v|, 1e-7), and whether the length is the vector's own.
@@ -28,6 +30,10 @@ fn length<T: Float>(v: &[T]) -> (T, bool) {
 impl<T: Float> Loss<T> for CosineSimilarity {
     fn name(&self) -> &'static str {
         "cosine_similarity"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::CosineSimilarity(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

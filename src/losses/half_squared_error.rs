@@ -1,6 +1,6 @@
 //! Half the squared error.
 
-use super::Loss;
+use super::{Loss, LossConfig};
 use crate::tensor::Float;
 
 /// loss = ½ Σ (ŷ − y)² along a row: the textbook's form, whose gradient is the plain error.
@@ -14,11 +14,17 @@ use crate::tensor::Float;
 /// assert_eq!(loss.value(&[1.0f64, 2.0], &[2.0, 5.0]), 5.0);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct HalfSquaredError {}
 
 impl<T: Float> Loss<T> for HalfSquaredError {
     fn name(&self) -> &'static str {
         "half_squared_error"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::HalfSquaredError(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

@@ -1,6 +1,6 @@
 //! The hinge loss.
 
-use super::{Loss, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
+use super::{Loss, LossConfig, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
@@ -17,11 +17,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(loss.value(&[1.0f64, 0.0], &[0.25, 0.5]), (0.75 + 1.5) / 2.0);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Hinge {}
 
 impl<T: Float> Loss<T> for Hinge {
     fn name(&self) -> &'static str {
         "hinge"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::Hinge(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

@@ -1,6 +1,6 @@
 //! Huber's loss.
 
-use super::{Loss, mean_gradient, mean_of, sign};
+use super::{Loss, LossConfig, mean_gradient, mean_of, sign};
 use crate::error::{Error, Result};
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape};
@@ -16,6 +16,8 @@ use crate::tensor::{Float, Shape};
 /// assert_eq!(loss.value(&[0.0f64, 0.0], &[0.5, 3.0]), (0.125 + 2.5) / 2.0);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Huber {
     delta: f64,
 }
@@ -37,6 +39,10 @@ impl Huber {
 impl<T: Float> Loss<T> for Huber {
     fn name(&self) -> &'static str {
         "huber"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::Huber(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

@@ -1,6 +1,6 @@
 //! Kullback–Leibler divergence.
 
-use super::{EPSILON, Loss, check_range, clip};
+use super::{EPSILON, Loss, LossConfig, check_range, clip};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
@@ -18,11 +18,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[0.5f64, 0.5], &[0.25, 0.75]) - 0.5 * (4.0f64 / 3.0).ln()).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct KlDivergence {}
 
 impl<T: Float> Loss<T> for KlDivergence {
     fn name(&self) -> &'static str {
         "kl_divergence"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::KlDivergence(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

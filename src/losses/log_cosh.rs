@@ -1,6 +1,6 @@
 //! The logarithm of the hyperbolic cosine of the error.
 
-use super::{Loss, mean_gradient, mean_of};
+use super::{Loss, LossConfig, mean_gradient, mean_of};
 use crate::tensor::Float;
 
 /// loss = (1/n) Σ ln cosh(ŷ − y), n the length of a row: about e²/2 for small errors and |e| − ln 2 for large ones.
@@ -14,11 +14,17 @@ use crate::tensor::Float;
 /// assert!((loss.value(&[0.0f64], &[1.0]) - 1f64.cosh().ln()).abs() < 1e-8);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct LogCosh {}
 
 impl<T: Float> Loss<T> for LogCosh {
     fn name(&self) -> &'static str {
         "log_cosh"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::LogCosh(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

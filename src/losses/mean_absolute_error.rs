@@ -1,6 +1,6 @@
 //! Mean absolute error.
 
-use super::{Loss, mean_gradient, mean_of, sign};
+use super::{Loss, LossConfig, mean_gradient, mean_of, sign};
 use crate::tensor::Float;
 
 /// loss = (1/n) Σ |ŷ − y|, n the length of a row.
@@ -14,11 +14,17 @@ use crate::tensor::Float;
 /// assert_eq!(loss.value(&[1.0f64, 2.0], &[1.5, 0.0]), 1.25);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MeanAbsoluteError {}
 
 impl<T: Float> Loss<T> for MeanAbsoluteError {
     fn name(&self) -> &'static str {
         "mean_absolute_error"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::MeanAbsoluteError(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

@@ -1,6 +1,6 @@
 //! Mean absolute percentage error.
 
-use super::{EPSILON, Loss, mean_gradient, mean_of, sign};
+use super::{EPSILON, Loss, LossConfig, mean_gradient, mean_of, sign};
 use crate::tensor::Float;
 
 /// loss = (100/n) Σ |ŷ − y| / max(|y|, 1e-7), n the length of a row.
@@ -14,6 +14,8 @@ use crate::tensor::Float;
 /// assert_eq!(loss.value(&[2.0f64, 4.0], &[3.0, 4.0]), 25.0);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MeanAbsolutePercentageError {}
 
 /// 100 / max(|y|, 1e-7)
@@ -24,6 +26,10 @@ fn percent<T: Float>(t: T) -> T {
 impl<T: Float> Loss<T> for MeanAbsolutePercentageError {
     fn name(&self) -> &'static str {
         "mean_absolute_percentage_error"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::MeanAbsolutePercentageError(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

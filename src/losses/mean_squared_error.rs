@@ -1,6 +1,6 @@
 //! Mean squared error.
 
-use super::{Loss, mean_of};
+use super::{Loss, LossConfig, mean_of};
 use crate::tensor::Float;
 
 /// loss = (1/n) Σ (ŷ − y)², n the length of a row.
@@ -13,11 +13,17 @@ use crate::tensor::Float;
 /// assert_eq!(loss.value(&[1.0f64, 2.0], &[1.0, 4.0]), 2.0);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MeanSquaredError {}
 
 impl<T: Float> Loss<T> for MeanSquaredError {
     fn name(&self) -> &'static str {
         "mean_squared_error"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::MeanSquaredError(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

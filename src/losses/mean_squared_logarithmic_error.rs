@@ -1,6 +1,6 @@
 //! Mean squared logarithmic error.
 
-use super::{EPSILON, Loss, check_range, mean_gradient, mean_of};
+use super::{EPSILON, Loss, LossConfig, check_range, mean_gradient, mean_of};
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -15,6 +15,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[3.0f64], &[1.0]) - 2f64.ln().powi(2)).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MeanSquaredLogarithmicError {}
 
 /// ln(1 + max(v, 1e-7)); NaN stays NaN.
@@ -26,6 +28,10 @@ fn log<T: Float>(v: T) -> T {
 impl<T: Float> Loss<T> for MeanSquaredLogarithmicError {
     fn name(&self) -> &'static str {
         "mean_squared_logarithmic_error"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::MeanSquaredLogarithmicError(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

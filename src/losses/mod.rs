@@ -22,6 +22,7 @@ mod categorical_crossentropy;
 mod categorical_focal_crossentropy;
 mod categorical_hinge;
 mod checks;
+mod config;
 mod cosine_similarity;
 mod half_squared_error;
 mod hinge;
@@ -46,6 +47,7 @@ pub use categorical_crossentropy::CategoricalCrossentropy;
 pub use categorical_focal_crossentropy::CategoricalFocalCrossentropy;
 pub use categorical_hinge::CategoricalHinge;
 pub(crate) use checks::*;
+pub use config::LossConfig;
 pub use cosine_similarity::CosineSimilarity;
 pub use half_squared_error::HalfSquaredError;
 pub use hinge::Hinge;
@@ -210,6 +212,12 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         sum / divisor as f64
     }
 
+    /// The configuration from which the loss can be made again; for a loss of your own by default its name alone. Where it has settings,
+    /// `LossConfig::own("name", self)` carries them, and `Registry::with_loss` reads them.
+    fn config(&self) -> LossConfig {
+        LossConfig::Custom { class: self.name().to_owned(), settings: String::new() }
+    }
+
     /// The loss in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
     /// program (see docs/design.md, "Compiled once").
     #[doc(hidden)]
@@ -265,5 +273,9 @@ impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
         dy: Option<&mut Tensor<T>>,
     ) -> f64 {
         (**self).batch(y_true, y_pred, weights, divisor, dy)
+    }
+
+    fn config(&self) -> LossConfig {
+        (**self).config()
     }
 }

@@ -5,6 +5,8 @@ use crate::tensor::Float;
 
 /// Whether predictions are logits, and how far targets are moved towards even ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub(crate) struct Options {
     pub from_logits: bool,
     pub label_smoothing: f64,

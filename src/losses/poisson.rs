@@ -1,6 +1,6 @@
 //! The Poisson loss, for counts.
 
-use super::{EPSILON, Loss, check_range, mean_gradient, mean_of};
+use super::{EPSILON, Loss, LossConfig, check_range, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
@@ -17,11 +17,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[3.0f64], &[2.0]) - (2.0 - 3.0 * 2f64.ln())).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Poisson {}
 
 impl<T: Float> Loss<T> for Poisson {
     fn name(&self) -> &'static str {
         "poisson"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::Poisson(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

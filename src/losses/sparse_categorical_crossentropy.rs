@@ -1,7 +1,7 @@
 //! Cross-entropy between class probabilities and class numbers.
 
 use super::{
-    EPSILON, Loss, Options, check_classes, class_target, classes_or_rows, clip, option_builders,
+    EPSILON, Loss, LossConfig, Options, check_classes, class_target, classes_or_rows, clip, option_builders,
     probabilities_over_classes, softmax_crossentropy,
 };
 use crate::activations::Activation;
@@ -24,6 +24,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert!((loss.value(&[1.0], &[0.1f64, 0.7, 0.2]) + 0.7f64.ln()).abs() < 1e-12);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct SparseCategoricalCrossentropy {
     options: Options,
 }
@@ -35,6 +37,10 @@ impl SparseCategoricalCrossentropy {
 impl<T: Float> Loss<T> for SparseCategoricalCrossentropy {
     fn name(&self) -> &'static str {
         "sparse_categorical_crossentropy"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::SparseCategoricalCrossentropy(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

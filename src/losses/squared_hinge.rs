@@ -1,6 +1,6 @@
 //! The squared hinge loss.
 
-use super::{Loss, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
+use super::{Loss, LossConfig, check_margins, margin_activation, margin_label, mean_gradient, mean_of};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
@@ -15,6 +15,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// assert_eq!(loss.value(&[1.0f64, -1.0], &[0.5, 0.5]), (0.25 + 2.25) / 2.0);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct SquaredHinge {}
 
 /// max(1 − y·ŷ, 0); NaN stays NaN.
@@ -26,6 +28,10 @@ fn short<T: Float>(t: T, p: T) -> T {
 impl<T: Float> Loss<T> for SquaredHinge {
     fn name(&self) -> &'static str {
         "squared_hinge"
+    }
+
+    fn config(&self) -> LossConfig {
+        LossConfig::SquaredHinge(self.clone())
     }
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {

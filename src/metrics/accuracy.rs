@@ -1,7 +1,7 @@
 //! The part of samples that are classified rightly.
 
 use super::outputs::{Outputs, Threshold, check_one_class};
-use super::{Mean, Metric, class_hit, rows};
+use super::{Mean, Metric, MetricConfig, class_hit, rows};
 use crate::error::Result;
 use crate::losses;
 use crate::tensor::{Float, Shape, Tensor};
@@ -21,7 +21,10 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Accuracy {
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Threshold::is_open"))]
     threshold: Threshold,
 }
 
@@ -36,6 +39,10 @@ impl Accuracy {
 impl<T: Float> Metric<T> for Accuracy {
     fn name(&self) -> String {
         "accuracy".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::Accuracy(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

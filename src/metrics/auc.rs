@@ -1,13 +1,15 @@
 //! The area under the curve of a yes–no answer.
 
-use super::Metric;
 use super::counts::{check_labels, each_label, ratio};
 use super::outputs::{Link, Meaning, Outputs, Threshold};
+use super::{Metric, MetricConfig};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// Which curve the area lies under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Curve {
     /// Recall over the rate of false alarms: 0.5 for chance, 1 for a perfect order.
     #[default]
@@ -34,10 +36,14 @@ pub enum Curve {
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Auc {
     curve: Curve,
     num_thresholds: usize,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     from_logits: Option<bool>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     meaning: Meaning,
 }
 
@@ -119,6 +125,10 @@ impl<T: Float> Metric<T> for Auc {
             Curve::Roc => "auc".into(),
             Curve::PrecisionRecall => "auc_pr".into(),
         }
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::Auc(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

@@ -1,7 +1,7 @@
 //! The part of yes–no outputs that are right.
 
 use super::outputs::{Outputs, Threshold};
-use super::{Mean, Metric, pairs, rows};
+use super::{Mean, Metric, MetricConfig, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -19,7 +19,10 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct BinaryAccuracy {
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Threshold::is_open"))]
     threshold: Threshold,
 }
 
@@ -34,6 +37,10 @@ impl BinaryAccuracy {
 impl<T: Float> Metric<T> for BinaryAccuracy {
     fn name(&self) -> String {
         "binary_accuracy".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::BinaryAccuracy(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

@@ -1,7 +1,7 @@
 //! The part of rows whose largest output is the true class.
 
 use super::outputs::check_one_class;
-use super::{Mean, Metric, class_hit, over_classes, rows};
+use super::{Mean, Metric, MetricConfig, class_hit, over_classes, rows};
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -37,6 +37,8 @@ pub type SparseCategoricalAccuracy = ClassAccuracy<true>;
 
 /// [`CategoricalAccuracy`] and [`SparseCategoricalAccuracy`], which differ in name only.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct ClassAccuracy<const SPARSE: bool> {}
 
 impl<const SPARSE: bool> ClassAccuracy<SPARSE> {
@@ -46,6 +48,13 @@ impl<const SPARSE: bool> ClassAccuracy<SPARSE> {
 impl<const SPARSE: bool, T: Float> Metric<T> for ClassAccuracy<SPARSE> {
     fn name(&self) -> String {
         if SPARSE { "sparse_categorical_accuracy".into() } else { "categorical_accuracy".into() }
+    }
+
+    fn config(&self) -> MetricConfig {
+        match SPARSE {
+            true => MetricConfig::SparseCategoricalAccuracy(ClassAccuracy {}),
+            false => MetricConfig::CategoricalAccuracy(ClassAccuracy {}),
+        }
     }
 
     fn sums(&self, _: Shape) -> usize {

@@ -1,6 +1,6 @@
 //! Cosine similarity as a metric.
 
-use super::{Mean, Metric, rows};
+use super::{Mean, Metric, MetricConfig, rows};
 use crate::error::Result;
 use crate::losses::{CosineSimilarity, Loss, same_shape};
 use crate::tensor::{Float, Shape, Tensor};
@@ -16,11 +16,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CosineScore {}
 
 impl<T: Float> Metric<T> for CosineScore {
     fn name(&self) -> String {
         "cosine_similarity".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::CosineScore(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

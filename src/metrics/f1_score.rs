@@ -2,13 +2,15 @@
 
 use super::counts::{Counts, check_labels, each_label};
 use super::outputs::{Outputs, Threshold, check_one_class};
-use super::{Metric, rows, width};
+use super::{Metric, MetricConfig, rows, width};
 use crate::error::Result;
 use crate::losses::class_target;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// How figures of several classes become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Average {
     /// The mean over classes, each counting the same.
     #[default]
@@ -34,8 +36,11 @@ pub enum Average {
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct F1Score {
     average: Average,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Threshold::is_open"))]
     threshold: Threshold,
 }
 
@@ -68,6 +73,10 @@ fn f1(c: Counts) -> f64 {
 impl<T: Float> Metric<T> for F1Score {
     fn name(&self) -> String {
         "f1_score".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::F1Score(self.clone())
     }
 
     fn sums(&self, y_pred: Shape) -> usize {

@@ -1,6 +1,6 @@
 //! A loss as a metric.
 
-use super::{Mean, Metric, Outputs, rows};
+use super::{Mean, Metric, MetricConfig, Outputs, rows};
 use crate::error::Result;
 use crate::losses::Loss;
 use crate::tensor::{Float, Shape, Tensor};
@@ -30,6 +30,10 @@ impl<L> LossMetric<L> {
 impl<T: Float, L: Loss<T>> Metric<T> for LossMetric<L> {
     fn name(&self) -> String {
         self.loss.name().into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::LossMetric(Box::new(self.loss.config()))
     }
 
     fn sums(&self, _: Shape) -> usize {

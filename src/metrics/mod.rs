@@ -13,6 +13,7 @@ mod auc;
 mod binary_accuracy;
 mod class_accuracy;
 mod classification_report;
+mod config;
 mod confusion_matrix;
 mod cosine_score;
 mod counts;
@@ -32,6 +33,7 @@ pub use auc::{Auc, Curve};
 pub use binary_accuracy::BinaryAccuracy;
 pub use class_accuracy::{CategoricalAccuracy, ClassAccuracy, SparseCategoricalAccuracy};
 pub use classification_report::{ClassScores, ClassificationReport};
+pub use config::MetricConfig;
 pub use confusion_matrix::ConfusionMatrix;
 pub use cosine_score::CosineScore;
 pub use f1_score::{Average, F1Score};
@@ -146,6 +148,12 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
         let mut sums = vec![0.0; self.sums(y_pred.shape())];
         self.update(&mut sums, y_true, y_pred, weights);
         Ok(self.result(&sums))
+    }
+
+    /// The configuration from which the metric can be made again; for one of your own by default its name alone. Where it has settings,
+    /// `MetricConfig::own("name", self)` carries them, and `Registry::with_metric` reads them.
+    fn config(&self) -> MetricConfig {
+        MetricConfig::Custom { class: self.name(), settings: String::new() }
     }
 
     /// The metric in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every

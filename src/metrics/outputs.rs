@@ -95,12 +95,34 @@ impl Link {
 /// Where yes begins: above a threshold of one's own, which outputs are compared with as they are, or above the middle that follows
 /// from what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "Option<f64>", into = "Option<f64>"))]
 pub(super) struct Threshold {
     pub given: Option<f64>,
     meaning: Meaning,
 }
 
+#[cfg(feature = "serde")]
+impl From<Option<f64>> for Threshold {
+    fn from(given: Option<f64>) -> Self {
+        Threshold { given, ..Threshold::default() }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Threshold> for Option<f64> {
+    fn from(threshold: Threshold) -> Self {
+        threshold.given
+    }
+}
+
 impl Threshold {
+    /// Whether nothing was given.
+    #[cfg(feature = "serde")]
+    pub fn is_open(&self) -> bool {
+        self.given.is_none()
+    }
+
     /// The link and the threshold behind it.
     pub fn rule(self) -> (Link, f64) {
         match (self.given, self.meaning) {

@@ -1,8 +1,8 @@
 //! How many of the yes answers are right, and how many of the true cases are found.
 
-use super::Metric;
 use super::counts::{Counts, check_labels, each_label};
 use super::outputs::{Outputs, Threshold};
+use super::{Metric, MetricConfig};
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -38,8 +38,12 @@ pub type Recall = PrecisionRecall<true>;
 
 /// [`Precision`] and [`Recall`], which have the same settings and counts.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct PrecisionRecall<const RECALL: bool> {
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Threshold::is_open"))]
     threshold: Threshold,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     class_id: Option<usize>,
 }
 
@@ -63,6 +67,14 @@ impl<const RECALL: bool> PrecisionRecall<RECALL> {
 impl<const RECALL: bool, T: Float> Metric<T> for PrecisionRecall<RECALL> {
     fn name(&self) -> String {
         if RECALL { "recall".into() } else { "precision".into() }
+    }
+
+    fn config(&self) -> MetricConfig {
+        let Self { threshold, class_id } = *self;
+        match RECALL {
+            true => MetricConfig::Recall(PrecisionRecall { threshold, class_id }),
+            false => MetricConfig::Precision(PrecisionRecall { threshold, class_id }),
+        }
     }
 
     fn sums(&self, _: Shape) -> usize {

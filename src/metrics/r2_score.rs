@@ -1,7 +1,7 @@
 //! The coefficient of determination.
 
 use super::squares::Squares;
-use super::{Metric, pairs, rows, width};
+use super::{Metric, MetricConfig, pairs, rows, width};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -19,6 +19,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct R2Score {}
 
 /// The sums of one output.
@@ -84,6 +86,10 @@ impl Column {
 impl<T: Float> Metric<T> for R2Score {
     fn name(&self) -> String {
         "r2_score".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::R2Score(self.clone())
     }
 
     fn sums(&self, y_pred: Shape) -> usize {

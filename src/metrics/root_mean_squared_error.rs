@@ -1,7 +1,7 @@
 //! The root of the mean squared error.
 
 use super::squares::Squares;
-use super::{Metric, pairs, rows};
+use super::{Metric, MetricConfig, pairs, rows};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -17,11 +17,17 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct RootMeanSquaredError {}
 
 impl<T: Float> Metric<T> for RootMeanSquaredError {
     fn name(&self) -> String {
         "root_mean_squared_error".into()
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::RootMeanSquaredError(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

@@ -1,7 +1,7 @@
 //! The part of rows whose true class is among the k largest outputs.
 
 use super::outputs::check_one_class;
-use super::{Mean, Metric, over_classes, rows, true_class};
+use super::{Mean, Metric, MetricConfig, over_classes, rows, true_class};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -16,6 +16,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct TopKAccuracy {
     k: usize,
 }
@@ -37,6 +39,10 @@ impl TopKAccuracy {
 impl<T: Float> Metric<T> for TopKAccuracy {
     fn name(&self) -> String {
         format!("top_{}_accuracy", self.k)
+    }
+
+    fn config(&self) -> MetricConfig {
+        MetricConfig::TopKAccuracy(self.clone())
     }
 
     fn sums(&self, _: Shape) -> usize {

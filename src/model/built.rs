@@ -7,6 +7,7 @@ use super::train::{TrainedHead, Training};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Net, Outline, Value};
+use crate::io::Beside;
 use crate::layer::Builder;
 use crate::losses::Loss;
 use crate::memory;
@@ -43,6 +44,10 @@ pub struct Model<T: Float = f32> {
     /// Whether so many rows take so little memory that nobody need look for it.
     slim: bool,
     pub(crate) training: Option<Training<T>>,
+    /// What goes into files with it.
+    pub(crate) beside: Beside,
+    /// Why a model from a file is not compiled as the file says.
+    pub(crate) compile_problem: Option<String>,
 }
 
 impl Graph {
@@ -88,7 +93,20 @@ impl<T: Float> Model<T> {
         let slim = net.space(rows_together, None) <= memory::SMALL;
         let [input, output] = [inputs[0], outputs[0]];
         let params = builder.into_params();
-        Ok(Model { graph, net, input, output, params, seed, rows_together, slim, training: None })
+        let beside = Beside::default();
+        Ok(Model {
+            graph,
+            net,
+            input,
+            output,
+            params,
+            seed,
+            rows_together,
+            slim,
+            training: None,
+            beside,
+            compile_problem: None,
+        })
     }
 
     /// The same architecture with new weights, drawn from another seed or the same: to be trained from the start.
@@ -105,7 +123,8 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// Those of [`Graph::build`].
     pub fn discard_weights(self, seed: u64) -> Result<Self> {
-        Model::assemble(self.graph, Builder::new(seed), seed)
+        let model = Model::assemble(self.graph, Builder::new(seed), seed)?;
+        Ok(Model { beside: Beside { compile: None, notes: self.beside.notes }, ..model })
     }
 
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
@@ -115,7 +134,8 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// [`Error::LossMismatch`] if the loss does not fit the last activation, or a loss taken as
     /// a metric; [`Error::Config`] for a metric over classes where nothing says how the outputs tell them; [`Error::Argument`] for a
-    /// setting outside its range, or metrics for several outputs.
+    /// setting outside its range, or metrics for several outputs; [`Error::Config`] for settings of classes of your own that a file could
+    /// not hold.
     pub fn compile(
         &mut self,
         optimizer: impl Optimizer<T> + 'static,
@@ -205,8 +225,30 @@ impl<T: Float> Model<T> {
         trained.retain(|head| head.loss.is_some() || !head.metrics.is_empty());
         optimizer.check()?;
         optimizer.options().check_as::<T>(optimizer.name())?;
+        #[cfg(feature = "files")]
+        let text = super::compile_text::compile_text(&*optimizer, &trained)?;
         self.training = Some(Training::new(optimizer, trained, &self.net, &self.params)?);
+        #[cfg(feature = "files")]
+        self.beside.compile.replace(text);
+        self.compile_problem = None;
         Ok(())
+    }
+
+    /// Why a model from a file of Keras's is not compiled as the file says; none for one that is compiled, or that nothing was said of.
+    pub fn compile_problem(&self) -> Option<&str> {
+        self.compile_problem.as_deref()
+    }
+
+    /// The error of what needs a compiled model.
+    pub(super) fn not_compiled(&self, op: &'static str) -> Error {
+        match &self.compile_problem {
+            None => Error::NotCompiled { op },
+            Some(problem) => Error::Config {
+                op,
+                problem: format!("the model is not compiled, as {problem}"),
+                hint: "call model.compile(optimizer, loss, metrics)? first".into(),
+            },
+        }
     }
 
     /// Checks loss and metrics against an output, and tells metrics what it means.

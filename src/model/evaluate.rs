@@ -155,7 +155,7 @@ impl<T: Float> Model<T> {
         x: Tensors<'a, T>,
         y: Tensors<'a, T>,
     ) -> Result<(List<'a, T>, List<'a, T>)> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
         let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
         let y = y.ordered(op, "y", training.heads.len(), || training.target_names())?;
         if x[0].samples() == 0 || x[0].is_empty() {
@@ -183,7 +183,7 @@ impl<T: Float> Model<T> {
 
     /// What can be known of a dataset before its batches are loaded.
     pub(super) fn check_dataset(&self, op: &'static str, data: &dyn Dataset<T>) -> Result<()> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
+        let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
         data.check()?;
         let (x, y) = data.all_shapes();
         let inputs = self.net.input_shapes();

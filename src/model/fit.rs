@@ -221,7 +221,7 @@ impl<T: Float> Model<T> {
                 let loss = match outcome.loss("fit", epoch, index, cause) {
                     Ok(loss) => loss,
                     Err(error) => {
-                        let described = Described { graph: &self.graph, seed: self.seed };
+                        let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                         let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                         let mut quietly = false;
                         for callback in callbacks.iter_mut() {
@@ -243,7 +243,7 @@ impl<T: Float> Model<T> {
                 at.sum += loss * training.samples() as f64;
                 at.seen += training.samples();
                 if !callbacks.is_empty() {
-                    let described = Described { graph: &self.graph, seed: self.seed };
+                    let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                     let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
@@ -370,7 +370,7 @@ impl<T: Float> Model<T> {
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
-        let described = Described { graph: &self.graph, seed: self.seed };
+        let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
         let mut run = training.run(described, &mut self.params, resumed, &mut at.stop, &mut at.notes);
         callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
     }

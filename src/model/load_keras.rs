@@ -3,20 +3,25 @@
 use std::path::Path;
 
 use super::built::Model;
+use super::registry::Registry;
 use crate::error::Result;
 use crate::io::keras::{Planned, fill, open, plan};
 use crate::layer::Builder;
 use crate::tensor::Float;
 
 impl Model<f32> {
-    /// Reads a Sequential or functional model that Keras 3 saved as `.keras`; it predicts as Keras does, to train it further `compile` it.
+    /// Reads a Sequential or functional model that Keras 3 saved as `.keras`; it predicts as Keras does.
     ///
     /// Read are Dense, Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax; Conv, ConvTranspose, DepthwiseConv, SeparableConv, MaxPooling,
     /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
     /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
     /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
     /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along, and initialisers, penalties, bounds and what is
-    /// not trained; what `compile` was given does not.
+    /// not trained.
+    ///
+    /// What `compile` was given in Keras comes along where all of it is known here (optimizers but Muon, with their schedules; losses;
+    /// metrics): then the model is compiled, and `fit` trains it on, with an optimizer that begins anew. Where something is not, the model is
+    /// not compiled; [`compile_problem`](Self::compile_problem) says why, and so does the error of `fit`.
     ///
     /// ```no_run
     /// use gradus::prelude::*;
@@ -43,10 +48,18 @@ impl<T: Float> Model<T> {
     pub fn of_keras(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (config, weights) = open(path)?;
-        let Planned { graph, weights: planned, spare, .. } = plan(path, &config, &weights)?;
+        let Planned { graph, weights: planned, spare, compile } = plan(path, &config, &weights)?;
         drop(config);
         let mut model = Model::assemble(graph, Builder::for_weights(weights.most), 0)?;
         fill(path, &planned, &spare, &weights, &mut model.params)?;
+        if let Some(config) = compile {
+            let compiled = config.and_then(|config| config.compiled(&model.output_names()));
+            let done = compiled.and_then(|compiled| {
+                model.recompile(compiled, &Registry::builtin()).map_err(|error| error.to_string())
+            });
+            model.compile_problem =
+                done.err().map(|problem| format!("Keras compiled it with what cannot be had here: {problem:.400}"));
+        }
         Ok(model)
     }
 }

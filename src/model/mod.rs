@@ -7,6 +7,8 @@ mod built;
 mod checkpoint;
 mod checks;
 mod classes;
+#[cfg(feature = "files")]
+mod compile_text;
 mod data_adapter;
 #[cfg(feature = "files")]
 mod digest;
@@ -24,9 +26,14 @@ mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
 mod not_compiled;
+mod notes;
 mod predictor;
 mod progress;
 // Without files nothing is saved.
+#[cfg(any(feature = "files", feature = "keras"))]
+mod recompile;
+#[cfg(any(feature = "files", feature = "keras"))]
+mod registry;
 #[cfg(feature = "files")]
 mod run_settings;
 #[cfg_attr(not(feature = "files"), allow(dead_code))]
@@ -59,6 +66,8 @@ pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
 pub use predictor::Predictor;
+#[cfg(feature = "files")]
+pub use registry::Registry;
 pub use sequential::Sequential;
 pub use summary::Summary;
 #[cfg(feature = "plot")]

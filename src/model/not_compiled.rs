@@ -24,6 +24,14 @@ impl Model<f32> {
     ///
     /// # Errors
     /// [`Error::Config`], always.
+    pub fn load_uncompiled(_path: impl AsRef<Path>) -> Result<Self> {
+        Err(Error::feature("Model::load_uncompiled", "files"))
+    }
+
+    /// Needs the feature `files`.
+    ///
+    /// # Errors
+    /// [`Error::Config`], always.
     pub fn load_bytes(_bytes: &[u8]) -> Result<Self> {
         Err(Error::feature("Model::load_bytes", "files"))
     }

@@ -128,7 +128,7 @@ impl<T: Float> Saver<T> {
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = CheckpointFile {
             path: settings.path.clone(),
-            about: about(&model.graph, model.seed)?,
+            about: about(&model.graph, model.seed, &model.beside)?,
             specs: model.params.specs().to_vec(),
         };
         // A copy of weights and optimizer, which a thread writes while they change.
@@ -240,7 +240,7 @@ impl<T: Float> Model<T> {
         }
         let target = CheckpointFile {
             path: path.as_ref().to_owned(),
-            about: about(&self.graph, self.seed)?,
+            about: about(&self.graph, self.seed, &self.beside)?,
             specs: self.params.specs().to_vec(),
         };
         target.write(self.params.values(), &state)

@@ -1,6 +1,6 @@
 //! Adadelta.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
@@ -16,6 +16,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Adadelta {
     options: Options,
     rho: f64,
@@ -51,6 +53,10 @@ impl OptimizerOptions for Adadelta {
 impl<T: Float> Optimizer<T> for Adadelta {
     fn name(&self) -> &'static str {
         "adadelta"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Adadelta(self.clone())
     }
 
     fn options(&self) -> &Options {

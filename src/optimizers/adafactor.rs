@@ -1,6 +1,6 @@
 //! Adafactor.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -21,6 +21,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Adafactor {
     options: Options,
     beta_2_decay: f64,
@@ -93,6 +95,10 @@ fn square<T: Float>(v: T) -> f64 {
 impl<T: Float> Optimizer<T> for Adafactor {
     fn name(&self) -> &'static str {
         "adafactor"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Adafactor(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_not_negative;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
@@ -17,6 +17,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Adagrad {
     options: Options,
     initial_accumulator_value: f64,
@@ -52,6 +54,10 @@ impl OptimizerOptions for Adagrad {
 impl<T: Float> Optimizer<T> for Adagrad {
     fn name(&self) -> &'static str {
         "adagrad"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Adagrad(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Adam.
 
-use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::kernels::simd::vectorised;
 use crate::tensor::{Float, Shape};
 
@@ -17,6 +17,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Adam {
     options: Options,
     betas: Betas,
@@ -46,6 +48,10 @@ impl BetaOptions for Adam {
 impl<T: Float> Optimizer<T> for Adam {
     fn name(&self) -> &'static str {
         "adam"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Adam(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Adamax.
 
-use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -16,6 +16,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Adamax {
     options: Options,
     betas: Betas,
@@ -36,6 +38,10 @@ impl BetaOptions for Adamax {
 impl<T: Float> Optimizer<T> for Adamax {
     fn name(&self) -> &'static str {
         "adamax"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Adamax(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Adam with decoupled weight decay.
 
-use super::{Adam, BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Adam, BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -17,6 +17,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct AdamW {
     adam: Adam,
 }
@@ -50,6 +52,10 @@ impl BetaOptions for AdamW {
 impl<T: Float> Optimizer<T> for AdamW {
     fn name(&self) -> &'static str {
         "adamw"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::AdamW(self.clone())
     }
 
     fn options(&self) -> &Options {

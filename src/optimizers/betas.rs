@@ -7,6 +7,8 @@ use crate::tensor::Float;
 
 /// Decay of the two means and the constant in the denominator; set through [`BetaOptions`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Betas {
     /// Decay of the mean of gradients; 0.9 by default.
     pub beta_1: f64,

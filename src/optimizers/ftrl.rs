@@ -1,6 +1,6 @@
 //! FTRL-proximal.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -19,6 +19,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Ftrl {
     options: Options,
     learning_rate_power: f64,
@@ -90,6 +92,10 @@ impl OptimizerOptions for Ftrl {
 impl<T: Float> Optimizer<T> for Ftrl {
     fn name(&self) -> &'static str {
         "ftrl"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Ftrl(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Lion.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
@@ -16,6 +16,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Lion {
     options: Options,
     beta_1: f64,
@@ -51,6 +53,10 @@ impl OptimizerOptions for Lion {
 impl<T: Float> Optimizer<T> for Lion {
     fn name(&self) -> &'static str {
         "lion"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Lion(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -11,6 +11,7 @@ mod adam;
 mod adamax;
 mod adamw;
 mod betas;
+mod config;
 mod ftrl;
 mod lion;
 mod muon;
@@ -31,6 +32,7 @@ pub use adam::Adam;
 pub use adamax::Adamax;
 pub use adamw::AdamW;
 pub use betas::{BetaOptions, Betas};
+pub use config::OptimizerConfig;
 pub use ftrl::Ftrl;
 pub use lion::Lion;
 pub use muon::Muon;
@@ -152,6 +154,12 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         shape.len()
     }
 
+    /// The configuration from which the optimizer can be made again; for one of your own by default its name alone. Where it has
+    /// settings, `OptimizerConfig::own("name", self)` carries them, and `Registry::with_optimizer` reads them.
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Custom { class: self.name().to_owned(), settings: String::new() }
+    }
+
     /// The optimizer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every
     /// program (see docs/design.md, "Compiled once").
     #[doc(hidden)]
@@ -204,5 +212,9 @@ impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn moment_len(&self, moment: usize, shape: Shape) -> usize {
         (**self).moment_len(moment, shape)
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        (**self).config()
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::check::{check_fraction, check_not_negative};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Matrix, gemm};
@@ -30,6 +30,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Muon {
     options: Options,
     betas: Betas,
@@ -42,6 +44,7 @@ pub struct Muon {
     exclude_layers: Vec<String>,
     exclude_embeddings: bool,
     flatten: bool,
+    #[cfg_attr(feature = "serde", serde(skip))]
     scratch: Scratch,
 }
 
@@ -219,6 +222,10 @@ impl Muon {
 impl<T: Float> Optimizer<T> for Muon {
     fn name(&self) -> &'static str {
         "muon"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Muon(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,7 +1,7 @@
 //! Nadam.
 
 use super::betas::single;
-use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{BetaOptions, Betas, Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -17,6 +17,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Nadam {
     options: Options,
     betas: Betas,
@@ -37,6 +39,10 @@ impl BetaOptions for Nadam {
 impl<T: Float> Optimizer<T> for Nadam {
     fn name(&self) -> &'static str {
         "nadam"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Nadam(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::schedules::Schedule;
+#[cfg(feature = "serde")]
+use crate::schedules::written;
 use crate::tensor::Float;
 
 /// How gradients are limited before the update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Clip {
     /// Not at all.
     #[default]
@@ -21,22 +25,47 @@ pub enum Clip {
     GlobalNorm(f64),
 }
 
+#[cfg(feature = "serde")]
+impl Clip {
+    fn is_none(&self) -> bool {
+        *self == Clip::None
+    }
+}
+
+#[cfg(feature = "serde")]
+fn one() -> u64 {
+    1
+}
+
+#[cfg(feature = "serde")]
+fn is_one(n: &u64) -> bool {
+    *n == 1
+}
+
 /// Learning rate, clipping, weight decay, averaging and accumulation of an optimizer; set through [`OptimizerOptions`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Options {
     /// The learning rate at each step; 0.001 by default.
+    #[cfg_attr(feature = "serde", serde(with = "written"))]
     pub learning_rate: Arc<dyn Schedule>,
     /// Limits on gradients; none by default.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Clip::is_none"))]
     pub clip: Clip,
     /// Part of each weight, times the learning rate, taken away before each update; 0 by default.
     pub weight_decay: f64,
     /// Whether decay also applies to biases and scales; no by default.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     pub decay_all: bool,
     /// Momentum of the moving average of the weights, which replaces them at the end of `fit`; none by default.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub ema_momentum: Option<f64>,
     /// Steps after which the average replaces the weights during training; never by default.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub ema_overwrite_frequency: Option<u64>,
     /// Batches whose gradients are averaged for one update; 1 by default.
+    #[cfg_attr(feature = "serde", serde(default = "one", skip_serializing_if = "is_one"))]
     pub gradient_accumulation_steps: u64,
 }
 

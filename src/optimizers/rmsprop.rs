@@ -1,6 +1,6 @@
 //! RMSprop.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options, check_epsilon};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options, check_epsilon};
 use crate::check::check_fraction;
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
@@ -19,6 +19,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct RmsProp {
     options: Options,
     rho: f64,
@@ -68,6 +70,10 @@ impl OptimizerOptions for RmsProp {
 impl<T: Float> Optimizer<T> for RmsProp {
     fn name(&self) -> &'static str {
         "rmsprop"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::RmsProp(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Coefficients, Moments, Optimizer, OptimizerOptions, Options};
+use super::{Coefficients, Moments, Optimizer, OptimizerConfig, OptimizerOptions, Options};
 use crate::check::check_fraction;
 use crate::tensor::{Float, Shape};
 
@@ -15,6 +15,8 @@ use crate::tensor::{Float, Shape};
 /// # let _ = optimizer;
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Sgd {
     options: Options,
     momentum: f64,
@@ -50,6 +52,10 @@ impl OptimizerOptions for Sgd {
 impl<T: Float> Optimizer<T> for Sgd {
     fn name(&self) -> &'static str {
         "sgd"
+    }
+
+    fn config(&self) -> OptimizerConfig {
+        OptimizerConfig::Sgd(self.clone())
     }
 
     fn options(&self) -> &Options {

@@ -1,6 +1,6 @@
 //! Half a cosine, with warm-up.
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::Result;
 
@@ -16,10 +16,13 @@ use crate::error::Result;
 /// assert!((rate.at(2000) - 0.01).abs() < 1e-15);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CosineDecay {
     initial: f64,
     steps: u64,
     alpha: f64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     warmup: Option<(f64, u64)>,
 }
 
@@ -55,6 +58,10 @@ impl Schedule for CosineDecay {
         }
         let step = (step - warmup).min(self.steps);
         top * cosine(step as f64 / self.steps as f64, self.alpha)
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::CosineDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

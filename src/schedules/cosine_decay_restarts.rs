@@ -1,7 +1,7 @@
 //! Half a cosine, again and again.
 
-use super::Schedule;
 use super::cosine_decay::cosine;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::{Error, Result};
 
@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 /// assert_eq!((rate.at(0), rate.at(10), rate.at(30)), (0.1, 0.05, 0.025));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct CosineDecayRestarts {
     initial: f64,
     steps: u64,
@@ -72,6 +74,10 @@ impl Schedule for CosineDecayRestarts {
         }
         let height = self.m_mul.powf(period).min(f64::MAX);
         self.initial * (height * cosine(part, 0.0) * (1.0 - self.alpha) + self.alpha)
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::CosineDecayRestarts(self.clone())
     }
 
     fn check(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Exponential decay.
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
@@ -15,6 +15,8 @@ use crate::error::Result;
 /// assert_eq!(rate.staircase(true).at(99), 0.1);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct ExponentialDecay {
     initial: f64,
     steps: u64,
@@ -43,6 +45,10 @@ impl Schedule for ExponentialDecay {
         }
         let part = step as f64 / self.steps as f64;
         self.initial * self.rate.powf(if self.staircase { part.floor() } else { part })
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::ExponentialDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Decay with the inverse of time.
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
@@ -15,6 +15,8 @@ use crate::error::Result;
 /// assert_eq!(rate.staircase(true).at(9), 0.1);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct InverseTimeDecay {
     initial: f64,
     steps: u64,
@@ -39,6 +41,10 @@ impl Schedule for InverseTimeDecay {
     fn at(&self, step: u64) -> f64 {
         let part = step as f64 / self.steps as f64;
         self.initial / (1.0 + self.rate * if self.staircase { part.floor() } else { part })
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::InverseTimeDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Learning rates as functions of the step.
 
+mod config;
 mod cosine_decay;
 mod cosine_decay_restarts;
 mod exponential_decay;
@@ -12,6 +13,9 @@ mod warmup_stable_decay;
 
 use std::fmt::Debug;
 
+pub use config::ScheduleConfig;
+#[cfg(feature = "serde")]
+pub(crate) use config::written;
 pub use cosine_decay::CosineDecay;
 pub use cosine_decay_restarts::CosineDecayRestarts;
 pub use exponential_decay::ExponentialDecay;
@@ -53,11 +57,23 @@ pub trait Schedule: Send + Sync + Debug {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// The configuration from which the schedule can be made again; for one of your own by default the name of its type alone. Where it
+    /// has settings, `ScheduleConfig::own("Name", self)` carries them, and `Registry::with_schedule` reads them.
+    fn config(&self) -> ScheduleConfig {
+        let path = std::any::type_name::<Self>();
+        let name = path.split('<').next().and_then(|path| path.rsplit("::").next());
+        ScheduleConfig::Custom { class: name.unwrap_or(path).to_owned(), settings: String::new() }
+    }
 }
 
 impl Schedule for f64 {
     fn at(&self, _: u64) -> f64 {
         *self
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::Constant(*self)
     }
 }
 

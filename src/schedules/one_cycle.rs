@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_not_negative, check_steps};
 use crate::error::{Error, Result};
 
@@ -23,6 +23,8 @@ use crate::error::{Error, Result};
 /// assert!((rate.at(99) - 1e-6).abs() < 1e-15);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct OneCycle {
     max: f64,
     steps: u64,
@@ -104,6 +106,10 @@ impl Schedule for OneCycle {
             begin = stop;
         }
         last
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::OneCycle(self.clone())
     }
 
     fn check(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A constant learning rate for each stretch of steps.
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 
@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 /// assert_eq!((rate.at(1000), rate.at(1001), rate.at(9000)), (0.1, 0.05, 0.01));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct PiecewiseConstantDecay {
     boundaries: Vec<u64>,
     values: Vec<f64>,
@@ -30,6 +32,10 @@ impl Schedule for PiecewiseConstantDecay {
     fn at(&self, step: u64) -> f64 {
         let piece = self.boundaries.iter().take_while(|b| step > **b).count();
         self.values.get(piece).copied().unwrap_or(f64::NAN)
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::PiecewiseConstantDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

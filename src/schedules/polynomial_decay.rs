@@ -1,6 +1,6 @@
 //! Polynomial decay.
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_not_negative, check_steps};
 use crate::error::Result;
 
@@ -16,6 +16,8 @@ use crate::error::Result;
 /// assert_eq!(rate.at(1000), 0.0);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct PolynomialDecay {
     initial: f64,
     steps: u64,
@@ -56,6 +58,10 @@ impl Schedule for PolynomialDecay {
             steps *= (step / steps).ceil().max(1.0);
         }
         (self.initial - self.end) * (1.0 - step.min(steps) / steps).powf(self.power) + self.end
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::PolynomialDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

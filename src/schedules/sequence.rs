@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Schedule;
+use super::{Schedule, ScheduleConfig};
 use crate::check::check_steps;
 use crate::error::{Error, Result};
 
@@ -17,10 +17,37 @@ use crate::error::{Error, Result};
 /// assert_eq!((rate.at(99), rate.at(100), rate.at(1100)), (0.01, 0.1, 0.001));
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "WrittenSequence", into = "WrittenSequence"))]
 pub struct Sequence {
     /// Each with the steps that it takes, but for the last.
     earlier: Vec<(Arc<dyn Schedule>, u64)>,
     last: Arc<dyn Schedule>,
+}
+
+/// What serde writes of a [`Sequence`].
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSequence {
+    earlier: Vec<(ScheduleConfig, u64)>,
+    last: ScheduleConfig,
+}
+
+#[cfg(feature = "serde")]
+impl From<WrittenSequence> for Sequence {
+    fn from(written: WrittenSequence) -> Self {
+        let earlier = written.earlier.into_iter().map(|(schedule, steps)| (schedule.into(), steps));
+        Sequence { earlier: earlier.collect(), last: written.last.into() }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Sequence> for WrittenSequence {
+    fn from(sequence: Sequence) -> Self {
+        let earlier = sequence.earlier.iter().map(|(schedule, steps)| (schedule.config(), *steps));
+        WrittenSequence { earlier: earlier.collect(), last: sequence.last.config() }
+    }
 }
 
 impl Sequence {
@@ -35,6 +62,13 @@ impl Sequence {
         self.earlier.push((before, steps));
         self
     }
+
+    /// The same of other schedules.
+    #[cfg(any(feature = "files", feature = "keras"))]
+    pub(crate) fn try_map(self, f: &dyn Fn(Arc<dyn Schedule>) -> Result<Arc<dyn Schedule>>) -> Result<Self> {
+        let earlier = self.earlier.into_iter().map(|(schedule, steps)| Ok((f(schedule)?, steps)));
+        Ok(Sequence { earlier: earlier.collect::<Result<_>>()?, last: f(self.last)? })
+    }
 }
 
 impl Schedule for Sequence {
@@ -46,6 +80,10 @@ impl Schedule for Sequence {
             step -= steps;
         }
         self.last.at(step)
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::Sequence(self.clone())
     }
 
     fn check(&self) -> Result<()> {

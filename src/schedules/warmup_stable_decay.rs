@@ -1,12 +1,14 @@
 //! Warm-up, a long stretch of one rate, and a short decay.
 
-use super::Schedule;
 use super::cosine_decay::cosine;
+use super::{Schedule, ScheduleConfig};
 use crate::check::{check_fraction, check_not_negative, check_steps};
 use crate::error::Result;
 
 /// How a [`WarmupStableDecay`] falls from 1 to 0 over its last part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DecayShape {
     /// 1 − part.
     #[default]
@@ -32,6 +34,8 @@ pub enum DecayShape {
 /// assert_eq!(rate.shape(DecayShape::OneMinusSqrt).at(100), 0.05);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct WarmupStableDecay {
     peak: f64,
     warmup: u64,
@@ -73,6 +77,10 @@ impl Schedule for WarmupStableDecay {
             DecayShape::OneMinusSqrt => 1.0 - part.sqrt(),
         };
         self.peak * ((1.0 - self.alpha) * left + self.alpha)
+    }
+
+    fn config(&self) -> ScheduleConfig {
+        ScheduleConfig::WarmupStableDecay(self.clone())
     }
 
     fn check(&self) -> Result<()> {

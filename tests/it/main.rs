@@ -19,6 +19,8 @@ mod heads;
 mod hostile;
 #[cfg(feature = "image")]
 mod images;
+#[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_compiled;
 mod keras_example;
 #[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_files;
@@ -34,6 +36,8 @@ mod plots;
 #[cfg(all(feature = "progress", target_os = "linux"))]
 mod progress;
 mod random_models;
+#[cfg(feature = "files")]
+mod registry;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;

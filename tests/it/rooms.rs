@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Imports that close a circle on purpose: the file, and what its imports begin with.
-const DELIBERATE: [(&str, &[&str]); 5] = [
+const DELIBERATE: [(&str, &[&str]); 9] = [
     // A trait whose provided methods make its adaptors, as std's `Iterator`.
     ("data/source.rs", &["data/augment.rs", "data/pipeline/"]),
     // `Layer::config` returns an entry of the list of all layers, each of which is a `Layer` with a `config`.
@@ -16,6 +16,11 @@ const DELIBERATE: [(&str, &[&str]); 5] = [
     // `Op::config` likewise.
     ("layer/op.rs", &["layers/op_config.rs"]),
     ("layers/op_config.rs", &["layers/"]),
+    // A `config` returns an entry of the list of all classes of its kind, each of which has a `config`.
+    ("losses/config.rs", &["losses/"]),
+    ("metrics/config.rs", &["metrics/"]),
+    ("optimizers/config.rs", &["optimizers/"]),
+    ("schedules/config.rs", &["schedules/"]),
 ];
 
 /// The crate's doors, and what has everything compiled: they stand outside the house.

@@ -5,6 +5,7 @@
 
 mod calls;
 mod compile;
+mod compiled;
 mod convolutions;
 mod fill;
 mod functional;
