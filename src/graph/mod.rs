@@ -236,6 +236,7 @@ impl Graph {
     }
 
     /// Names for the outputs, which are fixed; one for each.
+    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
     pub(crate) fn name_outputs(&mut self, names: Vec<String>) {
         self.output_names = names;
     }

@@ -115,6 +115,7 @@ fn single(class: &str) -> Error {
 /// A layer that is not one of this crate's, for one type of numbers.
 pub(crate) trait OwnLayer: Debug + Send + Sync {
     fn class(&self) -> &'static str;
+    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
     fn config(&self) -> LayerConfig;
     /// A `Box<dyn Layer<T>>`, for the T that it is of.
     fn layer(&self) -> Box<dyn Any>;

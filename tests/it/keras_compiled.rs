@@ -50,8 +50,10 @@ fn training_goes_on_as_in_keras() {
         let (x, y, weights) = (all("x"), all("y"), all("sample_weight"));
         let outputs = model.output_names();
         let mut how = Fit::default().verbose(Verbose::Silent).epochs(3).batch_size(4).shuffle(false);
-        for (output, weights) in outputs.iter().zip(&weights) {
-            how = how.sample_weight_of(output, weights.as_slice());
+        let named = outputs.iter().map(String::as_str).zip(weights.iter().map(Tensor::as_slice));
+        let named: Vec<(&str, &[f64])> = named.collect();
+        if !named.is_empty() {
+            how = how.sample_weight(named);
         }
         let (x, y): (Vec<_>, Vec<_>) = (x.iter().collect(), y.iter().collect());
         let history = model.fit(x, y, &how).unwrap_or_else(|e| panic!("{name}: {e}"));
