@@ -12,6 +12,7 @@ mod given;
 mod net;
 mod node;
 mod outline;
+mod part;
 mod plan;
 mod recipes;
 mod sizes;
@@ -36,6 +37,7 @@ pub use net::{Net, Work};
 use node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 pub(crate) use node::{described, op_step};
 pub use outline::Outline;
+pub(crate) use part::NewInput;
 pub use plan::Plan;
 pub use recipes::{Block, Branches, Residual, squeeze_excite};
 
@@ -44,6 +46,13 @@ pub use recipes::{Block, Branches, Residual, squeeze_excite};
 pub struct Value {
     graph: u32,
     index: u32,
+}
+
+impl AsRef<[Value]> for Value {
+    /// This value alone, as outputs.
+    fn as_ref(&self) -> &[Value] {
+        std::slice::from_ref(self)
+    }
 }
 
 /// A description of a model: inputs, and the nodes that compute from them.
@@ -93,7 +102,7 @@ pub struct Shared {
     index: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SharedPart {
     name: String,
     part: DynPart,
@@ -241,25 +250,6 @@ impl Graph {
         self.items().is_empty()
     }
 
-    /// What holds for the weights of an entry from now on, by its positions in an [`Outline`].
-    pub(crate) fn set(&mut self, at: &[usize], trainable: Option<bool>, learning_rate_factor: Option<f64>) {
-        let mut items = self.open.first_mut();
-        let mut found = None;
-        for &i in at {
-            match items.take().and_then(|items| items.get_mut(i)) {
-                Some(Item::Node(node)) => found = Some(&mut node.settings),
-                Some(Item::Scope(ScopeSpec { settings, items: inside, .. })) => {
-                    (found, items) = (Some(settings), Some(inside));
-                }
-                None => return,
-            }
-        }
-        if let Some(settings) = found {
-            settings.trainable = trainable.unwrap_or(settings.trainable);
-            settings.learning_rate_factor = learning_rate_factor.unwrap_or(settings.learning_rate_factor);
-        }
-    }
-
     /// An input whose samples have this shape. The name says which data it takes; no two inputs have the same. Inputs come before all
     /// nodes.
     ///
@@ -274,7 +264,7 @@ impl Graph {
     /// let h = g.add(Conv1d::new(4, 2), x);
     /// let h = g.add(GlobalAveragePooling1d::new(), h);
     /// let y = g.add(Dense::new(1), h);
-    /// let (net, params) = g.build::<f32>(&[y], 1)?;
+    /// let (net, params) = g.build_net::<f32>(&[y], 1)?;
     ///
     /// let mut work = Work::default();
     /// for length in [7, 2, 50] {
@@ -431,10 +421,7 @@ impl Graph {
     }
 
     fn last(&mut self) -> Option<&mut Settings> {
-        match self.open.last_mut()?.last_mut()? {
-            Item::Node(node) => Some(&mut node.settings),
-            Item::Scope(scope) => Some(&mut scope.settings),
-        }
+        self.open.last_mut()?.last_mut().map(Item::settings)
     }
 
     #[inline(never)]

@@ -7,6 +7,8 @@ mod built;
 mod checkpoint;
 mod checks;
 mod classes;
+#[cfg(feature = "files")]
+mod copy_weights;
 mod data_adapter;
 #[cfg(feature = "files")]
 mod digest;
@@ -23,7 +25,9 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod matching;
 mod not_compiled;
+mod part;
 mod predictor;
 mod progress;
 // Without files nothing is saved.
@@ -57,6 +61,7 @@ pub use input_gradient::Target;
 pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
+pub use part::{Edit, Names};
 pub use predictor::Predictor;
 pub use sequential::Sequential;
 pub use summary::Summary;
