@@ -22,7 +22,7 @@ use crate::layers::config::layer_classes;
 use crate::layers::*;
 use crate::losses::*;
 use crate::metrics::*;
-use crate::model::{Model, Predictor, Sequential};
+use crate::model::{Edit, Model, Predictor, Sequential};
 use crate::optimizers::*;
 use crate::tensor::Tensor;
 use crate::{Activation, Float, Loss, Metric, Optimizer};
@@ -90,6 +90,9 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         Model::<T>::weight,
         Model::<T>::set_weight,
         Model::<T>::set_trainable,
+        Model::<T>::set_trainable_matching,
+        Model::<T>::part_of,
+        Edit::<'static, T>::build_list,
         Model::<T>::set_learning_rate_factor,
     ];
     let graph = addresses![
@@ -138,8 +141,13 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     #[cfg(feature = "image")]
     all.extend(addresses![<ImageFolder<T> as Source<T>>::read, resize_image::<T>]);
     #[cfg(feature = "tools")]
-    all.extend(addresses![Model::<T>::find_learning_rate, Model::<T>::activations, Model::<T>::input_gradient]);
+    all.extend(addresses![
+        Model::<T>::find_learning_rate,
+        Model::<T>::activations_of,
+        Model::<T>::outputs_of_list,
+        Model::<T>::input_gradient,
+    ]);
     #[cfg(feature = "files")]
-    all.extend(addresses![Model::<T>::of_archive]);
+    all.extend(addresses![Model::<T>::of_archive, Model::<T>::copy_weights]);
     all
 }

@@ -95,9 +95,9 @@ impl<T: Float> Build<T> {
         let inside = |build: &mut Self, b: &mut Builder<T>| {
             scope.items.iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()
         };
-        let (name, parts) = match scope.shared.and_then(|shared| self.shared.get(&shared).cloned()) {
+        let (name, path, parts) = match scope.shared.and_then(|shared| self.shared.get(&shared).cloned()) {
             // The weights are those of the first time.
-            Some(path) => (path.clone(), b.again(&path, |b| inside(self, b))?),
+            Some(path) => (path.clone(), path.clone(), b.again(&path, |b| inside(self, b))?),
             None => {
                 let given = scope.name.as_deref();
                 let (name, (path, built)) = b.scoped(scope.class, given, |b| {
@@ -107,7 +107,7 @@ impl<T: Float> Build<T> {
                 // Scopes of the user's are numbered, as they stand in loops.
                 check_name(given.filter(|_| scope.class != "scope"), &name, index)?;
                 if let Some(shared) = scope.shared {
-                    self.shared.insert(shared, path);
+                    self.shared.insert(shared, path.clone());
                 }
                 let Settings { trainable, learning_rate_factor } = scope.settings;
                 let parts = built?;
@@ -116,7 +116,7 @@ impl<T: Float> Build<T> {
                     name: name.clone(),
                     source: Box::new(source),
                 })?;
-                (name, parts)
+                (name, path, parts)
             }
         };
         let outputs = value..self.shapes.len() as u32;
@@ -128,6 +128,7 @@ impl<T: Float> Build<T> {
         }
         Ok(Outline {
             name,
+            path,
             class: scope.class,
             output: self.shapes.last().copied().unwrap_or(Shape::SCALAR),
             params: first..b.params().specs().len(),
@@ -177,7 +178,7 @@ impl<T: Float> Build<T> {
             .map_err(|source| Error::Layer { index, name: path.clone(), source: Box::new(source) })?;
         self.shapes.extend(outputs);
         let wires = Wires { inputs: spec.inputs.clone(), outputs: spec.outputs.clone() };
-        self.nodes.push(Node { code, name: path, wires, params: b.take_registered() });
+        self.nodes.push(Node { code, name: path.clone(), wires, params: b.take_registered() });
         let mut inputs = spec.inputs.clone();
         let mut seen = Vec::new();
         inputs.retain(|v| {
@@ -188,6 +189,7 @@ impl<T: Float> Build<T> {
         });
         Ok(Outline {
             name,
+            path,
             class,
             output: self.shapes.last().copied().unwrap_or(Shape::SCALAR),
             params: first..b.params().specs().len(),

@@ -12,6 +12,7 @@ mod given;
 mod net;
 mod node;
 mod outline;
+mod part;
 mod plan;
 mod recipes;
 mod sizes;
@@ -40,6 +41,7 @@ use node::Step;
 use node::{Item, NodeSpec, ScopeSpec, Settings};
 pub(crate) use node::{described, op_step};
 pub use outline::Outline;
+pub(crate) use part::NewInput;
 pub use plan::Plan;
 pub use recipes::{Block, Branches, Residual, squeeze_excite};
 
@@ -48,6 +50,13 @@ pub use recipes::{Block, Branches, Residual, squeeze_excite};
 pub struct Value {
     graph: u32,
     index: u32,
+}
+
+impl AsRef<[Value]> for Value {
+    /// This value alone, as outputs.
+    fn as_ref(&self) -> &[Value] {
+        std::slice::from_ref(self)
+    }
 }
 
 /// A description of a model: inputs, and the nodes that compute from them.
@@ -97,7 +106,7 @@ pub struct Shared {
     index: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SharedPart {
     name: String,
     part: DynPart,
@@ -244,25 +253,6 @@ impl Graph {
     /// Whether nothing has been added.
     pub(crate) fn is_empty(&self) -> bool {
         self.items().is_empty()
-    }
-
-    /// What holds for the weights of an entry from now on, by its positions in an [`Outline`].
-    pub(crate) fn set(&mut self, at: &[usize], trainable: Option<bool>, learning_rate_factor: Option<f64>) {
-        let mut items = self.open.first_mut();
-        let mut found = None;
-        for &i in at {
-            match items.take().and_then(|items| items.get_mut(i)) {
-                Some(Item::Node(node)) => found = Some(&mut node.settings),
-                Some(Item::Scope(ScopeSpec { settings, items: inside, .. })) => {
-                    (found, items) = (Some(settings), Some(inside));
-                }
-                None => return,
-            }
-        }
-        if let Some(settings) = found {
-            settings.trainable = trainable.unwrap_or(settings.trainable);
-            settings.learning_rate_factor = learning_rate_factor.unwrap_or(settings.learning_rate_factor);
-        }
     }
 
     /// An input whose samples have this shape. The name says which data it takes; no two inputs have the same. Inputs come before all
@@ -436,10 +426,7 @@ impl Graph {
     }
 
     fn last(&mut self) -> Option<&mut Settings> {
-        match self.open.last_mut()?.last_mut()? {
-            Item::Node(node) => Some(&mut node.settings),
-            Item::Scope(scope) => Some(&mut scope.settings),
-        }
+        self.open.last_mut()?.last_mut().map(Item::settings)
     }
 
     #[inline(never)]

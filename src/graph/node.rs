@@ -19,6 +19,15 @@ pub(super) enum Item {
     Scope(ScopeSpec),
 }
 
+impl Item {
+    pub fn settings(&mut self) -> &mut Settings {
+        match self {
+            Item::Node(node) => &mut node.settings,
+            Item::Scope(scope) => &mut scope.settings,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct NodeSpec {
     /// As given by the user.

@@ -51,7 +51,6 @@ impl<T: Float> Builder<T> {
     }
 
     /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
-    #[cfg(any(feature = "files", feature = "keras"))]
     pub(crate) fn for_weights(room: usize) -> Self {
         Builder { room: Some(room), ..Builder::new(0) }
     }

@@ -1,16 +1,23 @@
-//! The outputs of all layers.
+//! The outputs of layers: all of them, or some by name.
 
 use super::built::Model;
 use super::checks::blame;
+use super::part::Names;
+use super::tensors::Tensors;
 use crate::error::{Error, Result};
-use crate::graph::{Given, Plan, Work};
+use crate::graph::{Given, Outline, Plan, Work};
 use crate::layer::Pass;
 use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
+/// A value that is asked for: the position and the name of what gives it, and its place.
+type Wanted = (usize, String, u32);
+
 impl<T: Float> Model<T> {
-    /// The output of each layer for samples `x`, with its name, in the order of the layers: `[n, …output]`. The last is
-    /// what [`predict`](Self::predict) returns. Layers inside a `Block` or `Residual` count as one.
+    /// The output of each layer for samples `x`, with its name, in the order of the layers: `[n, …output]`; of a model with several
+    /// inputs, `x` is a list of tensors, by position or name. Of a line of layers the last is what [`predict`](Self::predict) returns.
+    /// Containers count as one, see [`outputs_of`](Self::outputs_of) for what is inside; a shared part counts wherever it is applied, as
+    /// `tower`, `tower#2` and so on. Layers that no output needs are left out.
     ///
     /// Keras: a model from `model.inputs` to `[layer.output for layer in model.layers]`.
     ///
@@ -25,49 +32,109 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// As [`predict`](Self::predict); an output of NaN inside the model is an error as one at its end is, in
     /// [`Error::Layer`] where `x` is not to blame.
+    pub fn activations<'a>(&self, x: impl Into<Tensors<'a, T>>) -> Result<Vec<(String, Tensor<T>)>> {
+        self.activations_of(x.into())
+    }
+
     #[inline(never)]
-    pub fn activations(&self, x: &Tensor<T>) -> Result<Vec<(String, Tensor<T>)>> {
-        self.check_single("activations")?;
-        self.check_input("activations", x)?;
-        let n = x.samples();
+    pub(crate) fn activations_of(&self, x: Tensors<'_, T>) -> Result<Vec<(String, Tensor<T>)>> {
+        const OP: &str = "activations";
         let parts = self.net.outline();
-        let all = parts.iter().map(|part| part.output.len().saturating_mul(n)).fold(0, usize::saturating_add);
-        // And a pass over the rows that go together.
-        let plan = Plan::default();
-        let values = all.saturating_add(self.net.space(self.rows_together.min(n), Some(&plan)));
-        memory::check_room::<T>("activations", format_args!("the outputs of all layers for {n} samples"), values)?;
-        let mut values: Vec<(Shape, Vec<T>)> = parts.iter().map(|part| (part.output, Vec::new())).collect();
-        let (mut work, mut batch) = (Work::default(), Tensor::default());
-        for start in (0..n).step_by(self.rows_together) {
-            x.copy_rows(start..(start + self.rows_together).min(n), &mut batch);
-            self.net.prepare(&mut work, Given::Refs(&[&batch]))?;
+        let entries = parts.iter().zip(Outline::labels(parts)).enumerate();
+        let wanted = entries.filter_map(|(i, (part, label))| Some((i, label, part.value()?)));
+        let wanted: Vec<Wanted> = wanted.filter(|(_, _, value)| self.net.gives(*value)).collect();
+        let outputs = self.values(OP, &wanted, x)?;
+        Ok(wanted.into_iter().map(|(_, label, _)| label).zip(outputs).collect())
+    }
+
+    /// The outputs of some layers for samples `x`, by their names: `[n, …output]` for each. A name is that of a layer, a container or an
+    /// input as [`part`](Self::part) takes it: `"encoder"`, `"block_1/conv2d"`. To compute them again and again, take
+    /// `part(inputs, names)`, which leaves out what they do not need.
+    ///
+    /// Keras: `keras.Model(model.inputs, [model.get_layer(name).output for name in names])`; PyTorch: `register_forward_hook`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let block = Block::new().add(Dense::new(6)).add(Activation::Tanh);
+    /// let model = Sequential::new([4]).add(block).add(Dense::new(2)).build(0)?;
+    /// let outputs = model.outputs_of(&["block/dense", "dense"], &Tensor::zeros([5, 4]))?;
+    /// assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[5, 6][..], &[5, 2][..]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`activations`](Self::activations); [`Error::Argument`] for a name that nothing has, or twice; [`Error::Config`] for a layer that
+    /// no output needs.
+    pub fn outputs_of<'a, 'n>(
+        &self,
+        names: impl Into<Names<'n>>,
+        x: impl Into<Tensors<'a, T>>,
+    ) -> Result<Vec<Tensor<T>>> {
+        self.outputs_of_list(&names.into(), x.into())
+    }
+
+    #[inline(never)]
+    pub(crate) fn outputs_of_list(&self, names: &Names<'_>, x: Tensors<'_, T>) -> Result<Vec<Tensor<T>>> {
+        const OP: &str = "outputs_of";
+        let value = |(i, name): (usize, &&str)| -> Result<Wanted> {
+            let value = self.value_of(OP, "names", name)?;
+            if !self.net.gives(value) {
+                let problem = format!("no output needs {name}, which is left out of the computation");
+                return Err(Error::Config { op: OP, problem, hint: "name a layer before an output".into() });
+            }
+            Ok((i, (*name).to_owned(), value))
+        };
+        let wanted = names.list(OP, "names")?.iter().enumerate().map(value).collect::<Result<Vec<_>>>()?;
+        self.values(OP, &wanted, x)
+    }
+
+    /// Values of the net, in parts of the rows that go together.
+    fn values(&self, op: &'static str, wanted: &[Wanted], x: Tensors<'_, T>) -> Result<Vec<Tensor<T>>> {
+        let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
+        self.check_inputs(op, &x)?;
+        let n = x[0].samples();
+        let together = self.rows_together.min(n);
+        let (mut work, plan) = (Work::default(), Plan::default());
+        let shapes: Vec<Shape> = x.iter().map(|x| x.shape().sample().with_batch(together)).collect();
+        let mut room = self.net.space_for(&mut work, Some(&plan), &shapes)?;
+        let mut batch = vec![Tensor::default(); x.len()];
+        let mut values: Vec<(Shape, Vec<T>)> = wanted.iter().map(|_| (Shape::SCALAR, Vec::new())).collect();
+        for start in (0..n.max(1)).step_by(self.rows_together) {
+            for (x, batch) in x.iter().zip(&mut batch) {
+                x.copy_rows(start..(start + self.rows_together).min(n), batch);
+            }
+            let Some((first, more)) = batch.split_first() else { break };
+            let given = Given::Batch(first, more);
+            self.net.prepare(&mut work, given)?;
+            if start == 0 {
+                // A pass over the rows that go together, and all that is returned.
+                let shapes = wanted.iter().map(|(_, _, value)| self.net.shape_now(&work, *value));
+                room = shapes.map(|shape| shape.len().saturating_mul(n)).fold(room, usize::saturating_add);
+                memory::check_room::<T>(op, format_args!("the outputs of all layers for {n} samples"), room)?;
+            }
             // All values are there where backward may follow.
-            self.net.run(&mut Pass::differentiable(&self.params), &mut work, Given::Refs(&[&batch]));
-            for (part, (shape, values)) in parts.iter().zip(&mut values) {
-                let value = match part.outputs.clone().next_back() {
-                    Some(last) => self.net.value(&work, last),
-                    // An empty container hands its input on.
-                    None => part.inputs.first().and_then(|v| self.net.value(&work, *v)),
-                };
+            self.net.run(&mut Pass::differentiable(&self.params), &mut work, given);
+            for ((_, _, value), (shape, values)) in wanted.iter().zip(&mut values) {
+                let value = given.get(*value as usize).or_else(|| self.net.value(&work, *value));
                 if let Some(value) = value {
                     *shape = value.shape().sample();
                     values.extend_from_slice(value.as_slice());
                 }
             }
         }
-        let mut outputs = Vec::with_capacity(parts.len());
-        for (index, (part, (shape, v))) in parts.iter().zip(values).enumerate() {
+        let mut outputs = Vec::with_capacity(wanted.len());
+        for ((index, name, _), (shape, v)) in wanted.iter().zip(values) {
             let y = Tensor::new(shape.with_batch(n), v)?;
             if y.iter().any(|v| v.is_nan()) {
-                blame("activations", &[x], &y).map_err(|error| match error {
-                    Error::Config { .. } => Error::Layer { index, name: part.name.clone(), source: Box::new(error) },
+                blame(op, &x, &y).map_err(|error| match error {
+                    Error::Config { .. } => Error::Layer { index: *index, name: name.clone(), source: Box::new(error) },
                     of_x => of_x,
                 })?;
             }
-            outputs.push((part.name.clone(), y));
+            outputs.push(y);
         }
-        if let Some((_, last)) = outputs.last() {
-            self.check_outputs("activations", &[x], std::slice::from_ref(last))?;
+        if let Some(last) = outputs.last() {
+            self.check_outputs(op, &x, std::slice::from_ref(last))?;
         }
         Ok(outputs)
     }

@@ -332,13 +332,18 @@ impl<T: Float> Model<T> {
             let hint = "name a weight that training learns";
             return Err(Error::argument(OP, "path", "a weight, not statistics", path, hint));
         }
-        for spec in &mut self.params.specs_mut()[found] {
+        self.settle(found, &at, trainable);
+        self.refresh_segments();
+        Ok(())
+    }
+
+    /// Freezes or thaws parameters, and the entry that they are of.
+    pub(super) fn settle(&mut self, params: std::ops::Range<usize>, at: &[usize], trainable: bool) {
+        for spec in &mut self.params.specs_mut()[params] {
             spec.trainable = trainable && !spec.state;
             spec.frozen = !trainable;
         }
-        self.graph.set(&at, Some(trainable), None);
-        self.refresh_segments();
-        Ok(())
+        self.graph.set(at, Some(trainable), None);
     }
 
     /// Multiplies the learning rate of weights by `factor`, by the path of a layer or of one weight, in the place of a factor set
@@ -388,7 +393,7 @@ impl<T: Float> Model<T> {
     }
 
     /// Hands what was frozen, thawed or given another learning rate to training.
-    fn refresh_segments(&mut self) {
+    pub(super) fn refresh_segments(&mut self) {
         if let Some(training) = &mut self.training {
             training.refresh_segments(&self.net, &self.params);
         }

@@ -47,25 +47,29 @@ impl LoadWeights {
         self.renames.iter().find_map(renamed).unwrap_or_else(|| stored.to_owned())
     }
 
-    /// Overwrites the weights; before that, everything but the disk has been found good.
-    pub(crate) fn read<T: Float>(&self, archive: &mut Archive<'_>, params: &mut Params<T>) -> Result<Mismatch> {
+    /// The array, by position, that each weight takes, of `source`; and what does not fit.
+    pub(super) fn fit<T: Float>(
+        &self,
+        source: &Path,
+        arrays: &[(&str, &[usize])],
+        params: &Params<T>,
+    ) -> Result<(Vec<Option<usize>>, Mismatch)> {
         let mut mismatch = Mismatch::default();
-        let mut fitting: Vec<Option<Stored>> = vec![None; params.specs().len()];
-        for stored in archive.arrays().iter().filter(|s| !s.name.starts_with(CHECKPOINT_PREFIX)) {
-            let name = self.name(&stored.name);
+        let mut fitting: Vec<Option<usize>> = vec![None; params.specs().len()];
+        for (i, &(stored, shape)) in arrays.iter().enumerate() {
+            let name = self.name(stored);
             match params.find(&name) {
-                None => mismatch.unexpected.push(stored.name.clone()),
+                None => mismatch.unexpected.push(stored.to_owned()),
                 Some(id) if fitting[id.0 as usize].is_some() => {
-                    let problem = format!("{} and another array both stand for {name}", stored.name);
-                    return Err(Error::file(archive.path(), problem, "rename only one of them so"));
+                    let problem = format!("{stored} and another array both stand for {name}");
+                    return Err(Error::file(source, problem, "rename only one of them so"));
                 }
                 Some(id) => {
                     let spec = &params.specs()[id.0 as usize];
-                    if stored.shape == spec.shape.dims() {
-                        archive.check_floats(stored)?;
-                        fitting[id.0 as usize] = Some(stored.clone());
+                    if shape == spec.shape.dims() {
+                        fitting[id.0 as usize] = Some(i);
                     } else {
-                        mismatch.shapes.push((name, stored.shape.clone(), spec.shape.dims().to_vec()));
+                        mismatch.shapes.push((name, shape.to_vec(), spec.shape.dims().to_vec()));
                     }
                 }
             }
@@ -75,11 +79,21 @@ impl LoadWeights {
         mismatch.missing = missing.map(|(spec, _)| spec.name.clone()).collect();
         let nothing = fitting.iter().all(Option::is_none) && !fitting.is_empty();
         if (!self.partial && !mismatch.is_empty()) || nothing {
-            return Err(Error::Weights { file: archive.path().to_owned(), mismatch });
+            return Err(Error::Weights { file: source.to_owned(), mismatch });
         }
-        for (i, stored) in fitting.iter().enumerate() {
-            if let Some(stored) = stored {
-                archive.read(stored, params.get_mut(ParamId(i as u32)))?;
+        Ok((fitting, mismatch))
+    }
+
+    /// Overwrites the weights; before that, everything but the disk has been found good.
+    pub(crate) fn read<T: Float>(&self, archive: &mut Archive<'_>, params: &mut Params<T>) -> Result<Mismatch> {
+        let stored: Vec<Stored> =
+            archive.arrays().iter().filter(|s| !s.name.starts_with(CHECKPOINT_PREFIX)).cloned().collect();
+        let arrays: Vec<_> = stored.iter().map(|s| (s.name.as_str(), s.shape.as_slice())).collect();
+        let (fitting, mismatch) = self.fit(archive.path(), &arrays, params)?;
+        fitting.iter().flatten().try_for_each(|&i| archive.check_floats(&stored[i]).map(|_| ()))?;
+        for (i, from) in fitting.iter().enumerate() {
+            if let Some(from) = from {
+                archive.read(&stored[*from], params.get_mut(ParamId(i as u32)))?;
             }
         }
         Ok(mismatch)

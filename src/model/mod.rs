@@ -9,6 +9,8 @@ mod checks;
 mod classes;
 #[cfg(feature = "files")]
 mod compile_text;
+#[cfg(feature = "files")]
+mod copy_weights;
 mod data_adapter;
 #[cfg(feature = "files")]
 mod digest;
@@ -25,8 +27,10 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod matching;
 mod not_compiled;
 mod notes;
+mod part;
 mod predictor;
 mod progress;
 // Without files nothing is saved.
@@ -65,6 +69,7 @@ pub use input_gradient::Target;
 pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
+pub use part::{Edit, Names};
 pub use predictor::Predictor;
 #[cfg(feature = "files")]
 pub use registry::Registry;

@@ -31,6 +31,7 @@ mod losses;
 mod merging;
 mod metrics;
 mod operators;
+mod parts;
 #[cfg(feature = "plot")]
 mod plots;
 #[cfg(all(feature = "progress", target_os = "linux"))]
