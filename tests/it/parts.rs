@@ -51,7 +51,7 @@ fn parts_of_a_line_give_its_inner_values() {
     let model = line();
     let x = samples([300, 6]);
     let names = ["dense", "block/dense", "block/batch_norm", "block", "dropout", "dense_1", "head"];
-    let all = model.outputs_of(&names, &x).unwrap();
+    let all = model.outputs_of(names, &x).unwrap();
     assert_eq!(all[6], model.predict(&x).unwrap());
     for (name, value) in names.iter().zip(&all) {
         let part = model.part("input", *name).unwrap();
@@ -110,6 +110,18 @@ fn parts_of_graphs() {
     assert!(error(model.outputs_of("nothing", &x[..])).contains("got nothing"));
 }
 
+/// Free sizes are no reason to look for endless memory.
+#[test]
+fn models_of_free_sizes_predict_many() {
+    let mut g = Graph::new();
+    let x = g.input("x", [FREE, 3]);
+    let y = g.add(Conv1d::new(4, 3).activation(Activation::Gelu), x);
+    let model = g.build(y, 1).unwrap();
+    assert_eq!(model.predict(&samples([700, 9, 3])).unwrap().dims(), &[700, 7, 4]);
+    let inner = model.outputs_of("conv1d", &samples([700, 11, 3])).unwrap();
+    assert_eq!(inner[0].dims(), &[700, 9, 4]);
+}
+
 #[test]
 fn a_decoder_takes_skips_as_inputs() {
     let mut g = Graph::new();
@@ -118,8 +130,8 @@ fn a_decoder_takes_skips_as_inputs() {
     let model = g.build(y, 1).unwrap();
     let x = samples([3, 8, 8, 1]);
     let names = ["down_1", "down_2", "bottom"];
-    let values = model.outputs_of(&names, &x).unwrap();
-    let decoder = model.part(&names, "head").unwrap();
+    let values = model.outputs_of(names, &x).unwrap();
+    let decoder = model.part(names, "head").unwrap();
     assert_eq!(decoder.predict(&values).unwrap(), model.predict(&x).unwrap());
     assert!(error(model.part("bottom", "head")).contains("but from image too"));
 }
