@@ -300,6 +300,9 @@ impl<T: Float> Net<T> {
         let values = sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
         let values = values.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
         let inside = self.nodes.iter().map(|node| {
+            if self.open {
+                return self.planned_space(node, samples, backward);
+            }
             let output = self.shapes[node.wires.outputs.start as usize];
             match &node.code {
                 Code::Layer(layer) => layer_space(&**layer, output, !node.params.is_empty(), samples, backward),

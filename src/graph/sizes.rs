@@ -12,7 +12,7 @@ use crate::layer::checks::check_open_output;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// What a free size counts as where registers are planned, which it decides nothing else about.
-const PLANNED: usize = 64;
+pub(super) const PLANNED: usize = 64;
 
 /// Values of a sample of each of these shapes, for the plan of registers.
 pub(super) fn planned(shapes: &[Shape]) -> Vec<usize> {

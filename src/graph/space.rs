@@ -1,16 +1,35 @@
 //! The room that a pass takes.
 
 use super::given::Given;
-use super::net::{Net, Work};
+use super::net::{Net, Node, Work};
 use super::node::Code;
 use super::plan::Plan;
-use super::sizes::Room;
+use super::sizes::{PLANNED, Room};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Net<T> {
+    /// What a node keeps for itself, where free sizes are as in the plan of registers.
+    pub(super) fn planned_space(&self, node: &Node<T>, samples: usize, backward: bool) -> usize {
+        let batch = |v: &u32| self.shapes[*v as usize].counting_free(PLANNED).with_batch(samples);
+        match &node.code {
+            Code::Layer(layer) => {
+                let activation = if node.params.is_empty() { None } else { layer.output_activation() };
+                let z = backward && activation.is_some_and(Activation::needs_input);
+                let z = if z { batch(&node.wires.outputs.start).len() } else { 0 };
+                layer.space_for(batch(&node.wires.inputs[0]), backward).saturating_add(z)
+            }
+            Code::Op(op) => op.space_for(&node.wires.inputs.iter().map(batch).collect::<Vec<_>>(), backward),
+        }
+    }
+
+    /// Values of a sample of an output, by position, where free sizes are as in the plan of registers.
+    pub(crate) fn planned_output(&self, output: usize) -> usize {
+        self.output_shape(output).counting_free(PLANNED).len()
+    }
+
     /// Values that a pass over batches of these shapes, one for each input, holds at most: registers, those of gradients where `plan`
     /// leads back, and what nodes keep beside. To be looked at before a pass where memory may not suffice; takes none in steady state.
     ///

@@ -57,7 +57,7 @@ impl<T: Float> Model<T> {
     /// use gradus::prelude::*;
     /// let block = Block::new().add(Dense::new(6)).add(Activation::Tanh);
     /// let model = Sequential::new([4]).add(block).add(Dense::new(2)).build(0)?;
-    /// let outputs = model.outputs_of(&["block/dense", "dense"], &Tensor::zeros([5, 4]))?;
+    /// let outputs = model.outputs_of(["block/dense", "dense"], &Tensor::zeros([5, 4]))?;
     /// assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[5, 6][..], &[5, 2][..]));
     /// # Ok::<(), gradus::Error>(())
     /// ```

@@ -456,7 +456,7 @@ impl<T: Float> Model<T> {
         if samples <= *known || self.slim && samples <= self.rows_together {
             return Ok(());
         }
-        let outputs = (0..self.net.outputs()).map(|i| self.net.output_shape(i).len().saturating_mul(samples));
+        let outputs = (0..self.net.outputs()).map(|i| self.net.planned_output(i).saturating_mul(samples));
         let values = outputs.fold(self.net.space(samples.min(self.rows_together), None), usize::saturating_add);
         memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples"), values)?;
         *known = samples;

@@ -168,6 +168,12 @@ impl<T: Float> Model<T> {
         Edit { model: self, graph: self.graph.again(self.net.outline()) }
     }
 
+    /// The places of the outputs among the values of the graph.
+    #[cfg_attr(not(feature = "plot"), allow(dead_code))]
+    pub(crate) fn output_values(&self) -> Vec<u32> {
+        self.graph.output_places().to_vec()
+    }
+
     /// The value of a layer, a container, an output or an input, by name.
     pub(super) fn value_of(&self, op: &'static str, what: &'static str, name: &str) -> Result<u32> {
         let places = self.graph.output_places();

@@ -30,6 +30,8 @@ mod heat_map;
 #[cfg(feature = "plot")]
 mod histograms;
 #[cfg(feature = "plot")]
+mod layered;
+#[cfg(feature = "plot")]
 mod model_plot;
 mod number;
 #[cfg(feature = "plot")]

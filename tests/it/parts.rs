@@ -110,6 +110,18 @@ fn parts_of_graphs() {
     assert!(error(model.outputs_of("nothing", &x[..])).contains("got nothing"));
 }
 
+/// Free sizes are no reason to look for endless memory.
+#[test]
+fn models_of_free_sizes_predict_many() {
+    let mut g = Graph::new();
+    let x = g.input("x", [FREE, 3]);
+    let y = g.add(Conv1d::new(4, 3).activation(Activation::Gelu), x);
+    let model = g.build(y, 1).unwrap();
+    assert_eq!(model.predict(&samples([700, 9, 3])).unwrap().dims(), &[700, 7, 4]);
+    let inner = model.outputs_of("conv1d", &samples([700, 11, 3])).unwrap();
+    assert_eq!(inner[0].dims(), &[700, 9, 4]);
+}
+
 #[test]
 fn a_decoder_takes_skips_as_inputs() {
     let mut g = Graph::new();
