@@ -23,6 +23,7 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod masked;
 mod not_compiled;
 mod predictor;
 mod progress;
