@@ -15,7 +15,7 @@ impl Model<f32> {
     /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
     /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
     /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
-    /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along, and initialisers, penalties, bounds and what is
+    /// Permute, RepeatVector, Identity, Embedding, Masking, TimeDistributed, and Sequential models inside. Names and weights come along, and initialisers, penalties, bounds and what is
     /// not trained; what `compile` was given does not.
     ///
     /// ```no_run

@@ -73,10 +73,18 @@ impl Case {
 }
 
 /// Settings by name, each taken once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Config(Map<String, Value>);
 
 impl Config {
+    /// The settings in an object.
+    pub fn of(object: Value) -> Option<Self> {
+        match object {
+            Value::Object(settings) => Some(Config(settings)),
+            _ => None,
+        }
+    }
+
     /// Takes a setting; `null` counts as left out.
     pub fn value(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|v| !v.is_null())

@@ -77,6 +77,12 @@ impl Embedding {
         self
     }
 
+    /// Whether id 0 is padding.
+    #[cfg(feature = "keras")]
+    pub(crate) fn masks_zero(&self) -> bool {
+        self.mask_zero
+    }
+
     /// How the matrix is filled; a uniform draw between −0.05 and 0.05 by default.
     pub fn embeddings_initializer(mut self, init: impl Into<Init>) -> Self {
         self.embeddings_initializer = init.into();

@@ -45,6 +45,12 @@ impl Masking {
         Masking { mask_value, axes: 0 }
     }
 
+    /// The value of steps that do not count.
+    #[cfg(feature = "keras")]
+    pub(crate) fn value(&self) -> f64 {
+        self.mask_value
+    }
+
     /// to = from at steps of x that count.
     fn apply<T: Float>(&self, x: &Tensor<T>, from: &Tensor<T>, to: &mut Tensor<T>) {
         let (value, n) = (T::of(self.mask_value), x.shape().last());

@@ -55,6 +55,12 @@ impl Concatenate {
         self
     }
 
+    /// The axis as it was given.
+    #[cfg(feature = "keras")]
+    pub(crate) fn along(&self) -> isize {
+        self.axis
+    }
+
     /// How many values of each operand stand together, and of all: what build found, or the pass forward where sizes are free.
     fn widths<'a, T: Float>(&'a self, slot: &'a Slot<T>) -> (&'a [u32], usize) {
         let widths = if self.free.is_some() { &slot.indices } else { &self.widths };
