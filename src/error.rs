@@ -125,6 +125,26 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
+    /// A value of an input that is to be token ids is none.
+    #[error(
+        "{op}: {input} has {got} in row {row}, position {position}, where token ids are expected, whole numbers from 0 to {}; give the \
+         embedding as many ids as the vocabulary has, or correct the data",
+        count.saturating_sub(1)
+    )]
+    TokenId {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The input's name.
+        input: String,
+        /// The row (sample), from 0.
+        row: usize,
+        /// The position within the sample, from 0.
+        position: usize,
+        /// The value that came.
+        got: String,
+        /// How many ids there are.
+        count: usize,
+    },
     /// Training left the finite numbers; the weights are the last finite ones.
     #[error("{op}: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. {cause}")]
     Diverged {

@@ -64,6 +64,14 @@ fn noise(shape: Shape, part: u64) -> Tensor<f64> {
     })
 }
 
+/// What a layer is tried on: such numbers, or token ids for one that takes those.
+fn inputs_of(layer: &dyn Layer<f64>, shape: Shape, part: u64) -> Tensor<f64> {
+    match layer.token_ids() {
+        None => noise(shape, part),
+        Some(count) => Tensor::from_fn(shape, |i| ((i * 7 + i / 3) % count) as f64),
+    }
+}
+
 /// A built layer, its weights and its shapes.
 struct Built<'a> {
     layer: &'a dyn Layer<f64>,
@@ -175,6 +183,10 @@ impl Layer<f64> for Wired {
         Ok(output)
     }
 
+    fn token_ids(&self) -> Option<usize> {
+        self.net.as_ref()?.token_ids(0)
+    }
+
     fn forward(&self, pass: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
         self.with(pass.needs_backward(), |net, work| {
             net.run(pass, work, Given::Refs(&[x]));
@@ -249,7 +261,7 @@ fn check_boxed(mut layer: Box<dyn Layer<f64>>, input: Shape) -> Result<Report> {
 }
 
 fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()> {
-    let x = noise(shape, 2);
+    let x = inputs_of(built.layer, shape, 2);
     let g = noise(built.output.with_batch(shape.first()), 3);
     let (mut y, mut slot, _) = built.forward(&built.params, true, &x);
     if y.iter().any(|v| v.is_nan()) {
@@ -293,6 +305,10 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
         }
     }
     for i in 0..x.len() {
+        if built.layer.token_ids().is_some() {
+            report.add(|| format!("x[{i}]"), dx.as_slice()[i], 0.0);
+            continue;
+        }
         let mut moved = x.clone();
         moved.as_mut_slice()[i] += H;
         let up = built.scalar(&built.params, &moved, &g);
@@ -305,7 +321,7 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
 
 /// The gradient with respect to the input of what inference computes.
 fn in_inference(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()> {
-    let (x, g) = (noise(shape, 2), noise(built.output.with_batch(shape.first()), 3));
+    let (x, g) = (inputs_of(built.layer, shape, 2), noise(built.output.with_batch(shape.first()), 3));
     let mut slot = Slot::new();
     let (mut y, mut dx) = (Tensor::full(g.shape(), f64::NAN), Tensor::full(shape, f64::NAN));
     let mut pass = Pass::differentiable(&built.params);
@@ -318,6 +334,10 @@ fn in_inference(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<
     built.layer.backward(&mut pass, &mut slot, &x, &y, &mut g.clone(), Some(&mut dx));
     let scalar = |x: &Tensor<f64>| output(x).iter().zip(&g).map(|(y, g)| y * g).sum::<f64>();
     for i in 0..x.len() {
+        if built.layer.token_ids().is_some() {
+            report.add(|| format!("x[{i}] in inference"), dx.as_slice()[i], 0.0);
+            continue;
+        }
         let mut moved = x.clone();
         moved.as_mut_slice()[i] += H;
         let up = scalar(&moved);
@@ -334,7 +354,7 @@ fn addresses(slot: &Slot<f64>, out: &mut Vec<usize>) {
 }
 
 fn alone_as_in_batch(built: &Built<'_>, input: Shape) -> Result<()> {
-    let x = noise(input.with_batch(7), 4);
+    let x = inputs_of(built.layer, input.with_batch(7), 4);
     let (all, ..) = built.forward(&built.params, false, &x);
     for i in 0..7 {
         let (one, ..) = built.forward(&built.params, false, &x.rows(i..i + 1)?);
@@ -632,7 +652,7 @@ mod tests {
     /// Outputs and gradients of a training step.
     fn step(layer: &dyn Layer<f64>, params: &Params<f64>, slot: &mut Slot<f64>, sample: Shape) -> [Vec<f64>; 3] {
         let output = layer.output_shape(sample).unwrap();
-        let (x, g) = (noise(sample.with_batch(3), 2), noise(output.with_batch(3), 3));
+        let (x, g) = (inputs_of(layer, sample.with_batch(3), 2), noise(output.with_batch(3), 3));
         let (mut y, mut dx) = (Tensor::full(g.shape(), f64::NAN), Tensor::full(x.shape(), f64::NAN));
         let mut gradients = vec![0.0; params.len().max(1)];
         let mut pass = Pass::training(params, &mut gradients, 3, 0, 0);

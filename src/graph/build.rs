@@ -8,9 +8,10 @@ use super::node::{Code, Item, NodeSpec, ScopeSpec, Settings};
 use super::outline::Outline;
 use super::plan::Wires;
 use super::sizes::check_open;
+use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::Builder;
 use crate::layer::checks::{check_open_output, check_place};
+use crate::layer::{Builder, Reach};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 
@@ -21,6 +22,10 @@ struct Build<T: Float> {
     shapes: Vec<Shape>,
     /// The path under which each shared part was built first.
     shared: BTreeMap<usize, String>,
+    /// The input whose values each value has, unless a layer has changed them.
+    origins: Vec<Option<u32>>,
+    /// Inputs that are token ids, and how many there are of those.
+    token_ids: Vec<(u32, usize)>,
 }
 
 impl Graph {
@@ -64,10 +69,11 @@ impl Graph {
             }
             shapes.push(*shape);
         }
-        let mut build = Build { nodes: Vec::new(), shapes, shared: BTreeMap::new() };
+        let origins = (0..shapes.len() as u32).map(Some).collect();
+        let mut build = Build { nodes: Vec::new(), shapes, shared: BTreeMap::new(), origins, token_ids: Vec::new() };
         let outline = self.items().iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()?;
-        let Build { nodes, shapes, .. } = build;
-        let mut net = Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), outline)?;
+        let Build { nodes, shapes, token_ids, .. } = build;
+        let mut net = Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), token_ids, outline)?;
         net.name_outputs(&self.output_names);
         Ok(net)
     }
@@ -169,6 +175,7 @@ impl<T: Float> Build<T> {
             if x.iter().any(Shape::is_free) {
                 check_open(&code, &x, &outputs)?;
             }
+            self.follow_ids(&code, spec)?;
             outputs.into_iter().map(|shape| check_open_output("build", shape)).collect::<Result<Vec<_>>>()
         });
         check_name(given, &name, index)?;
@@ -177,8 +184,15 @@ impl<T: Float> Build<T> {
             .and_then(|outputs| b.settle(first, trainable, learning_rate_factor).map(|()| outputs))
             .map_err(|source| Error::Layer { index, name: path.clone(), source: Box::new(source) })?;
         self.shapes.extend(outputs);
+        self.origins.resize(self.shapes.len(), None);
         let wires = Wires { inputs: spec.inputs.clone(), outputs: spec.outputs.clone() };
-        self.nodes.push(Node { code, name: path.clone(), wires, params: b.take_registered() });
+        self.nodes.push(Node {
+            code,
+            name: path.clone(),
+            wires,
+            params: b.take_registered(),
+            drops_mask: spec.drops_mask,
+        });
         let mut inputs = spec.inputs.clone();
         let mut seen = Vec::new();
         inputs.retain(|v| {
@@ -197,5 +211,25 @@ impl<T: Float> Build<T> {
             outputs: spec.outputs.clone(),
             parts: Vec::new(),
         })
+    }
+
+    /// Finds out from which input a node has its values, and whether they are to be token ids.
+    fn follow_ids(&mut self, code: &Code<T>, spec: &NodeSpec) -> Result<()> {
+        let Code::Layer(layer) = code else { return Ok(()) };
+        let origin = self.origins[spec.inputs[0] as usize];
+        if let Some(count) = layer.token_ids() {
+            let Some(input) = origin else {
+                let problem = format!("{} takes token ids, and its input is computed from others", layer.class());
+                let hint = "put it behind an input, or behind layers that only hand values on (Reshape, Slice), so that ids can be checked";
+                return Err(Error::Config { op: "build", problem, hint: hint.into() });
+            };
+            if !self.token_ids.contains(&(input, count)) {
+                self.token_ids.push((input, count));
+            }
+        } else if layer.reach(Activation::Linear) == Reach::Training {
+            self.origins.resize(spec.outputs.start as usize, None);
+            self.origins.push(origin);
+        }
+        Ok(())
     }
 }

@@ -184,13 +184,15 @@ impl Graph {
             Term::Value(value) => value,
             Term::Join(operation, terms) => {
                 let x: Vec<_> = terms.into_iter().map(|term| self.lower(term)).collect();
-                match operation {
+                let y = match operation {
                     Operation::Add => self.op(merging::Add::new(), &x),
                     Operation::Subtract => self.op(merging::Subtract::new(), &x),
                     Operation::Multiply => self.op(merging::Multiply::new(), &x),
                     Operation::Divide => self.op(Divide::new(), &x),
                     Operation::Power => self.op(Power::new(), &x),
-                }
+                };
+                self.drop_mask();
+                y
             }
             Term::With(arithmetic, x) => self.behind(LayerConfig::Arithmetic(arithmetic), *x),
             Term::Negative(x) => self.behind(LayerConfig::Negative(Negative::new()), *x),

@@ -50,6 +50,9 @@ pub(crate) struct WrittenItem {
     /// How many values it gives; 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outputs: Option<u32>,
+    /// Whether the values that it gives have no mask, whatever it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    drops_mask: bool,
     /// The class of several nodes under a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -168,8 +171,19 @@ impl Graph {
     }
 
     fn read_item(&mut self, item: WrittenItem) -> Result<()> {
-        let WrittenItem { name, trainable, learning_rate_factor, layer, op, inputs, outputs, scope, shared, nodes } =
-            item;
+        let WrittenItem {
+            name,
+            trainable,
+            learning_rate_factor,
+            layer,
+            op,
+            inputs,
+            outputs,
+            drops_mask,
+            scope,
+            shared,
+            nodes,
+        } = item;
         let settings = Settings {
             trainable: trainable.unwrap_or(true),
             learning_rate_factor: learning_rate_factor.unwrap_or(1.0),
@@ -212,7 +226,7 @@ impl Graph {
         }
         let first = self.next(outputs);
         let outputs = first.index..self.values;
-        self.put(Item::Node(NodeSpec { name, settings, step, inputs, outputs }));
+        self.put(Item::Node(NodeSpec { name, settings, step, inputs, outputs, drops_mask }));
         Ok(())
     }
 }
@@ -229,7 +243,7 @@ fn write(item: &Item, values: &mut u32) -> WrittenItem {
         ..WrittenItem::default()
     };
     match item {
-        Item::Node(NodeSpec { name, settings, step, inputs, outputs }) => {
+        Item::Node(NodeSpec { name, settings, step, inputs, outputs, drops_mask }) => {
             let (layer, op) = match step {
                 Step::Layer(config) => (Some((**config).clone()), None),
                 Step::OwnLayer(own) => (Some(own.config()), None),
@@ -243,6 +257,7 @@ fn write(item: &Item, values: &mut u32) -> WrittenItem {
                 op,
                 inputs: (inputs.len() != 1 || inputs.first().copied() != before).then(|| inputs.clone()),
                 outputs: Some(outputs.len() as u32).filter(|n| *n != 1),
+                drops_mask: *drops_mask,
                 ..common(name, settings)
             }
         }

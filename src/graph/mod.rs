@@ -9,6 +9,7 @@ mod expression;
 #[cfg(feature = "serde")]
 mod file;
 mod given;
+mod masks;
 mod net;
 mod node;
 mod outline;
@@ -425,6 +426,39 @@ impl Graph {
         }
     }
 
+    /// Has the values of the node that was added last carry no mask, whatever it makes of those of its inputs: operators (`a + b`) do so, as
+    /// in Keras, where the layer of the same name passes masks on.
+    pub fn drop_mask(&mut self) {
+        match self.open.last_mut().and_then(|items| items.last_mut()) {
+            Some(Item::Node(node)) => node.drops_mask = true,
+            _ => self.note(misplaced("drop_mask")),
+        }
+    }
+
+    /// `x` under a mask that comes with the data: a step counts where `mask`, whose samples have the first axes of those of `x` (all but the
+    /// last at most), is not 0. The mask goes on from there as [`Masking`](crate::layers::Masking)'s does: layers pass it on or drop it, and
+    /// losses and metrics of an output that carries it count those steps alone.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut g = Graph::new();
+    /// let (x, mask) = (g.input("x", [4, 3]), g.input("mask", [4]));
+    /// let h = g.masked(x, mask);
+    /// let h = g.add(Dense::new(2), h);
+    /// let y = g.add(GlobalAveragePooling1d::new(), h);
+    /// let model = g.build([y], 1)?;
+    /// let x = Tensor::from_fn([1, 4, 3], |i| i as f32);
+    /// // The mean over the first two steps.
+    /// let padded = model.predict([&x, &Tensor::from([[1.0, 1.0, 0.0, 0.0]])])?;
+    /// assert_ne!(padded, model.predict([&x, &Tensor::from([[1.0; 4]])])?);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// Keras: `mask=` of a layer's call.
+    pub fn masked(&mut self, x: Value, mask: Value) -> Value {
+        self.op(crate::layers::merging::WithMask::new(), &[x, mask])
+    }
+
     fn last(&mut self) -> Option<&mut Settings> {
         self.open.last_mut()?.last_mut().map(Item::settings)
     }
@@ -446,6 +480,7 @@ impl Graph {
             step,
             inputs,
             outputs: first.index..self.values,
+            drops_mask: false,
         }));
         first
     }

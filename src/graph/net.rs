@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::given::Given;
+use super::masks::{At, MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
 use super::sizes::{self, Named, Sizes};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Inputs, Pass, Reach, Slot};
+use crate::layer::{Inputs, Masks, Pass, Reach, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
@@ -65,6 +66,10 @@ pub struct Net<T: Float = f32> {
     readers: Vec<u32>,
     /// The node that gives each value.
     makers: Vec<Option<u32>>,
+    /// Which values have masks.
+    masks: MaskPlan,
+    /// Inputs that are token ids, and how many there are of those.
+    token_ids: Vec<(u32, usize)>,
     outline: Vec<Outline>,
     output_names: Vec<String>,
 }
@@ -87,6 +92,8 @@ pub(super) struct Node<T: Float> {
     pub name: String,
     pub wires: Wires,
     pub params: Vec<ParamId>,
+    /// Whether its outputs have no mask, whatever its rule.
+    pub drops_mask: bool,
 }
 
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
@@ -105,6 +112,8 @@ pub struct Work<T = f32> {
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
     out: Vec<Tensor<T>>,
     back: Vec<Option<Tensor<T>>>,
+    /// What is in the masks of the last forward pass.
+    masks: Masks,
 }
 
 impl<T: Float> Net<T> {
@@ -113,6 +122,7 @@ impl<T: Float> Net<T> {
         nodes: Vec<Node<T>>,
         shapes: Vec<Shape>,
         outputs: Vec<u32>,
+        token_ids: Vec<(u32, usize)>,
         outline: Vec<Outline>,
     ) -> Result<Self> {
         let mut needed = vec![false; shapes.len()];
@@ -140,6 +150,13 @@ impl<T: Float> Net<T> {
         for (i, node) in (0..).zip(&wires) {
             node.outputs.clone().for_each(|v| makers[v as usize] = Some(i));
         }
+        let masking = nodes.iter().map(|Node { code, name, wires, drops_mask, .. }| Masking {
+            name,
+            code,
+            wires,
+            drops: *drops_mask,
+        });
+        let masks = MaskPlan::new(masking, &shapes)?;
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Net {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -154,6 +171,8 @@ impl<T: Float> Net<T> {
             copied,
             readers,
             makers,
+            masks,
+            token_ids,
             outline,
             output_names: Vec::new(),
         })
@@ -217,6 +236,11 @@ impl<T: Float> Net<T> {
     /// How many outputs there are.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs.len()
+    }
+
+    /// How many token ids there are for an input of those.
+    pub(crate) fn token_ids(&self, input: u32) -> Option<usize> {
+        self.token_ids.iter().filter(|(at, _)| *at == input).map(|(_, count)| *count).min()
     }
 
     /// The names of the inputs, in their order.
@@ -343,6 +367,26 @@ impl<T: Float> Net<T> {
                 return Err(Error::shape(op, expected, x.samples(), "pass as many samples to every input"));
             }
         }
+        self.check_values(op, x)
+    }
+
+    /// Checks inputs of the right shapes as to their values: that token ids are some.
+    pub(crate) fn check_values(&self, op: &'static str, x: Given<'_, T>) -> Result<()> {
+        for &(input, count) in &self.token_ids {
+            let Some(x) = x.get(input as usize) else { continue };
+            let is_id = |v: &T| *v >= T::zero() && v.as_f64() < count as f64 && v.fract() == T::zero();
+            if let Some(at) = x.iter().position(|v| !is_id(v)) {
+                let (name, width) = (self.inputs[input as usize].0.clone(), x.shape().sample().len());
+                return Err(Error::TokenId {
+                    op,
+                    input: name,
+                    row: at / width,
+                    position: at % width,
+                    got: x.as_slice()[at].to_string(),
+                    count,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -375,7 +419,7 @@ impl<T: Float> Net<T> {
         let layout = self.layout(kept);
         let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        let Work { values, slots, out, left_out, sizes, .. } = work;
+        let Work { values, slots, out, left_out, sizes, masks, .. } = work;
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
@@ -388,24 +432,35 @@ impl<T: Float> Net<T> {
             }
         }
         if samples == 0 {
+            self.masks.clear(masks);
             // Nothing to compute, and for means over the batch nothing to compute from.
             let all =
                 self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
             return all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
         }
+        // The pass carries the masks while the nodes compute, and leaves those of a net around this one where they are.
+        let masked = !self.masks.is_empty();
+        std::mem::swap(&mut pass.masks, masks);
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&(i as u32));
+            let at = At { node: i, wires: &node.wires, shapes, samples };
             match &node.code {
                 Code::Layer(layer) => {
                     let shape = &shapes[node.wires.outputs.start as usize];
                     if let Some(x) = x.get(node.wires.inputs[0] as usize) {
                         let y = &mut values[to[0] as usize];
                         y.resize_batch(shape, samples);
+                        if masked {
+                            self.masks.layer(&mut pass.masks, at, &**layer, x);
+                        }
                         layer.forward(pass, slot, x, y);
                     } else {
                         let [x, y] = two(values, from[0], to[0]);
                         y.resize_batch(shape, samples);
+                        if masked {
+                            self.masks.layer(&mut pass.masks, at, &**layer, x);
+                        }
                         layer.forward(pass, slot, x, y);
                     }
                 }
@@ -414,7 +469,11 @@ impl<T: Float> Net<T> {
                     for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
                         y.resize_batch(&shapes[v as usize], samples);
                     }
-                    op.forward(pass, slot, Inputs::new(values, from), out);
+                    let x = Inputs::new(values, from);
+                    if masked {
+                        self.masks.op(&mut pass.masks, at, &**op, x);
+                    }
+                    op.forward(pass, slot, x, out);
                     for (&register, y) in to.iter().zip(out.drain(..)) {
                         values[register as usize] = y;
                     }
@@ -422,6 +481,7 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
+        std::mem::swap(&mut pass.masks, masks);
     }
 
     /// Lets the last activations of these endings out in all passes of these buffers, as the loss works from logits.
@@ -445,6 +505,35 @@ impl<T: Float> Net<T> {
     /// As a slice does where `output` is not below the number of outputs, or before the first pass.
     pub fn output<'a>(&self, work: &'a Work<T>, output: usize) -> &'a Tensor<T> {
         &work.values[self.output_register(work.kept, output)]
+    }
+
+    /// The mask of an output of the last forward pass, by position: which steps count, sample after sample. `None` where it has none.
+    ///
+    /// ```
+    /// use gradus::graph::{Graph, Work};
+    /// use gradus::layers::Masking;
+    /// use gradus::prelude::*;
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", [3, 2]);
+    /// let h = g.add(Masking::new(0.0), x);
+    /// let y = g.add(Dense::new(1), h);
+    /// let (net, params) = g.build_net::<f32>(&[y], 1)?;
+    /// let mut work = Work::default();
+    /// let x = Tensor::new([1, 3, 2], vec![1.0, 2.0, 3.0, 0.0, 0.0, 0.0])?;
+    /// net.forward(&mut Pass::inference(&params), &mut work, &[&x])?;
+    /// assert_eq!(net.output_mask(&work, 0), Some(&[true, true, false][..]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As a slice does where `output` is not below the number of outputs.
+    pub fn output_mask<'a>(&self, work: &'a Work<T>, output: usize) -> Option<&'a [bool]> {
+        self.masks.find(&work.masks, self.outputs[output])
+    }
+
+    /// Whether an output carries a mask, by position.
+    pub(crate) fn has_output_mask(&self, output: usize) -> bool {
+        self.masks.of(self.outputs[output]).is_some()
     }
 
     fn output_register(&self, kept: bool, output: usize) -> usize {
@@ -538,7 +627,7 @@ impl<T: Float> Net<T> {
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, left_out, .. } = work;
+        let Work { values, slots, gradients, out, back, left_out, masks, .. } = work;
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
@@ -549,8 +638,13 @@ impl<T: Float> Net<T> {
             }
             return;
         }
+        let masked = !self.masks.is_empty();
+        std::mem::swap(&mut pass.masks, masks);
         for step in &plan.steps {
             let node = &self.nodes[step.node];
+            if masked {
+                self.masks.turn(&mut pass.masks, &node.wires);
+            }
             let slot = &mut slots[step.node];
             pass.logits = left_out.contains(&(step.node as u32));
             let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
@@ -605,6 +699,7 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
+        std::mem::swap(&mut pass.masks, masks);
     }
 
     /// The gradient of an input after [`backward`](Self::backward), by position; `None` where the plan does not ask for it, or none

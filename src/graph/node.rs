@@ -37,6 +37,8 @@ pub(super) struct NodeSpec {
     /// The places of its inputs and outputs among the graph's values.
     pub inputs: Vec<u32>,
     pub outputs: Range<u32>,
+    /// Whether its outputs have no mask, whatever its rule.
+    pub drops_mask: bool,
 }
 
 #[derive(Clone, Debug, Default)]

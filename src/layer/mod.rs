@@ -2,6 +2,7 @@
 
 mod builder;
 pub(crate) mod checks;
+mod mask;
 mod op;
 mod pass;
 mod slot;
@@ -9,6 +10,8 @@ mod slot;
 use std::fmt::Debug;
 
 pub use builder::Builder;
+pub use mask::MaskRule;
+pub(crate) use mask::Masks;
 pub use op::{Inputs, Op};
 pub use pass::{Pass, Statistics};
 pub use slot::Slot;
@@ -114,6 +117,25 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     fn reach(&self, activation: Activation) -> Reach {
         let _ = activation;
         Reach::Nowhere
+    }
+
+    /// What becomes of its input's mask; asked once it is built. By default the output has none. In the passes, a layer that goes by the
+    /// mask of its input finds it in [`Pass::mask`].
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Drops
+    }
+
+    /// Writes the mask of the output, of a layer that [opens](MaskRule::Opens) one, from the input: true for each step that counts. By
+    /// default all do.
+    fn open_mask(&self, x: &Tensor<T>, mask: &mut [bool]) {
+        let _ = x;
+        mask.fill(true);
+    }
+
+    /// How many token ids there are, where the input is token ids: whole numbers from 0 on, below this one. By default any number goes.
+    /// Models check their inputs by it, so that such a layer stands behind an input, or behind layers that only hand its values on.
+    fn token_ids(&self) -> Option<usize> {
+        None
     }
 
     /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every

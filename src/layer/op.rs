@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Index;
 
-use super::{Builder, Pass, Slot, fixed_sizes};
+use super::{Builder, MaskRule, Pass, Slot, fixed_sizes};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layers::OpConfig;
@@ -113,6 +113,18 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// `forward` leaves it out and `backward` takes it as the identity when [`Pass::logits`] is set.
     fn output_activation(&self) -> Option<Activation> {
         None
+    }
+
+    /// What becomes of its inputs' masks, see [`Layer::mask_rule`](super::Layer::mask_rule); by default the outputs have none. In the passes
+    /// they are found in [`Pass::mask_of`].
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Drops
+    }
+
+    /// Writes the mask of the outputs, of an operation that [opens](MaskRule::Opens) one, from the inputs. By default all steps count.
+    fn open_mask(&self, x: Inputs<'_, T>, mask: &mut [bool]) {
+        let _ = x;
+        mask.fill(true);
     }
 
     /// The configuration from which the operation can be made again; for one of your own by default its class alone. Where it has

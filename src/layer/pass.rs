@@ -1,5 +1,6 @@
 //! One pass over a batch, as a layer sees it.
 
+use super::Masks;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
@@ -25,6 +26,8 @@ pub struct Pass<'a, T: Float = f32> {
     seed: u64,
     step: u64,
     first_row: u64,
+    /// The masks of the values of the net that computes.
+    pub(crate) masks: Masks,
 }
 
 impl<'a, T: Float> Pass<'a, T> {
@@ -42,6 +45,7 @@ impl<'a, T: Float> Pass<'a, T> {
             seed: 0,
             step: 0,
             first_row: 0,
+            masks: Masks::default(),
         }
     }
 
@@ -98,6 +102,18 @@ impl<'a, T: Float> Pass<'a, T> {
     /// What layers have added to the loss so far.
     pub fn penalty(&self) -> f64 {
         self.penalty
+    }
+
+    /// The mask of the layer's input, where that has one: which steps count, sample after sample.
+    #[inline]
+    pub fn mask(&self) -> Option<&[bool]> {
+        self.masks.of(0)
+    }
+
+    /// [`mask`](Self::mask) of one of an operation's inputs.
+    #[inline]
+    pub fn mask_of(&self, input: usize) -> Option<&[bool]> {
+        self.masks.of(input)
     }
 
     /// All parameters.

@@ -2,10 +2,10 @@
 
 use super::{
     Absolute, ActivityRegularization, AlphaDropout, Arithmetic, AveragePooling, BatchNorm, Conv, ConvTranspose,
-    Cropping, Dense, DepthwiseConv, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling,
-    GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, MaxPooling, Negative, Normalization, PRelu, Permute,
-    RepeatVector, Rescaling, Reshape, RmsNorm, SeparableConv, Slice, Softmax, SpatialDropout, UnitNormalization,
-    UpSampling, ZeroPadding,
+    Cropping, Dense, DepthwiseConv, Dropout, Elu, Embedding, Flatten, GaussianDropout, GaussianNoise,
+    GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking, MaxPooling, Negative,
+    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm, SeparableConv, Slice, Softmax,
+    SpatialDropout, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -18,9 +18,9 @@ macro_rules! layer_classes {
     ($give:ident) => {
         $give! {
             one {
-                Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Flatten
-                GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Negative Normalization PRelu Permute
-                RepeatVector Rescaling Reshape RmsNorm Slice Softmax UnitNormalization
+                Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Embedding Flatten
+                GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Masking Negative Normalization PRelu Permute
+                RepeatVector Rescaling Reshape RmsNorm Slice Softmax TimeDistributed UnitNormalization
             }
             axes {
                 AveragePooling1d(AveragePooling<1>) AveragePooling2d(AveragePooling<2>) Conv1d(Conv<1>)

@@ -1,6 +1,6 @@
 //! The configuration of any operation on several values, as a value that serde writes and reads.
 
-use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask};
 use super::operators::{Divide, Power};
 use crate::error::{Error, Result};
 use crate::layer::Op;
@@ -66,4 +66,4 @@ macro_rules! op_config {
     };
 }
 
-op_config!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract);
+op_config!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract WithMask);

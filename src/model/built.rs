@@ -6,7 +6,7 @@ use super::head::Head;
 use super::train::{TrainedHead, Training};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Net, Outline, Value};
+use crate::graph::{Given, Graph, Net, Outline, Value};
 use crate::io::Beside;
 use crate::layer::Builder;
 use crate::losses::Loss;
@@ -473,7 +473,7 @@ impl<T: Float> Model<T> {
 
     pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
         if x.fits(&self.input) {
-            return Ok(());
+            return self.net.check_values(op, Given::Refs(&[x]));
         }
         let expected = format!("inputs of shape {}, n samples", self.input.of_samples());
         let (got, input) = (x.shape(), self.input);

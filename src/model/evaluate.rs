@@ -6,6 +6,7 @@ use super::built::Model;
 use super::checks::check_finite;
 use super::data_adapter::all_batches;
 use super::history::Scores;
+use super::masked::MaskedRows;
 use super::predictor::Workspace;
 use super::sample_weights::check_weights;
 use super::tensors::{List, Tensors, Weights};
@@ -41,6 +42,7 @@ struct Evaluation<T: Float> {
     work: Workspace<T>,
     out: Vec<Tensor<T>>,
     targets: Vec<Tensor<T>>,
+    masked: MaskedRows<T>,
     sum: f64,
     seen: usize,
     /// Rows for which there is known to be memory.
@@ -50,6 +52,9 @@ struct Evaluation<T: Float> {
 impl<T: Float> Model<T> {
     /// Loss and metrics on samples and targets, averaged over samples. `x` and `y` are tensors or, for several inputs and outputs, lists
     /// of them, by position or name.
+    ///
+    /// The loss of an output that carries a mask is over the steps that count in up to 256 samples at a time, and averaged over samples, as in
+    /// Keras (`batch_size=256`); metrics are over the steps that count in all samples.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::NonFinite`] with row and column for NaN or an infinity in `x` or `y`.
@@ -104,6 +109,7 @@ impl<T: Float> Model<T> {
             work: Workspace::default(),
             out: vec![Tensor::default(); self.net.outputs()],
             targets: Vec::new(),
+            masked: MaskedRows::default(),
             sum: 0.0,
             seen: 0,
             room: 0,
@@ -140,7 +146,9 @@ impl<T: Float> Model<T> {
             m.targets.resize_with(held.y.len(), Tensor::default);
             held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
             let weights = |i: usize| held.weights.get(i).copied().flatten().map(|w| &w[part.clone()]);
-            let loss = training.score(&mut m.sums, &mut m.out, &m.targets, weights) + penalty;
+            let (work, masked) = (&m.work, &mut m.masked);
+            let masks = |output| work.mask(output);
+            let loss = training.score(&mut m.sums, &mut m.out, masks, &m.targets, weights, masked) + penalty;
             m.sum += loss * part.len() as f64;
             start = part.end;
         }

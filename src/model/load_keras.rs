@@ -16,8 +16,8 @@ impl Model<f32> {
     /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
     /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
     /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
-    /// Permute, RepeatVector, Identity, and Sequential models inside. Names and weights come along, and initialisers, penalties, bounds and what is
-    /// not trained.
+    /// Permute, RepeatVector, Identity, Embedding, Masking, TimeDistributed, and Sequential models inside. Names and weights come along, and
+    /// initialisers, penalties, bounds and what is not trained.
     ///
     /// What `compile` was given in Keras comes along where all of it is known here (optimizers but Muon, with their schedules; losses;
     /// metrics): then the model is compiled, and `fit` trains it on, with an optimizer that begins anew. Where something is not, the model is

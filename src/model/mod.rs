@@ -27,6 +27,7 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod masked;
 mod matching;
 mod not_compiled;
 mod notes;

@@ -17,10 +17,19 @@ pub(crate) struct Workspace<T> {
     /// Rows that go through the layers together, of every input, and their outputs.
     batch: Vec<Tensor<T>>,
     out: Vec<Tensor<T>>,
+    /// The masks of the outputs of all rows, where they carry one.
+    masks: Vec<Option<Vec<bool>>>,
     /// Samples for which there is known to be memory.
     pub room: usize,
     /// The same in values of inputs, where sizes are free.
     open_room: usize,
+}
+
+impl<T> Workspace<T> {
+    /// The mask of an output of the last pass.
+    pub fn mask(&self, output: usize) -> Option<&[bool]> {
+        self.masks.get(output)?.as_deref()
+    }
 }
 
 impl<T: Float> Model<T> {
@@ -96,11 +105,15 @@ impl<T: Float> Model<T> {
         rows: Range<usize>,
         y: &mut [Tensor<T>],
     ) -> Result<f64> {
-        let Workspace { work, batch, out, open_room, .. } = buffers;
+        let Workspace { work, batch, out, masks, open_room, .. } = buffers;
         let n = rows.len();
+        masks.resize_with(y.len(), || None);
+        masks.iter_mut().flatten().for_each(Vec::clear);
         if n == x[0].samples() && n <= self.rows_together {
             // Small inputs are read and written where they are.
-            return self.forward_here(work, open_room, Given::Refs(x), y);
+            let penalty = self.forward_here(work, open_room, Given::Refs(x), y)?;
+            self.keep_masks(work, masks);
+            return Ok(penalty);
         }
         batch.resize_with(x.len(), Tensor::default);
         out.resize_with(y.len(), Tensor::default);
@@ -112,6 +125,7 @@ impl<T: Float> Model<T> {
             }
             let Some((first, more)) = batch.split_first() else { break };
             penalty += self.forward_here(work, open_room, Given::Batch(first, more), out)? * part.len() as f64;
+            self.keep_masks(work, masks);
             for (y, out) in y.iter_mut().zip(&*out) {
                 if start == 0 {
                     y.resize_batch(&out.shape().sample(), n);
@@ -121,6 +135,15 @@ impl<T: Float> Model<T> {
             }
         }
         Ok(penalty / n.max(1) as f64)
+    }
+
+    /// Adds the masks of the outputs of some rows to those before.
+    fn keep_masks(&self, work: &Work<T>, masks: &mut [Option<Vec<bool>>]) {
+        for (output, kept) in masks.iter_mut().enumerate() {
+            if let Some(mask) = self.net.output_mask(work, output) {
+                kept.get_or_insert_default().extend_from_slice(mask);
+            }
+        }
     }
 
     /// The same for all rows at once.

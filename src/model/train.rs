@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::head::Head;
+use super::masked::{Counts, MaskedRows};
 use super::sample_weights::check_weights;
 use crate::activations::Activation;
 use crate::callbacks::{Described, Run};
@@ -116,9 +117,9 @@ impl<T: Float> TrainedHead<T> {
     }
 
     /// The loss of outputs, which are logits where a loss takes over the last activation; they are activated afterwards.
-    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, weights: Option<&[T]>) -> Option<f64> {
+    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, counts: Counts<'_, T>) -> Option<f64> {
         let loss = self.fused.as_ref().map(|fused| &*fused.loss).or(self.loss.as_deref());
-        let value = loss.map(|loss| loss.batch(t, y, weights, y.shape().rows(), None));
+        let value = loss.map(|loss| counts.loss(loss, t, y, None));
         if let Some(fused) = &self.fused {
             fused.activate(y);
         }
@@ -126,8 +127,8 @@ impl<T: Float> TrainedHead<T> {
     }
 
     /// Adds a batch of activated outputs to the sums of metric number `i`.
-    pub fn measure(&self, i: usize, sums: &mut [f64], t: &Tensor<T>, y: &Tensor<T>, weights: Option<&[T]>) {
-        self.metrics[i].update(sums, t, y, weights.filter(|_| i >= self.unweighted));
+    pub fn measure(&self, i: usize, sums: &mut [f64], t: &Tensor<T>, y: &Tensor<T>, counts: Counts<'_, T>) {
+        self.metrics[i].update(sums, t, y, counts.metric(i >= self.unweighted));
     }
 }
 
@@ -173,6 +174,8 @@ fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
 pub(crate) struct Buffers<T> {
     work: Work<T>,
     pub batch: Batch<T>,
+    /// What of each head's output counts, where that carries a mask.
+    masked: Vec<MaskedRows<T>>,
 }
 
 /// What became of a step.
@@ -252,8 +255,9 @@ impl<T: Float> Training<T> {
             let got = format!("{} and {}", batch.x.shape(), batch.y.shape());
             return Err(Error::shape(op, expected, got, "let the dataset fill both with its shapes"));
         }
-        if !single {
-            net.check_given(op, Given::Batch(&batch.x, &batch.more_x))?;
+        match single {
+            true => net.check_values(op, Given::Batch(&batch.x, &[]))?,
+            false => net.check_given(op, Given::Batch(&batch.x, &batch.more_x))?,
         }
         if targets != self.heads.len() {
             let names = self.target_names().join(", ");
@@ -287,7 +291,7 @@ impl<T: Float> Training<T> {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net, &self.buffers.batch)?;
             }
-            let Buffers { work, batch } = &mut self.buffers;
+            let Buffers { work, batch, .. } = &mut self.buffers;
             net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
             self.check_room("fit", net)?;
             Ok(self.step_here(net, params, seed))
@@ -313,7 +317,7 @@ impl<T: Float> Training<T> {
     fn check_room(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
         if net.is_open() {
             // Batches of as many samples are of several sizes.
-            let Buffers { work, batch } = &mut self.buffers;
+            let Buffers { work, batch, .. } = &mut self.buffers;
             let size = batch.inputs().map(Tensor::len).fold(0, usize::saturating_add);
             if size > self.room {
                 net.check_room(op, work, Some(&self.plan), Given::Batch(&batch.x, &batch.more_x))?;
@@ -346,7 +350,7 @@ impl<T: Float> Training<T> {
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
-        let Buffers { batch, work } = &mut self.buffers;
+        let Buffers { batch, work, masked } = &mut self.buffers;
         for head in self.heads.iter().filter(|head| !head.metrics.is_empty()) {
             if let Some(fused) = in_training(&head.fused) {
                 fused.activate(net.output_mut(work, head.output));
@@ -357,7 +361,8 @@ impl<T: Float> Training<T> {
             match figure.metric {
                 Some(metric) => {
                     let Some(t) = batch.target(figure.head) else { continue };
-                    head.measure(metric, sums, t, net.output(work, head.output), batch.weights_of(figure.head));
+                    let counts = counts(net, head, figure.head, batch, masked);
+                    head.measure(metric, sums, t, net.output(work, head.output), counts);
                 }
                 None => add_loss(sums, head.last_loss, batch.x.samples()),
             }
@@ -406,7 +411,8 @@ impl<T: Float> Training<T> {
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
     /// added where `has_gradient` says that there is one, else nothing is changed.
     fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { work, batch } = &mut self.buffers;
+        let Buffers { work, batch, masked } = &mut self.buffers;
+        masked.resize_with(self.heads.len(), MaskedRows::default);
         let x = Given::Batch(&batch.x, &batch.more_x);
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
@@ -419,8 +425,12 @@ impl<T: Float> Training<T> {
         for (i, head) in self.heads.iter_mut().enumerate() {
             let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
             let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
+            if let Some(mask) = net.output_mask(work, head.output) {
+                masked[i].fill(mask, net.output(work, head.output).shape().rows(), batch.weights_of(i));
+            }
+            let counts = counts(net, head, i, batch, masked);
             let (y, dy) = net.output_pair(work, &self.plan, head.output);
-            head.last_loss = loss.batch(t, y, batch.weights_of(i), y.shape().rows(), Some(dy));
+            head.last_loss = counts.loss(loss, t, y, Some(dy));
             value += head.weight * head.last_loss;
             if head.weight != 1.0 {
                 let weight = T::of(head.weight);
@@ -481,23 +491,30 @@ impl<T: Float> Training<T> {
         self.heads.iter().filter_map(|head| Some(head.fused.as_ref()?.ending))
     }
 
-    /// Adds a batch of outputs, all by position, to sums of inference and activates them; their loss.
+    /// Adds a batch of outputs, all by position and with their masks, to sums of inference and activates them; their loss.
     pub fn score<'w>(
         &self,
         sums: &mut [Vec<f64>],
         outputs: &mut [Tensor<T>],
+        masks: impl Fn(usize) -> Option<&'w [bool]>,
         targets: &[Tensor<T>],
         weights: impl Fn(usize) -> Option<&'w [T]>,
+        rows: &mut MaskedRows<T>,
     ) -> f64 {
         let mut total = 0.0;
         let mut figures = self.figures.iter().zip(sums).peekable();
         for (i, (head, t)) in self.heads.iter().zip(targets).enumerate() {
             let (y, weights) = (&mut outputs[head.output], weights(i));
-            let value = head.score(t, y, weights);
+            let mask = masks(head.output);
+            if let Some(mask) = mask {
+                rows.fill(mask, y.shape().rows(), weights);
+            }
+            let counts = Counts { weights, rows: mask.map(|_| &*rows) };
+            let value = head.score(t, y, counts);
             total += value.map_or(0.0, |value| head.weight * value);
             while let Some((figure, sums)) = figures.next_if(|(figure, _)| figure.head == i) {
                 match figure.metric {
-                    Some(metric) => head.measure(metric, sums, t, y, weights),
+                    Some(metric) => head.measure(metric, sums, t, y, counts),
                     None => add_loss(sums, value.unwrap_or(0.0), y.samples()),
                 }
             }
@@ -508,7 +525,7 @@ impl<T: Float> Training<T> {
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
     /// the next one stays.
     pub fn gradients(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
-        let Buffers { work, batch } = &mut self.buffers;
+        let Buffers { work, batch, .. } = &mut self.buffers;
         net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
         self.check_room("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
@@ -527,6 +544,18 @@ impl<T: Float> Training<T> {
         self.room = 0;
         self.state.refresh_segments(&*self.optimizer, params);
     }
+}
+
+/// What of a head's output counts, after a forward pass.
+fn counts<'a, T: Float>(
+    net: &Net<T>,
+    head: &TrainedHead<T>,
+    number: usize,
+    batch: &'a Batch<T>,
+    masked: &'a [MaskedRows<T>],
+) -> Counts<'a, T> {
+    let rows = masked.get(number).filter(|_| net.has_output_mask(head.output));
+    Counts { weights: batch.weights_of(number), rows }
 }
 
 /// The figures of heads, in the order in which they are printed; named after their outputs where there are several.

@@ -73,7 +73,7 @@ impl Case {
 }
 
 /// Settings by name, each taken once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Config(Map<String, Value>);
 
 impl Config {

@@ -9,7 +9,7 @@ use gradus::{Builder, Params, Pass, Slot, Statistics};
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Classes that are built.
-const BUILT: [&str; 43] = [
+const BUILT: [&str; 44] = [
     "activation",
     "avg_pool1d",
     "avg_pool2d",
@@ -25,6 +25,7 @@ const BUILT: [&str; 43] = [
     "depthwise_conv2d",
     "einsum_like_time_distributed_dense",
     "elu",
+    "embedding",
     "flatten",
     "global_avg_pool1d",
     "global_avg_pool2d",
@@ -130,6 +131,10 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
         "separable_conv1d" => config(separable_conv::<1>(c)?),
         "separable_conv2d" => config(separable_conv::<2>(c)?),
         "elu" => config(set(Elu::new(), c.number("alpha")?, Elu::alpha)),
+        "embedding" => {
+            let mut size = |name: &str| c.size(name)?.ok_or(format!("no {name}")).map(|n| n as usize);
+            config(Embedding::new(size("input_dim")?, size("output_dim")?))
+        }
         "flatten" => config(Flatten::new()),
         "identity" => config(Identity::new()),
         "leaky_relu" => config(LeakyRelu::new().negative_slope(c.single("negative_slope")?.unwrap_or(0.3f32.into()))),

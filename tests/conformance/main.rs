@@ -50,26 +50,21 @@ const MODELS: &str = "models";
 /// What other tests read.
 const OTHERS: [&str; 4] = ["callbacks", "files", "keras_files", "options"];
 
-/// What later issues bring: layers that keep a state, attention, embeddings.
-const LATER: [&str; 7] =
-    ["bidirectional", "embedding", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
+/// What later issues bring: layers that keep a state, and attention.
+const LATER: [&str; 6] =
+    ["bidirectional", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
 
-/// The same for whole models: layers that keep a state, attention, embeddings, masks.
-const LATER_IN_MODELS: [&str; 14] = [
+/// The same for whole models.
+const LATER_IN_MODELS: [&str; 9] = [
     "AdditiveAttention",
     "Attention",
     "Bidirectional",
-    "Embedding",
-    "Functional",
     "GRU",
-    "GlobalAveragePooling1D",
     "GroupQueryAttention",
     "LSTM",
-    "Masking",
     "MultiHeadAttention",
     "ReversibleEmbedding",
     "SimpleRNN",
-    "TimeDistributed",
 ];
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Whole models of Keras: what they give, and the gradients of all weights and inputs.
+//! Whole models of Keras: what they give with its masks, the gradients of all weights and inputs, and how they train.
 
 use std::path::Path;
 
@@ -48,6 +48,11 @@ fn compare<T: Float>(case: &mut Case, model: &KerasNet<T>, errors: &mut Errors) 
             return Err(format!("output {i} is {:?}, expected {:?}", got.dims(), expected.dims()));
         }
         errors.check(format!("output.{i}"), got.as_slice(), expected.as_slice(), 1e-9)?;
+        let mask =
+            case.find::<f64>(&format!("mask.{i}")).map(|mask| mask.iter().map(|m| *m != 0.0).collect::<Vec<_>>());
+        if net.output_mask(&work, i) != mask.as_deref() {
+            return Err(format!("the mask of output {i} is {:?}, expected {mask:?}", net.output_mask(&work, i)));
+        }
     }
     if case.find::<f64>(&format!("output.{outputs}")).is_some() {
         return Err(format!("{outputs} outputs, expected more"));

@@ -619,7 +619,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
 /// Any of the layers, by number, with sizes that fit or do not.
 fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
     let size = sizes.first().copied().unwrap_or(0);
-    match number % 27 {
+    match number % 31 {
         0 => Box::new(Dropout::new(setting)),
         1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
         2 => Box::new(Reshape::new([-1, size as isize])),
@@ -645,6 +645,10 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         22 => Box::new(Arithmetic::new(Operation::Power, setting).number_first(size % 2 == 0)),
         23 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.at(*s as isize - 2))),
         24 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.every(*s, -2..*s as isize))),
+        26 => Box::new(Masking::new(setting)),
+        27 => Box::new(Embedding::new(size, sizes.len()).mask_zero(size > 1)),
+        28 => Box::new(Embedding::new(1000, size)),
+        29 => Box::new(TimeDistributed::new(Normalization::from_stats(vec![setting; size], vec![1.0; size]))),
         25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),
         _ => Box::new(Rescaling::new(setting).offset(setting)),
     }

@@ -142,6 +142,8 @@ fn layers_over_sequences() {
     one("Softmax", Softmax::new().config_of());
     one("Activation", Activation::Mish.config_of());
     one("Identity", Identity::new().config_of());
+    one("Masking", Masking::new(0.0).config_of());
+    one("TimeDistributed", TimeDistributed::new(Dense::new(3).activation(Activation::Gelu)).config_of());
     one("Dropout", Dropout::new(0.4).config_of());
     one("AlphaDropout", AlphaDropout::new(0.4).config_of());
     one("GaussianDropout", GaussianDropout::new(0.4).config_of());

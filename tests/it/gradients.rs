@@ -312,6 +312,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "DepthwiseConv2d" => activated!(DepthwiseConv2d::new([2, 1]).bias_initializer(bias())),
         "Dropout" => DynPart::new(Dropout::new(0.4)),
         "Elu" => probed(Elu::new().alpha(0.7), before()),
+        "Embedding" => DynPart::new(Embedding::new(IDS, units).embeddings_initializer(bias())),
         "Flatten" => DynPart::new(Flatten::new()),
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.3)),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(0.2)),
@@ -323,6 +324,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Identity" => DynPart::new(Identity::new()),
         "LayerNorm" => DynPart::new(LayerNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
         "LeakyRelu" => probed(LeakyRelu::new(), before()),
+        "Masking" => DynPart::new(Masking::new(0.0)),
         "MaxPooling1d" => probed(MaxPooling1d::new(2).padding(Padding::Same), watch(Watch::Maximum)),
         "MaxPooling2d" => probed(MaxPooling2d::new([2, 1]).strides(1), watch(Watch::Maximum)),
         "Multiply" => {
@@ -343,6 +345,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.3)),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.4)),
+        "TimeDistributed" => DynPart::new(TimeDistributed::new(Dense::new(2).bias_initializer(bias()))),
         "UnitNormalization" => probed(UnitNormalization::new(), watch(Watch::Norm)),
         "UpSampling1d" => DynPart::new(UpSampling1d::new(2)),
         "UpSampling2d" => DynPart::new(UpSampling2d::new([1, 2]).interpolation(Interpolation::Bilinear)),
@@ -356,7 +359,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
 fn sample(class: &str, size: &Sizes) -> Vec<usize> {
     match (class, size.time) {
         ("RepeatVector", _) => vec![size.inputs],
-        ("Permute", time) => vec![time.unwrap_or(2), size.inputs],
+        ("Permute" | "TimeDistributed", time) => vec![time.unwrap_or(2), size.inputs],
         // Two positions along each axis, sometimes three.
         (name, time) if name.ends_with("1d") || name.ends_with("1dTranspose") => {
             vec![2 + time.unwrap_or(0) % 2, size.inputs]
@@ -369,11 +372,19 @@ fn sample(class: &str, size: &Sizes) -> Vec<usize> {
     }
 }
 
+/// Whether a layer takes token ids, which come from the input.
+fn takes_ids(class: &str) -> bool {
+    class == "Embedding"
+}
+
+/// The token ids that embeddings know.
+const IDS: usize = 5;
+
 /// Dense, the layer under test, Dense with the activation under test, Dense with the last activation.
 fn model(class: &str, size: &Sizes, f: Activation, end: Activation, seed: u64, probe: Option<&Probe>) -> Model<f64> {
     let [first, hidden, last] = size.units;
     Sequential::new(Shape::try_from(sample(class, size).as_slice()).unwrap())
-        .add(dense(first, Activation::Linear, None))
+        .add(if takes_ids(class) { DynPart::new(Identity::new()) } else { dense(first, Activation::Linear, None) })
         .add(layer(class, f, first, probe))
         .add(dense(hidden, f, probe))
         .add(dense(last, end, probe))
@@ -417,7 +428,10 @@ fn check(class: &str, size: &Sizes, f: Activation, case: usize) {
         twin.values_mut().copy_from_slice(model.params().values());
 
         let input = model.input_shape().batched(size.batch).unwrap();
-        let x = Tensor::from_fn(input, |i| 2.0 * key.with(2).unit(i as u64) - 1.0);
+        let x = Tensor::from_fn(input, |i| match key.with(2).unit(i as u64) {
+            v if takes_ids(class) => (v * IDS as f64).floor(),
+            v => 2.0 * v - 1.0,
+        });
         let output = model.output_shape().batched(size.batch).unwrap();
         let recorder = Recorder::default();
         twin.compile(Sgd::default(), recorder.clone(), ()).unwrap();

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use gradus::graph::Work;
 use gradus::io::{Given, KerasNet, read_keras};
+use gradus::prelude::{Adam, Fit, OptimizerOptions, SparseCategoricalCrossentropy, Verbose};
 use gradus::regularizers::Regularizer;
 use gradus::{Error, Model, Pass, Tensor};
 use serde_json::{Value, json};
@@ -467,4 +468,161 @@ fn architectures_meant_to_do_harm() {
     ] {
         bounded(&config, &config[config.len() - 200..]);
     }
+}
+
+/// Layers of a functional model with masks in their calls, over the weights of a Sequential: Embedding and Dense.
+fn masked(mask: Value, more: &[Value]) -> (String, Vec<u8>) {
+    let (config, weights) = model("masked_global_average");
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let mut layers = config["config"]["layers"].as_array().unwrap().clone();
+    let named = |layer: &mut Value, nodes: Value| {
+        layer["name"] = layer["config"]["name"].clone();
+        layer["inbound_nodes"] = nodes;
+    };
+    named(&mut layers[0], json!([]));
+    named(&mut layers[1], json!([{"args": [tensor("input_layer", 0, &[8])], "kwargs": {}}]));
+    named(&mut layers[2], json!([{"args": [tensor("embedding", 0, &[8, 5])], "kwargs": {"mask": mask}}]));
+    named(&mut layers[3], json!([{"args": [tensor("global_average_pooling1d", 0, &[5])], "kwargs": {}}]));
+    layers.splice(2..2, more.iter().cloned());
+    let whole = json!({"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional",
+        "config": {"name": "functional", "trainable": true, "layers": layers, "input_layers": ["input_layer", 0, 0],
+        "output_layers": ["dense", 0, 0]}});
+    (whole.to_string(), weights)
+}
+
+fn operator(class: &str, name: &str, args: Value, settings: Value) -> Value {
+    let mut config = settings;
+    config["name"] = json!(name);
+    json!({"module": "keras.src.ops.numpy", "class_name": class, "config": config, "registered_name": class, "name": name,
+        "inbound_nodes": [{"args": args, "kwargs": {}}]})
+}
+
+#[test]
+fn masks_that_calls_name() {
+    let _alone = alone();
+    let ids = || tensor("input_layer", 0, &[8]);
+    let unequal = |value: i32| operator("NotEqual", "not_equal", json!([ids(), value]), json!({}));
+    let mask = || tensor("not_equal", 0, &[8]);
+    let read = |mask: Value, more: &[Value]| {
+        let (config, weights) = masked(mask, more);
+        load(&config, &weights)
+    };
+    // None, that of the input, and the same by a detour.
+    agrees(&read(json!(null), &[]).unwrap(), "masked_global_average");
+    agrees(&read(mask(), &[unequal(0)]).unwrap(), "masked_global_average");
+    let twice = operator("LogicalOr", "logical_or", json!([mask(), mask()]), json!({}));
+    agrees(&read(tensor("logical_or", 0, &[8]), &[unequal(0), twice]).unwrap(), "masked_global_average");
+    // Others.
+    let other = |found: gradus::Result<KerasNet<f64>>, name: &str| {
+        let error = found.unwrap_err().to_string();
+        let expected = format!(
+            "global_average_pooling1d (GlobalAveragePooling1D): it is called with mask={name}, another than its input carries; let the \
+             mask come with the input"
+        );
+        assert!(error.contains(&expected), "{error}");
+    };
+    other(read(mask(), &[unequal(1)]), "not_equal");
+    other(read(ids(), &[]), "input_layer");
+    let any = operator("Any", "any", json!([mask()]), json!({"axis": -1, "keepdims": false}));
+    other(read(tensor("any", 0, &[8]), &[unequal(0), any]), "any");
+    let says = |mask: Value, more: &[Value]| read(mask, more).unwrap_err().to_string();
+    assert!(says(json!(3), &[]).contains("it is called with a mask that is no tensor"));
+    assert!(says(tensor("nothing", 0, &[8]), &[]).contains("\"nothing\", a layer that is not there"));
+    let itself = operator("LogicalOr", "not_equal", json!([mask(), mask()]), json!({}));
+    assert!(says(mask(), &[itself]).contains("comes from too many operators"));
+}
+
+#[test]
+fn layers_in_time() {
+    let _alone = alone();
+    let (config, weights) = model("masked_global_average");
+    let with = |layer: Value| {
+        let mut config: Value = serde_json::from_str(&config).unwrap();
+        let layers = config["config"]["layers"].as_array_mut().unwrap();
+        layers.insert(
+            2,
+            json!({"module": "keras.layers", "class_name": "TimeDistributed", "registered_name": null,
+            "config": {"name": "time_distributed", "trainable": true, "layer": layer}}),
+        );
+        config.to_string()
+    };
+    let layer = |class: &str, settings: Value| {
+        let mut config = settings;
+        config["name"] = json!("inside");
+        json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null})
+    };
+    // The mask goes through.
+    agrees(
+        &load(&with(layer("Activation", json!({"activation": "linear"}))), &weights).unwrap(),
+        "masked_global_average",
+    );
+    let nested = layer("TimeDistributed", json!({"layer": layer("Identity", json!({}))}));
+    agrees(&load(&with(nested), &weights).unwrap(), "masked_global_average");
+    let refused = |layer: Value, expected: &str| {
+        let said = says(&with(layer), &weights);
+        assert!(said.contains(&format!("time_distributed (TimeDistributed): layer={expected}")), "{said}");
+    };
+    refused(layer("Add", json!({})), "Add: it takes several tensors");
+    refused(layer("Nothing", json!({})), "Nothing: no such layer");
+    refused(layer("Dense", json!({"units": 2, "odd": 1})), "Dense: odd=1: not known here");
+    let inside = json!({"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": []}, "registered_name": "Sequential"});
+    refused(inside, "Sequential: one layer can be had inside, and no model");
+    let deep = (0..20).fold(layer("Identity", json!({})), |inner, _| layer("TimeDistributed", json!({"layer": inner})));
+    assert!(says(&with(deep), &weights).contains("too many layers inside one another"));
+}
+
+/// The numbers of an independent computation: those of Keras on TensorFlow are others with Adam, which squares the gradients of ids that
+/// come again one by one.
+#[test]
+fn a_bag_of_words_trains() {
+    let _alone = alone();
+    const NAME: &str = "keras/models/train_masked_global_average";
+    let bytes = fixtures::read(&format!("{NAME}/reference.safetensors"));
+    let case = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |name: &str| fixtures::tensor::<f64>(&case, name).unwrap();
+    let file = Temporary::new("bag.keras");
+    std::fs::write(&file.0, fixtures::read(&format!("{NAME}/model.keras"))).unwrap();
+    let mut model = Model::<f64>::of_keras(&file.0).unwrap();
+    let rule = Adam::default().learning_rate(0.015625);
+    model.compile(rule, SparseCategoricalCrossentropy::default(), ()).unwrap();
+    let how = Fit::default().epochs(3).batch_size(4).shuffle(false).verbose(Verbose::Silent);
+    let history = model.fit(&tensor("train.x.0"), &tensor("train.y.0"), &how).unwrap();
+    for (loss, expected) in
+        history.get("loss").unwrap().iter().zip([1.8086991313965737, 1.603576544143606, 1.4766096405710138])
+    {
+        assert!((loss - expected).abs() < 1e-6, "{loss} instead of {expected}");
+    }
+}
+
+/// A mask of two parts in time, of which one counts as a whole: what Keras writes of it is what the layers make.
+#[test]
+fn masks_that_are_joined() {
+    let _alone = alone();
+    let (config, weights) = model("mask_concatenate_time_unmasked");
+    let with = |edit: &dyn Fn(&mut Vec<Value>)| {
+        let mut config: Value = serde_json::from_str(&config).unwrap();
+        let layers = config["config"]["layers"].as_array_mut().unwrap();
+        // In the place of the recurrent layer one that takes a mask too.
+        let lstm = layers.iter_mut().find(|layer| layer["class_name"] == "LSTM").unwrap();
+        assert!(lstm["inbound_nodes"][0]["kwargs"]["mask"].is_object());
+        let name = lstm["name"].clone();
+        let inner = json!({"module": "keras.layers", "class_name": "Identity", "config": {"name": "inside"}, "registered_name": null});
+        lstm["class_name"] = json!("TimeDistributed");
+        lstm["config"] = json!({"name": name, "trainable": true, "layer": inner});
+        edit(layers);
+        load(&config.to_string(), &weights).unwrap_err()
+    };
+    // All that is left to say is that the weights are another model's.
+    let error = with(&|_| {});
+    assert!(!error.to_string().contains("mask") && !error.to_string().contains("not built"), "{error}");
+    let changed = |class: &str, name: &str, value: Value| {
+        let error = with(&|layers: &mut Vec<Value>| {
+            let of = |layer: &&mut Value| layer["class_name"] == class && layer["module"] != "keras.layers";
+            layers.iter_mut().find(of).unwrap()["config"][name] = value.clone();
+        });
+        assert!(error.to_string().contains("it is called with mask=any, another than its input carries"), "{error}");
+    };
+    changed("Concatenate", "axis", json!(2));
+    changed("ExpandDims", "axis", json!(1));
+    changed("Any", "axis", json!(1));
 }

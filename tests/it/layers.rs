@@ -28,6 +28,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(DepthwiseConv2d::new(2).kernel_initializer(Init::HeNormal)), &[3, 4, 2]),
         layer(Box::new(Dropout::new(0.4)), &[3, 5]),
         layer(Box::new(Elu::new().alpha(0.7)), &[5]),
+        layer(Box::new(Embedding::new(9, 4).mask_zero(true).embeddings_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(Flatten::new()), &[3, 5]),
         layer(Box::new(GaussianDropout::new(0.3)), &[5]),
         layer(Box::new(GaussianNoise::new(0.25)), &[3, 5]),
@@ -39,6 +40,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Identity::new()), &[3, 5]),
         layer(Box::new(LayerNorm::new().epsilon(0.5).beta_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(LeakyRelu::new().negative_slope(0.125)), &[5]),
+        layer(Box::new(Masking::new(-1.0)), &[3, 5]),
         layer(Box::new(MaxPooling1d::new(2)), &[3, 5]),
         layer(Box::new(MaxPooling2d::new(2).strides([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(Negative::new()), &[3, 5]),
@@ -55,6 +57,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Softmax::new()), &[3, 5]),
         layer(Box::new(SpatialDropout1d::new(0.25)), &[3, 5]),
         layer(Box::new(SpatialDropout2d::new(0.75)), &[3, 4, 2]),
+        layer(Box::new(TimeDistributed::new(Conv1d::new(3, 2).activation(Activation::Gelu))), &[3, 4, 2]),
         layer(Box::new(UnitNormalization::new()), &[3, 5]),
         layer(Box::new(UpSampling1d::new(2)), &[3, 5]),
         layer(Box::new(UpSampling2d::new([2, 1]).interpolation(Interpolation::Bilinear)), &[3, 4, 2]),
@@ -66,6 +69,14 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
 fn samples<T: Float>(n: usize, shape: Shape) -> Tensor<T> {
     let shape = shape.batched(n).unwrap();
     Tensor::from_fn(shape, |i| T::of(((i * 37 % 101) as f64 - 50.5) / 40.0))
+}
+
+/// Samples that a layer takes.
+fn inputs<T: Float>(layer: &dyn Layer<T>, n: usize, shape: Shape) -> Tensor<T> {
+    match layer.token_ids() {
+        None => samples(n, shape),
+        Some(count) => Tensor::from_fn(shape.batched(n).unwrap(), |i| T::of((i * 7 % count) as f64)),
+    }
 }
 
 #[test]
@@ -98,7 +109,7 @@ fn round_trip<T: Float>() {
         let json = serde_json::to_string(&config).unwrap();
         let read: LayerConfig = serde_json::from_str(&json).unwrap();
         assert_eq!(read, config, "{json}");
-        let x = samples::<T>(4, shape);
+        let x = inputs(&*layer, 4, shape);
         let model = Sequential::new(shape).add(config).build_as::<T>(3).unwrap();
         let again = Sequential::new(shape).add(read).build_as(3).unwrap();
         assert_eq!(model.params(), again.params(), "{json}");
@@ -118,14 +129,11 @@ fn configurations_go_through_json() {
 fn trains<T: Float>() {
     for (layer, shape) in every_layer::<T>() {
         let class = layer.class();
-        let x = samples::<T>(5, shape);
-        let mut model = Sequential::new(shape)
-            .add(Dense::new(shape.last()))
-            .add(layer.config())
-            .add(Flatten::new())
-            .add(Dense::new(2))
-            .build_as(1)
-            .unwrap();
+        let x = inputs(&*layer, 5, shape);
+        let model = Sequential::new(shape);
+        // Token ids come from the input.
+        let model = if layer.token_ids().is_some() { model } else { model.add(Dense::new(shape.last())) };
+        let mut model = model.add(layer.config()).add(Flatten::new()).add(Dense::new(2)).build_as(1).unwrap();
         model.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
         let before = model.params().clone();
         let t = samples::<T>(5, Shape::from([2]));
@@ -133,7 +141,7 @@ fn trains<T: Float>() {
             let loss = model.train_on_batch(&x, &t).unwrap();
             assert!(loss.is_finite() && loss > 0.0, "{class}");
         }
-        // The gradient reaches the layer below.
+        // The gradient reaches the first weights.
         let kernel = model.params().specs()[0].range.clone();
         assert_ne!(before.values()[kernel.clone()], model.params().values()[kernel], "{class}");
         assert!(model.evaluate(&x, &t).unwrap().loss.is_finite(), "{class}");

@@ -28,6 +28,7 @@ mod keras_files;
 mod keras_graphs;
 mod layers;
 mod losses;
+mod masks;
 mod merging;
 mod metrics;
 mod operators;

@@ -145,6 +145,9 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         }
         "Dropout" => DynPart::new(Dropout::new(0.9 * d.unit())),
         "Elu" => DynPart::new(Elu::new().alpha(d.unit())),
+        // Token ids come from the input.
+        "Embedding" if depth == 0 && shape.rank() < 3 => DynPart::new(Embedding::new(IDS, units).mask_zero(bias)),
+        "Embedding" => return None,
         "Flatten" => DynPart::new(Flatten::new()),
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.9 * d.unit())),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(d.unit())),
@@ -156,6 +159,7 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "Identity" => DynPart::new(Identity::new()),
         "LayerNorm" => DynPart::new(LayerNorm::new().epsilon(0.01 + d.unit()).scale(bias)),
         "LeakyRelu" => DynPart::new(LeakyRelu::new().negative_slope(d.unit())),
+        "Masking" => DynPart::new(Masking::new(d.pick(&[0.0, 0.5]))),
         "MaxPooling1d" => DynPart::new(MaxPooling1d::new(kernel).strides(stride).padding(d.padding())),
         "MaxPooling2d" => DynPart::new(MaxPooling2d::new([stride, kernel]).padding(d.padding())),
         "Multiply" => DynPart::new(Multiply::new().branch(Identity::new()).branch(dense(d, d_last(last, bias)))),
@@ -186,6 +190,8 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.9 * d.unit())),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.9 * d.unit())),
+        "TimeDistributed" if shape.rank() > 1 => DynPart::new(TimeDistributed::new(dense(d, units))),
+        "TimeDistributed" => return None,
         "UnitNormalization" => DynPart::new(UnitNormalization::new()),
         "UpSampling1d" => DynPart::new(UpSampling1d::new(stride)),
         "UpSampling2d" => {
@@ -202,6 +208,9 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
 fn d_last(last: usize, whole: bool) -> usize {
     if whole { last } else { 1 }
 }
+
+/// The token ids that embeddings know.
+const IDS: usize = 6;
 
 /// What a seed draws: a model, how it is trained, and the data.
 struct Case<T: Float> {
@@ -221,12 +230,15 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
         _ => Shape::from([side(&mut d), side(&mut d), channels]),
     };
     let (mut model, mut shape, mut layers) = (Sequential::new(input), input, 0);
-    let wanted = d.up_to(6);
+    let (wanted, mut ids) = (d.up_to(6), false);
     for _ in 0..40 {
         if layers == wanted {
             break;
         }
         let class = d.pick(&classes());
+        if class == "Embedding" && layers > 0 {
+            continue;
+        }
         // Drawn twice from the same numbers: once to see what comes out.
         let before = d.count;
         let Some(trial) = layer(class, &mut d, shape, 0) else { continue };
@@ -236,6 +248,7 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
         }
         d.count = before;
         if let Some(again) = layer(class, &mut d, shape, 0) {
+            ids |= class == "Embedding";
             (model, shape, layers) = (model.add(again), built.output_shape(), layers + 1);
             if d.one_in(8) {
                 model = model.trainable(false);
@@ -251,7 +264,10 @@ fn case<T: Float>(seed: u64, seen: &mut BTreeSet<&'static str>) -> Case<T> {
     let model = model.add(Flatten::new()).add(Dense::new(classes).activation(end)).build_as::<T>(seed).unwrap();
     let mut case = Case { model, x: Tensor::default(), y: Tensor::default(), batch: d.pick(&[1, 3, 8, 32]) };
     let n = case.batch * 2 + d.below(case.batch);
-    case.x = Tensor::from_fn(input.batched(n).unwrap(), |i| T::of(2.0 * d.key.with(1).unit(i as u64) - 1.0));
+    case.x = Tensor::from_fn(input.batched(n).unwrap(), |i| {
+        let v = d.key.with(1).unit(i as u64);
+        T::of(if ids { (v * IDS as f64).floor() } else { 2.0 * v - 1.0 })
+    });
     let label = |i: usize| d.key.with(2).below(i as u64, classes);
     case.y = match kind {
         0 => Tensor::from_fn([n], |i| T::of(label(i) as f64)),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::calls;
 use super::json::{Object, Problem, Raw, list, spelled};
 use super::made::{Made, Step};
+use super::masks::Masks;
 use super::names::{self, Finder};
 use super::operations;
 use super::order::{Node, order};
@@ -22,6 +23,8 @@ struct Listed<'a> {
     entries: Vec<Entry>,
     calls: Vec<Vec<Call<'a>>>,
     by_name: HashMap<String, usize>,
+    /// The settings of operators that masks may come from, by entry.
+    for_masks: HashMap<usize, Raw<'a>>,
 }
 
 /// What the calls of a model hand over.
@@ -59,7 +62,7 @@ impl Reader<'_> {
         let Taken { operands, operators, problems } = self.operands(&listed, &find, &inputs_at, &order, place)?;
         problems.into_iter().for_each(|problem| self.note(problem));
         for (part, step) in operators {
-            self.parts[part].kind = Kind::Layer(Box::new(Made::of(step)));
+            self.parts[part].kind = Kind::Layer(Box::new(Made { operator: true, ..Made::of(step) }));
         }
         for (entry, operands) in listed.entries.iter_mut().zip(operands) {
             self.parts[entry.part].calls += operands.len();
@@ -99,6 +102,9 @@ impl Reader<'_> {
                     return Err(here("an input that reads something".to_owned()));
                 }
                 calls.push(Call { args: Vec::new(), kwargs: Vec::new() });
+            }
+            if matches!(self.parts[part].kind, Kind::Operation { for_masks: true, .. }) {
+                listed.for_masks.insert(listed.entries.len(), object.config);
             }
             if listed.by_name.insert(name.clone(), listed.entries.len()).is_some() {
                 return Err(here("two layers of this name".to_owned()));
@@ -178,6 +184,20 @@ impl Reader<'_> {
                     Err(problem) => taken.problems.push(here(problem)),
                 }
             }
+        }
+        // The masks that calls name, in the order of computation; what they are is known where all layers are.
+        if !(self.unsupported.is_empty() && taken.problems.is_empty()) {
+            return Ok(taken);
+        }
+        let mut masks = Masks::new(find, &listed.for_masks);
+        for &(e, c) in order {
+            let (Some(reads), Some(call)) = (taken.operands[e].get(c), listed.calls[e].get(c)) else { continue };
+            let part = &self.parts[listed.entries[e].part];
+            if let (Kind::Layer(_) | Kind::Model(_), Err(problem)) = (&part.kind, masks.check(e, call, reads)) {
+                let path = format!("{}{}", place.path, listed.entries[e].name);
+                taken.problems.push(format!("{path} ({}): {problem}", part.class));
+            }
+            masks.follow((e, c), reads);
         }
         Ok(taken)
     }

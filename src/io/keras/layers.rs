@@ -1,14 +1,17 @@
 //! Keras's layers as this crate's: each class with all its settings.
 
-use super::json::{Problem, Raw, Settings, list, parse, spelled};
+use super::json::{Object, Problem, Raw, Settings, list, parse, spelled};
 use super::made::{Made, Step};
-use super::settings::{activation, channels_last, last_axis, lora, of_weight, regularizer, relu, set, with_weight};
+use super::settings::{
+    activation, channels_last, common, last_axis, lora, of_weight, regularizer, relu, set, with_weight,
+};
 use super::{convolutions, merging, normalizations, pools};
 use crate::error::Result as Read;
 use crate::layer::Layer;
 use crate::layers::{
-    ActivityRegularization, AlphaDropout, Dense, Dropout, Elu, Flatten, GaussianDropout, GaussianNoise, Identity,
-    LayerConfig, LeakyRelu, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, Softmax,
+    ActivityRegularization, AlphaDropout, Dense, Dropout, Elu, Embedding, Flatten, GaussianDropout, GaussianNoise,
+    Identity, LayerConfig, LeakyRelu, Masking, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape,
+    Softmax, TimeDistributed,
 };
 
 /// A layer's configuration.
@@ -20,8 +23,10 @@ fn config(layer: impl Layer<f32>) -> LayerConfig {
 pub(super) struct About<'r> {
     /// The axes of its input with the batch, where the file says so.
     pub rank: Option<usize>,
-    /// The numbers of one of its arrays.
-    pub array: &'r dyn Fn(usize) -> Read<Vec<f64>>,
+    /// Where its arrays lie in the folder.
+    pub below: String,
+    /// The numbers of one of them.
+    pub array: &'r dyn Fn(&str, usize) -> Read<Vec<f64>>,
 }
 
 /// The layer of a class; none for a class that this crate has not.
@@ -48,7 +53,9 @@ pub(super) fn layer(class: &str, s: &mut Settings, about: &About) -> Result<Opti
             let layer = PRelu::new().shared_axes(axes);
             Made::new(with_weight!(layer, of, alpha_initializer, alpha_regularizer, alpha_constraint), vec!["alpha"])
         }
+        "Embedding" => embedding(s)?,
         "Normalization" => normalization(s, about)?,
+        "TimeDistributed" => time_distributed(s, about)?,
         _ => match plain(class, s, about.rank)? {
             Some(layer) => Made::plain(layer),
             None => return Ok(None),
@@ -68,6 +75,53 @@ fn dense(s: &mut Settings) -> Result<Made, Problem> {
     }
     let layer = with_weight!(layer, bias, bias_initializer, bias_regularizer, bias_constraint);
     Ok(Made::new(layer, vec!["kernel", "bias"]))
+}
+
+fn embedding(s: &mut Settings) -> Result<Made, Problem> {
+    s.only("quantization_config", "null", QUANTISED)?;
+    lora(s)?;
+    s.skip(&["input_length"]);
+    let layer = Embedding::new(s.needed_size("input_dim")?, s.needed_size("output_dim")?);
+    let layer = layer.mask_zero(s.flag_or("mask_zero", false)?);
+    let of = of_weight(s, "embeddings")?;
+    let layer = with_weight!(layer, of, embeddings_initializer, embeddings_regularizer, embeddings_constraint);
+    Ok(Made::new(layer, vec!["embeddings"]))
+}
+
+/// A penalty on what a layer gives.
+pub(super) const NO_PENALTY: &str = "a penalty on outputs can be had of Dense and the convolutions; keras.layers.ActivityRegularization(l1=..., \
+                                     l2=...) behind the layer is the same";
+
+/// A layer that is applied to each step.
+fn time_distributed(s: &mut Settings, about: &About) -> Result<Made, Problem> {
+    let raw = s.take("layer").ok_or("no layer")?;
+    let object = Object::read(raw)?;
+    let class = &*object.class_name;
+    let here = |problem: Problem| format!("layer={class:.80}: {problem}");
+    if !object.is_of(&["keras.layers"], "keras.src.layers.") {
+        let problem = match object.is_of(&["keras", "keras.models"], "keras.src.models.") {
+            true => {
+                "one layer can be had inside, and no model; put each of its layers into a TimeDistributed of its own"
+                    .to_owned()
+            }
+            false => object.foreign(),
+        };
+        return Err(here(problem));
+    }
+    let mut inner = Settings::read(object.config).map_err(here)?;
+    let (_, trainable) = common(&mut inner).map_err(here)?;
+    let depth = about.below.matches('/').count();
+    if depth >= 8 {
+        return Err(here("too many layers inside one another".to_owned()));
+    }
+    let about = About { rank: None, below: format!("{}/layer", about.below), array: about.array };
+    let made = layer(class, &mut inner, &about).map_err(here)?.ok_or_else(|| here("no such layer".to_owned()))?;
+    inner.only("activity_regularizer", "null", NO_PENALTY).map_err(here)?;
+    inner.finish().map_err(here)?;
+    let Step::Layer(config) = made.step else { return Err(here("it takes several tensors".to_owned())) };
+    let below = format!("/layer{}", made.below);
+    let step = Step::Layer(Box::new(self::config(TimeDistributed::around(*config))));
+    Ok(Made { step, below, frozen: made.frozen || !trainable, ..made })
 }
 
 const QUANTISED: &str = "quantised weights are not read; save the model as it was before model.quantize(...)";
@@ -112,6 +166,7 @@ fn plain(class: &str, s: &mut Settings, rank: Option<usize>) -> Result<Option<La
             config(Flatten::new())
         }
         "Identity" => config(Identity::new()),
+        "Masking" => config(Masking::new(s.number_or("mask_value", 0.0)?)),
         "Reshape" => {
             let sizes = s.integers("target_shape")?.ok_or("no target_shape")?;
             let sizes = sizes.into_iter().map(isize::try_from).collect::<Result<Vec<_>, _>>();
@@ -147,7 +202,7 @@ fn normalization(s: &mut Settings, about: &About) -> Result<Made, Problem> {
     let (mean, variance, spare) = match (mean, variance) {
         (Some(mean), Some(variance)) => (numbers(mean)?, numbers(variance)?, 0),
         (None, None) => {
-            let array = |i| (about.array)(i).map_err(|e| e.to_string());
+            let array = |i| (about.array)(&about.below, i).map_err(|e| e.to_string());
             // The third array counts what was seen.
             (array(0)?, array(1)?, 3)
         }

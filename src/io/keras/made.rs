@@ -22,6 +22,12 @@ pub(super) struct Made {
     pub given: Vec<(&'static str, Vec<f64>)>,
     /// How many arrays it has that are known otherwise.
     pub spare: usize,
+    /// Where its arrays lie in its folder.
+    pub below: String,
+    /// Whether a layer inside is not trained.
+    pub frozen: bool,
+    /// Whether it is an operator, whose result carries no mask.
+    pub operator: bool,
 }
 
 impl Made {
@@ -35,16 +41,21 @@ impl Made {
 
     /// What has no weights.
     pub fn of(step: Step) -> Self {
-        Made { step, weights: Vec::new(), given: Vec::new(), spare: 0 }
+        let (weights, given, below) = (Vec::new(), Vec::new(), String::new());
+        Made { step, weights, given, spare: 0, below, frozen: false, operator: false }
     }
 
     /// Adds it to a graph, under a name or, within the scope of a shared one, under its class's.
     pub fn wire(&self, g: &mut Graph, name: Option<&str>, x: &[Value]) -> Option<Value> {
-        match (&self.step, x, name) {
+        let y = match (&self.step, x, name) {
             (Step::Layer(layer), &[x], Some(name)) => Some(g.add_named(name, (**layer).clone(), x)),
             (Step::Layer(layer), &[x], None) => Some(g.add((**layer).clone(), x)),
             (Step::Layer(_), ..) => None,
             (Step::Join(join), ..) => Some(join.wire(g, name, x)),
+        };
+        if self.operator && matches!(self.step, Step::Join(_)) {
+            g.drop_mask();
         }
+        y
     }
 }

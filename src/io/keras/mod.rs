@@ -12,6 +12,7 @@ mod functional;
 mod json;
 mod layers;
 mod made;
+mod masks;
 mod merging;
 mod names;
 mod net;

@@ -125,7 +125,7 @@ fn of_parts(parts: &[Part], paths: Vec<Option<String>>) -> (Vec<Weight>, Vec<Str
     let (mut weights, mut spare) = (Vec::new(), Vec::new());
     for (part, path) in parts.iter().zip(paths) {
         let (Kind::Layer(made), Some(layer)) = (&part.kind, path) else { continue };
-        let array = |i: usize| format!("{}/vars/{i}", part.folder);
+        let array = |i: usize| format!("{}{}/vars/{i}", part.folder, made.below);
         let mut weight =
             |name, source| weights.push(Weight { layer: layer.clone(), shared: part.calls > 1, name, source });
         for (i, &name) in made.weights.iter().enumerate() {

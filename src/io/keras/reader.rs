@@ -170,11 +170,12 @@ impl<'r> Reader<'r> {
             return Err(format!("name=\"{own:.80}\", another than in the model"));
         }
         let numbers = self.numbers;
-        let array = |i: usize| numbers(&format!("{folder}/vars/{i}"), layers::MAX_STATISTICS);
-        let about = About { rank: object.build_config.and_then(rank), array: &array };
+        let array = |below: &str, i: usize| numbers(&format!("{folder}{below}/vars/{i}"), layers::MAX_STATISTICS);
+        let about = About { rank: object.build_config.and_then(rank), below: String::new(), array: &array };
         let made = layers::layer(&object.class_name, &mut s, &about)?.ok_or_else(|| "no such layer".to_owned())?;
-        s.only("activity_regularizer", "null", "a penalty on outputs can be had of Dense and the convolutions; keras.layers.ActivityRegularization(l1=..., l2=...) behind the layer is the same")?;
+        s.only("activity_regularizer", "null", layers::NO_PENALTY)?;
         s.finish()?;
+        let trainable = trainable && !made.frozen;
         Ok((Kind::Layer(Box::new(made)), trainable))
     }
 }

@@ -99,14 +99,6 @@ impl<'a> Argument<'a> {
     fn is(&self, constants: &[&str]) -> bool {
         matches!(self, Argument::Constant(raw) if constants.contains(&raw.get()))
     }
-
-    /// Nothing, or a list of nothing.
-    fn is_none(&self) -> bool {
-        match self {
-            Argument::List(entries) => entries.iter().all(Argument::is_none),
-            other => other.is(&["null"]),
-        }
-    }
 }
 
 /// A call of a layer.
@@ -146,8 +138,8 @@ impl<'a> Call<'a> {
         let named = |name: &str| self.kwargs.iter().find(|(other, _)| other == name).map(|(_, argument)| argument);
         for (name, argument) in &self.kwargs {
             match name.as_ref() {
-                "mask" if argument.is_none() => {}
-                "mask" => return Err("it is called with a mask, which is not built yet".to_owned()),
+                // Those of its inputs, which is looked at elsewhere.
+                "mask" => {}
                 // What the model is told when it trains or predicts takes the place of these.
                 "training" if argument.is(&["false", "null"]) => {}
                 "training" => {
@@ -265,8 +257,7 @@ mod tests {
         assert_eq!(read(&format!(r#"{{"args": [{a}], "kwargs": {{"mask": null, "training": false}}}}"#)), Ok(Ok(1)));
         assert_eq!(read(&format!(r#"{{"args": [[{a}, {b}]], "kwargs": {{}}}}"#)), Ok(Ok(2)));
         assert_eq!(read(&format!(r#"{{"args": [], "kwargs": {{"inputs": {a}}}}}"#)), Ok(Ok(1)));
-        let masked = read(&format!(r#"{{"args": [{a}], "kwargs": {{"mask": {b}}}}}"#));
-        assert_eq!(masked, Ok(Err("it is called with a mask, which is not built yet".into())));
+        assert_eq!(read(&format!(r#"{{"args": [{a}], "kwargs": {{"mask": {b}}}}}"#)), Ok(Ok(1)));
         assert!(read(&format!(r#"{{"args": [{a}], "kwargs": {{"training": true}}}}"#)).unwrap().is_err());
         assert!(read(&format!(r#"{{"args": [{a}, {b}], "kwargs": {{}}}}"#)).unwrap().is_err());
         assert!(read(r#"[[["a", 0, 0, {}]]]"#).is_err());

@@ -42,6 +42,10 @@ macro_rules! activation_layer {
                 $crate::Layer::backward(&self.function(), pass, slot, x, y, dy, dx);
             }
 
+            fn mask_rule(&self) -> $crate::layer::MaskRule {
+                $crate::layer::MaskRule::Passes
+            }
+
             fn config(&self) -> $crate::layers::LayerConfig {
                 $crate::layers::LayerConfig::$name(self.clone())
             }

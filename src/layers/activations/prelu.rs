@@ -4,7 +4,7 @@ use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
@@ -204,6 +204,10 @@ impl<T: Float> Layer<T> for PRelu {
                 backward(&alpha[self.slopes(sample, row % sample.rows())], x, dy, dx);
             }
         });
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

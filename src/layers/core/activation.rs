@@ -5,7 +5,7 @@
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::cache_block;
 use crate::tensor::{Float, Shape, Tensor};
@@ -57,6 +57,10 @@ impl<T: Float> Layer<T> for Activation {
                 f.backward(x, y, dx, width);
             }
         });
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

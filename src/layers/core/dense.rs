@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::layers::linear::{linear, linear_backward};
@@ -86,6 +86,10 @@ impl<T: Float> Layer<T> for Dense {
         self.epilogue.backward(pass, z, y, dy);
         // dW += xᵀ · dz, dx = dz · Wᵀ
         linear_backward(pass, self.w, x.as_slice(), dy, dx.map(Tensor::as_mut_slice));
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -58,6 +58,10 @@ impl<T: Float> Layer<T> for Identity {
         if let Some(dx) = dx {
             dx.as_mut_slice().copy_from_slice(dy.as_slice());
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

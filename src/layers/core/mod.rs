@@ -2,7 +2,13 @@
 
 mod activation;
 mod dense;
+mod embedding;
 mod identity;
+mod masking;
+mod time_distributed;
 
 pub use dense::Dense;
+pub use embedding::Embedding;
 pub use identity::Identity;
+pub use masking::Masking;
+pub use time_distributed::TimeDistributed;

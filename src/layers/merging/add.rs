@@ -3,7 +3,7 @@
 use super::{Joined, broadcast, wanted};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::epilogue::EpiloguePass;
 use crate::layers::sum;
@@ -134,6 +134,10 @@ impl<T: Float> Op<T> for Add {
 
     fn output_activation(&self) -> Option<Activation> {
         Some(self.activation)
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Any
     }
 
     fn config(&self) -> OpConfig {

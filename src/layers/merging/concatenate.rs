@@ -3,7 +3,7 @@
 use super::{axis_of, some, wanted};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
@@ -32,11 +32,14 @@ pub struct Concatenate {
     /// The axis, counted from 0 within a sample, where sizes are free and each pass finds the widths.
     #[cfg_attr(feature = "serde", serde(skip))]
     free: Option<usize>,
+    /// The axis, counted from 0 within a sample; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    position: usize,
 }
 
 impl Default for Concatenate {
     fn default() -> Self {
-        Concatenate { axis: -1, widths: Vec::new(), free: None }
+        Concatenate { axis: -1, widths: Vec::new(), free: None, position: 0 }
     }
 }
 
@@ -50,6 +53,12 @@ impl Concatenate {
     pub fn axis(mut self, axis: isize) -> Self {
         self.axis = axis;
         self
+    }
+
+    /// The axis as it was given.
+    #[cfg(feature = "keras")]
+    pub(crate) fn along(&self) -> isize {
+        self.axis
     }
 
     /// How many values of each operand stand together, and of all: what build found, or the pass forward where sizes are free.
@@ -103,6 +112,7 @@ impl<T: Float> Op<T> for Concatenate {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         let (output, axis) = self.output(x)?;
+        self.position = axis;
         self.free = x.iter().any(Shape::is_free).then_some(axis);
         let fixed = if self.free.is_some() { &[] } else { x };
         self.widths = fixed.iter().map(|shape| width(shape.dims(), axis)).collect();
@@ -150,6 +160,10 @@ impl<T: Float> Op<T> for Concatenate {
                 }
             });
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Joins(self.position)
     }
 
     fn config(&self) -> OpConfig {

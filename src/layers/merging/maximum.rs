@@ -3,7 +3,7 @@
 use super::{Joined, broadcast, wanted, where_chosen};
 use crate::error::Result;
 use crate::kernels::broadcast::each_block;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -74,6 +74,10 @@ impl<T: Float> Op<T> for Maximum {
         for (i, dx) in wanted(dx) {
             plan.backward(i, dx, i + 2, |start, g| where_chosen(plan, i, x, both, start, g));
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Any
     }
 
     fn config(&self) -> OpConfig {

@@ -1,5 +1,8 @@
 //! Steps that join several values into one: sums, products, extremes, values side by side, dot products.
 //!
+//! A mask counts as Keras's layers have it: of element-wise ones a step counts where it counts in any operand, and there is no mask where an
+//! operand has none.
+//!
 //! The element-wise ones take operands of several shapes, as Keras's layers do: where one has fewer axes than another, axes of size 1
 //! are put in front of its own (behind the batch axis); along each axis sizes are equal or 1, and size 1 counts for all positions.
 //! Sums over such positions are taken sample by sample. A size that is [`FREE`] goes with every other; where one is known and not 1, each
@@ -13,6 +16,7 @@ mod maximum;
 mod minimum;
 mod multiply;
 mod subtract;
+mod with_mask;
 
 pub use add::Add;
 pub use average::Average;
@@ -22,6 +26,7 @@ pub use maximum::Maximum;
 pub use minimum::Minimum;
 pub use multiply::Multiply;
 pub use subtract::Subtract;
+pub use with_mask::WithMask;
 
 use crate::error::{Error, Result};
 use crate::kernels::broadcast::Broadcast;

@@ -3,7 +3,7 @@
 use super::{Joined, broadcast, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::each_block;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -78,6 +78,10 @@ impl<T: Float> Op<T> for Multiply {
                 }
             });
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Any
     }
 
     fn config(&self) -> OpConfig {

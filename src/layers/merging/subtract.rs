@@ -3,7 +3,7 @@
 use super::{Joined, broadcast, two, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::each_block;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -79,6 +79,10 @@ impl<T: Float> Op<T> for Subtract {
                 }
             });
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Any
     }
 
     fn config(&self) -> OpConfig {

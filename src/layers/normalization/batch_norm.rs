@@ -5,7 +5,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::channels;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::EpiloguePass;
 use crate::params::ParamId;
@@ -21,6 +21,8 @@ use crate::tensor::{Float, Shape, Tensor};
 ///   the memory and the time of another layer.
 /// - A variance that the type does not hold (from values of 10¹⁹ on in f32) gives NaN, so that training stops with an error instead
 ///   of keeping it.
+/// - Under a mask, μ and σ² of a training batch are over the steps that count, as if there were 10⁻⁷ more of them, all 0 and without variance
+///   (Keras's ε); all steps are normalised by them. The output has the same mask.
 /// - Frozen (`trainable(false)`), the layer works as in inference during training too, and its statistics stay.
 /// - Gradient in training, dy that of f's input, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
 ///   dx = γ/√(σ² + ε)·(dy − mean(dy) − x̂·mean(dy·x̂)); in inference dx = γ/√(σ² + ε)·dy.
@@ -114,15 +116,42 @@ impl BatchNorm {
         [mean, variance, sum]: [&mut [T]; 3],
     ) {
         // Shifted by the first row, squares lose nothing to a mean far from 0.
-        let shift = &x.as_slice()[..mean.len()];
-        channels::moments(x.as_slice(), shift, space, sum, variance);
-        let inv_n = T::one() / T::of(x.shape().rows() as f64);
-        for c in 0..mean.len() {
-            let d = sum[c] * inv_n;
-            mean[c] = shift[c] + d;
-            let square = variance[c] * inv_n - d * d;
+        let n = mean.len();
+        match steps(pass, x) {
+            None => {
+                let shift = &x.as_slice()[..n];
+                channels::moments(x.as_slice(), shift, space, sum, variance);
+                let inv_n = T::one() / T::of(x.shape().rows() as f64);
+                for c in 0..n {
+                    let d = sum[c] * inv_n;
+                    mean[c] = shift[c] + d;
+                    variance[c] = variance[c] * inv_n - d * d;
+                }
+            }
+            Some(mask) => {
+                let rows = || x.as_slice().chunks_exact(n).zip(mask).filter_map(|(x, counts)| counts.then_some(x));
+                let (count, inv_n) = counted::<T>(mask);
+                let shift = rows().next().unwrap_or(&x.as_slice()[..n]);
+                sum.fill(T::zero());
+                variance.fill(T::zero());
+                for x in rows() {
+                    for c in 0..n {
+                        let d = x[c] - shift[c];
+                        sum[c] += d;
+                        variance[c] += d * d;
+                    }
+                }
+                for c in 0..n {
+                    mean[c] = (sum[c] + count * shift[c]) * inv_n;
+                    // Σ (x − μ)² = Σ (x − shift)² − 2·(μ − shift)·Σ (x − shift) + count·(μ − shift)²
+                    let d = mean[c] - shift[c];
+                    variance[c] = (variance[c] - (d + d) * sum[c] + count * d * d) * inv_n;
+                }
+            }
+        }
+        for variance in variance.iter_mut() {
             // A variance beyond the type must show, as no moving average could take it in.
-            variance[c] = if square.is_finite() { square.max(T::zero()) } else { T::nan() };
+            *variance = if variance.is_finite() { variance.max(T::zero()) } else { T::nan() };
         }
         let momentum = T::of(self.momentum);
         for (id, batch) in self.moving.into_iter().zip([mean, variance]) {
@@ -133,6 +162,20 @@ impl BatchNorm {
             }
         }
     }
+}
+
+/// Keras's ε in the number of steps that count.
+const STEPS_EPSILON: f64 = 1e-7;
+
+/// The mask, a row of x at a time.
+fn steps<'a, T: Float>(pass: &'a Pass<'_, T>, x: &Tensor<T>) -> Option<&'a [bool]> {
+    pass.mask().filter(|mask| mask.len() == x.shape().rows())
+}
+
+/// How many steps count, and what a sum over them is multiplied by.
+fn counted<T: Float>(mask: &[bool]) -> (T, T) {
+    let count = mask.iter().filter(|counts| **counts).count() as f64;
+    (T::of(count), T::one() / T::of(count + STEPS_EPSILON))
 }
 
 impl<T: Float> Layer<T> for BatchNorm {
@@ -220,12 +263,26 @@ impl<T: Float> Layer<T> for BatchNorm {
         }
         let Some(dx) = dx else { return };
         // mean(dz) and mean(dz·x̂)/√(σ² + ε); constant statistics have no part in the gradient.
-        let inv_n = if by_batch { T::one() / T::of(x.shape().rows() as f64) } else { T::zero() };
+        let mask = steps(pass, x).filter(|_| by_batch);
+        let inv_n = match mask {
+            Some(mask) => counted::<T>(mask).1,
+            None if by_batch => T::one() / T::of(x.shape().rows() as f64),
+            None => T::zero(),
+        };
         for c in 0..n {
             sum[c] = if by_batch { sum[c] * inv_n } else { T::zero() };
             sum_x[c] = if by_batch { sum_x[c] * inv_n * inverse[c] * inverse[c] } else { T::zero() };
+            if mask.is_some() {
+                // Σ m·(x − μ) is not 0 but ε·μ.
+                sum[c] -= sum_x[c] * T::of(STEPS_EPSILON) * mean[c] * inv_n;
+            }
         }
         channels::normalise_backward(x.as_slice(), dy.as_slice(), [mean, scale, sum, sum_x], dx.as_mut_slice());
+        // Steps that do not count have no part in the statistics.
+        let steps = dx.as_mut_slice().chunks_exact_mut(n).zip(dy.as_slice().chunks_exact(n)).zip(mask.unwrap_or(&[]));
+        for ((dx, dz), _) in steps.filter(|(_, counts)| !**counts) {
+            dx.iter_mut().zip(dz).zip(scale).for_each(|((dx, &dz), &scale)| *dx = dz * scale);
+        }
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
@@ -236,6 +293,10 @@ impl<T: Float> Layer<T> for BatchNorm {
         // Sums of blocks of rows, and six numbers a channel.
         let (rows, channels) = (x.rows(), x.last());
         channels::space(rows, channels).saturating_add(channels.saturating_mul(6))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

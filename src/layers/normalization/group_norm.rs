@@ -3,7 +3,7 @@
 use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
 use super::groups;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -93,6 +93,10 @@ impl<T: Float> Layer<T> for GroupNorm {
 
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         groups::space(x, self.groups, backward)
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

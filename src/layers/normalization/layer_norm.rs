@@ -3,7 +3,7 @@
 use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
 use super::groups;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -90,6 +90,10 @@ impl<T: Float> Layer<T> for LayerNorm {
 
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         groups::space(x, x.sample().rows(), backward)
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::{parallel, rows};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -91,6 +91,10 @@ impl<T: Float> Layer<T> for UnitNormalization {
                 divide(x, dx, |i| dy[i] - y[i] * dot);
             }
         });
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

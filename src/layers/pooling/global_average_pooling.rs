@@ -15,6 +15,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// - Input `[length, channels]` or `[height, width, channels]`, output `[channels]`, or `[1, channels]` and `[1, 1, channels]` with
 ///   `keepdims`. No parameters.
 /// - Gradient: dx[p, c] = dy\[c\] / number of positions.
+/// - Over a sequence under a mask, the mean and the gradient are over the steps that count: NaN where none does, as in Keras. The output has
+///   no mask.
 ///
 /// Keras `GlobalAveragePooling1D`, `GlobalAveragePooling2D`; PyTorch `AdaptiveAvgPool2d(1)`. Lin et al.: "Network In Network",
 /// 2014.
@@ -70,9 +72,23 @@ where
         global::output::<D>(Self::NAME, x, self.keepdims)
     }
 
-    fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+    fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let [positions, channels] = global::sizes(x);
         let sample = positions * channels;
+        if let Some(mask) = steps::<T, D>(pass, x) {
+            return parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
+                for (i, y) in (first..).zip(y.chunks_exact_mut(channels)) {
+                    let mask = &mask[i * positions..][..positions];
+                    let inv_n = share::<T>(mask);
+                    y.fill(T::zero());
+                    let steps = x.as_slice()[i * sample..][..sample].chunks_exact(channels).zip(mask);
+                    for (x, _) in steps.filter(|(_, counts)| **counts) {
+                        y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
+                    }
+                    y.iter_mut().for_each(|y| *y *= inv_n);
+                }
+            });
+        }
         let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(y.as_mut_slice(), channels, sample, |first, y| {
             simd::vectorised(|| {
@@ -89,15 +105,29 @@ where
 
     fn backward(
         &self,
-        _: &mut Pass<'_, T>,
+        pass: &mut Pass<'_, T>,
         _: &mut Slot<T>,
-        _: &Tensor<T>,
+        x: &Tensor<T>,
         _: &Tensor<T>,
         dy: &mut Tensor<T>,
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
         let [positions, channels] = global::sizes(dx);
+        if let Some(mask) = steps::<T, D>(pass, x) {
+            let dy = &*dy;
+            return parallel::rows(dx.as_mut_slice(), positions * channels, positions * channels, |first, dx| {
+                for (i, dx) in (first..).zip(dx.chunks_exact_mut(positions * channels)) {
+                    let mask = &mask[i * positions..][..positions];
+                    let (inv_n, dy) = (share::<T>(mask), &dy.as_slice()[i * channels..][..channels]);
+                    for (dx, counts) in dx.chunks_exact_mut(channels).zip(mask) {
+                        // 0·∞ where none counts: NaN, as the mean is.
+                        let part = if *counts { inv_n } else { T::zero() * inv_n };
+                        dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = dy * part);
+                    }
+                }
+            });
+        }
         let inv_n = T::one() / T::of(positions as f64);
         parallel::rows(dx.as_mut_slice(), positions * channels, positions * channels, |first, dx| {
             let each = dy.as_slice()[first * channels..].chunks_exact(channels);
@@ -112,6 +142,16 @@ where
     fn config(&self) -> LayerConfig {
         self.clone().into()
     }
+}
+
+/// The mask of sequences, a step at a time.
+fn steps<'a, T: Float, const D: usize>(pass: &'a Pass<'_, T>, x: &Tensor<T>) -> Option<&'a [bool]> {
+    pass.mask().filter(|mask| D == 1 && mask.len() == x.shape().rows())
+}
+
+/// The part of the mean that a step has which counts; infinite where none does.
+fn share<T: Float>(mask: &[bool]) -> T {
+    T::one() / T::of(mask.iter().filter(|counts| **counts).count() as f64)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::initializers::{Init, Initializer};
 use crate::kernels::parallel;
 use crate::kernels::random::KeyedRng;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
@@ -216,6 +216,10 @@ impl<T: Float> Layer<T> for Normalization {
 
     fn space(&self, _: usize, _: bool) -> usize {
         self.lower.len()
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -80,6 +80,10 @@ impl<T: Float> Layer<T> for Rescaling {
         // dx = scale·dy
         let scale = T::of(self.scale);
         dx.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(dx, &dy)| *dx = dy * scale);
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

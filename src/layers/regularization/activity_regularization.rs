@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
@@ -89,6 +89,10 @@ impl<T: Float> Layer<T> for ActivityRegularization {
         if pass.training {
             self.regularizer().add_activity_gradient(x, dx);
         }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -92,6 +92,10 @@ impl<T: Float> Layer<T> for AlphaDropout {
         // dx = a·dy where x was kept
         let values = [self.affine().0, 0.0, 0.0].map(T::of);
         each_sample(pass, self.stream, dy, dx, UNIFORM, |key, dy, dx| mask(key, self.rate, dy, dx, values));
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

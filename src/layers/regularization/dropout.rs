@@ -3,7 +3,7 @@
 use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -79,6 +79,10 @@ impl<T: Float> Layer<T> for Dropout {
     ) {
         let Some(dx) = dx else { return };
         self.apply(pass, dy, dx);
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{NORMAL, check_rate, each_sample, normal};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -78,6 +78,10 @@ impl<T: Float> Layer<T> for GaussianDropout {
     ) {
         let Some(dx) = dx else { return };
         self.apply(pass, dy, dx);
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{NORMAL, each_sample, normal};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -74,6 +74,10 @@ impl<T: Float> Layer<T> for GaussianNoise {
         let Some(dx) = dx else { return };
         // dx = dy
         dx.as_mut_slice().copy_from_slice(dy.as_slice());
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {

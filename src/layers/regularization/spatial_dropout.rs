@@ -4,7 +4,7 @@ use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, Pass, Reach, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
 use crate::tensor::{Float, Shape, Tensor};
@@ -134,6 +134,10 @@ where
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         // A factor of each channel of each sample, and the ones that it is drawn over.
         if backward { x.last().saturating_mul(x.first()).saturating_mul(2) } else { 0 }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
     }
 
     fn config(&self) -> LayerConfig {
