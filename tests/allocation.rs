@@ -14,9 +14,16 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Runs a test on this thread, with its allocations counted.
 fn counted(test: impl FnOnce()) {
     let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    /// Not counted any more before the turn is over, also where the test fails.
+    struct Uncounted;
+    impl Drop for Uncounted {
+        fn drop(&mut self) {
+            count_this_thread(false);
+        }
+    }
+    let _uncounted = Uncounted;
     count_this_thread(true);
     test();
-    count_this_thread(false);
 }
 
 /// Every layer, in sizes small enough to stay on this thread.
@@ -246,8 +253,9 @@ fn steps_of_a_graph() {
                 model.fit([&a, &b], [&classes, &numbers], &how).unwrap();
             })
         };
-        let _ = epoch(64);
-        let (short, long) = (epoch(64), epoch(128));
-        assert_eq!(short.0, long.0, "steps allocate: 8 of them {}, 16 of them {}", short.0, long.0);
+        // Numbers of as many digits, as what is noted of a run is text.
+        let _ = epoch(128);
+        let (short, long) = (epoch(128), epoch(256));
+        assert_eq!(short.0, long.0, "steps allocate: 16 of them {}, 32 of them {}", short.0, long.0);
     });
 }
