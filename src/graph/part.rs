@@ -19,12 +19,14 @@ impl<T: Float> Net<T> {
     }
 
     /// The shape of a sample of a value in the next pass, which has been prepared.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code))]
     pub(crate) fn shape_now(&self, work: &Work<T>, value: u32) -> Shape {
         let shapes = if self.open { work.sizes.shapes() } else { &self.shapes };
         shapes.get(value as usize).copied().unwrap_or_default()
     }
 
     /// Whether a value is there after a pass: it is an input, or an output needs it.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code))]
     pub(crate) fn gives(&self, value: u32) -> bool {
         (value as usize) < self.inputs.len() || self.named().any(|(_, _, wires)| wires.outputs.contains(&value))
     }
