@@ -78,6 +78,7 @@ pub struct Config(Map<String, Value>);
 
 impl Config {
     /// These settings.
+    #[cfg(feature = "keras")]
     pub fn new(settings: Map<String, Value>) -> Self {
         Config(settings)
     }

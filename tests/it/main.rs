@@ -16,6 +16,7 @@ mod graph_models;
 mod graphs;
 #[cfg(feature = "files")]
 mod heads;
+#[cfg(feature = "files")]
 mod hostile;
 #[cfg(feature = "image")]
 mod images;
@@ -32,6 +33,7 @@ mod masks;
 mod merging;
 mod metrics;
 mod operators;
+#[cfg(feature = "tools")]
 mod parts;
 #[cfg(feature = "plot")]
 mod plots;

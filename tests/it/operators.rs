@@ -1,7 +1,7 @@
 //! Arithmetic and slices in graphs: against Keras, by finite differences, on any number of threads.
 
 use gradus::graph::{Graph, Value, Work};
-use gradus::layers::operators::{Divide, Power, Slice};
+use gradus::layers::operators::Slice;
 use gradus::prelude::{Activation, Dense, GlobalAveragePooling1d, Tensor};
 use safetensors::SafeTensors;
 
@@ -300,6 +300,7 @@ fn rows_alone() {
 #[cfg(feature = "files")]
 #[test]
 fn settings_through_json() {
+    use gradus::layers::operators::{Divide, Power};
     use gradus::prelude::{Arithmetic, Operation};
     use serde_json::{from_str, to_string};
 
