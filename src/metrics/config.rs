@@ -13,7 +13,7 @@ config_enum! {
     /// ```
     /// use gradus::prelude::*;
     /// let config = Metric::<f32>::config(&TopKAccuracy::default().k(3));
-    /// assert_eq!(config.into_metric::<f64>()?.name(), "top_k_categorical_accuracy");
+    /// assert_eq!(config.into_metric::<f64>()?.name(), "top_3_accuracy");
     /// # Ok::<(), gradus::Error>(())
     /// ```
     MetricConfig: "metric" {

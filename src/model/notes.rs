@@ -13,7 +13,7 @@ impl<T: Float> Model<T> {
     /// # let path = std::env::temp_dir().join(format!("gradus_doc_notes_{}.safetensors", std::process::id()));
     /// # #[cfg(feature = "files")] {
     /// use gradus::prelude::*;
-    /// let iris = iris::<f32>();
+    /// let iris = iris();
     /// let scaler = StandardScaler::fit(&iris.x)?;
     /// let mut model = Sequential::new([4]).add(Dense::new(3).activation(Activation::Softmax)).build(1)?;
     /// model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), [Accuracy::default()])?;
