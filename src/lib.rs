@@ -26,7 +26,7 @@
 //! - The same seed gives the same bits for any number of threads, and a row predicted alone equals that row in a batch. So it does
 //!   on every processor with AVX2 and FMA, or AVX-512; others agree to rounding.
 //! - What data, files or arguments can get wrong is an [`Error`] that says what was expected, what came and what to do.
-//! - Numbers are `f32` unless a type says otherwise; everything works in `f64` too ([`Model::of`]).
+//! - Numbers are `f32` unless a type says otherwise; everything works in `f64` too ([`Sequential::build_as`]).
 //!
 //! # Your own parts
 //!
@@ -85,7 +85,7 @@ pub use activations::Activation;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
 pub use kernels::parallel::set_threads;
-pub use layer::{Builder, Inputs, Layer, Op, Pass, Reach, Slot, Statistics};
+pub use layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Reach, Slot, Statistics};
 pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::{Model, Sequential};

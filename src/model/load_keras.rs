@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::built::Model;
 use super::registry::Registry;
+#[allow(unused_imports)] // The documentation speaks of it.
+use crate::error::Error;
 use crate::error::Result;
 use crate::io::keras::{Planned, fill, open, plan};
 use crate::layer::Builder;
