@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Inputs, Masks, Pass, Reach, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// What a [`Graph`](super::Graph) computes once it is built: it is not changed any more, and holds no weights and no buffers, so that one
 /// can serve many threads.
@@ -211,7 +211,7 @@ impl<T: Float> Net<T> {
         let mut width = self.shapes[value as usize].last();
         for (value, layer) in handed.into_iter().rev() {
             let after = self.shapes[value as usize].last();
-            let whole_rows = !activation.is_row_wise() || width == after;
+            let whole_rows = !activation.is_row_wise() || (width == after && width != FREE);
             reach = reach.min(layer.reach(activation)).min(if whole_rows { Reach::Training } else { Reach::Values });
             width = after;
         }

@@ -424,10 +424,11 @@ impl<T: Float> Training<T> {
         let mut value = 0.0;
         for (i, head) in self.heads.iter_mut().enumerate() {
             let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
-            let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
+            // A head without a loss may have metrics, which leave out the same rows.
             if let Some(mask) = net.output_mask(work, head.output) {
                 masked[i].fill(mask, net.output(work, head.output).shape().rows(), batch.weights_of(i));
             }
+            let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
             let counts = counts(net, head, i, batch, masked);
             let (y, dy) = net.output_pair(work, &self.plan, head.output);
             head.last_loss = counts.loss(loss, t, y, Some(dy));
