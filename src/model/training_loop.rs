@@ -36,6 +36,8 @@ use crate::tensor::{Float, Tensor};
 pub struct TrainingLoop<T: Float = f32> {
     work: Work<T>,
     plan: Plan,
+    /// Which parameters were trained when the plan was made.
+    trained: Vec<bool>,
     gradients: Vec<T>,
     statistics: Statistics<T>,
     /// The number of the forward pass, by which noise is drawn.
@@ -45,17 +47,27 @@ pub struct TrainingLoop<T: Float = f32> {
 }
 
 impl<T: Float> Model<T> {
-    /// Buffers for a [`TrainingLoop`]: gradients of all weights that are trained now, and of all inputs.
+    /// Buffers for a [`TrainingLoop`]: gradients of all weights that are trained, as the model says it at each forward pass, and of all
+    /// inputs.
     pub fn training_loop(&self) -> TrainingLoop<T> {
-        let all = |n| vec![true; n];
         TrainingLoop {
             work: Work::default(),
-            plan: self.net.plan(&self.params, &all(self.net.inputs()), &all(self.net.outputs())),
+            plan: self.plan_of_all(),
+            trained: self.trained().collect(),
             gradients: vec![T::zero(); self.params.len()],
             statistics: Statistics::new(&self.params),
             pass: 0,
             forwarded: false,
         }
+    }
+
+    fn plan_of_all(&self) -> Plan {
+        let all = |n| vec![true; n];
+        self.net.plan(&self.params, &all(self.net.inputs()), &all(self.net.outputs()))
+    }
+
+    fn trained(&self) -> impl Iterator<Item = bool> {
+        self.params.specs().iter().map(|spec| spec.trainable)
     }
 }
 
@@ -75,6 +87,11 @@ impl<T: Float> TrainingLoop<T> {
     pub fn forward(&mut self, model: &Model<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.fits("forward", model)?;
         model.check_inputs("forward", x)?;
+        if !model.trained().eq(self.trained.iter().copied()) {
+            // Frozen or thawed since the last pass: gradients flow elsewhere.
+            self.plan = model.plan_of_all();
+            self.trained = model.trained().collect();
+        }
         model.net.prepare(&mut self.work, Given::Refs(x))?;
         self.pass += 1;
         let mut pass = Pass::training(&model.params, &mut self.gradients, model.seed, self.pass, 0)
