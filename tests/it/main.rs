@@ -47,6 +47,7 @@ mod rooms;
 mod selection;
 #[cfg(feature = "files")]
 mod system;
+mod training_loop;
 mod training_options;
 mod units;
 mod vision;

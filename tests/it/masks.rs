@@ -344,6 +344,28 @@ fn transparent() -> Model<f64> {
 }
 
 #[test]
+fn a_head_without_a_loss_counts_the_same_steps() {
+    let mut g = Graph::new();
+    let (x, mask) = (g.input("x", [3, 2]), g.input("mask", [3]));
+    let h = g.masked(x, mask);
+    let a = g.add_named("a", Dense::new(2).kernel_initializer(Init::Identity { gain: 1.0 }), h);
+    let b = g.add_named("b", Dense::new(2).kernel_initializer(Init::Identity { gain: 1.0 }), h);
+    let mut model = g.build_as::<f64>([a, b], 1).unwrap();
+    let metric = || [LossMetric::new(losses::MeanAbsoluteError::default())];
+    let heads = [Head::new("a").loss(MeanSquaredError::default()).metrics(metric()), Head::new("b").metrics(metric())];
+    model.compile_heads(Sgd::default().learning_rate(0.0), heads).unwrap();
+    let (x, t) = (draw::<f64>([4, 3, 2], 3), draw::<f64>([4, 3, 2], 4));
+    let mask = Tensor::from([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]);
+    let how = Fit::default().batch_size(4).shuffle(false).verbose(Verbose::Silent);
+    let history = model.fit([&x, &mask], [&t, &t], &how).unwrap();
+    let scores = model.evaluate([&x, &mask], [&t, &t]).unwrap();
+    let trained = history.get("a_mean_absolute_error").unwrap();
+    assert!(trained[0] > 0.0);
+    assert_eq!(history.get("b_mean_absolute_error").unwrap(), trained);
+    assert_eq!(scores.get("b_mean_absolute_error"), scores.get("a_mean_absolute_error"));
+}
+
+#[test]
 fn losses_and_metrics_count_the_steps_that_count() {
     let mut model = transparent();
     let head = Head::only().loss(MeanSquaredError::default());
