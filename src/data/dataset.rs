@@ -25,7 +25,7 @@ pub struct Batch<T = f32> {
 
 impl<T> Batch<T> {
     /// All inputs.
-    pub fn inputs(&self) -> impl Iterator<Item = &Tensor<T>> {
+    pub fn inputs(&self) -> impl Iterator<Item = &Tensor<T>> + Clone {
         std::iter::once(&self.x).chain(&self.more_x)
     }
 

@@ -294,6 +294,23 @@ impl<T: Float> Net<T> {
         self.shapes[self.outputs[output] as usize]
     }
 
+    /// The same for samples of these shapes, one for each input, which fit.
+    pub(crate) fn output_shape_of(
+        &self,
+        op: &'static str,
+        work: &mut Work<T>,
+        x: impl Iterator<Item = Shape> + Clone,
+        output: usize,
+    ) -> Result<Shape> {
+        match self.output_shape(output) {
+            shape if !shape.is_free() => Ok(shape),
+            _ => {
+                let room = work.sizes.of_samples(op, self.id, &self.shapes, self.named(), x)?;
+                Ok(room.shapes[self.outputs[output] as usize])
+            }
+        }
+    }
+
     /// The paths of the nodes, in the order of computation.
     pub fn node_names(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| node.name.as_str()).collect()

@@ -138,18 +138,18 @@ impl Sizes {
         Ok(())
     }
 
-    /// The shapes of all values for batches of these shapes, which fit.
-    pub fn of_batches<'a, T: Float>(
+    /// The shapes of all values for samples of these shapes, which fit.
+    pub fn of_samples<'a, T: Float>(
         &mut self,
         op: &'static str,
         net: u64,
         open: &'a [Shape],
         nodes: impl Iterator<Item = Named<'a, T>>,
-        x: &[Shape],
+        mut x: impl Iterator<Item = Shape> + Clone,
     ) -> Result<Room<'_>> {
-        let known = self.net == net && x.iter().zip(&self.shapes).all(|(x, shape)| x.sample() == *shape);
+        let known = self.net == net && x.clone().zip(&self.shapes).all(|(x, shape)| x == *shape);
         if !known {
-            self.find(op, open, nodes, x.iter().map(Shape::sample))?;
+            self.find(op, open, nodes, &mut x)?;
         }
         let Sizes { shapes, next, inputs, lens, .. } = self;
         Ok(Room { shapes: if known { shapes } else { next }, inputs, lens })

@@ -63,7 +63,7 @@ impl<T: Float> Net<T> {
         let (samples, backward) = (x.first().map_or(0, Shape::first), plan.is_some());
         x.iter().try_for_each(|x| x.checked_len(OP).map(|_| ()))?;
         let Room { shapes, inputs, lens } = match self.open {
-            true => work.sizes.of_batches(OP, self.id, &self.shapes, self.named(), x)?,
+            true => work.sizes.of_samples(OP, self.id, &self.shapes, self.named(), x.iter().map(Shape::sample))?,
             false => work.sizes.room(&self.shapes),
         };
         let mut registers = 0usize;

@@ -2,7 +2,7 @@
 
 use super::counts::{Counts, check_labels, each_label};
 use super::outputs::{Outputs, Threshold, check_one_class};
-use super::{Metric, MetricConfig, rows, width};
+use super::{Metric, MetricConfig, check_width, rows, width};
 use crate::error::Result;
 use crate::losses::class_target;
 use crate::tensor::{Float, Shape, Tensor};
@@ -80,7 +80,7 @@ impl<T: Float> Metric<T> for F1Score {
     }
 
     fn sums(&self, y_pred: Shape) -> usize {
-        Counts::SUMS * width(y_pred)
+        Counts::SUMS.saturating_mul(width(y_pred))
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
@@ -119,6 +119,7 @@ impl<T: Float> Metric<T> for F1Score {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        check_width("F1Score", y_pred)?;
         check_labels("F1Score", self.threshold, None, y_true, y_pred)
     }
 

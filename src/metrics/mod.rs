@@ -46,7 +46,7 @@ pub use top_k_accuracy::TopKAccuracy;
 
 use crate::error::{Error, Result};
 use crate::losses::{class_number, classes_or_rows};
-use crate::tensor::{Float, Shape, Tensor, argmax};
+use crate::tensor::{FREE, Float, Shape, Tensor, argmax};
 
 /// A figure gathered over the batches of an epoch.
 ///
@@ -277,6 +277,19 @@ fn weight<T: Float>(weights: Option<&[T]>, i: usize, n: usize) -> Option<f64> {
 /// The number of predictions in a row.
 pub(crate) fn width(y_pred: Shape) -> usize {
     if y_pred.rank() < 2 { 1 } else { y_pred.last() }
+}
+
+/// Sums for each column need their number before there are batches.
+pub(crate) fn check_width(op: &'static str, y_pred: Shape) -> Result<()> {
+    match width(y_pred) {
+        FREE => Err(Error::shape(
+            op,
+            "outputs whose last axis has a fixed size, as it sums by column",
+            y_pred,
+            "use a metric that counts all values alike, or give the model's input a fixed size",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Every prediction of a row after its target, which is NaN where the lengths differ.

@@ -1,7 +1,7 @@
 //! The coefficient of determination.
 
 use super::squares::Squares;
-use super::{Metric, MetricConfig, pairs, rows, width};
+use super::{Metric, MetricConfig, check_width, pairs, rows, width};
 use crate::error::Result;
 use crate::losses::same_shape;
 use crate::tensor::{Float, Shape, Tensor};
@@ -93,7 +93,7 @@ impl<T: Float> Metric<T> for R2Score {
     }
 
     fn sums(&self, y_pred: Shape) -> usize {
-        Column::SUMS * width(y_pred)
+        Column::SUMS.saturating_mul(width(y_pred))
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
@@ -111,6 +111,7 @@ impl<T: Float> Metric<T> for R2Score {
     }
 
     fn check(&self, y_true: Shape, y_pred: Shape) -> Result<()> {
+        check_width("R2Score", y_pred)?;
         same_shape("R2Score", y_true, y_pred)
     }
 }

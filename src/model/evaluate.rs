@@ -13,7 +13,8 @@ use super::tensors::{List, Tensors, Weights};
 use super::train::TrainedHead;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Tensor};
+use crate::graph::Work;
+use crate::tensor::{Float, Shape, Tensor};
 
 /// What is measured after each epoch.
 #[derive(Clone)]
@@ -172,7 +173,7 @@ impl<T: Float> Model<T> {
         self.check_inputs(op, &x)?;
         let n = x[0].samples();
         for (head, y) in training.heads.iter().zip(y.iter()) {
-            self.check_target(op, head, y, n).map_err(|error| match training.heads.len() {
+            self.check_target(op, head, &x, y, n).map_err(|error| match training.heads.len() {
                 1 => error,
                 _ => Error::Output { name: head.name.clone(), source: Box::new(error) },
             })?;
@@ -180,13 +181,26 @@ impl<T: Float> Model<T> {
         Ok((x, y))
     }
 
-    fn check_target(&self, op: &'static str, head: &TrainedHead<T>, y: &Tensor<T>, n: usize) -> Result<()> {
+    fn check_target(
+        &self,
+        op: &'static str,
+        head: &TrainedHead<T>,
+        x: &[&Tensor<T>],
+        y: &Tensor<T>,
+        n: usize,
+    ) -> Result<()> {
         if y.samples() != n || y.shape().rank() == 0 {
             let expected = format!("{n} targets, one for each sample of x");
             let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
             return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
         }
-        head.check_targets(y, self.net.output_shape(head.output).with_batch(n))
+        head.check_targets(y, self.head_shape(op, head, x)?.with_batch(n))
+    }
+
+    /// The shape of one sample of a head's output for these inputs, which have been checked.
+    fn head_shape(&self, op: &'static str, head: &TrainedHead<T>, x: &[&Tensor<T>]) -> Result<Shape> {
+        let x = x.iter().map(|x| x.shape().sample());
+        self.net.output_shape_of(op, &mut Work::default(), x, head.output)
     }
 
     /// What can be known of a dataset before its batches are loaded.
@@ -209,10 +223,12 @@ impl<T: Float> Model<T> {
                 return Err(Error::shape(op, format!("samples of shape {input}{of}"), *x, hint));
             }
         }
-        let heads = training.heads.iter().zip(&y);
-        heads.into_iter().try_for_each(|(head, y)| {
-            head.check_shapes(y.batched(1)?, self.net.output_shape(head.output).with_batch(1))
-        })
+        let mut work = Work::default();
+        for (head, y) in training.heads.iter().zip(&y) {
+            let shape = self.net.output_shape_of(op, &mut work, x.iter().copied(), head.output)?;
+            head.check_shapes(y.batched(1)?, shape.with_batch(1))?;
+        }
+        Ok(())
     }
 
     fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {

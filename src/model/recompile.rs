@@ -5,7 +5,6 @@ use super::head::Head;
 use super::registry::Registry;
 use crate::error::Result;
 use crate::io::{Compiled, CompiledHead};
-use crate::memory;
 use crate::tensor::Float;
 
 impl<T: Float> Model<T> {
@@ -23,22 +22,6 @@ impl<T: Float> Model<T> {
             })
         };
         let heads: Vec<Head<T>> = compiled.heads.into_iter().map(head).collect::<Result<_>>()?;
-        self.check_room_for_sums(&heads)?;
         self.compile_list(optimizer, heads)
-    }
-
-    /// Looks for the memory that metrics sum in, which a short file can ask much of.
-    fn check_room_for_sums(&self, heads: &[Head<T>]) -> Result<()> {
-        let mut sums = 0usize;
-        for (i, name) in self.net.output_names().iter().enumerate() {
-            let batch = self.net.output_shape(i).with_batch(1);
-            for head in heads.iter().filter(|head| head.name.as_ref() == Some(name)) {
-                for metric in head.metrics.iter().chain(&head.weighted_metrics) {
-                    metric.check(batch, batch)?;
-                    sums = sums.saturating_add(metric.sums(batch));
-                }
-            }
-        }
-        memory::check_room::<f64>("load", format_args!("the {sums} sums of metrics"), sums)
     }
 }

@@ -205,6 +205,8 @@ impl<T: Float> Training<T> {
             (Some(metric), head) => head.metrics[metric].sums(outputs[head.output].with_batch(1)),
             (None, _) => 2,
         };
+        let all = figures.iter().map(sums_of).fold(0, usize::saturating_add);
+        memory::check_room::<f64>("compile", format_args!("the {all} sums of metrics"), all)?;
         let mut buffers = Buffers::default();
         net.leave_out(&mut buffers.work, heads.iter().filter_map(|head| Some(in_training(&head.fused)?.ending)));
         Ok(Training {
@@ -242,7 +244,8 @@ impl<T: Float> Training<T> {
     }
 
     /// Checks a batch for a model, as to shapes, and the values of targets and weights.
-    pub fn check_batch(&self, op: &'static str, net: &Net<T>, batch: &Batch<T>) -> Result<()> {
+    pub fn check_batch(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
+        let Buffers { work, batch, .. } = &mut self.buffers;
         let n = batch.x.samples();
         if n == 0 || batch.x.is_empty() {
             return Err(Error::Empty { op, what: "a batch of the dataset" });
@@ -272,7 +275,8 @@ impl<T: Float> Training<T> {
             if let Some(weights) = batch.weights_of(i) {
                 check_weights(op, n, weights)?;
             }
-            head.check_targets(y, net.output_shape(head.output).with_batch(n))?;
+            let shape = net.output_shape_of(op, work, batch.inputs().map(|x| x.shape().sample()), head.output)?;
+            head.check_targets(y, shape.with_batch(n))?;
         }
         Ok(())
     }
@@ -289,7 +293,7 @@ impl<T: Float> Training<T> {
     ) -> Result<Outcome> {
         parallel::enter(params.len().saturating_mul(samples), || {
             if load(&mut self.buffers.batch)? {
-                self.check_batch("fit", net, &self.buffers.batch)?;
+                self.check_batch("fit", net)?;
             }
             let Buffers { work, batch, .. } = &mut self.buffers;
             net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;

@@ -639,3 +639,52 @@ fn free_sizes_in_files() {
     assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), shape);
     assert_eq!(serde_json::from_str::<Shape>("[2,3]").unwrap(), Shape::from([2, 3]));
 }
+
+#[test]
+fn a_softmax_over_a_free_width_that_is_folded_is_not_the_losss_own() {
+    let model = |size: usize| {
+        let model = Sequential::new([size, 2]).add(Dense::new(2)).add(Permute::new([2, 1])).add(Softmax::new());
+        let mut model = model.add(Flatten::new()).build_as::<f64>(1).unwrap();
+        model.compile(Sgd::default().learning_rate(0.5), CategoricalCrossentropy::default(), ()).unwrap();
+        let x = Tensor::from_fn([4, 3, 2], |i| (i as f64 * 0.7).sin());
+        let t = Tensor::from_fn([4, 6], |i| if i % 6 == i / 6 { 1.0 } else { 0.0 });
+        let history = model.fit(&x, &t, &Fit::default().epochs(3).verbose(Verbose::Silent)).unwrap();
+        (history.get("loss").unwrap().to_vec(), model.params().values().to_vec())
+    };
+    assert_eq!(model(FREE), model(3));
+}
+
+#[test]
+fn targets_have_the_sizes_that_the_batch_gives_the_outputs() {
+    let model = |size: usize| {
+        let mut model = Sequential::new([size, 2]).add(Dense::new(2)).build_as::<f64>(1).unwrap();
+        model.compile(Sgd::default().learning_rate(0.5), MeanSquaredError::default(), ()).unwrap();
+        model
+    };
+    let data = |n| (Tensor::from_fn([4, n, 2], |i| (i as f64).sin()), Tensor::from_fn([4, n, 2], |i| (i as f64).cos()));
+    let (x, t) = data(3);
+    let how = Fit::default().epochs(3).verbose(Verbose::Silent);
+    let (mut open, mut fixed) = (model(FREE), model(3));
+    let losses = [&mut open, &mut fixed].map(|model| model.fit(&x, &t, &how).unwrap().get("loss").unwrap().to_vec());
+    assert_eq!(losses[0], losses[1]);
+    assert_eq!(open.evaluate(&x, &t).unwrap().loss, fixed.evaluate(&x, &t).unwrap().loss);
+    let (longer, longer_t) = data(5);
+    assert!(open.fit(&longer, &longer_t, &how).is_ok());
+    let error = open.fit(&longer, &t, &how).unwrap_err().to_string();
+    assert!(error.contains("targets of shape [4, 5, 2]") && error.contains("got [4, 3, 2]"), "{error}");
+    // A dataset of batches of one length.
+    let pipeline = Samples::new(longer.clone(), longer_t.clone()).unwrap().batch(2);
+    assert!(open.fit_dataset(&pipeline, &how, &mut []).is_ok());
+}
+
+#[test]
+fn metrics_by_column_need_columns() {
+    let compile = |metric: R2Score| {
+        let mut model = Sequential::new([FREE]).add(Activation::Tanh).build_as::<f64>(1).unwrap();
+        model.compile(Sgd::default(), MeanSquaredError::default(), [metric]).unwrap_err().to_string()
+    };
+    assert!(compile(R2Score::default()).contains("last axis has a fixed size"));
+    let mut model = Sequential::new([FREE]).add(Softmax::new()).build_as::<f64>(1).unwrap();
+    let error = model.compile(Sgd::default(), MeanSquaredError::default(), [F1Score::default()]).unwrap_err();
+    assert!(error.to_string().contains("last axis has a fixed size"), "{error}");
+}
