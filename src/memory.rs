@@ -21,6 +21,19 @@ pub(crate) fn filled<T: Clone>(op: &'static str, what: impl Display, len: usize,
     Ok(values)
 }
 
+/// Makes a buffer so long; values that are new are `value`.
+pub(crate) fn resize<T: Clone>(
+    op: &'static str,
+    what: impl Display,
+    values: &mut Vec<T>,
+    len: usize,
+    value: T,
+) -> Result<()> {
+    reserve(op, what, values, len.saturating_sub(values.len()))?;
+    values.resize(len, value);
+    Ok(())
+}
+
 /// Makes room for so many more values.
 pub(crate) fn reserve<T>(op: &'static str, what: impl Display, values: &mut Vec<T>, more: usize) -> Result<()> {
     let bytes = values.len().saturating_add(more).saturating_mul(size_of::<T>());

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::source::{Order, Source, each, widths};
+use super::source::{Order, Source, Stretch};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::random::{Key, Purpose};
-use crate::tensor::{Float, Shape};
+use crate::tensor::{FREE, Float, Shape};
 
 /// What may happen to an image `[height, width, channels]`: flips, rotation, zoom and shift (one map of the plane, with bilinear
 /// interpolation), then brightness and contrast, then a square cut out. Nothing happens by default.
@@ -319,13 +319,26 @@ impl<S> Augmented<S> {
         S: Source<T>,
     {
         self.augment.check()?;
-        let shape = self.source.shapes().0;
-        let &[height, width, channels] = shape.dims() else {
-            let hint = "give samples three axes, 1 channel for grey images";
-            return Err(Error::shape("Augment", "images [height, width, channels]", shape, hint));
+        let shapes = self.source.all_shapes().0;
+        let [shape] = shapes[..] else {
+            let got = format!("{} inputs a sample", shapes.len());
+            return Err(Error::shape(
+                "Augment",
+                "one image a sample",
+                got,
+                "augment the images, then zip with the rest",
+            ));
         };
-        Ok([height, width, channels])
+        image_size(shape)
     }
+}
+
+/// Height, width and channels.
+fn image_size(shape: Shape) -> Result<[usize; 3]> {
+    shape.dims().try_into().map_err(|_| {
+        let hint = "give samples three axes, 1 channel for grey images";
+        Error::shape("Augment", "images [height, width, channels]", shape, hint)
+    })
 }
 
 impl<S: fmt::Debug> fmt::Debug for Augmented<S> {
@@ -339,17 +352,30 @@ impl<T: Float, S: Source<T>> Source<T> for Augmented<S> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        self.source.shapes_at(epoch, position, shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         self.source.samples()
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let size = self.size()?;
+        let mut size = self.size()?;
+        if size.contains(&FREE) {
+            let mut shapes = Vec::new();
+            self.source.shapes_at(epoch, first, &mut shapes)?;
+            size = image_size(shapes.first().copied().unwrap_or_default())?;
+        }
         self.source.read(epoch, first, x, y)?;
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
         let mut scratch = Vec::new();
         memory::reserve("augment", "a sample of the source", &mut scratch, size.iter().product())?;
-        for (i, x, _) in each(widths(self.shapes()), x, y) {
+        for (i, x, _) in Stretch::new(self.shapes(), x.len(), y.len()).each(x, y) {
             self.augment.apply(key.with((first + i) as u64), size, x, &mut scratch)?;
         }
         Ok(())

@@ -13,7 +13,7 @@ pub struct Batch<T = f32> {
     pub x: Tensor<T>,
     /// The targets.
     pub y: Tensor<T>,
-    /// The weights; empty where all are 1.
+    /// The weights, one for each sample or, of outputs `[n, steps, …]`, one for each step; empty where all are 1.
     pub weights: Vec<T>,
     /// The inputs after the first, of models that have several, in their order.
     pub more_x: Vec<Tensor<T>>,
@@ -90,7 +90,7 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     fn shapes(&self) -> (Shape, Shape);
 
     /// The shapes of one sample of every input and of every target, for models that have several; those of [`shapes`](Self::shapes) by
-    /// default.
+    /// default. Sizes that differ between batches are [`FREE`](crate::FREE).
     fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
         let (x, y) = self.shapes();
         (vec![x], vec![y])

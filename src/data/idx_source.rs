@@ -6,7 +6,7 @@ use std::path::Path;
 use super::files::Files;
 use super::idx::{Header, check_kind, data};
 use super::range::check_range;
-use super::source::{Source, widths};
+use super::source::{Source, Stretch};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 
@@ -81,14 +81,14 @@ impl<T: Float> Source<T> for IdxSource {
 
     #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let (width, target) = widths(Source::<T>::shapes(self));
-        check_range("IdxSource", first, x.len() / width, Source::<T>::samples(self))?;
+        let Stretch { n, width, target } = Stretch::new(Source::<T>::shapes(self), x.len(), y.len());
+        check_range("IdxSource", first, n, Source::<T>::samples(self))?;
         read(&self.x, first, width, x)?;
         read(&self.y, first, target, y)
     }
 
     fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
-        let target = widths(Source::<T>::shapes(self)).1;
+        let target = Source::<T>::shapes(self).1.len();
         check_range("IdxSource", first, y.len().div_ceil(target.max(1)), Source::<T>::samples(self))?;
         read(&self.y, first, target, y)
     }

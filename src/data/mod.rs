@@ -28,6 +28,7 @@ mod names;
 mod no_images;
 mod one_hot;
 mod pipeline;
+mod ragged;
 mod range;
 mod samples;
 mod scaler;
@@ -52,7 +53,10 @@ pub use no_images::{read_image, resize_image, save_image};
 pub use one_hot::one_hot;
 #[cfg(not(test))]
 pub(crate) use pipeline::mix;
-pub use pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shuffle, Subset};
+pub use pipeline::{
+    Batched, Bucketed, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shaped, Shuffle, Subset, Zip,
+};
+pub use ragged::{Ragged, SampleTensors};
 pub use samples::{FromFn, Samples};
 pub use scaler::Scaler;
 pub use source::{Order, Source};

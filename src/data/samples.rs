@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::range::check_range;
-use super::source::{Source, each, widths};
+use super::source::{Source, Stretch, row_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
-/// The samples of two tensors.
+/// The samples of two tensors; or of several inputs and several targets.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -18,8 +18,9 @@ use crate::tensor::{Float, Shape, Tensor};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Samples<T = f32> {
-    x: Tensor<T>,
-    y: Tensor<T>,
+    x: Vec<Tensor<T>>,
+    y: Vec<Tensor<T>>,
+    rows: (Shape, Shape),
 }
 
 impl<T: Float> Samples<T> {
@@ -28,39 +29,87 @@ impl<T: Float> Samples<T> {
     /// # Errors
     /// [`Error::Shape`] if there is not one target for each sample, [`Error::Empty`] if there are none.
     pub fn new(x: Tensor<T>, y: Tensor<T>) -> Result<Self> {
-        if x.is_empty() || x.shape().rank() == 0 {
+        Self::several([x], [y])
+    }
+
+    /// Several inputs and several targets, in the order of the model's.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let (photo, price) = (Tensor::<f32>::zeros([50, 8, 8, 1]), Tensor::zeros([50, 3]));
+    /// let data = Samples::several([photo, price], [Tensor::zeros([50, 1])])?.shuffle(7).batch(10);
+    /// let mut batch = Batch::default();
+    /// data.load(0, 0, &mut batch)?;
+    /// assert_eq!((batch.x.dims(), batch.more_x[0].dims()), ([10, 8, 8, 1].as_slice(), [10, 3].as_slice()));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the tensors do not all have as many samples, [`Error::Empty`] if there are no inputs or an input is empty.
+    pub fn several(x: impl IntoIterator<Item = Tensor<T>>, y: impl IntoIterator<Item = Tensor<T>>) -> Result<Self> {
+        let (x, y): (Vec<_>, Vec<_>) = (x.into_iter().collect(), y.into_iter().collect());
+        if x.is_empty() || x.iter().any(|x| x.is_empty() || x.shape().rank() == 0) {
             return Err(Error::Empty { op: "Samples", what: "x" });
         }
-        if y.shape().rank() == 0 || x.samples() != y.samples() {
-            let expected = format!("{} targets, one for each sample of x", x.samples());
+        let n = x[0].samples();
+        if let Some(x) = x.iter().find(|x| x.samples() != n) {
+            let expected = format!("{n} samples in every input, as in the first");
+            return Err(Error::shape("Samples", expected, x.shape(), "make the first axes of all inputs agree"));
+        }
+        if let Some(y) = y.iter().find(|y| y.shape().rank() == 0 || y.samples() != n) {
+            let expected = format!("{n} targets, one for each sample of x");
             return Err(Error::shape("Samples", expected, y.shape(), "make the first axes of x and y agree"));
         }
-        Ok(Samples { x, y })
+        let row = |all: &[Tensor<T>]| row_shape(&all.iter().map(|part| part.shape().sample()).collect::<Vec<_>>());
+        let rows = (row(&x), row(&y));
+        Ok(Samples { x, y, rows })
+    }
+}
+
+/// Copies samples, part after part.
+fn copy<T: Float>(parts: &[Tensor<T>], first: usize, to: &mut [T]) {
+    if let [part] = parts {
+        let width = part.shape().sample().len();
+        return to.copy_from_slice(&part.as_slice()[first * width..][..to.len()]);
+    }
+    let mut left = to;
+    for i in first.. {
+        for part in parts {
+            let Some(to) = left.split_off_mut(..part.row(i).len()) else { return };
+            to.copy_from_slice(part.row(i));
+        }
+        if left.is_empty() {
+            return;
+        }
     }
 }
 
 impl<T: Float> Source<T> for Samples<T> {
     fn shapes(&self) -> (Shape, Shape) {
-        (self.x.shape().sample(), self.y.shape().sample())
+        self.rows
+    }
+
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        let shapes = |parts: &[Tensor<T>]| parts.iter().map(|part| part.shape().sample()).collect();
+        (shapes(&self.x), shapes(&self.y))
     }
 
     fn samples(&self) -> Option<usize> {
-        Some(self.x.samples())
+        Some(self.x[0].samples())
     }
 
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let (width, target) = widths(self.shapes());
-        let n = x.len() / width;
-        check_range("Samples", first, n, Some(self.x.samples()))?;
-        x.copy_from_slice(&self.x.as_slice()[first * width..][..x.len()]);
-        y.copy_from_slice(&self.y.as_slice()[first * target..][..y.len()]);
+        let n = Stretch::new(self.rows, x.len(), y.len()).n;
+        check_range("Samples", first, n, self.samples())?;
+        copy(&self.x, first, x);
+        copy(&self.y, first, y);
         Ok(())
     }
 
     fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
-        let target = widths(self.shapes()).1;
-        check_range("Samples", first, y.len().div_ceil(target.max(1)), Some(self.x.samples()))?;
-        y.copy_from_slice(&self.y.as_slice()[first * target..][..y.len()]);
+        let target = self.rows.1.len();
+        check_range("Samples", first, y.len().div_ceil(target.max(1)), self.samples())?;
+        copy(&self.y, first, y);
         Ok(())
     }
 }
@@ -123,9 +172,9 @@ where
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let width = widths(self.shapes);
-        check_range("FromFn", first, x.len() / width.0, self.samples)?;
-        each(width, x, y).try_for_each(|(i, x, y)| (self.f)(epoch, first + i, x, y))
+        let stretch = Stretch::new(self.shapes, x.len(), y.len());
+        check_range("FromFn", first, stretch.n, self.samples)?;
+        stretch.each(x, y).try_for_each(|(i, x, y)| (self.f)(epoch, first + i, x, y))
     }
 }
 

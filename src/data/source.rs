@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::augment::{Augment, Augmented};
 use super::pipeline::subset::{split, targets_with_inputs};
-use super::pipeline::{Batched, Map, MapKeyed, MapTo, Mixup, Part, Repeat, Shuffle, Subset};
+use super::pipeline::{Batched, Bucketed, Map, MapKeyed, MapTo, Mixup, Part, Repeat, Shaped, Shuffle, Subset, Zip};
 use super::split::Split;
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -53,7 +53,10 @@ impl Order {
 
 /// Samples with their targets, by position: tensors, CSV or IDX files, a function of your own.
 ///
-/// A sample depends on its epoch and position alone, never on what was read before.
+/// A sample depends on its epoch and position alone, never on what was read before. It may consist of several inputs and several
+/// targets, for models that have as many: [`Samples::several`](super::Samples::several), [`zip`](Self::zip),
+/// [`inputs`](Self::inputs). Sizes may differ between samples, as those of sentences do, see [`Ragged`](super::Ragged) and
+/// [`bucket`](Self::bucket).
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -66,13 +69,35 @@ impl Order {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Source<T: Float = f32>: Send + Sync + Debug {
-    /// The shapes of one input sample and of one target.
+    /// The shapes of one input sample and of one target. Of several inputs, or targets, one axis of all their values; with
+    /// [`FREE`](crate::FREE) in the place of sizes that differ between samples.
     fn shapes(&self) -> (Shape, Shape);
+
+    /// The shapes of every input and of every target of a sample, where they are several; those of [`shapes`](Self::shapes) by
+    /// default.
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        let (x, y) = self.shapes();
+        (vec![x], vec![y])
+    }
+
+    /// Appends the shapes of the sample at a position, of its inputs and then of its targets, with the sizes that
+    /// [`all_shapes`](Self::all_shapes) leaves free.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        let _ = (epoch, position);
+        let (x, y) = self.all_shapes();
+        shapes.extend(x.into_iter().chain(y));
+        Ok(())
+    }
 
     /// How many samples there are; none for an endless stream.
     fn samples(&self) -> Option<usize>;
 
-    /// Writes consecutive samples from position `first` on: as many inputs as `x` has room for, and their targets into `y`.
+    /// Writes consecutive samples from position `first` on: as many inputs as `x` has room for, and their targets into `y`. Several
+    /// inputs of a sample stand one after another, and so do several targets. Where sizes are free it is one sample that is asked
+    /// for, with the room that [`shapes_at`](Self::shapes_at) says.
     ///
     /// # Errors
     /// Whatever goes wrong.
@@ -228,12 +253,68 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
         Repeat::new(self)
     }
 
-    /// Batches of `n` consecutive samples; the last of an epoch may be smaller.
-    fn batch(self, n: usize) -> Batched<Self>
+    /// Each sample beside the sample of another source at the same position: the inputs of both, and the targets of both. What has no
+    /// values is left out: of `pictures.zip(table)` the table's targets may be `Tensor::zeros([n, 0])`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let digits = digits();
+    /// let slant = Samples::new(Tensor::<f32>::zeros([1797, 1]), Tensor::zeros([1797, 0]))?;
+    /// let data = Samples::new(digits.x, digits.y)?.zip(slant).shuffle(1).batch(32);
+    /// let mut batch = Batch::default();
+    /// data.load(0, 0, &mut batch)?;
+    /// assert_eq!((batch.x.dims(), batch.more_x[0].dims()), ([32, 64].as_slice(), [32, 1].as_slice()));
+    /// assert_eq!((batch.y.dims(), batch.more_y.len()), ([32].as_slice(), 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn zip<S: Source<T>>(self, other: S) -> Zip<Self, S>
+    where
+        Self: Sized,
+    {
+        Zip::new::<T>(self, other)
+    }
+
+    /// The values of a sample as several inputs of these shapes, in their order: columns of a table for a model with two inputs.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let table = Samples::new(Tensor::<f32>::zeros([100, 7]), Tensor::zeros([100, 1]))?;
+    /// let (x, _) = Source::<f32>::all_shapes(&table.inputs([[3], [4]]));
+    /// assert_eq!(x, [[3].into(), [4].into()]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn inputs<X: Into<Shape>>(self, shapes: impl IntoIterator<Item = X>) -> Shaped<Self>
+    where
+        Self: Sized,
+    {
+        let y = self.all_shapes().1;
+        Shaped::new(self, shapes.into_iter().map(Into::into).collect(), y)
+    }
+
+    /// The values of a target as several targets of these shapes, in their order.
+    fn targets<Y: Into<Shape>>(self, shapes: impl IntoIterator<Item = Y>) -> Shaped<Self>
+    where
+        Self: Sized,
+    {
+        let x = self.all_shapes().0;
+        Shaped::new(self, x, shapes.into_iter().map(Into::into).collect())
+    }
+
+    /// Batches of `n` consecutive samples; the last of an epoch may be smaller. Samples of different sizes are filled up to the
+    /// largest of their batch, see [`Batched::pad`].
+    fn batch(self, n: usize) -> Batched<Self, T>
     where
         Self: Sized,
     {
         Batched::new(self, n)
+    }
+
+    /// Batches of `n` samples of about the same size, so that little is filled up; see [`Bucketed`].
+    fn bucket(self, n: usize) -> Bucketed<Self, T>
+    where
+        Self: Sized,
+    {
+        Bucketed::new(self, n)
     }
 }
 
@@ -242,6 +323,14 @@ macro_rules! delegate {
         impl<T: Float, S: Source<T> + ?Sized> Source<T> for $pointer {
             fn shapes(&self) -> (Shape, Shape) {
                 (**self).shapes()
+            }
+
+            fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+                (**self).all_shapes()
+            }
+
+            fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+                (**self).shapes_at(epoch, position, shapes)
             }
 
             fn samples(&self) -> Option<usize> {
@@ -269,20 +358,77 @@ macro_rules! delegate {
 
 delegate!(&S, Box<S>, Arc<S>);
 
-/// The samples of a stretch one by one: their numbers within it, their inputs and targets.
-pub(crate) fn each<'a, T>(
-    width: (usize, usize),
-    x: &'a mut [T],
-    y: &'a mut [T],
-) -> impl Iterator<Item = (usize, &'a mut [T], &'a mut [T])> {
-    // A target may have no values at all.
-    let mut rest = y;
-    x.chunks_exact_mut(width.0.max(1))
-        .enumerate()
-        .map(move |(i, x)| (i, x, rest.split_off_mut(..width.1).unwrap_or_default()))
+/// How the values of a stretch fall into samples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    /// Samples.
+    pub n: usize,
+    /// Values of the inputs of a sample.
+    pub width: usize,
+    /// Values of its targets.
+    pub target: usize,
 }
 
-/// The values of an input and of a target.
-pub(crate) fn widths((x, y): (Shape, Shape)) -> (usize, usize) {
-    (x.len(), y.len())
+impl Stretch {
+    /// The stretch that has so many values of inputs and of targets; one sample where sizes are free.
+    pub fn new((x, y): (Shape, Shape), values: usize, targets: usize) -> Self {
+        if x.is_free() || y.is_free() {
+            return Stretch { n: 1, width: values, target: targets };
+        }
+        let (width, target) = (x.len(), y.len());
+        let n = values.checked_div(width).or_else(|| targets.checked_div(target)).unwrap_or(0);
+        Stretch { n, width, target }
+    }
+
+    /// The samples one by one: their numbers within the stretch, their inputs and targets.
+    pub fn each<'a, T>(
+        self,
+        mut x: &'a mut [T],
+        mut y: &'a mut [T],
+    ) -> impl Iterator<Item = (usize, &'a mut [T], &'a mut [T])> {
+        let Stretch { n, width, target } = self;
+        (0..n).map(move |i| {
+            let own = x.split_off_mut(..width).unwrap_or_default();
+            (i, own, y.split_off_mut(..target).unwrap_or_default())
+        })
+    }
+}
+
+/// The values of the inputs and of the targets of the sample at a position, with room for its shapes.
+pub(crate) fn widths_at<T: Float>(
+    source: &(impl Source<T> + ?Sized),
+    epoch: usize,
+    position: usize,
+    shapes: &mut Vec<Shape>,
+) -> Result<(usize, usize)> {
+    let (x, y) = source.shapes();
+    if !x.is_free() && !y.is_free() {
+        return Ok((x.len(), y.len()));
+    }
+    let inputs = source.all_shapes().0.len();
+    shapes.clear();
+    source.shapes_at(epoch, position, shapes)?;
+    let (x, y) = shapes.split_at_checked(inputs).ok_or_else(|| missing_shapes(inputs, shapes.len()))?;
+    Ok((total("Source", x)?, total("Source", y)?))
+}
+
+/// The values of several shapes together.
+pub(crate) fn total(op: &'static str, shapes: &[Shape]) -> Result<usize> {
+    let lens = shapes.iter().map(|shape| shape.checked_len(op));
+    Ok(lens.sum::<Result<usize>>()?)
+}
+
+/// A sample has other parts than its source says.
+pub(crate) fn missing_shapes(expected: usize, got: usize) -> Error {
+    let hint = "let Source::shapes_at append a shape for each input and each target of Source::all_shapes";
+    Error::shape("Source", format!("{expected} shapes"), got, hint)
+}
+
+/// The shape of a row of all the values of some parts: theirs, where it is one.
+pub(crate) fn row_shape(parts: &[Shape]) -> Shape {
+    match parts {
+        [one] => *one,
+        _ if parts.iter().any(Shape::is_free) => Shape::from([crate::FREE]),
+        _ => Shape::from([parts.iter().map(Shape::len).fold(0, usize::saturating_add)]),
+    }
 }

@@ -65,7 +65,8 @@ pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option
     let weights = std::iter::once(&batch.weights).chain(&batch.more_weights);
     for weights in weights {
         if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
-            return format!("The cause is in the data: the weight of {} is {}", name(row), weights[row]);
+            let each = (weights.len() / batch.x.samples().max(1)).max(1);
+            return format!("The cause is in the data: a weight of {} is {}", name(row / each), weights[row]);
         }
     }
     let largest = |t: &Tensor<T>| t.iter().fold(0.0, |most: f64, v| most.max(v.abs().as_f64()));

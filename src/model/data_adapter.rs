@@ -88,7 +88,9 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
         for (from, to) in self.weights.iter().zip(std::iter::once(weights).chain(more_weights)) {
             to.clear();
             if !from.is_empty() {
-                to.extend(positions.iter().map(|&position| from[position]));
+                // One weight a sample, or one for each of its steps.
+                let each = from.len() / self.x[0].samples();
+                to.extend(positions.iter().flat_map(|&position| &from[position * each..][..each]));
             }
         }
         Ok(false)

@@ -24,7 +24,7 @@ pub(crate) enum ValidationData<'a, T: Float> {
     Batches(&'a dyn Dataset<T>),
 }
 
-/// Some rows of tensors, and the weights of all of them: one list for each target, or none.
+/// Some rows of tensors, and the weights of all of them, or of all their steps: one list for each target, or none.
 #[derive(Clone)]
 pub(crate) struct Rows<'a, T: Float> {
     pub x: List<'a, T>,
@@ -63,13 +63,14 @@ impl<T: Float> Model<T> {
         self.evaluate_tensors(x.into(), y.into(), None)
     }
 
-    /// [`evaluate`](Self::evaluate) with a weight for each sample, in losses and in weighted metrics: of every output, or of those named.
+    /// [`evaluate`](Self::evaluate) with a weight for each sample, or for each of its steps, in losses and in weighted metrics: of every output, or
+    /// of those named.
     ///
     /// Keras: `evaluate(sample_weight=…)`.
     ///
     /// # Errors
-    /// As [`evaluate`](Self::evaluate); [`Error::Shape`] and [`Error::Argument`] for weights that are not one a sample, finite and not
-    /// negative.
+    /// As [`evaluate`](Self::evaluate); [`Error::Shape`] and [`Error::Argument`] for weights that are not one a sample or one a step, finite and
+    /// not negative.
     pub fn evaluate_weighted<'a>(
         &self,
         x: impl Into<Tensors<'a, T>>,
@@ -89,7 +90,7 @@ impl<T: Float> Model<T> {
         let (x, y) = self.check_data("evaluate", x, y)?;
         let n = x[0].samples();
         check_all_finite("evaluate", &x, &y, 0..n)?;
-        let weights = self.weights_of("evaluate", n, weights.as_ref())?;
+        let weights = self.weights_of("evaluate", &x, weights.as_ref())?;
         self.measure(&ValidationData::Rows(Rows { x, y, rows: 0..n, weights }))
     }
 
@@ -146,7 +147,11 @@ impl<T: Float> Model<T> {
             let penalty = self.forward_rows(&mut m.work, &held.x, part.clone(), &mut m.out)?;
             m.targets.resize_with(held.y.len(), Tensor::default);
             held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
-            let weights = |i: usize| held.weights.get(i).copied().flatten().map(|w| &w[part.clone()]);
+            let weights = |i: usize| {
+                let weights = held.weights.get(i).copied().flatten()?;
+                let each = weights.len() / held.x[0].samples().max(1);
+                Some(&weights[part.start * each..part.end * each])
+            };
             let (work, masked) = (&m.work, &mut m.masked);
             let masks = |output| work.mask(output);
             let loss = training.score(&mut m.sums, &mut m.out, masks, &m.targets, weights, masked) + penalty;
@@ -198,7 +203,7 @@ impl<T: Float> Model<T> {
     }
 
     /// The shape of one sample of a head's output for these inputs, which have been checked.
-    fn head_shape(&self, op: &'static str, head: &TrainedHead<T>, x: &[&Tensor<T>]) -> Result<Shape> {
+    pub(super) fn head_shape(&self, op: &'static str, head: &TrainedHead<T>, x: &[&Tensor<T>]) -> Result<Shape> {
         let x = x.iter().map(|x| x.shape().sample());
         self.net.output_shape_of(op, &mut Work::default(), x, head.output)
     }
@@ -237,7 +242,10 @@ impl<T: Float> Model<T> {
         let (x, y) = self.check_data(op, x.into(), y.into())?;
         let n = x[0].samples();
         check_all_finite(op, &x, &y, 0..n)?;
-        (0..training.heads.len()).filter_map(|i| batch.weights_of(i)).try_for_each(|w| check_weights(op, n, w))
+        training.heads.iter().enumerate().try_for_each(|(i, head)| match batch.weights_of(i) {
+            Some(weights) => check_weights(op, n, self.head_shape(op, head, &x)?, weights),
+            None => Ok(()),
+        })
     }
 }
 

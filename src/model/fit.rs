@@ -72,7 +72,7 @@ impl<T: Float> Model<T> {
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
         let all = x[0].samples();
-        let (n, weights) = (how.kept(all)?, self.weights_of("fit", all, how.sample_weight.as_ref())?);
+        let (n, weights) = (how.kept(all)?, self.weights_of("fit", &x, how.sample_weight.as_ref())?);
         let held_out = match self.validation(how)? {
             None if n < all => {
                 if self.tells_classes() {
@@ -101,16 +101,18 @@ impl<T: Float> Model<T> {
         heads.map(|head| self.net.output_shape(head.output)).collect()
     }
 
-    /// The weights that were passed for n samples, one list for each target.
+    /// The weights that were passed for inputs, which have been checked: one list for each target.
     pub(super) fn weights_of<'a>(
         &self,
         op: &'static str,
-        n: usize,
+        x: &[&Tensor<T>],
         weights: Option<&Weights<'a, T>>,
     ) -> Result<Vec<Option<&'a [T]>>> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         let names = training.target_names();
-        weights.map_or_else(|| Ok(vec![None; names.len()]), |weights| weights.ordered(op, n, &names))
+        let Some(weights) = weights else { return Ok(vec![None; names.len()]) };
+        let shapes = training.heads.iter().map(|head| self.head_shape(op, head, x)).collect::<Result<Vec<_>>>()?;
+        weights.ordered(op, x[0].samples(), &names, &shapes)
     }
 
     /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
@@ -147,7 +149,7 @@ impl<T: Float> Model<T> {
         let (x, y) = self.check_data("fit", x.clone(), y.clone()).map_err(wrapped)?;
         let n = x[0].samples();
         check_held_out(&x, &y, 0..n)?;
-        let weights = self.weights_of("fit", n, how.validation_weight.as_ref()).map_err(wrapped)?;
+        let weights = self.weights_of("fit", &x, how.validation_weight.as_ref()).map_err(wrapped)?;
         Ok(Some(ValidationData::Rows(Rows { x, y, rows: 0..n, weights })))
     }
 

@@ -111,14 +111,14 @@ impl<'a, T: Float> Fit<'a, T> {
         self
     }
 
-    /// A weight for each sample of [`validation_data`](Self::validation_data), in the loss and in weighted metrics; none by default.
+    /// A weight for each sample, or step, of [`validation_data`](Self::validation_data), in the loss and in weighted metrics; none by default.
     pub fn validation_weight(mut self, weights: impl Into<Weights<'a, T>>) -> Self {
         self.validation_weight = Some(weights.into());
         self
     }
 
-    /// A weight for the loss of each sample, one for every sample of x; none by default. The batch's loss is Σ wᵢ·lossᵢ / n as in
-    /// Keras. With a validation split the last ones weight its loss; metrics are not weighted, but for
+    /// A weight for the loss of each sample, one for every sample of x, or, of outputs `[n, steps, …]`, one for each step; none by
+    /// default. The batch's loss is Σ wᵢ·lossᵢ / n as in Keras, n the samples or steps. With a validation split the last ones weight its loss; metrics are not weighted, but for
     /// [`Head::weighted_metrics`](super::Head::weighted_metrics).
     ///
     /// Of a model with several outputs they are for all of them, or for those named: `.sample_weight([("click", &weights[..])])`.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::sample_weights::check_weights;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// One tensor, several in the order of the model's inputs or outputs, or several by their names.
 ///
@@ -139,7 +139,9 @@ impl<'a, T: Float> Tensors<'a, T> {
     }
 }
 
-/// A weight for each sample: one list for all outputs, or lists for some outputs by name.
+/// A weight for each sample, or for each of its steps: one list for all outputs, or lists for some outputs by name.
+///
+/// Of outputs `[n, steps, …]` there may be n·steps weights, those of a sample one after another.
 ///
 /// Made by `into` from `&[0.5, 2.0]`, a slice or vector, or `[("click", &weights[..])]`; outputs that are not named have no weights.
 ///
@@ -185,8 +187,14 @@ impl<'a, T, const N: usize> From<[(&'a str, &'a [T]); N]> for Weights<'a, T> {
 }
 
 impl<'a, T: Float> Weights<'a, T> {
-    /// One list for each of these outputs, checked for `n` samples.
-    pub(crate) fn ordered(&self, op: &'static str, n: usize, known: &[&str]) -> Result<Vec<Option<&'a [T]>>> {
+    /// One list for each of these outputs, checked for `n` samples of their shapes.
+    pub(crate) fn ordered(
+        &self,
+        op: &'static str,
+        n: usize,
+        known: &[&str],
+        shapes: &[Shape],
+    ) -> Result<Vec<Option<&'a [T]>>> {
         for (i, (name, weights)) in self.lists.iter().enumerate() {
             if let Some(name) = name.filter(|name| !known.contains(name)) {
                 let expected = format!("for one of the outputs {}", known.join(", "));
@@ -202,7 +210,9 @@ impl<'a, T: Float> Weights<'a, T> {
                     "leave one out",
                 ));
             }
-            check_weights(op, n, weights)?;
+            for (_, shape) in known.iter().zip(shapes).filter(|(own, _)| name.is_none_or(|name| name == **own)) {
+                check_weights(op, n, *shape, weights)?;
+            }
         }
         let of = |name: &&str| {
             let own = self.lists.iter().find(|(given, _)| given.is_none_or(|given| given == *name));

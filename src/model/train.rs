@@ -272,10 +272,10 @@ impl<T: Float> Training<T> {
                 let expected = format!("{n} targets for {}, one for each sample", head.name);
                 return Err(Error::shape(op, expected, y.shape(), "let the dataset fill all with its shapes"));
             }
-            if let Some(weights) = batch.weights_of(i) {
-                check_weights(op, n, weights)?;
-            }
             let shape = net.output_shape_of(op, work, batch.inputs().map(|x| x.shape().sample()), head.output)?;
+            if let Some(weights) = batch.weights_of(i) {
+                check_weights(op, n, shape, weights)?;
+            }
             head.check_targets(y, shape.with_batch(n))?;
         }
         Ok(())

@@ -173,7 +173,7 @@ fn parts_of_a_shuffled_source_are_refused() {
     let error =
         model.fit_dataset(&good, &how.clone().validation_dataset(&validation), &mut []).unwrap_err().to_string();
     assert!(error.starts_with("validation data: skip: source must be"), "{error}");
-    assert!(model.evaluate_dataset(&validation).is_err() && validation.prefetch::<f32>(1).is_err());
+    assert!(model.evaluate_dataset(&validation).is_err() && validation.prefetch(1).is_err());
     assert_eq!(model.params().values(), before);
     let (train, validation) = digits_source().split_stratified(0.2, 1).unwrap();
     let mut counts = [0; 10];
@@ -302,7 +302,7 @@ fn what_goes_wrong_in_a_worker_comes_out() {
     }
     let _ = std::panic::take_hook();
     assert!(data.load(0, 99, &mut batch).is_err());
-    assert!(digits_source().batch(2).prefetch::<f32>(0).is_err());
+    assert!(digits_source().batch(2).prefetch(0).is_err());
 }
 
 /// Batches that panic where they are counted, once asked often enough.

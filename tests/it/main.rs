@@ -1,6 +1,7 @@
 //! The crate from outside: one program, so that what it uses of the crate is compiled once.
 
 mod bad_input;
+mod batches;
 mod bits;
 mod callbacks;
 mod child;

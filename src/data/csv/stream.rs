@@ -14,7 +14,7 @@ use super::schema::{Location, TableSchema};
 use super::settings::Csv;
 use crate::data::files::Files;
 use crate::data::range::check_range;
-use crate::data::source::{Source, each, widths};
+use crate::data::source::{Source, Stretch};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -109,7 +109,8 @@ impl<T: Float> CsvSource<T> {
         let Reading { rows, next, schema, record } = reading;
         let (start, line) = self.index[first / EVERY];
         let mut at = Location { file: self.files.path(), names: Cow::Borrowed(&self.schema.column_names), line };
-        let n = x.len() / widths(self.shapes()).0;
+        let stretch = Stretch::new(self.shapes(), x.len(), y.len());
+        let n = stretch.n;
         // A row a little ahead is reached by reading on.
         let mut skip = match next.take().and_then(|next| first.checked_sub(next)) {
             Some(ahead) if ahead < EVERY => ahead,
@@ -120,7 +121,7 @@ impl<T: Float> CsvSource<T> {
                 first % EVERY
             }
         };
-        each(widths(self.shapes()), x, y).try_for_each(|(_, x, y)| {
+        stretch.each(x, y).try_for_each(|(_, x, y)| {
             loop {
                 at.line = rows.position().line();
                 if !rows.read_record(record).map_err(|error| at.unreadable(error, 0))? {
@@ -152,7 +153,8 @@ impl<T: Float> Source<T> for CsvSource<T> {
 
     #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        check_range("CsvSource", first, x.len() / widths(self.shapes()).0, Some(self.schema.rows))?;
+        let n = Stretch::new(self.shapes(), x.len(), y.len()).n;
+        check_range("CsvSource", first, n, Some(self.schema.rows))?;
         if x.is_empty() {
             return Ok(());
         }

@@ -1,52 +1,43 @@
 //! Batches of consecutive samples.
 
 use super::Prefetch;
+use super::load::Loader;
 use crate::data::source::Source;
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::memory;
 use crate::tensor::{Float, Shape};
 
 /// A source in batches; see [`Source::batch`].
 #[derive(Clone, Debug)]
-pub struct Batched<S> {
+pub struct Batched<S, T = f32> {
     source: S,
-    size: usize,
-    drop_last: bool,
+    loader: Loader<T>,
 }
 
-impl<S> Batched<S> {
+impl<S, T: Float> Batched<S, T> {
     pub(crate) fn new(source: S, size: usize) -> Self {
-        Batched { source, size, drop_last: false }
+        Batched { source, loader: Loader::new(size) }
     }
 
     /// Whether a last batch that would be smaller is left out; no by default.
     pub fn drop_last(mut self, drop: bool) -> Self {
-        self.drop_last = drop;
+        self.loader.drop_last = drop;
         self
     }
 
-    /// The shapes of a sample that batches can be made of.
-    fn sizes<T: Float>(&self) -> Result<(Shape, Shape)>
-    where
-        S: Source<T>,
-    {
-        if self.size == 0 {
-            return Err(Error::argument("batch", "n", "at least 1", 0, "32 is usual"));
-        }
-        let (x, y) = self.source.shapes();
-        if x.is_empty() || x.rank() >= crate::MAX_RANK || y.rank() >= crate::MAX_RANK {
-            let hint = "give every size at least 1, and at most five axes a sample";
-            return Err(Error::shape("batch", "inputs with values", x, hint));
-        }
-        Ok((x, y))
+    /// What inputs and targets that are smaller than the largest of their batch are filled up with, at the end of each axis; 0 and 0
+    /// by default. Steps of targets that are filling have the weight 0. That inputs are filled up the model has to be told, by
+    /// [`Masking`](crate::layers::Masking) or [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero), or it takes the filling for values.
+    pub fn pad(mut self, x: f64, y: f64) -> Self {
+        self.loader.pad = [x, y];
+        self
     }
 
     /// Batches loaded ahead by worker threads; see [`Prefetch`].
     ///
     /// # Errors
     /// As [`Prefetch::new`].
-    pub fn prefetch<T: Float>(self, workers: usize) -> Result<Prefetch<T>>
+    pub fn prefetch(self, workers: usize) -> Result<Prefetch<T>>
     where
         S: Source<T> + 'static,
     {
@@ -54,41 +45,35 @@ impl<S> Batched<S> {
     }
 }
 
-impl<T: Float, S: Source<T>> Dataset<T> for Batched<S> {
+impl<T: Float, S: Source<T>> Dataset<T> for Batched<S, T> {
     fn shapes(&self) -> (Shape, Shape) {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
     fn batches(&self) -> Option<usize> {
-        let (n, size) = (self.source.samples()?, self.size.max(1));
-        Some(if self.drop_last { n / size } else { n.div_ceil(size) })
+        Some(self.loader.batches(self.source.samples()?))
     }
 
     fn check(&self) -> Result<()> {
         self.source.check()?;
-        self.sizes().map(|_| ())
+        self.loader.parts(&self.source).map(|_| ())
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
-        let (x, y) = self.sizes()?;
-        let past = || {
-            let expected = format!("a batch below {}", Dataset::<T>::batches(self).unwrap_or(usize::MAX));
-            Error::shape("batch", expected, index, "ask for batches that there are")
-        };
-        let first = index.checked_mul(self.size).ok_or_else(past)?;
-        let n = self.source.samples().map_or(self.size, |n| n.saturating_sub(first).min(self.size));
-        if n == 0 || (self.drop_last && n < self.size) {
-            return Err(past());
-        }
-        for (shape, tensor) in [(x, &mut batch.x), (y, &mut batch.y)] {
-            let shape = shape.with_batch(n);
-            let len = shape.checked_len("batch")?;
-            if len > tensor.len() {
-                memory::check_room::<T>("batch", format_args!("a batch of {n} samples"), len)?;
-            }
-            tensor.resize(shape);
-        }
-        batch.weights.clear();
-        self.source.read(epoch, first, batch.x.as_mut_slice(), batch.y.as_mut_slice())
+        let first = index.checked_mul(self.loader.size).filter(|_| self.batches().is_none_or(|n| index < n));
+        let Some(first) = first else { return Err(past(index, self.batches())) };
+        let size = self.loader.size;
+        let n = self.source.samples().map_or(size, |n| n.saturating_sub(first).min(size));
+        self.loader.load(&self.source, epoch, (n, true), |i| first + i, batch)
     }
+}
+
+/// A batch that is not there.
+pub(super) fn past(index: usize, batches: Option<usize>) -> Error {
+    let expected = format!("a batch below {}", batches.unwrap_or(usize::MAX));
+    Error::shape("batch", expected, index, "ask for batches that there are")
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::data::source::{Order, Source, each, widths};
+use crate::data::source::{Order, Source, Stretch, widths_at};
 use crate::error::Result;
 use crate::memory;
 use crate::random::{Key, Purpose};
@@ -32,13 +32,21 @@ impl<T: Float, S: Source<T>, F: Fn(&mut [T], &mut [T]) + Send + Sync> Source<T> 
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        self.source.shapes_at(epoch, position, shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         self.source.samples()
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         self.source.read(epoch, first, x, y)?;
-        each(widths(self.shapes()), x, y).for_each(|(_, x, y)| (self.f)(x, y));
+        Stretch::new(self.shapes(), x.len(), y.len()).each(x, y).for_each(|(_, x, y)| (self.f)(x, y));
         Ok(())
     }
 
@@ -76,6 +84,14 @@ impl<T: Float, S: Source<T>, F: Fn(Key, &mut [T], &mut [T]) + Send + Sync> Sourc
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        self.source.shapes_at(epoch, position, shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         self.source.samples()
     }
@@ -83,7 +99,8 @@ impl<T: Float, S: Source<T>, F: Fn(Key, &mut [T], &mut [T]) + Send + Sync> Sourc
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         self.source.read(epoch, first, x, y)?;
         let key = Key::new(self.seed, Purpose::Augment).with(epoch as u64);
-        each(widths(self.shapes()), x, y).for_each(|(i, x, y)| (self.f)(key.with((first + i) as u64), x, y));
+        let samples = Stretch::new(self.shapes(), x.len(), y.len()).each(x, y);
+        samples.for_each(|(i, x, y)| (self.f)(key.with((first + i) as u64), x, y));
         Ok(())
     }
 
@@ -108,6 +125,10 @@ impl<S, F> MapTo<S, F> {
     pub(crate) fn new(source: S, x: Shape, y: Shape, f: F) -> Self {
         MapTo { source, shapes: (x, y), f }
     }
+
+    fn check_new(&self) -> Result<()> {
+        [self.shapes.0, self.shapes.1].iter().try_for_each(|shape| shape.checked_len("map_to").map(|_| ()))
+    }
 }
 
 impl<S: fmt::Debug, F> fmt::Debug for MapTo<S, F> {
@@ -126,11 +147,13 @@ impl<T: Float, S: Source<T>, F: Fn(&[T], &[T], &mut [T], &mut [T]) + Send + Sync
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let (width, target) = widths(self.source.shapes());
+        self.check_new()?;
         // One sample at a time, whatever the stretch: a batch of the old shape is not kept.
-        let room = |len| memory::filled("map_to", "a sample of the source", len, T::zero());
-        let (mut old_x, mut old_y) = (room(width)?, room(target)?);
-        each(widths(self.shapes), x, y).try_for_each(|(i, x, y)| {
+        let (mut old_x, mut old_y, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
+        Stretch::new(self.shapes, x.len(), y.len()).each(x, y).try_for_each(|(i, x, y)| {
+            let (width, target) = widths_at(&self.source, epoch, first + i, &mut shapes)?;
+            memory::resize("map_to", "a sample of the source", &mut old_x, width, T::zero())?;
+            memory::resize("map_to", "a sample of the source", &mut old_y, target, T::zero())?;
             self.source.read(epoch, first + i, &mut old_x, &mut old_y)?;
             (self.f)(&old_x, &old_y, x, y);
             Ok(())
@@ -142,6 +165,7 @@ impl<T: Float, S: Source<T>, F: Fn(&[T], &[T], &mut [T], &mut [T]) + Send + Sync
     }
 
     fn check(&self) -> Result<()> {
-        self.source.check()
+        self.source.check()?;
+        self.check_new()
     }
 }

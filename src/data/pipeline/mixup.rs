@@ -4,7 +4,7 @@ use std::fmt;
 
 use rand_distr::{Beta, Distribution};
 
-use crate::data::source::{Order, Source, each, widths};
+use crate::data::source::{Order, Source, Stretch};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::random::{Key, Purpose};
@@ -47,10 +47,14 @@ impl<S> Mixup<S> {
         let beta =
             (self.alpha.is_finite() && self.alpha > 0.0).then(|| Beta::new(self.alpha, self.alpha).ok()).flatten();
         let beta = beta.ok_or_else(|| Error::argument("Mixup", "alpha", "above 0 and finite", self.alpha, hint))?;
-        let target = self.source.shapes().1;
-        if target.is_empty() || target.rank() == 0 {
+        let (inputs, targets) = self.source.all_shapes();
+        if let Some(target) = targets.iter().find(|target| target.is_empty() || target.rank() == 0) {
             let hint = "turn class numbers into one-hot codes first, with one_hot(&y, classes)";
-            return Err(Error::shape("Mixup", "targets that can be mixed", target, hint));
+            return Err(Error::shape("Mixup", "targets that can be mixed", *target, hint));
+        }
+        if let Some(shape) = inputs.iter().chain(&targets).find(|shape| shape.is_free()) {
+            let hint = "bring the samples to one size first, with map_to";
+            return Err(Error::shape("Mixup", "samples of one size", *shape, hint));
         }
         let Some(n) = self.source.samples() else {
             let hint = "mix before repeat(), or take(n) of the stream";
@@ -80,18 +84,22 @@ impl<T: Float, S: Source<T>> Source<T> for Mixup<S> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
     fn samples(&self) -> Option<usize> {
         self.source.samples()
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let (beta, n) = self.settings()?;
-        let (width, target) = widths(self.shapes());
+        let stretch = Stretch::new(self.shapes(), x.len(), y.len());
         self.source.read(epoch, first, x, y)?;
         let room = |len| memory::filled("mixup", "a sample of the source", len, T::zero());
-        let (mut other_x, mut other_y) = (room(width)?, room(target)?);
+        let (mut other_x, mut other_y) = (room(stretch.width)?, room(stretch.target)?);
         let key = Key::new(self.seed, Purpose::Augment).with(STREAM).with(epoch as u64);
-        each((width, target), x, y).try_for_each(|(i, x, y)| {
+        stretch.each(x, y).try_for_each(|(i, x, y)| {
             let key = key.with((first + i) as u64);
             let part = T::of(beta.sample(&mut key.with(1).rng()));
             self.source.read(epoch, key.below(0, n), &mut other_x, &mut other_y)?;
@@ -140,8 +148,8 @@ mod tests {
     #[test]
     fn impossible_mixtures() {
         let error = |source: &dyn Source<f64>| {
-            let (x, y) = widths(source.shapes());
-            source.read(0, 0, &mut vec![0.0; x], &mut vec![0.0; y]).unwrap_err().to_string()
+            let (x, y) = source.shapes();
+            source.read(0, 0, &mut vec![0.0; x.len()], &mut vec![0.0; y.len()]).unwrap_err().to_string()
         };
         assert!(error(&source().mixup(0.0, 1)).contains("alpha must be above 0"));
         assert!(error(&source().repeat().mixup(0.2, 1)).contains("a source of known length"));

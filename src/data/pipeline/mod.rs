@@ -1,15 +1,20 @@
 //! What a [`Source`](super::Source) can be put through on its way to the model.
 
 mod batched;
+mod bucketed;
+mod load;
 mod map;
 mod mixup;
 mod part;
 mod prefetch;
 mod repeat;
+mod shaped;
 mod shuffle;
 pub(super) mod subset;
+mod zip;
 
 pub use batched::Batched;
+pub use bucketed::Bucketed;
 pub use map::{Map, MapKeyed, MapTo};
 pub use mixup::Mixup;
 #[cfg(not(test))]
@@ -17,5 +22,7 @@ pub(crate) use mixup::mix;
 pub use part::Part;
 pub use prefetch::Prefetch;
 pub use repeat::Repeat;
+pub use shaped::Shaped;
 pub use shuffle::Shuffle;
 pub use subset::Subset;
+pub use zip::Zip;

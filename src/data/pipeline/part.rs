@@ -1,7 +1,7 @@
 //! Some of the samples.
 
 use crate::data::range::check_range;
-use crate::data::source::{Order, Source, widths};
+use crate::data::source::{Order, Source, Stretch};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -38,6 +38,16 @@ impl<T: Float, S: Source<T>> Source<T> for Part<S> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        self.keeps_apart::<T>()?;
+        check_range("Part", position, 1, self.samples())?;
+        self.source.shapes_at(epoch, self.first.saturating_add(position), shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         let left = self.source.samples().map(|n| n.saturating_sub(self.first));
         match (left, self.most) {
@@ -48,14 +58,14 @@ impl<T: Float, S: Source<T>> Source<T> for Part<S> {
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         self.keeps_apart::<T>()?;
-        let n = x.len() / widths(self.shapes()).0.max(1);
+        let n = Stretch::new(self.shapes(), x.len(), y.len()).n;
         check_range("Part", first, n, self.samples())?;
         self.source.read(epoch, self.first.saturating_add(first), x, y)
     }
 
     fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
         self.keeps_apart::<T>()?;
-        check_range("Part", first, y.len().div_ceil(widths(self.shapes()).1.max(1)), self.samples())?;
+        check_range("Part", first, y.len().div_ceil(self.shapes().1.len().max(1)), self.samples())?;
         self.source.read_targets(self.first.saturating_add(first), y)
     }
 

@@ -159,6 +159,10 @@ impl<T: Float> Dataset<T> for Prefetch<T> {
         self.shared.data.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.shared.data.all_shapes()
+    }
+
     fn batches(&self) -> Option<usize> {
         self.shared.data.batches()
     }

@@ -1,6 +1,6 @@
 //! A source without end.
 
-use crate::data::source::{Order, Source, widths};
+use crate::data::source::{Order, Source, Stretch};
 use crate::error::Result;
 use crate::tensor::{Float, Shape};
 
@@ -21,6 +21,17 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        match self.source.samples().filter(|&n| n > 0) {
+            Some(len) => self.source.shapes_at(epoch.wrapping_add(position / len), position % len, shapes),
+            None => self.source.shapes_at(epoch, position, shapes),
+        }
+    }
+
     fn samples(&self) -> Option<usize> {
         // Without samples there is nothing to repeat.
         self.source.samples().filter(|&n| n == 0)
@@ -30,17 +41,18 @@ impl<T: Float, S: Source<T>> Source<T> for Repeat<S> {
         let Some(len) = self.source.samples().filter(|&n| n > 0) else {
             return self.source.read(epoch, first, x, y);
         };
-        let (width, target) = widths(self.shapes());
-        while width > 0 && !x.is_empty() {
+        let Stretch { n: mut left, width, target } = Stretch::new(self.shapes(), x.len(), y.len());
+        while left > 0 {
             let (round, at) = (first / len, first % len);
-            let n = (len - at).min(x.len() / width);
+            let n = (len - at).min(left);
             let head = x.split_off_mut(..n * width).unwrap_or_default();
             let target_head = y.split_off_mut(..n * target).unwrap_or_default();
             self.source.read(epoch.wrapping_add(round), at, head, target_head)?;
-            first = first.saturating_add(n);
+            (first, left) = (first.saturating_add(n), left - n);
         }
         Ok(())
     }
+
     fn order(&self) -> Order {
         match (self.source.order(), self.source.samples()) {
             // What has no end is not repeated.

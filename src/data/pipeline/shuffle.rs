@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::range::check_range;
-use crate::data::source::{Order, Source, each, widths};
+use crate::data::source::{Order, Source, Stretch};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::random::{Key, Purpose};
@@ -59,6 +59,10 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
         if self.block == 0 {
             return Err(Error::argument("shuffle_blocks", "block", "at least 1", 0, "a few thousand is usual"));
         }
+        let (x, y) = self.source.shapes();
+        if let (true, Some(shape)) = (self.block > 1, [x, y].iter().find(|shape| shape.is_free())) {
+            return Err(Error::shape("shuffle_blocks", "samples of one size", *shape, "use shuffle(seed)"));
+        }
         Ok(len)
     }
 
@@ -81,7 +85,7 @@ impl<T: Float, S: Source<T>> Shuffle<S, T> {
         if let Some(block) = kept().iter().find(|b| b.epoch == epoch && b.number == number) {
             return Ok(Arc::clone(block));
         }
-        let (width, target) = widths(self.source.shapes());
+        let (width, target) = (self.source.shapes().0.len(), self.source.shapes().1.len());
         let room = |width: usize| {
             memory::filled("shuffle", format_args!("a block of {n} samples"), n.saturating_mul(width), T::zero())
         };
@@ -105,22 +109,33 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        let len = self.len()?;
+        check_range("shuffle", position, 1, Some(len))?;
+        let order = self.blocks_in_order(epoch, len)?;
+        self.source.shapes_at(epoch, order[position], shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         self.source.samples()
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let (width, len) = (widths(self.shapes()), self.len()?);
-        check_range("shuffle", first, x.len() / width.0.max(1), Some(len))?;
+        let (stretch, len) = (Stretch::new(self.shapes(), x.len(), y.len()), self.len()?);
+        check_range("shuffle", first, stretch.n, Some(len))?;
         let order = self.blocks_in_order(epoch, len.div_ceil(self.block))?;
         if self.block == 1 {
-            return each(width, x, y).try_for_each(|(i, x, y)| self.source.read(epoch, order[first + i], x, y));
+            return stretch.each(x, y).try_for_each(|(i, x, y)| self.source.read(epoch, order[first + i], x, y));
         }
         // The last block of the source may be shorter; it stands where the order puts it, and those behind move up.
         let short = order.iter().position(|&b| b == order.len() - 1).unwrap_or(order.len());
         let missing = order.len() * self.block - len;
         let mut current: Option<Arc<Block<T>>> = None;
-        each(width, x, y).try_for_each(|(i, x, y)| {
+        stretch.each(x, y).try_for_each(|(i, x, y)| {
             let mut at = first + i;
             if at >= (short + 1) * self.block - missing {
                 at += missing;
@@ -134,8 +149,8 @@ impl<T: Float, S: Source<T>> Source<T> for Shuffle<S, T> {
                 }
             };
             let from = block.order[at % self.block];
-            x.copy_from_slice(&block.x[from * width.0..][..width.0]);
-            y.copy_from_slice(&block.y[from * width.1..][..width.1]);
+            x.copy_from_slice(&block.x[from * stretch.width..][..stretch.width]);
+            y.copy_from_slice(&block.y[from * stretch.target..][..stretch.target]);
             Ok(())
         })
     }

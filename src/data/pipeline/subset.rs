@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::data::Split;
 use crate::data::range::check_range;
-use crate::data::source::{Order, Source, widths};
+use crate::data::source::{Order, Source, Stretch, widths_at};
 use crate::data::split::positions;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -38,13 +38,12 @@ impl<S> Subset<S> {
     /// Stretches of neighbours, so that files are read in few pieces.
     fn read_each<T: Float>(
         &self,
-        (width, target): (usize, usize),
+        Stretch { n, width, target }: Stretch,
         first: usize,
         mut x: &mut [T],
         mut y: &mut [T],
         mut read: impl FnMut(usize, &mut [T], &mut [T]) -> Result<()>,
     ) -> Result<()> {
-        let n = x.len().checked_div(width).or_else(|| y.len().checked_div(target)).unwrap_or(0);
         check_range("Subset", first, n, Some(self.positions.len()))?;
         for run in self.positions[first..first + n].chunk_by(|a, b| a + 1 == *b) {
             let own = x.split_off_mut(..run.len() * width).unwrap_or_default();
@@ -60,18 +59,27 @@ impl<T: Float, S: Source<T>> Source<T> for Subset<S> {
         self.source.shapes()
     }
 
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.source.all_shapes()
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        check_range("Subset", position, 1, Some(self.positions.len()))?;
+        self.source.shapes_at(epoch, self.positions[position], shapes)
+    }
+
     fn samples(&self) -> Option<usize> {
         Some(self.positions.len())
     }
 
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let read = |at, x: &mut [T], y: &mut [T]| self.source.read(epoch, at, x, y);
-        self.read_each(widths(self.shapes()), first, x, y, read)
+        self.read_each(Stretch::new(self.shapes(), x.len(), y.len()), first, x, y, read)
     }
 
     fn read_targets(&self, first: usize, y: &mut [T]) -> Result<()> {
-        let target = widths(self.shapes()).1;
-        self.read_each((0, target), first, &mut [], y, |at, _, y| self.source.read_targets(at, y))
+        let stretch = Stretch::new((Shape::from([0]), self.shapes().1), 0, y.len());
+        self.read_each(stretch, first, &mut [], y, |at, _, y| self.source.read_targets(at, y))
     }
 
     fn order(&self) -> Order {
@@ -126,9 +134,18 @@ pub(crate) fn targets_with_inputs<T: Float>(
 ) -> Result<()> {
     /// Values of inputs that are held at a time.
     const MAX_VALUES: usize = 1 << 16;
-    let (width, target) = widths(source.shapes());
+    let (x, target) = source.shapes();
+    let (width, target) = (x.len(), target.checked_len("read_targets")?);
     if target == 0 {
         return Ok(());
+    }
+    if x.is_free() {
+        let (mut x, mut shapes) = (Vec::new(), Vec::new());
+        return y.chunks_exact_mut(target).enumerate().try_for_each(|(i, y)| {
+            let (width, _) = widths_at(source, 0, first + i, &mut shapes)?;
+            memory::resize("read_targets", format_args!("inputs of {width} values"), &mut x, width, T::zero())?;
+            source.read(0, first + i, &mut x, y)
+        });
     }
     let n = (MAX_VALUES / width.max(1)).min(y.len() / target).max(1);
     let what = format_args!("inputs of {width} values, {n} at a time");
@@ -218,7 +235,7 @@ mod tests {
     fn parts_that_would_share_samples_are_refused() {
         let message = |source: &dyn Source<f64>| {
             let early = source.check().unwrap_err().to_string();
-            let (x, y) = widths(source.shapes());
+            let (x, y) = (source.shapes().0.len(), source.shapes().1.len());
             let late = source.read(0, 0, &mut vec![0.0; x], &mut vec![0.0; y]).unwrap_err().to_string();
             assert_eq!(early, late);
             early

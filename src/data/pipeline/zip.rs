@@ -1,0 +1,133 @@
+//! Two sources side by side.
+
+use crate::data::source::{Order, Source, Stretch, missing_shapes, row_shape, total};
+use crate::error::{Error, Result};
+use crate::tensor::{Float, Shape};
+
+/// The samples of two sources at the same positions as one; see [`Source::zip`].
+#[derive(Clone, Debug)]
+pub struct Zip<A, B> {
+    first: A,
+    second: B,
+    /// Inputs and targets of both.
+    counts: [[usize; 2]; 2],
+    /// Those that have values.
+    parts: [Vec<Shape>; 2],
+    rows: (Shape, Shape),
+}
+
+impl<A, B> Zip<A, B> {
+    pub(crate) fn new<T: Float>(first: A, second: B) -> Self
+    where
+        A: Source<T>,
+        B: Source<T>,
+    {
+        let (mut a, b) = (first.all_shapes(), second.all_shapes());
+        let counts = [[a.0.len(), a.1.len()], [b.0.len(), b.1.len()]];
+        a.0.extend(b.0);
+        a.1.extend(b.1);
+        let parts = [a.0, a.1].map(|parts| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>());
+        let rows = (row_shape(&parts[0]), row_shape(&parts[1]));
+        Zip { first, second, counts, parts, rows }
+    }
+
+    /// An error unless the sources are as long.
+    fn as_long<T: Float>(&self) -> Result<()>
+    where
+        A: Source<T>,
+        B: Source<T>,
+    {
+        let (a, b) = (self.first.samples(), self.second.samples());
+        if a == b {
+            return Ok(());
+        }
+        let name = |n: Option<usize>| n.map_or("samples without end".to_owned(), |n| format!("{n} samples"));
+        let hint = "each sample needs its partner: take(n) of the longer one if they are in the same order, or repeat() the other";
+        Err(Error::shape("zip", format!("{} in both sources", name(a)), name(b), hint))
+    }
+
+    /// The shapes of one of the sources at a position: its inputs, then its targets.
+    fn part_at<T: Float>(
+        source: &impl Source<T>,
+        [x, y]: [usize; 2],
+        (epoch, position): (usize, usize),
+        shapes: &mut Vec<Shape>,
+    ) -> Result<()> {
+        shapes.clear();
+        source.shapes_at(epoch, position, shapes)?;
+        if shapes.len() == x + y { Ok(()) } else { Err(missing_shapes(x + y, shapes.len())) }
+    }
+}
+
+impl<T: Float, A: Source<T>, B: Source<T>> Source<T> for Zip<A, B> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.rows
+    }
+
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        let [x, y] = &self.parts;
+        (x.clone(), y.clone())
+    }
+
+    fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        Self::part_at(&self.first, self.counts[0], (epoch, position), &mut a)?;
+        Self::part_at(&self.second, self.counts[1], (epoch, position), &mut b)?;
+        let open = |source: &dyn Fn() -> (Vec<Shape>, Vec<Shape>)| source();
+        let (of_a, of_b) = (open(&|| self.first.all_shapes()), open(&|| self.second.all_shapes()));
+        let kept = |own: &[Shape], open: &[Shape], shapes: &mut Vec<Shape>| {
+            shapes.extend(own.iter().zip(open).filter(|(_, open)| !open.is_empty()).map(|(own, _)| *own));
+        };
+        let ((ax, ay), (bx, by)) = (a.split_at(self.counts[0][0]), b.split_at(self.counts[1][0]));
+        kept(ax, &of_a.0, shapes);
+        kept(bx, &of_b.0, shapes);
+        kept(ay, &of_a.1, shapes);
+        kept(by, &of_b.1, shapes);
+        Ok(())
+    }
+
+    fn samples(&self) -> Option<usize> {
+        match (self.first.samples(), self.second.samples()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
+        self.as_long()?;
+        // The values of the first source in a sample.
+        let (own_x, own_y) = match self.rows.0.is_free() || self.rows.1.is_free() {
+            false => (self.first.shapes().0.len(), self.first.shapes().1.len()),
+            true => {
+                let mut shapes = Vec::new();
+                Self::part_at(&self.first, self.counts[0], (epoch, first), &mut shapes)?;
+                let (x, y) = shapes.split_at(self.counts[0][0]);
+                (total("zip", x)?, total("zip", y)?)
+            }
+        };
+        Stretch::new(self.rows, x.len(), y.len()).each(x, y).try_for_each(|(i, x, y)| {
+            let room = |all: usize, own: usize| {
+                Error::shape("zip", format!("room for {own} values"), all, "ask for whole samples")
+            };
+            let (all_x, all_y) = (x.len(), y.len());
+            let (ax, bx) = x.split_at_mut_checked(own_x).ok_or_else(|| room(all_x, own_x))?;
+            let (ay, by) = y.split_at_mut_checked(own_y).ok_or_else(|| room(all_y, own_y))?;
+            self.first.read(epoch, first + i, ax, ay)?;
+            self.second.read(epoch, first + i, bx, by)
+        })
+    }
+
+    fn order(&self) -> Order {
+        // The one that keeps samples apart least.
+        match (self.first.order(), self.second.order()) {
+            (Order::Fixed, other) => other,
+            (own, _) => own,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.first.check()?;
+        self.second.check()?;
+        self.as_long()
+    }
+}
