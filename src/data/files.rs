@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use super::idle::Idle;
 use crate::error::{Error, Result};
 use crate::io::open_file;
 
@@ -11,14 +11,16 @@ use crate::io::open_file;
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
-    idle: Mutex<Vec<File>>,
+    idle: Idle<File>,
 }
 
 impl Files {
     /// Opens a regular file; also gives its length.
     pub fn open(path: &Path) -> Result<(Self, u64)> {
         let (file, len) = open_file(path)?;
-        Ok((Files { path: path.to_owned(), idle: Mutex::new(vec![file]) }, len))
+        let idle = Idle::default();
+        idle.put(file);
+        Ok((Files { path: path.to_owned(), idle }, len))
     }
 
     pub fn path(&self) -> &Path {
@@ -27,12 +29,7 @@ impl Files {
 
     /// Runs `f` with the file, which stands anywhere.
     pub fn with<R>(&self, f: impl FnOnce(&mut File) -> Result<R>) -> Result<R> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
-        let mut file = kept.map_or_else(|| self.another(), Ok)?;
-        let result = f(&mut file);
-        idle().push(file);
-        result
+        self.idle.with(|| self.another(), f)
     }
 
     /// The file once more, for a reader of its own.

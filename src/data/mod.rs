@@ -16,6 +16,7 @@ mod csv;
 mod dataset;
 mod digits;
 mod files;
+mod idle;
 mod idx;
 mod idx_source;
 #[cfg(feature = "image")]

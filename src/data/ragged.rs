@@ -1,7 +1,9 @@
 //! Samples of different sizes in memory.
 
+use std::fmt;
+
 use super::range::check_range;
-use super::source::Source;
+use super::source::{Source, Stretch};
 use crate::error::{Error, Result};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
@@ -22,7 +24,7 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 /// assert_eq!(batch.x, Tensor::from([[3.0, 1.0, 0.0], [2.0, 5.0, 4.0]]));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ragged<T = f32> {
     x: SampleTensors<T>,
     y: SampleTensors<T>,
@@ -115,6 +117,12 @@ impl<T: Float> Ragged<T> {
     }
 }
 
+impl<T> fmt::Debug for Ragged<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ragged({} → {})", self.shapes.0, self.shapes.1)
+    }
+}
+
 impl<T: Float> Source<T> for Ragged<T> {
     fn shapes(&self) -> (Shape, Shape) {
         self.shapes
@@ -131,7 +139,7 @@ impl<T: Float> Source<T> for Ragged<T> {
     }
 
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let n = super::source::Stretch::new(self.shapes, x.len(), y.len()).n;
+        let n = Stretch::new(self.shapes, x.len(), y.len()).n;
         self.range(first, n)?;
         let (mut left_x, mut left_y) = (x, y);
         for i in first..first + n {

@@ -94,6 +94,12 @@ impl<T: Float> Source<T> for Samples<T> {
         (shapes(&self.x), shapes(&self.y))
     }
 
+    fn shapes_at(&self, _: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
+        check_range("Samples", position, 1, self.samples())?;
+        shapes.extend(self.x.iter().chain(&self.y).map(|part| part.shape().sample()));
+        Ok(())
+    }
+
     fn samples(&self) -> Option<usize> {
         Some(self.x[0].samples())
     }

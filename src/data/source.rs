@@ -414,8 +414,7 @@ pub(crate) fn widths_at<T: Float>(
 
 /// The values of several shapes together.
 pub(crate) fn total(op: &'static str, shapes: &[Shape]) -> Result<usize> {
-    let lens = shapes.iter().map(|shape| shape.checked_len(op));
-    Ok(lens.sum::<Result<usize>>()?)
+    shapes.iter().try_fold(0, |sum: usize, shape| Ok(sum.saturating_add(shape.checked_len(op)?)))
 }
 
 /// A sample has other parts than its source says.

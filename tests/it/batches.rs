@@ -2,6 +2,7 @@
 
 use gradus::Shape;
 use gradus::prelude::*;
+use support::counting::{allocations, count_this_thread};
 
 fn batches(data: &dyn Dataset<f64>, epoch: usize) -> Vec<Batch<f64>> {
     let load = |index| {
@@ -354,4 +355,28 @@ fn weights_of_steps() {
     bad[13] = f64::NAN;
     let error = model().fit(&x, &t, &how(&bad)).unwrap_err().to_string();
     assert!(error.contains("correct the weight of sample 3, step 1"), "{error}");
+}
+
+#[test]
+fn loading_again_allocates_nothing() {
+    let (words, classes) = sentences(40);
+    let ragged = || Ragged::new(words.clone(), classes.clone()).unwrap();
+    let lengths = Samples::new(numbers([40, 2], 1), numbers([40, 1], 2)).unwrap();
+    let [a, b, y, z] = two();
+    let several = Samples::several([a, b], [y, z]).unwrap().shuffle(1).batch(8);
+    let sources: [&dyn Dataset<f64>; 4] = [
+        &several,
+        &ragged().shuffle(1).batch(8),
+        &ragged().zip(lengths.clone()).shuffle(1).map(|x, _| x[0] += 1.0).batch(8),
+        &ragged().zip(lengths).bucket(8),
+    ];
+    for data in sources {
+        let mut batch = Batch::default();
+        let mut epoch = || (0..data.batches().unwrap()).for_each(|index| data.load(0, index, &mut batch).unwrap());
+        epoch();
+        count_this_thread(true);
+        let again = allocations(epoch).0;
+        count_this_thread(false);
+        assert_eq!(again, 0, "{data:?}");
+    }
 }

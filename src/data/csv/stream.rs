@@ -5,7 +5,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use csv::{Position, StringRecord};
 
@@ -13,6 +12,7 @@ use super::quotes::Quotes;
 use super::schema::{Location, TableSchema};
 use super::settings::Csv;
 use crate::data::files::Files;
+use crate::data::idle::Idle;
 use crate::data::range::check_range;
 use crate::data::source::{Source, Stretch};
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub struct CsvSource<T = f32> {
     /// Byte and line of every 16th row.
     index: Vec<(u64, u64)>,
     /// What one thread needs to read, kept for the next.
-    idle: Mutex<Vec<Reading<T>>>,
+    idle: Idle<Reading<T>>,
 }
 
 struct Reading<T> {
@@ -84,7 +84,7 @@ impl Csv {
                 schema.forget_rows();
             })
         })?;
-        Ok(CsvSource { how: self.clone(), files, schema: schema.settled(), index, idle: Mutex::new(Vec::new()) })
+        Ok(CsvSource { how: self.clone(), files, schema: schema.settled(), index, idle: Idle::default() })
     }
 }
 
@@ -158,11 +158,6 @@ impl<T: Float> Source<T> for CsvSource<T> {
         if x.is_empty() {
             return Ok(());
         }
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
-        let mut reading = kept.map_or_else(|| self.reading(), Ok)?;
-        let result = self.rows(&mut reading, first, x, y);
-        idle().push(reading);
-        result
+        self.idle.with(|| self.reading(), |reading| self.rows(reading, first, x, y))
     }
 }

@@ -1,15 +1,16 @@
 //! Samples gathered into a batch: several inputs and targets taken apart, smaller samples filled up.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use crate::data::Batch;
+use crate::data::idle::Idle;
 use crate::data::source::{Source, missing_shapes, row_shape, total};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// What batches are made by, of whichever samples.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Loader<T> {
     /// Samples a batch.
     pub size: usize,
@@ -19,21 +20,10 @@ pub(super) struct Loader<T> {
     pub pad: [f64; 2],
     /// The shapes of the parts of a sample, once they have been asked for.
     parts: OnceLock<[Vec<Shape>; 2]>,
-    /// Memory of readers that are done.
-    idle: Mutex<Vec<Rows<T>>>,
-}
-
-// Not derived, as memory is not shared.
-impl<T> Clone for Loader<T> {
-    fn clone(&self) -> Self {
-        let mut copy = Loader::new(self.size);
-        (copy.drop_last, copy.pad) = (self.drop_last, self.pad);
-        copy
-    }
+    idle: Idle<Rows<T>>,
 }
 
 /// Samples on their way to a batch.
-#[derive(Debug)]
 struct Rows<T> {
     x: Vec<T>,
     y: Vec<T>,
@@ -51,7 +41,7 @@ impl<T> Default for Rows<T> {
 
 impl<T> Loader<T> {
     pub fn new(size: usize) -> Self {
-        Loader { size, drop_last: false, pad: [0.0; 2], parts: OnceLock::new(), idle: Mutex::default() }
+        Loader { size, drop_last: false, pad: [0.0; 2], parts: OnceLock::new(), idle: Idle::default() }
     }
 
     /// The batches of `n` samples.
@@ -107,35 +97,36 @@ impl<T: Float> Loader<T> {
             resize(&mut batch.y, *y, n)?;
             return source.read(epoch, at(0), batch.x.as_mut_slice(), batch.y.as_mut_slice());
         }
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = idle().pop().unwrap_or_default();
         // Samples of one size that follow one another are read at once.
         let at_once = if consecutive && !free { n } else { 1 };
-        let result = self.largest(source, epoch, n, &at, &mut rows).and_then(|()| {
-            let Batch { x: first_x, y: first_y, more_x, more_y, .. } = batch;
-            let (largest_x, largest_y) = rows.largest.split_at(x.len());
-            prepare(first_x, more_x, largest_x, n, self.pad[0])?;
-            prepare(first_y, more_y, largest_y, n, self.pad[1])?;
-            for first in (0..n).step_by(at_once.max(1)) {
-                let own = &rows.shapes[first * (x.len() + y.len())..];
-                let (own_x, own_y) = own[..x.len() + y.len()].split_at(x.len());
-                let what = format_args!("{at_once} samples");
-                for (row, own) in [(&mut rows.x, own_x), (&mut rows.y, own_y)] {
-                    let len = total("batch", own)?.saturating_mul(at_once);
-                    memory::resize("batch", what, row, len, T::zero())?;
+        self.idle.with(
+            || Ok(Rows::default()),
+            |rows| {
+                self.largest(source, epoch, n, &at, rows)?;
+                let Batch { x: first_x, y: first_y, more_x, more_y, .. } = batch;
+                let (largest_x, largest_y) = rows.largest.split_at(x.len());
+                prepare(first_x, more_x, largest_x, n, self.pad[0])?;
+                prepare(first_y, more_y, largest_y, n, self.pad[1])?;
+                for first in (0..n).step_by(at_once.max(1)) {
+                    let own = &rows.shapes[first * (x.len() + y.len())..];
+                    let (own_x, own_y) = own[..x.len() + y.len()].split_at(x.len());
+                    let what = format_args!("{at_once} samples");
+                    for (row, own) in [(&mut rows.x, own_x), (&mut rows.y, own_y)] {
+                        let len = total("batch", own)?.saturating_mul(at_once);
+                        memory::resize("batch", what, row, len, T::zero())?;
+                    }
+                    source.read(epoch, at(first), &mut rows.x, &mut rows.y)?;
+                    for i in first..first + at_once {
+                        let (done_x, done_y) =
+                            (rows.x.len() / at_once * (i - first), rows.y.len() / at_once * (i - first));
+                        place(&rows.x[done_x..], own_x, first_x, more_x, i);
+                        place(&rows.y[done_y..], own_y, first_y, more_y, i);
+                    }
                 }
-                source.read(epoch, at(first), &mut rows.x, &mut rows.y)?;
-                for i in first..first + at_once {
-                    let (done_x, done_y) = (rows.x.len() / at_once * (i - first), rows.y.len() / at_once * (i - first));
-                    place(&rows.x[done_x..], own_x, first_x, more_x, i);
-                    place(&rows.y[done_y..], own_y, first_y, more_y, i);
-                }
-            }
-            weigh(batch, &rows, [x, y], n);
-            Ok(())
-        });
-        idle().push(rows);
-        result
+                weigh(batch, rows, [x, y], n);
+                Ok(())
+            },
+        )
     }
 
     /// The shapes of `n` samples, and the largest of each part.
@@ -227,20 +218,22 @@ fn copy_into<T: Copy>(from: &[T], shape: Shape, to: &mut [T], whole: Shape) {
     if shape == whole {
         return to.copy_from_slice(from);
     }
-    let (run, width) = (shape.last(), whole.last());
-    if run == 0 {
-        return;
-    }
-    for (row, values) in from.chunks_exact(run).enumerate() {
-        // The row's place: its number in the mixed radix of the smaller shape, read in that of the larger one.
-        let (mut left, mut at, mut step) = (row, 0, 1);
-        for axis in (0..shape.rank() - 1).rev() {
+    let runs = from.chunks_exact(shape.last().max(1));
+    runs.zip(starts(shape, whole)).for_each(|(run, start)| to[start..][..run.len()].copy_from_slice(run));
+}
+
+/// Where the last axis of a shape begins in a larger one, for each place along the axes before.
+fn starts(shape: Shape, whole: Shape) -> impl Iterator<Item = usize> {
+    (0..if shape.is_empty() { 0 } else { shape.rows() }).map(move |row| {
+        // The row's number in the mixed radix of the smaller shape, read in that of the larger one.
+        let (mut left, mut at, mut step) = (row, 0, whole.last());
+        for axis in (0..shape.rank().saturating_sub(1)).rev() {
             at += left % shape.dims()[axis] * step;
             left /= shape.dims()[axis];
             step *= whole.dims()[axis];
         }
-        to[at * width..][..run].copy_from_slice(values);
-    }
+        at
+    })
 }
 
 /// Weights of 0 for steps of targets that are filling.
@@ -264,7 +257,7 @@ fn weigh<T: Float>(batch: &mut Batch<T>, rows: &Rows<T>, [x, y]: [&[Shape]; 2], 
         weights.resize(n * whole.len(), T::zero());
         for (i, weights) in weights.chunks_exact_mut(whole.len().max(1)).enumerate() {
             let own = steps(rows.shapes[i * count + x.len() + part]);
-            copy_into(&vec![T::one(); own.len()], own, weights, whole);
+            starts(own, whole).for_each(|start| weights[start..][..own.last()].fill(T::one()));
         }
     }
 }

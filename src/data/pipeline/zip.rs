@@ -1,5 +1,6 @@
 //! Two sources side by side.
 
+use crate::data::idle::Idle;
 use crate::data::source::{Order, Source, Stretch, missing_shapes, row_shape, total};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -11,9 +12,12 @@ pub struct Zip<A, B> {
     second: B,
     /// Inputs and targets of both.
     counts: [[usize; 2]; 2],
-    /// Those that have values.
+    /// Whether they have values: all inputs, then all targets.
+    kept: Vec<bool>,
+    /// The shapes of those that have.
     parts: [Vec<Shape>; 2],
     rows: (Shape, Shape),
+    idle: Idle<Vec<Shape>>,
 }
 
 impl<A, B> Zip<A, B> {
@@ -26,9 +30,10 @@ impl<A, B> Zip<A, B> {
         let counts = [[a.0.len(), a.1.len()], [b.0.len(), b.1.len()]];
         a.0.extend(b.0);
         a.1.extend(b.1);
+        let kept = a.0.iter().chain(&a.1).map(|part| !part.is_empty()).collect();
         let parts = [a.0, a.1].map(|parts| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>());
         let rows = (row_shape(&parts[0]), row_shape(&parts[1]));
-        Zip { first, second, counts, parts, rows }
+        Zip { first, second, counts, kept, parts, rows, idle: Idle::default() }
     }
 
     /// An error unless the sources are as long.
@@ -46,16 +51,17 @@ impl<A, B> Zip<A, B> {
         Err(Error::shape("zip", format!("{} in both sources", name(a)), name(b), hint))
     }
 
-    /// The shapes of one of the sources at a position: its inputs, then its targets.
-    fn part_at<T: Float>(
+    /// Appends the shapes of one of the sources at a position: its inputs, then its targets.
+    fn append_at<T: Float>(
         source: &impl Source<T>,
         [x, y]: [usize; 2],
         (epoch, position): (usize, usize),
         shapes: &mut Vec<Shape>,
     ) -> Result<()> {
-        shapes.clear();
+        let from = shapes.len();
         source.shapes_at(epoch, position, shapes)?;
-        if shapes.len() == x + y { Ok(()) } else { Err(missing_shapes(x + y, shapes.len())) }
+        let got = shapes.len() - from;
+        if got == x + y { Ok(()) } else { Err(missing_shapes(x + y, got)) }
     }
 }
 
@@ -70,19 +76,17 @@ impl<T: Float, A: Source<T>, B: Source<T>> Source<T> for Zip<A, B> {
     }
 
     fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        Self::part_at(&self.first, self.counts[0], (epoch, position), &mut a)?;
-        Self::part_at(&self.second, self.counts[1], (epoch, position), &mut b)?;
-        let open = |source: &dyn Fn() -> (Vec<Shape>, Vec<Shape>)| source();
-        let (of_a, of_b) = (open(&|| self.first.all_shapes()), open(&|| self.second.all_shapes()));
-        let kept = |own: &[Shape], open: &[Shape], shapes: &mut Vec<Shape>| {
-            shapes.extend(own.iter().zip(open).filter(|(_, open)| !open.is_empty()).map(|(own, _)| *own));
-        };
-        let ((ax, ay), (bx, by)) = (a.split_at(self.counts[0][0]), b.split_at(self.counts[1][0]));
-        kept(ax, &of_a.0, shapes);
-        kept(bx, &of_b.0, shapes);
-        kept(ay, &of_a.1, shapes);
-        kept(by, &of_b.1, shapes);
+        let from = shapes.len();
+        Self::append_at(&self.first, self.counts[0], (epoch, position), shapes)?;
+        Self::append_at(&self.second, self.counts[1], (epoch, position), shapes)?;
+        // The second source's inputs before the first one's targets.
+        let [[x, y], [more_x, _]] = self.counts;
+        shapes[from + x..from + x + y + more_x].rotate_left(y);
+        let (mut i, kept) = (0, &self.kept);
+        shapes.retain(|_| {
+            i += 1;
+            i <= from || kept[i - 1 - from]
+        });
         Ok(())
     }
 
@@ -98,12 +102,15 @@ impl<T: Float, A: Source<T>, B: Source<T>> Source<T> for Zip<A, B> {
         // The values of the first source in a sample.
         let (own_x, own_y) = match self.rows.0.is_free() || self.rows.1.is_free() {
             false => (self.first.shapes().0.len(), self.first.shapes().1.len()),
-            true => {
-                let mut shapes = Vec::new();
-                Self::part_at(&self.first, self.counts[0], (epoch, first), &mut shapes)?;
-                let (x, y) = shapes.split_at(self.counts[0][0]);
-                (total("zip", x)?, total("zip", y)?)
-            }
+            true => self.idle.with(
+                || Ok(Vec::new()),
+                |shapes| {
+                    shapes.clear();
+                    Self::append_at(&self.first, self.counts[0], (epoch, first), shapes)?;
+                    let (x, y) = shapes.split_at(self.counts[0][0]);
+                    Ok((total("zip", x)?, total("zip", y)?))
+                },
+            )?,
         };
         Stretch::new(self.rows, x.len(), y.len()).each(x, y).try_for_each(|(i, x, y)| {
             let room = |all: usize, own: usize| {
