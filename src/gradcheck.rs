@@ -287,7 +287,7 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
         held = now;
     }
     #[cfg(test)]
-    tests::check_space(built, &slot, shape.first());
+    tests::check_space(built, &slot, shape.sample(), shape.first());
     let mut without_dx = vec![0.0; built.params.len().max(1)];
     let mut pass = Pass::training(&built.params, &mut without_dx, 3, 0, 0);
     built.layer.forward(&mut pass, &mut slot, &x, &mut y);
@@ -503,7 +503,7 @@ fn op_gradients(
         held = now;
     }
     #[cfg(test)]
-    tests::check_op_space(built.op, &slot, samples);
+    tests::check_op_space(built.op, &slot, inputs, samples);
     for i in 0..x.len() {
         // A place for one input alone.
         let mut alone = places(&x);
@@ -627,8 +627,10 @@ mod tests {
     }
 
     /// After training on so many samples nothing is held that was not looked for; for every layer of this crate.
-    pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, samples: usize) {
-        let space = layer_space(built.layer, built.output, !built.params.is_empty(), samples, true);
+    pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, input: Shape, samples: usize) {
+        let (x, y) = (input.with_batch(samples), built.output.with_batch(samples));
+        assert_eq!(built.layer.space_for(x, true), built.layer.space(samples, true), "{:?}", built.layer);
+        let space = layer_space(built.layer, x, y, !built.params.is_empty(), true);
         assert!(held(slot) <= space, "{:?} holds {} values, told of {space}", built.layer, held(slot));
     }
 
@@ -723,8 +725,9 @@ mod tests {
     }
 
     /// The same for an op.
-    pub(super) fn check_op_space(op: &dyn Op<f64>, slot: &Slot<f64>, samples: usize) {
-        let space = op.space(samples, true);
+    pub(super) fn check_op_space(op: &dyn Op<f64>, slot: &Slot<f64>, inputs: &[Shape], samples: usize) {
+        let (space, x) = (op.space(samples, true), inputs.iter().map(|shape| shape.with_batch(samples)));
+        assert_eq!(op.space_for(&x.collect::<Vec<_>>(), true), space, "{op:?}");
         assert!(held(slot) <= space, "{op:?} holds {} values, told of {space}", held(slot));
     }
 

@@ -32,8 +32,6 @@ pub use expression::{Expression, Operand};
 pub(crate) use file::{Written, WrittenItem};
 pub(crate) use given::Given;
 pub(crate) use net::Ending;
-#[cfg(test)]
-pub(crate) use net::layer_space;
 pub use net::{Net, Work};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use node::Step;
@@ -45,6 +43,8 @@ pub use outline::Outline;
 pub(crate) use part::NewInput;
 pub use plan::Plan;
 pub use recipes::{Block, Branches, Residual, squeeze_excite};
+#[cfg(test)]
+pub(crate) use space::layer_space;
 
 /// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

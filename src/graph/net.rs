@@ -333,28 +333,6 @@ impl<T: Float> Net<T> {
         plan.net == self.id
     }
 
-    /// Values that a pass over so many samples holds at most, with what nodes keep for themselves; gradients included where `plan` leads
-    /// back.
-    pub fn space(&self, samples: usize, plan: Option<&Plan>) -> usize {
-        let backward = plan.is_some();
-        let sizes = if backward { &self.keeping.sizes } else { &self.lean.sizes };
-        let values = sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
-        let values = values.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
-        let inside = self.nodes.iter().map(|node| {
-            if self.open {
-                return self.planned_space(node, samples, backward);
-            }
-            let output = self.shapes[node.wires.outputs.start as usize];
-            match &node.code {
-                Code::Layer(layer) => layer_space(&**layer, output, !node.params.is_empty(), samples, backward),
-                Code::Op(op) => op.space(samples, backward),
-            }
-        });
-        // Without a way back the nodes take turns.
-        let inside = if backward { inside.fold(0, usize::saturating_add) } else { inside.max().unwrap_or(0) };
-        values.saturating_add(inside)
-    }
-
     /// Checks the inputs of a pass: how many, their shapes, and as many samples in each.
     ///
     /// # Errors
@@ -725,20 +703,6 @@ impl<T: Float> Net<T> {
         let register = plan.inputs.get(input).copied().flatten()?;
         work.gradients.get(register as usize)
     }
-}
-
-/// What a layer keeps beside its input and output. A layer with weights keeps what its last activation is applied to where
-/// backward needs that; one without has it as its input.
-pub(crate) fn layer_space<T: Float>(
-    layer: &dyn crate::layer::Layer<T>,
-    output: Shape,
-    has_params: bool,
-    samples: usize,
-    backward: bool,
-) -> usize {
-    let activation = if backward && has_params { layer.output_activation() } else { None };
-    let kept = if activation.is_some_and(Activation::needs_input) { output.len().saturating_mul(samples) } else { 0 };
-    layer.space(samples, backward).saturating_add(kept)
 }
 
 impl<T: Float> Work<T> {
