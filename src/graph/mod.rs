@@ -5,6 +5,7 @@
 //! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
 mod build;
+mod ending;
 mod expression;
 #[cfg(feature = "serde")]
 mod file;
@@ -27,11 +28,11 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub(crate) use ending::Ending;
 pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
 pub(crate) use given::Given;
-pub(crate) use net::Ending;
 pub use net::{Net, Work};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use node::Step;

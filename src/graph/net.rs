@@ -8,12 +8,11 @@ use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
 use super::sizes::{self, Named, Sizes};
-use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Inputs, Masks, Pass, Reach, Slot};
+use crate::layer::{Inputs, Masks, Pass, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
-use crate::tensor::{FREE, Float, Shape, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// What a [`Graph`](super::Graph) computes once it is built: it is not changed any more, and holds no weights and no buffers, so that one
 /// can serve many threads.
@@ -50,38 +49,23 @@ pub struct Net<T: Float = f32> {
     pub(super) id: u64,
     pub(super) inputs: Vec<(String, Shape)>,
     pub(super) nodes: Vec<Node<T>>,
-    wires: Vec<Wires>,
     /// The shape of each value.
     pub(super) shapes: Vec<Shape>,
     /// Whether any input leaves sizes open.
     pub(super) open: bool,
     /// The values that are outputs.
-    outputs: Vec<u32>,
+    pub(super) outputs: Vec<u32>,
     /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
     pub(super) copied: Vec<bool>,
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
-    /// How often each value is read or an output.
-    readers: Vec<u32>,
-    /// The node that gives each value.
-    makers: Vec<Option<u32>>,
     /// Which values have masks.
     masks: MaskPlan,
     /// Inputs that are token ids, and how many there are of those.
     token_ids: Vec<(u32, usize)>,
     outline: Vec<Outline>,
     output_names: Vec<String>,
-}
-
-/// The activation that an output has been through last.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending {
-    /// The node that applies it.
-    node: u32,
-    pub activation: Activation,
-    /// The passes in which it can be left to the loss.
-    pub reach: Reach,
 }
 
 /// A node of a net.
@@ -107,7 +91,7 @@ pub struct Work<T = f32> {
     pub(super) sizes: Sizes,
     slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
-    left_out: Vec<u32>,
+    pub(super) left_out: Vec<usize>,
     gradients: Vec<Tensor<T>>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
     out: Vec<Tensor<T>>,
@@ -143,13 +127,7 @@ impl<T: Float> Net<T> {
         for &v in by_operations.flat_map(|node| &node.wires.inputs).chain(&outputs) {
             copied.get_mut(v as usize).into_iter().for_each(|copied| *copied = true);
         }
-        let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
         let lens = sizes::planned(&shapes);
-        let (mut readers, mut makers) = (vec![0; shapes.len()], vec![None; shapes.len()]);
-        wires.iter().flat_map(|node| &node.inputs).chain(&outputs).for_each(|&v| readers[v as usize] += 1);
-        for (i, node) in (0..).zip(&wires) {
-            node.outputs.clone().for_each(|v| makers[v as usize] = Some(i));
-        }
         let masking = nodes.iter().map(|Node { code, name, wires, drops_mask, .. }| Masking {
             name,
             code,
@@ -160,17 +138,14 @@ impl<T: Float> Net<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Net {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            keeping: Layout::keeping(&wires, &lens),
-            lean: Layout::lean(&wires, &lens, &copied, &outputs),
+            keeping: Layout::keeping(wiring(&nodes), &lens),
+            lean: Layout::lean(wiring(&nodes), &lens, &copied, &outputs),
             open: inputs.iter().any(|(_, shape)| shape.is_free()),
             inputs,
             nodes,
-            wires,
             shapes,
             outputs,
             copied,
-            readers,
-            makers,
             masks,
             token_ids,
             outline,
@@ -181,41 +156,6 @@ impl<T: Float> Net<T> {
     /// What the graph was made of, those nodes included that no output needs.
     pub fn outline(&self) -> &[Outline] {
         &self.outline
-    }
-
-    /// The activation that an output's values have been through last: that of the last node which does more than to hand values on.
-    pub(crate) fn ending(&self, output: usize) -> Option<Ending> {
-        let (mut value, mut reach) = (*self.outputs.get(output)?, Reach::Training);
-        // The shapes of the values on the way, from the output on: what a row-wise activation counts as a row.
-        let mut handed: Vec<(u32, &dyn crate::layer::Layer<T>)> = Vec::new();
-        let node = loop {
-            if self.readers[value as usize] > 1 {
-                // What others read stays as it is.
-                reach = reach.min(Reach::Values);
-            }
-            let maker = self.makers[value as usize]?;
-            let node = &self.nodes[maker as usize];
-            match &node.code {
-                Code::Layer(layer) if layer.reach(Activation::Linear) != Reach::Nowhere => {
-                    handed.push((value, &**layer));
-                    value = node.wires.inputs[0];
-                }
-                _ => break maker,
-            }
-        };
-        let (activation, own) = match &self.nodes[node as usize].code {
-            Code::Layer(layer) => (layer.output_activation()?, layer.output_reach()),
-            Code::Op(op) => (op.output_activation()?, Reach::Training),
-        };
-        reach = reach.min(own);
-        let mut width = self.shapes[value as usize].last();
-        for (value, layer) in handed.into_iter().rev() {
-            let after = self.shapes[value as usize].last();
-            let whole_rows = !activation.is_row_wise() || (width == after && width != FREE);
-            reach = reach.min(layer.reach(activation)).min(if whole_rows { Reach::Training } else { Reach::Values });
-            width = after;
-        }
-        Some(Ending { node, activation, reach })
     }
 
     /// The most values of a sample that flow at a place.
@@ -263,9 +203,7 @@ impl<T: Float> Net<T> {
                 (Some(name), ..) => name.clone(),
                 (None, Some((name, _)), _) => name.clone(),
                 (None, None, Some(part)) => part.name.clone(),
-                (None, None, None) => {
-                    self.makers[v as usize].map_or_else(String::new, |i| self.nodes[i as usize].name.clone())
-                }
+                (None, None, None) => self.maker(v).map_or_else(String::new, |i| self.nodes[i].name.clone()),
             };
             let further = (1..).map(|i| format!("{base}_{i}"));
             let free = std::iter::once(base.clone()).chain(further).find(|name| !names.contains(name));
@@ -325,7 +263,7 @@ impl<T: Float> Net<T> {
         let lens = sizes::planned(&self.shapes);
         let all = |flags: &[bool], n| (0..n).map(|i| flags.get(i).copied().unwrap_or(false)).collect::<Vec<_>>();
         let (asked, given) = (all(asked, self.inputs.len()), all(given, self.outputs.len()));
-        Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
+        Plan { net: self.id, ..Plan::new(wiring(&self.nodes), &lens, &trained, &asked, &self.outputs, &given) }
     }
 
     /// Whether this is the net of a plan.
@@ -438,7 +376,7 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.masks, masks);
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
-            pass.logits = left_out.contains(&(i as u32));
+            pass.logits = left_out.contains(&i);
             let at = At { node: i, wires: &node.wires, shapes, samples };
             match &node.code {
                 Code::Layer(layer) => {
@@ -479,10 +417,9 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.masks, masks);
     }
 
-    /// Lets the last activations of these endings out in all passes of these buffers, as the loss works from logits.
-    pub(crate) fn leave_out(&self, work: &mut Work<T>, endings: impl Iterator<Item = Ending>) {
-        work.left_out.clear();
-        work.left_out.extend(endings.map(|ending| ending.node));
+    /// The number of the node that gives a value; none for an input.
+    pub(super) fn maker(&self, value: u32) -> Option<usize> {
+        self.nodes.iter().position(|node| node.wires.outputs.contains(&value))
     }
 
     /// The nodes in the order of computation.
@@ -641,7 +578,7 @@ impl<T: Float> Net<T> {
                 self.masks.turn(&mut pass.masks, &node.wires);
             }
             let slot = &mut slots[step.node];
-            pass.logits = left_out.contains(&(step.node as u32));
+            pass.logits = left_out.contains(&step.node);
             let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
             for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
                 if !arrived {
@@ -711,6 +648,11 @@ impl<T: Float> Work<T> {
             self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
         }
     }
+}
+
+/// The wiring of nodes, in their order.
+fn wiring<T: Float>(nodes: &[Node<T>]) -> impl DoubleEndedIterator<Item = &Wires> + ExactSizeIterator + Clone {
+    nodes.iter().map(|node| &node.wires)
 }
 
 /// Two registers, which the plan keeps apart: one to read and one to write.
