@@ -74,10 +74,21 @@ impl<T: Float> Net<T> {
                 "pass the shape of a batch for each input",
             ));
         }
-        let (samples, backward) = (x.first().map_or(0, Shape::first), plan.is_some());
         x.iter().try_for_each(|x| x.checked_len(OP).map(|_| ()))?;
+        self.space_of(OP, work, plan, x.iter().copied())
+    }
+
+    /// The same for shapes of batches that fit.
+    fn space_of(
+        &self,
+        op: &'static str,
+        work: &mut Work<T>,
+        plan: Option<&Plan>,
+        x: impl Iterator<Item = Shape> + Clone,
+    ) -> Result<usize> {
+        let (samples, backward) = (x.clone().next().map_or(0, |x| x.first()), plan.is_some());
         let Room { shapes, inputs, lens } = match self.open {
-            true => work.sizes.of_samples(OP, self.id, &self.shapes, self.named(), x.iter().map(Shape::sample))?,
+            true => work.sizes.of_samples(op, self.id, &self.shapes, self.named(), x.map(|x| x.sample()))?,
             false => work.sizes.room(&self.shapes),
         };
         let mut registers = 0usize;
@@ -101,18 +112,27 @@ impl<T: Float> Net<T> {
         Ok(registers.saturating_mul(samples).saturating_add(self.kept(shapes, samples, backward, inputs)))
     }
 
-    /// The same for tensors that have been checked, and an error where there is no memory for it.
+    /// Looks whether there is memory for a pass over inputs that have been checked, where they hold more values than those for which there
+    /// is `known` to be: batches of as many samples may be of several sizes.
     pub(crate) fn check_room(
         &self,
         op: &'static str,
         work: &mut Work<T>,
         plan: Option<&Plan>,
         x: Given<'_, T>,
+        known: &mut usize,
     ) -> Result<()> {
-        let shapes: Vec<Shape> = x.iter().map(Tensor::shape).collect();
-        let values = self.space_for(work, plan, &shapes)?;
-        let samples = x.samples();
-        memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples of such sizes"), values)
+        let size = x.values();
+        if size > *known {
+            let values = self.space_of(op, work, plan, x.iter().map(Tensor::shape))?;
+            memory::check_room::<T>(
+                op,
+                format_args!("what the layers compute for a batch of {}", x.samples()),
+                values,
+            )?;
+            *known = size;
+        }
+        Ok(())
     }
 }
 
