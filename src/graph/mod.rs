@@ -10,6 +10,7 @@ mod expression;
 #[cfg(feature = "serde")]
 mod file;
 mod given;
+mod inputs;
 mod masks;
 mod net;
 mod node;
