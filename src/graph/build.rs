@@ -87,6 +87,17 @@ fn check_name(given: Option<&str>, name: &str, index: usize) -> Result<()> {
     Err(Error::Layer { index, name: given.to_owned(), source: Box::new(source) })
 }
 
+/// Every value once, in the order in which they come.
+fn distinct(values: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut out = Vec::new();
+    for v in values {
+        if !out.contains(&v) {
+            out.push(v);
+        }
+    }
+    out
+}
+
 impl<T: Float> Build<T> {
     fn item(&mut self, item: &Item, b: &mut Builder<T>) -> Result<Outline> {
         match item {
@@ -126,12 +137,8 @@ impl<T: Float> Build<T> {
             }
         };
         let outputs = value..self.shapes.len() as u32;
-        let mut inputs: Vec<u32> = Vec::new();
-        for &v in parts.iter().flat_map(|part| &part.inputs).filter(|v| !outputs.contains(v)) {
-            if !inputs.contains(&v) {
-                inputs.push(v);
-            }
-        }
+        let read = parts.iter().flat_map(|part| &part.inputs);
+        let inputs = distinct(read.copied().filter(|v| !outputs.contains(v)));
         Ok(Outline {
             name,
             path,
@@ -193,21 +200,13 @@ impl<T: Float> Build<T> {
             params: b.take_registered(),
             drops_mask: spec.drops_mask,
         });
-        let mut inputs = spec.inputs.clone();
-        let mut seen = Vec::new();
-        inputs.retain(|v| {
-            !seen.contains(v) && {
-                seen.push(*v);
-                true
-            }
-        });
         Ok(Outline {
             name,
             path,
             class,
             output: self.shapes.last().copied().unwrap_or(Shape::SCALAR),
             params: first..b.params().specs().len(),
-            inputs,
+            inputs: distinct(spec.inputs.iter().copied()),
             outputs: spec.outputs.clone(),
             parts: Vec::new(),
         })

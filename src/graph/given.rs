@@ -10,7 +10,7 @@ pub(crate) enum Given<'a, T> {
     Batch(&'a Tensor<T>, &'a [Tensor<T>]),
 }
 
-impl<'a, T> Given<'a, T> {
+impl<'a, T: Float> Given<'a, T> {
     pub fn get(&self, i: usize) -> Option<&'a Tensor<T>> {
         match *self {
             Given::Refs(x) => x.get(i).copied(),
@@ -26,14 +26,16 @@ impl<'a, T> Given<'a, T> {
         }
     }
 
-    pub fn iter(self) -> impl Iterator<Item = &'a Tensor<T>> {
+    pub fn iter(self) -> impl Iterator<Item = &'a Tensor<T>> + Clone {
         (0..).map_while(move |i| self.get(i))
     }
 
-    pub fn samples(&self) -> usize
-    where
-        T: Float,
-    {
+    pub fn samples(&self) -> usize {
         self.get(0).map_or(0, Tensor::samples)
+    }
+
+    /// How many values all inputs hold.
+    pub fn values(self) -> usize {
+        self.iter().map(Tensor::len).fold(0, usize::saturating_add)
     }
 }

@@ -5,10 +5,12 @@
 //! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
 mod build;
+mod ending;
 mod expression;
 #[cfg(feature = "serde")]
 mod file;
 mod given;
+mod inputs;
 mod masks;
 mod net;
 mod node;
@@ -27,13 +29,11 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub(crate) use ending::Ending;
 pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
 pub(crate) use given::Given;
-pub(crate) use net::Ending;
-#[cfg(test)]
-pub(crate) use net::layer_space;
 pub use net::{Net, Work};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use node::Step;
@@ -45,6 +45,8 @@ pub use outline::Outline;
 pub(crate) use part::NewInput;
 pub use plan::Plan;
 pub use recipes::{Block, Branches, Residual, squeeze_excite};
+#[cfg(test)]
+pub(crate) use space::layer_space;
 
 /// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

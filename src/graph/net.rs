@@ -8,12 +8,11 @@ use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
 use super::sizes::{self, Named, Sizes};
-use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Inputs, Masks, Pass, Reach, Slot};
+use crate::layer::{Inputs, Masks, Pass, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
-use crate::tensor::{FREE, Float, Shape, Tensor};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// What a [`Graph`](super::Graph) computes once it is built: it is not changed any more, and holds no weights and no buffers, so that one
 /// can serve many threads.
@@ -50,38 +49,23 @@ pub struct Net<T: Float = f32> {
     pub(super) id: u64,
     pub(super) inputs: Vec<(String, Shape)>,
     pub(super) nodes: Vec<Node<T>>,
-    wires: Vec<Wires>,
     /// The shape of each value.
     pub(super) shapes: Vec<Shape>,
     /// Whether any input leaves sizes open.
     pub(super) open: bool,
     /// The values that are outputs.
-    outputs: Vec<u32>,
+    pub(super) outputs: Vec<u32>,
     /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
     pub(super) copied: Vec<bool>,
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
-    /// How often each value is read or an output.
-    readers: Vec<u32>,
-    /// The node that gives each value.
-    makers: Vec<Option<u32>>,
     /// Which values have masks.
     masks: MaskPlan,
     /// Inputs that are token ids, and how many there are of those.
-    token_ids: Vec<(u32, usize)>,
+    pub(super) token_ids: Vec<(u32, usize)>,
     outline: Vec<Outline>,
     output_names: Vec<String>,
-}
-
-/// The activation that an output has been through last.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending {
-    /// The node that applies it.
-    node: u32,
-    pub activation: Activation,
-    /// The passes in which it can be left to the loss.
-    pub reach: Reach,
 }
 
 /// A node of a net.
@@ -107,7 +91,7 @@ pub struct Work<T = f32> {
     pub(super) sizes: Sizes,
     slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
-    left_out: Vec<u32>,
+    pub(super) left_out: Vec<usize>,
     gradients: Vec<Tensor<T>>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
     out: Vec<Tensor<T>>,
@@ -143,13 +127,7 @@ impl<T: Float> Net<T> {
         for &v in by_operations.flat_map(|node| &node.wires.inputs).chain(&outputs) {
             copied.get_mut(v as usize).into_iter().for_each(|copied| *copied = true);
         }
-        let wires: Vec<_> = nodes.iter().map(|node| node.wires.clone()).collect();
         let lens = sizes::planned(&shapes);
-        let (mut readers, mut makers) = (vec![0; shapes.len()], vec![None; shapes.len()]);
-        wires.iter().flat_map(|node| &node.inputs).chain(&outputs).for_each(|&v| readers[v as usize] += 1);
-        for (i, node) in (0..).zip(&wires) {
-            node.outputs.clone().for_each(|v| makers[v as usize] = Some(i));
-        }
         let masking = nodes.iter().map(|Node { code, name, wires, drops_mask, .. }| Masking {
             name,
             code,
@@ -160,17 +138,14 @@ impl<T: Float> Net<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Net {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            keeping: Layout::keeping(&wires, &lens),
-            lean: Layout::lean(&wires, &lens, &copied, &outputs),
+            keeping: Layout::keeping(wiring(&nodes), &lens),
+            lean: Layout::lean(wiring(&nodes), &lens, &copied, &outputs),
             open: inputs.iter().any(|(_, shape)| shape.is_free()),
             inputs,
             nodes,
-            wires,
             shapes,
             outputs,
             copied,
-            readers,
-            makers,
             masks,
             token_ids,
             outline,
@@ -183,41 +158,6 @@ impl<T: Float> Net<T> {
         &self.outline
     }
 
-    /// The activation that an output's values have been through last: that of the last node which does more than to hand values on.
-    pub(crate) fn ending(&self, output: usize) -> Option<Ending> {
-        let (mut value, mut reach) = (*self.outputs.get(output)?, Reach::Training);
-        // The shapes of the values on the way, from the output on: what a row-wise activation counts as a row.
-        let mut handed: Vec<(u32, &dyn crate::layer::Layer<T>)> = Vec::new();
-        let node = loop {
-            if self.readers[value as usize] > 1 {
-                // What others read stays as it is.
-                reach = reach.min(Reach::Values);
-            }
-            let maker = self.makers[value as usize]?;
-            let node = &self.nodes[maker as usize];
-            match &node.code {
-                Code::Layer(layer) if layer.reach(Activation::Linear) != Reach::Nowhere => {
-                    handed.push((value, &**layer));
-                    value = node.wires.inputs[0];
-                }
-                _ => break maker,
-            }
-        };
-        let (activation, own) = match &self.nodes[node as usize].code {
-            Code::Layer(layer) => (layer.output_activation()?, layer.output_reach()),
-            Code::Op(op) => (op.output_activation()?, Reach::Training),
-        };
-        reach = reach.min(own);
-        let mut width = self.shapes[value as usize].last();
-        for (value, layer) in handed.into_iter().rev() {
-            let after = self.shapes[value as usize].last();
-            let whole_rows = !activation.is_row_wise() || (width == after && width != FREE);
-            reach = reach.min(layer.reach(activation)).min(if whole_rows { Reach::Training } else { Reach::Values });
-            width = after;
-        }
-        Some(Ending { node, activation, reach })
-    }
-
     /// The most values of a sample that flow at a place.
     pub(crate) fn widest(&self) -> usize {
         sizes::planned(&self.shapes).into_iter().max().unwrap_or(0)
@@ -228,24 +168,9 @@ impl<T: Float> Net<T> {
         self.open
     }
 
-    /// How many inputs there are.
-    pub(crate) fn inputs(&self) -> usize {
-        self.inputs.len()
-    }
-
     /// How many outputs there are.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs.len()
-    }
-
-    /// How many token ids there are for an input of those.
-    pub(crate) fn token_ids(&self, input: u32) -> Option<usize> {
-        self.token_ids.iter().filter(|(at, _)| *at == input).map(|(_, count)| *count).min()
-    }
-
-    /// The names of the inputs, in their order.
-    pub fn input_names(&self) -> Vec<&str> {
-        self.inputs.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// The names of the outputs: of the layer that gives each, or of the container that does; `_1` and so on where they repeat.
@@ -263,9 +188,7 @@ impl<T: Float> Net<T> {
                 (Some(name), ..) => name.clone(),
                 (None, Some((name, _)), _) => name.clone(),
                 (None, None, Some(part)) => part.name.clone(),
-                (None, None, None) => {
-                    self.makers[v as usize].map_or_else(String::new, |i| self.nodes[i as usize].name.clone())
-                }
+                (None, None, None) => self.maker(v).map_or_else(String::new, |i| self.nodes[i].name.clone()),
             };
             let further = (1..).map(|i| format!("{base}_{i}"));
             let free = std::iter::once(base.clone()).chain(further).find(|name| !names.contains(name));
@@ -274,19 +197,9 @@ impl<T: Float> Net<T> {
         self.output_names = names;
     }
 
-    /// The shapes of one sample of each input, with [`FREE`](crate::FREE) sizes where they were left open.
-    pub fn input_shapes(&self) -> Vec<Shape> {
-        self.inputs.iter().map(|(_, shape)| *shape).collect()
-    }
-
     /// The shapes of one sample of each output; a size that follows from a free one is [`FREE`](crate::FREE).
     pub fn output_shapes(&self) -> Vec<Shape> {
         self.outputs.iter().map(|&v| self.shapes[v as usize]).collect()
-    }
-
-    /// The shape of one sample of an input, by position.
-    pub(crate) fn input_shape(&self, input: usize) -> Shape {
-        self.shapes[input]
     }
 
     /// The shape of one sample of an output, by position.
@@ -325,86 +238,12 @@ impl<T: Float> Net<T> {
         let lens = sizes::planned(&self.shapes);
         let all = |flags: &[bool], n| (0..n).map(|i| flags.get(i).copied().unwrap_or(false)).collect::<Vec<_>>();
         let (asked, given) = (all(asked, self.inputs.len()), all(given, self.outputs.len()));
-        Plan { net: self.id, ..Plan::new(&self.wires, &lens, &trained, &asked, &self.outputs, &given) }
+        Plan { net: self.id, ..Plan::new(wiring(&self.nodes), &lens, &trained, &asked, &self.outputs, &given) }
     }
 
     /// Whether this is the net of a plan.
     pub(crate) fn made(&self, plan: &Plan) -> bool {
         plan.net == self.id
-    }
-
-    /// Values that a pass over so many samples holds at most, with what nodes keep for themselves; gradients included where `plan` leads
-    /// back.
-    pub fn space(&self, samples: usize, plan: Option<&Plan>) -> usize {
-        let backward = plan.is_some();
-        let sizes = if backward { &self.keeping.sizes } else { &self.lean.sizes };
-        let values = sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
-        let values = values.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
-        let inside = self.nodes.iter().map(|node| {
-            if self.open {
-                return self.planned_space(node, samples, backward);
-            }
-            let output = self.shapes[node.wires.outputs.start as usize];
-            match &node.code {
-                Code::Layer(layer) => layer_space(&**layer, output, !node.params.is_empty(), samples, backward),
-                Code::Op(op) => op.space(samples, backward),
-            }
-        });
-        // Without a way back the nodes take turns.
-        let inside = if backward { inside.fold(0, usize::saturating_add) } else { inside.max().unwrap_or(0) };
-        values.saturating_add(inside)
-    }
-
-    /// Checks the inputs of a pass: how many, their shapes, and as many samples in each.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for another number of inputs; [`Error::Shape`] for one that does not fit, by name.
-    pub fn check_inputs(&self, op: &'static str, x: &[&Tensor<T>]) -> Result<()> {
-        self.check_given(op, Given::Refs(x))
-    }
-
-    /// [`check_inputs`](Self::check_inputs), wherever they are.
-    pub(crate) fn check_given(&self, op: &'static str, x: Given<'_, T>) -> Result<()> {
-        if x.len() != self.inputs.len() {
-            let names = self.input_names().join(", ");
-            let hint = "pass one tensor for each input, in their order";
-            return Err(Error::argument(op, "inputs", format!("{} ({names})", self.inputs.len()), x.len(), hint));
-        }
-        for ((name, shape), x) in self.inputs.iter().zip(x.iter()) {
-            if !x.fits(shape) {
-                let expected = format!("the input {name} of shape {}, n samples", shape.of_samples());
-                let order = self.input_names().join(", ");
-                return Err(Error::shape(op, expected, x.shape(), format!("the inputs are, in order: {order}")));
-            }
-        }
-        let samples = x.samples();
-        for ((name, _), x) in self.inputs.iter().zip(x.iter()) {
-            if x.samples() != samples {
-                let expected = format!("{samples} samples in the input {name}, as in {}", self.inputs[0].0);
-                return Err(Error::shape(op, expected, x.samples(), "pass as many samples to every input"));
-            }
-        }
-        self.check_values(op, x)
-    }
-
-    /// Checks inputs of the right shapes as to their values: that token ids are some.
-    pub(crate) fn check_values(&self, op: &'static str, x: Given<'_, T>) -> Result<()> {
-        for &(input, count) in &self.token_ids {
-            let Some(x) = x.get(input as usize) else { continue };
-            let is_id = |v: &T| *v >= T::zero() && v.as_f64() < count as f64 && v.fract() == T::zero();
-            if let Some(at) = x.iter().position(|v| !is_id(v)) {
-                let (name, width) = (self.inputs[input as usize].0.clone(), x.shape().sample().len());
-                return Err(Error::TokenId {
-                    op,
-                    input: name,
-                    row: at / width,
-                    position: at % width,
-                    got: x.as_slice()[at].to_string(),
-                    count,
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Computes all values from the inputs. In a pass after which backward [may follow](Pass::needs_backward) they are kept, else they take
@@ -460,7 +299,7 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.masks, masks);
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
-            pass.logits = left_out.contains(&(i as u32));
+            pass.logits = left_out.contains(&i);
             let at = At { node: i, wires: &node.wires, shapes, samples };
             match &node.code {
                 Code::Layer(layer) => {
@@ -501,10 +340,9 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.masks, masks);
     }
 
-    /// Lets the last activations of these endings out in all passes of these buffers, as the loss works from logits.
-    pub(crate) fn leave_out(&self, work: &mut Work<T>, endings: impl Iterator<Item = Ending>) {
-        work.left_out.clear();
-        work.left_out.extend(endings.map(|ending| ending.node));
+    /// The number of the node that gives a value; none for an input.
+    pub(super) fn maker(&self, value: u32) -> Option<usize> {
+        self.nodes.iter().position(|node| node.wires.outputs.contains(&value))
     }
 
     /// The nodes in the order of computation.
@@ -663,7 +501,7 @@ impl<T: Float> Net<T> {
                 self.masks.turn(&mut pass.masks, &node.wires);
             }
             let slot = &mut slots[step.node];
-            pass.logits = left_out.contains(&(step.node as u32));
+            pass.logits = left_out.contains(&step.node);
             let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
             for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
                 if !arrived {
@@ -727,26 +565,17 @@ impl<T: Float> Net<T> {
     }
 }
 
-/// What a layer keeps beside its input and output. A layer with weights keeps what its last activation is applied to where
-/// backward needs that; one without has it as its input.
-pub(crate) fn layer_space<T: Float>(
-    layer: &dyn crate::layer::Layer<T>,
-    output: Shape,
-    has_params: bool,
-    samples: usize,
-    backward: bool,
-) -> usize {
-    let activation = if backward && has_params { layer.output_activation() } else { None };
-    let kept = if activation.is_some_and(Activation::needs_input) { output.len().saturating_mul(samples) } else { 0 };
-    layer.space(samples, backward).saturating_add(kept)
-}
-
 impl<T: Float> Work<T> {
     fn reserve(&mut self, plan: &Plan) {
         if self.gradients.len() <= plan.sizes.len() {
             self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
         }
     }
+}
+
+/// The wiring of nodes, in their order.
+fn wiring<T: Float>(nodes: &[Node<T>]) -> impl DoubleEndedIterator<Item = &Wires> + ExactSizeIterator + Clone {
+    nodes.iter().map(|node| &node.wires)
 }
 
 /// Two registers, which the plan keeps apart: one to read and one to write.

@@ -27,15 +27,20 @@ impl Layout {
     }
 
     /// A register for every value, for passes after which backward may follow.
-    pub fn keeping(nodes: &[Wires], lens: &[usize]) -> Self {
+    pub fn keeping<'a>(nodes: impl Iterator<Item = &'a Wires>, lens: &[usize]) -> Self {
         Layout::new(nodes, (0..lens.len() as u32).map(Some).collect(), lens.to_vec())
     }
 
     /// Registers that values take turns in, for inference: a value's is free again behind its last reader. Outputs have their own, as
     /// callers exchange them; `copied` says which inputs have one at all.
-    pub fn lean(nodes: &[Wires], lens: &[usize], copied: &[bool], outputs: &[u32]) -> Self {
+    pub fn lean<'a>(
+        nodes: impl ExactSizeIterator<Item = &'a Wires> + Clone,
+        lens: &[usize],
+        copied: &[bool],
+        outputs: &[u32],
+    ) -> Self {
         let mut last = vec![0; lens.len()];
-        for (at, node) in nodes.iter().enumerate() {
+        for (at, node) in nodes.clone().enumerate() {
             node.inputs.iter().for_each(|&v| last[v as usize] = at);
             node.outputs.clone().for_each(|v| last[v as usize] = at);
         }
@@ -45,7 +50,7 @@ impl Layout {
         for (v, _) in copied.iter().enumerate().filter(|(_, copied)| **copied) {
             registers[v] = Some(pool.take(lens[v]));
         }
-        for (at, node) in nodes.iter().enumerate() {
+        for (at, node) in nodes.clone().enumerate() {
             for v in node.outputs.clone() {
                 let len = lens[v as usize];
                 registers[v as usize] = Some(if outputs.contains(&v) { pool.grow(len) } else { pool.take(len) });
@@ -60,11 +65,11 @@ impl Layout {
         Layout::new(nodes, registers, pool.sizes)
     }
 
-    fn new(nodes: &[Wires], registers: Vec<Option<u32>>, sizes: Vec<usize>) -> Self {
+    fn new<'a>(nodes: impl Iterator<Item = &'a Wires>, registers: Vec<Option<u32>>, sizes: Vec<usize>) -> Self {
         let of = |v: u32| registers[v as usize].unwrap_or(0);
         let places =
             |node: &Wires| [node.inputs.iter().map(|&v| of(v)).collect(), node.outputs.clone().map(of).collect()];
-        Layout { nodes: nodes.iter().map(places).collect(), registers, sizes }
+        Layout { nodes: nodes.map(places).collect(), registers, sizes }
     }
 }
 
@@ -144,8 +149,8 @@ pub(super) enum Dx {
 
 impl Plan {
     /// The way back from those `outputs` whose gradient is `given`, to the nodes that are `trained` and the inputs that are `asked` for.
-    pub(super) fn new(
-        nodes: &[Wires],
+    pub(super) fn new<'a>(
+        nodes: impl DoubleEndedIterator<Item = &'a Wires> + ExactSizeIterator + Clone,
         lens: &[usize],
         trained: &[bool],
         asked: &[bool],
@@ -155,7 +160,7 @@ impl Plan {
         // Whether anything that a gradient is wanted for takes part in a value.
         let mut depends = vec![false; lens.len()];
         depends[..asked.len()].copy_from_slice(asked);
-        for (node, trained) in nodes.iter().zip(trained) {
+        for (node, trained) in nodes.clone().zip(trained) {
             let any = *trained || node.inputs.iter().any(|&v| depends[v as usize]);
             node.outputs.clone().for_each(|v| depends[v as usize] = any);
         }
@@ -177,7 +182,7 @@ impl Plan {
             }
         }
         plan.again.iter().for_each(|&(_, register)| pool.give_back(register));
-        for (i, node) in nodes.iter().enumerate().rev() {
+        for (i, node) in nodes.enumerate().rev() {
             let (arrives, goes_on) = (|v: u32| at[v as usize].is_some(), |v: &u32| depends[*v as usize]);
             if !node.outputs.clone().any(arrives) || !(trained[i] || node.inputs.iter().any(goes_on)) {
                 continue;
@@ -219,10 +224,10 @@ mod tests {
     #[test]
     fn a_chain_takes_turns_in_two_registers() {
         let nodes = wires(&[(&[0], 1..2), (&[1], 2..3), (&[2], 3..4), (&[3], 4..5)]);
-        let layout = Layout::lean(&nodes, &[7, 5, 3, 5, 2], &[false], &[4]);
+        let layout = Layout::lean(nodes.iter(), &[7, 5, 3, 5, 2], &[false], &[4]);
         assert_eq!(layout.sizes, [5, 3, 2]);
         assert_eq!(layout.register(0), None);
-        let plan = Plan::new(&nodes, &[7, 5, 3, 5, 2], &[true; 4], &[false], &[4], &[true]);
+        let plan = Plan::new(nodes.iter(), &[7, 5, 3, 5, 2], &[true; 4], &[false], &[4], &[true]);
         assert_eq!(plan.sizes.len(), 2);
         assert_eq!(plan.steps.iter().map(|step| step.node).collect::<Vec<_>>(), [3, 2, 1, 0]);
         assert_eq!(plan.steps[3].dx, [Dx::Nowhere]);
@@ -233,19 +238,19 @@ mod tests {
         // A frozen branch, and one that leads to no output.
         let nodes = wires(&[(&[0], 2..3), (&[1], 3..4), (&[2, 3], 4..5), (&[3], 5..6)]);
         let lens = [4; 6];
-        let plan = Plan::new(&nodes, &lens, &[false, true, false, true], &[false, false], &[4], &[true]);
+        let plan = Plan::new(nodes.iter(), &lens, &[false, true, false, true], &[false, false], &[4], &[true]);
         assert_eq!(plan.steps.iter().map(|step| step.node).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(plan.steps[0].dx[0], Dx::Nowhere);
-        let none = Plan::new(&nodes, &lens, &[false; 4], &[false, false], &[4], &[true]);
+        let none = Plan::new(nodes.iter(), &lens, &[false; 4], &[false, false], &[4], &[true]);
         assert!(none.steps.is_empty() && none.outputs == [None]);
-        let asked = Plan::new(&nodes, &lens, &[false; 4], &[true, false], &[4], &[true]);
+        let asked = Plan::new(nodes.iter(), &lens, &[false; 4], &[true, false], &[4], &[true]);
         assert!(asked.inputs[0].is_some() && asked.inputs[1].is_none());
     }
 
     #[test]
     fn readers_of_one_value_are_added_up() {
         let nodes = wires(&[(&[0], 1..2), (&[1, 1], 2..3), (&[1], 3..4), (&[2, 3], 4..5)]);
-        let plan = Plan::new(&nodes, &[4; 5], &[true; 4], &[false], &[4], &[true]);
+        let plan = Plan::new(nodes.iter(), &[4; 5], &[true; 4], &[false], &[4], &[true]);
         let adds = plan.steps.iter().flat_map(|step| &step.dx).filter(|dx| matches!(dx, Dx::Add(..))).count();
         assert_eq!(adds, 2);
         // No step's registers overlap.

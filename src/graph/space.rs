@@ -1,28 +1,42 @@
 //! The room that a pass takes.
 
 use super::given::Given;
-use super::net::{Net, Node, Work};
+use super::net::{Net, Work};
 use super::node::Code;
 use super::plan::Plan;
 use super::sizes::{PLANNED, Room};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
+use crate::layer::Layer;
 use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Net<T> {
-    /// What a node keeps for itself, where free sizes are as in the plan of registers.
-    pub(super) fn planned_space(&self, node: &Node<T>, samples: usize, backward: bool) -> usize {
-        let batch = |v: &u32| self.shapes[*v as usize].counting_free(PLANNED).with_batch(samples);
-        match &node.code {
-            Code::Layer(layer) => {
-                let activation = if node.params.is_empty() { None } else { layer.output_activation() };
-                let z = backward && activation.is_some_and(Activation::needs_input);
-                let z = if z { batch(&node.wires.outputs.start).len() } else { 0 };
-                layer.space_for(batch(&node.wires.inputs[0]), backward).saturating_add(z)
+    /// Values that a pass over so many samples holds at most, with what nodes keep for themselves; gradients included where `plan` leads
+    /// back.
+    pub fn space(&self, samples: usize, plan: Option<&Plan>) -> usize {
+        let sizes = self.layout(plan.is_some()).sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
+        let values = sizes.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
+        let shapes: Vec<_> = self.shapes.iter().map(|shape| shape.counting_free(PLANNED)).collect();
+        values.saturating_add(self.kept(&shapes, samples, plan.is_some(), &mut Vec::new()))
+    }
+
+    /// Values that nodes keep for themselves over so many samples, where all values have these shapes; `inputs` is space to work in.
+    fn kept(&self, shapes: &[Shape], samples: usize, backward: bool, inputs: &mut Vec<Shape>) -> usize {
+        let batch = |v: u32| shapes[v as usize].with_batch(samples);
+        let kept = self.nodes.iter().map(|node| {
+            inputs.clear();
+            inputs.extend(node.wires.inputs.iter().map(|&v| batch(v)));
+            match &node.code {
+                Code::Layer(layer) => {
+                    let y = batch(node.wires.outputs.start);
+                    layer_space(&**layer, inputs[0], y, !node.params.is_empty(), backward)
+                }
+                Code::Op(op) => op.space_for(inputs, backward),
             }
-            Code::Op(op) => op.space_for(&node.wires.inputs.iter().map(batch).collect::<Vec<_>>(), backward),
-        }
+        });
+        // Where no backward pass follows, nodes share what they keep.
+        if backward { kept.fold(0, usize::saturating_add) } else { kept.max().unwrap_or(0) }
     }
 
     /// Values of a sample of an output, by position, where free sizes are as in the plan of registers.
@@ -60,10 +74,21 @@ impl<T: Float> Net<T> {
                 "pass the shape of a batch for each input",
             ));
         }
-        let (samples, backward) = (x.first().map_or(0, Shape::first), plan.is_some());
         x.iter().try_for_each(|x| x.checked_len(OP).map(|_| ()))?;
+        self.space_of(OP, work, plan, x.iter().copied())
+    }
+
+    /// The same for shapes of batches that fit.
+    fn space_of(
+        &self,
+        op: &'static str,
+        work: &mut Work<T>,
+        plan: Option<&Plan>,
+        x: impl Iterator<Item = Shape> + Clone,
+    ) -> Result<usize> {
+        let (samples, backward) = (x.clone().next().map_or(0, |x| x.first()), plan.is_some());
         let Room { shapes, inputs, lens } = match self.open {
-            true => work.sizes.of_samples(OP, self.id, &self.shapes, self.named(), x.iter().map(Shape::sample))?,
+            true => work.sizes.of_samples(op, self.id, &self.shapes, self.named(), x.map(|x| x.sample()))?,
             false => work.sizes.room(&self.shapes),
         };
         let mut registers = 0usize;
@@ -84,38 +109,43 @@ impl<T: Float> Net<T> {
         if let Some(plan) = plan {
             count(&mut plan.holds.iter().map(|&(register, v)| (register, v as usize)));
         }
-        let (mut kept, mut widest) = (0usize, 0usize);
-        for node in &self.nodes {
-            inputs.clear();
-            inputs.extend(node.wires.inputs.iter().map(|&v| shapes[v as usize].with_batch(samples)));
-            let own = match &node.code {
-                Code::Layer(layer) => {
-                    // What the last activation of a layer with weights is applied to, where backward needs it.
-                    let activation = if node.params.is_empty() { None } else { layer.output_activation() };
-                    let z = backward && activation.is_some_and(Activation::needs_input);
-                    let z = if z { shapes[node.wires.outputs.start as usize].len().saturating_mul(samples) } else { 0 };
-                    layer.space_for(inputs[0], backward).saturating_add(z)
-                }
-                Code::Op(op) => op.space_for(inputs, backward),
-            };
-            (kept, widest) = (kept.saturating_add(own), widest.max(own));
-        }
-        // Where no backward pass follows, nodes share what they keep.
-        let own = if backward { kept } else { widest };
-        Ok(registers.saturating_mul(samples).saturating_add(own))
+        Ok(registers.saturating_mul(samples).saturating_add(self.kept(shapes, samples, backward, inputs)))
     }
 
-    /// The same for tensors that have been checked, and an error where there is no memory for it.
+    /// Looks whether there is memory for a pass over inputs that have been checked, where they hold more values than those for which there
+    /// is `known` to be: batches of as many samples may be of several sizes.
     pub(crate) fn check_room(
         &self,
         op: &'static str,
         work: &mut Work<T>,
         plan: Option<&Plan>,
         x: Given<'_, T>,
+        known: &mut usize,
     ) -> Result<()> {
-        let shapes: Vec<Shape> = x.iter().map(Tensor::shape).collect();
-        let values = self.space_for(work, plan, &shapes)?;
-        let samples = x.samples();
-        memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples of such sizes"), values)
+        let size = x.values();
+        if size > *known {
+            let values = self.space_of(op, work, plan, x.iter().map(Tensor::shape))?;
+            memory::check_room::<T>(
+                op,
+                format_args!("what the layers compute for a batch of {}", x.samples()),
+                values,
+            )?;
+            *known = size;
+        }
+        Ok(())
     }
+}
+
+/// What a layer keeps beside its input and output, of these shapes. A layer with weights keeps what its last activation is applied to
+/// where backward needs that; one without has it as its input.
+pub(crate) fn layer_space<T: Float>(
+    layer: &dyn Layer<T>,
+    x: Shape,
+    y: Shape,
+    has_params: bool,
+    backward: bool,
+) -> usize {
+    let activation = if backward && has_params { layer.output_activation() } else { None };
+    let z = if activation.is_some_and(Activation::needs_input) { y.len() } else { 0 };
+    layer.space_for(x, backward).saturating_add(z)
 }

@@ -35,8 +35,6 @@ pub struct Model<T: Float = f32> {
     /// What was described.
     pub(crate) graph: Graph,
     pub(crate) net: Net<T>,
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
     pub(crate) params: Params<T>,
     pub(crate) seed: u64,
     /// Rows that go through the layers together in inference.
@@ -80,10 +78,9 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub(crate) fn assemble(graph: Graph, mut builder: Builder<T>, seed: u64) -> Result<Self> {
         let net = graph.assemble(&mut builder)?;
-        let (inputs, outputs) = (net.input_shapes(), net.output_shapes());
-        if let Some(output) = outputs.iter().find(|output| output.rank() == 0) {
+        if let Some(output) = net.output_shapes().into_iter().find(|output| output.rank() == 0) {
             let expected = "an output with at least one axis a sample";
-            return Err(Error::shape("build", expected, *output, "end with Reshape([1])"));
+            return Err(Error::shape("build", expected, output, "end with Reshape([1])"));
         }
         #[cfg(feature = "files")]
         if !builder.reads_file() {
@@ -91,22 +88,9 @@ impl<T: Float> Model<T> {
         }
         let rows_together = rows_together::<T>(net.widest());
         let slim = net.space(rows_together, None) <= memory::SMALL;
-        let [input, output] = [inputs[0], outputs[0]];
         let params = builder.into_params();
         let beside = Beside::default();
-        Ok(Model {
-            graph,
-            net,
-            input,
-            output,
-            params,
-            seed,
-            rows_together,
-            slim,
-            training: None,
-            beside,
-            compile_problem: None,
-        })
+        Ok(Model { graph, net, params, seed, rows_together, slim, training: None, beside, compile_problem: None })
     }
 
     /// The same architecture with new weights, drawn from another seed or the same: to be trained from the start.
@@ -401,12 +385,12 @@ impl<T: Float> Model<T> {
 
     /// The shape of one sample of the input; of the first of several.
     pub fn input_shape(&self) -> Shape {
-        self.input
+        self.net.input_shape(0)
     }
 
     /// The shape of one sample of the output; of the first of several.
     pub fn output_shape(&self) -> Shape {
-        self.output
+        self.net.output_shape(0)
     }
 
     /// The shapes of one sample of each input.
@@ -472,11 +456,12 @@ impl<T: Float> Model<T> {
     }
 
     pub(crate) fn check_input(&self, op: &'static str, x: &Tensor<T>) -> Result<()> {
-        if x.fits(&self.input) {
+        let input = self.input_shape();
+        if x.fits(&input) {
             return self.net.check_values(op, Given::Refs(&[x]));
         }
-        let expected = format!("inputs of shape {}, n samples", self.input.of_samples());
-        let (got, input) = (x.shape(), self.input);
+        let expected = format!("inputs of shape {}, n samples", input.of_samples());
+        let got = x.shape();
         let same_but_first = got.rank() == input.rank() && got.rank() > 1 && got.dims()[1..] == input.dims()[1..];
         let hint = match *got.dims() {
             _ if got == input => {

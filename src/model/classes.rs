@@ -87,9 +87,10 @@ impl<T: Float> Model<T> {
     /// Whether targets name one class a sample, so that a split can be looked at for classes.
     pub(super) fn tells_classes(&self) -> bool {
         let task = Task::of(self.loss_of(0));
-        let one = self.output.last() == 1;
+        let shape = self.output_shape();
+        let one = shape.last() == 1;
         self.net.outputs() == 1
-            && self.output.rank() == 1
+            && shape.rank() == 1
             && (matches!(task, Task::Classes(_)) || one && matches!(task, Task::Labels(_) | Task::Margins))
     }
 
@@ -113,8 +114,9 @@ impl<T: Float> Model<T> {
             let problem = format!("{what} ({outputs})");
             Err(Error::Config { op: "predict_classes", problem, hint: hint.to_owned() })
         };
-        if self.output.rank() > 1 {
-            let what = format!("the model gives a sample {} rows of outputs, not one class", self.output.rows());
+        if self.output_shape().rank() > 1 {
+            let what =
+                format!("the model gives a sample {} rows of outputs, not one class", self.output_shape().rows());
             return refused(
                 &what,
                 "end it with Flatten or a GlobalAveragePooling before the last Dense; where each row has a class of its own, \

@@ -106,7 +106,7 @@ impl<'a, T: Float> Differentiator<'a, T> {
         if let Some((row, column, value)) = x.first_non_finite() {
             return Err(Error::NonFinite { op, what: "x", row, column, value: value.as_f64() });
         }
-        let outputs = model.output.len();
+        let outputs = model.output_shape().len();
         let rows = x.samples().clamp(2, model.rows_together.max(2));
         let plan = model.net.plan(&model.params, &[true], &[true]);
         let values = model.net.space(rows, Some(&plan));

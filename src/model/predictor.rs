@@ -21,7 +21,7 @@ pub(crate) struct Workspace<T> {
     masks: Vec<Option<Vec<bool>>>,
     /// Samples for which there is known to be memory.
     pub room: usize,
-    /// The same in values of inputs, where sizes are free.
+    /// Values of the inputs of a part of the rows for which there is, where sizes are free.
     open_room: usize,
 }
 
@@ -156,11 +156,7 @@ impl<T: Float> Model<T> {
     ) -> Result<f64> {
         self.net.prepare(work, x)?;
         if self.net.is_open() {
-            let size = x.iter().map(Tensor::len).fold(0, usize::saturating_add);
-            if size > *open_room {
-                self.net.check_room("predict", work, None, x)?;
-                *open_room = size;
-            }
+            self.net.check_room("predict", work, None, x, open_room)?;
         }
         let mut pass = Pass::inference(&self.params);
         // The net writes where y is.

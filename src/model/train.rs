@@ -45,7 +45,7 @@ pub(crate) struct Training<T: Float> {
     buffers: Buffers<T>,
     /// The way back to what is trained.
     plan: Plan,
-    /// Samples of a batch for which there is known to be memory.
+    /// Values of a batch's inputs for which there is known to be memory.
     room: usize,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
     pub last: Option<State>,
@@ -295,9 +295,7 @@ impl<T: Float> Training<T> {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net)?;
             }
-            let Buffers { work, batch, .. } = &mut self.buffers;
-            net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
-            self.check_room("fit", net)?;
+            self.prepare("fit", net)?;
             Ok(self.step_here(net, params, seed))
         })
     }
@@ -317,26 +315,12 @@ impl<T: Float> Training<T> {
         Ok(())
     }
 
-    /// Looks whether there is memory for a step on the batch, when it is larger than those before.
-    fn check_room(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
-        if net.is_open() {
-            // Batches of as many samples are of several sizes.
-            let Buffers { work, batch, .. } = &mut self.buffers;
-            let size = batch.inputs().map(Tensor::len).fold(0, usize::saturating_add);
-            if size > self.room {
-                net.check_room(op, work, Some(&self.plan), Given::Batch(&batch.x, &batch.more_x))?;
-                self.room = size;
-            }
-            return Ok(());
-        }
-        let samples = self.samples();
-        if samples <= self.room {
-            return Ok(());
-        }
-        let values = net.space(samples, Some(&self.plan));
-        memory::check_room::<T>(op, format_args!("what the layers compute for a batch of {samples}"), values)?;
-        self.room = samples;
-        Ok(())
+    /// Finds the sizes of a step on the batch, and looks whether there is memory for it.
+    fn prepare(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
+        let Buffers { work, batch, .. } = &mut self.buffers;
+        let x = Given::Batch(&batch.x, &batch.more_x);
+        net.prepare(work, x)?;
+        net.check_room(op, work, Some(&self.plan), x, &mut self.room)
     }
 
     /// The samples of the batch that was loaded last.
@@ -530,9 +514,7 @@ impl<T: Float> Training<T> {
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
     /// the next one stays.
     pub fn gradients(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> Result<(f64, Vec<T>)> {
-        let Buffers { work, batch, .. } = &mut self.buffers;
-        net.prepare(work, Given::Batch(&batch.x, &batch.more_x))?;
-        self.check_room("gradients", net)?;
+        self.prepare("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
         let kept = std::mem::replace(&mut self.gradients, own);

@@ -40,6 +40,8 @@ pub struct TrainingLoop<T: Float = f32> {
     trained: Vec<bool>,
     gradients: Vec<T>,
     statistics: Statistics<T>,
+    /// Values of the inputs for which there is known to be memory.
+    room: usize,
     /// The number of the forward pass, by which noise is drawn.
     pass: u64,
     /// Whether a forward pass stands.
@@ -56,6 +58,7 @@ impl<T: Float> Model<T> {
             trained: self.trained().collect(),
             gradients: vec![T::zero(); self.params.len()],
             statistics: Statistics::new(&self.params),
+            room: 0,
             pass: 0,
             forwarded: false,
         }
@@ -83,7 +86,8 @@ impl<T: Float> TrainingLoop<T> {
     /// Computes all values for a batch, one tensor for each input, as training does: noise drops, statistics are gathered.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Shape`] for inputs that do not fit; [`Error::Config`] for the buffers of another model.
+    /// [`Error::Argument`] and [`Error::Shape`] for inputs that do not fit; [`Error::Memory`] for a batch larger than those before for
+    /// which there is no memory; [`Error::Config`] for the buffers of another model.
     pub fn forward(&mut self, model: &Model<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.fits("forward", model)?;
         model.check_inputs("forward", x)?;
@@ -91,12 +95,16 @@ impl<T: Float> TrainingLoop<T> {
             // Frozen or thawed since the last pass: gradients flow elsewhere.
             self.plan = model.plan_of_all();
             self.trained = model.trained().collect();
+            self.room = 0;
         }
-        model.net.prepare(&mut self.work, Given::Refs(x))?;
+        let x = Given::Refs(x);
+        // Before anything is touched, so that the last pass stands.
+        model.net.check_room("forward", &mut self.work, Some(&self.plan), x, &mut self.room)?;
+        model.net.prepare(&mut self.work, x)?;
         self.pass += 1;
         let mut pass = Pass::training(&model.params, &mut self.gradients, model.seed, self.pass, 0)
             .with_statistics(&mut self.statistics);
-        model.net.run(&mut pass, &mut self.work, Given::Refs(x));
+        model.net.run(&mut pass, &mut self.work, x);
         self.forwarded = true;
         Ok(())
     }

@@ -152,6 +152,12 @@ fn layers_over_sequences() {
     one("ActivityRegularization", ActivityRegularization::new().l2(0.1).config_of());
     one("Rescaling", Rescaling::new(0.5).offset(1.0).config_of());
     one("Normalization", Normalization::from_stats([0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0]).config_of());
+    one("Slice at", Slice::new().at(-1).config_of());
+    one("Slice of features", Slice::new().range(..).range(1..3).config_of());
+    one("Slice of the first", Slice::new().range(..3).config_of());
+    one("Slice of the last", Slice::new().every(2, -4..).range(..-1).config_of());
+    one("Slice within", Slice::new().between(1, -1).config_of());
+    one("Slice of every other", Slice::new().every(2, 1..).at(0).config_of());
     // Vectors of any length, without weights.
     layer("RepeatVector", [FREE], &LENGTHS, RepeatVector::new(3));
     layer("UnitNormalization of all", [FREE], &LENGTHS, UnitNormalization::new());
@@ -180,6 +186,8 @@ fn layers_over_images() {
     one("GroupNorm", GroupNorm::new(3).config_of());
     one("Permute", Permute::new([2, 3, 1]).config_of());
     one("PRelu", PRelu::new().shared_axes([1, 2]).config_of());
+    one("Slice", Slice::new().every(2, ..-1).between(1, -1).range(1..).config_of());
+    one("Slice of a row", Slice::new().at(-2).range(-3..-1).config_of());
     // One axis open.
     layer("Conv2d of one open axis", [5, FREE, 3], &LENGTHS, Conv2d::new(4, 3));
     // Winograd's filtering, and products where an image is small.
@@ -254,6 +262,7 @@ fn whole(g: &mut Graph, x: &[Value]) -> Value {
     let h = g.op(merging::Multiply::new(), &[h, gate]);
     let h = g.add(Conv1dTranspose::new(6, 2).strides(2), h);
     let h = g.add(GroupNorm::new(2), h);
+    let h = g.add(Slice::new().range(1..), h);
     let most = g.add(GlobalMaxPooling1d::new(), h);
     let mean = g.add(GlobalAveragePooling1d::new(), h);
     let both = g.op(merging::Concatenate::new(), &[most, mean]);
@@ -275,7 +284,11 @@ fn differences() {
         let scale = g.add(GlobalAveragePooling1d::new().keepdims(true), h);
         let h = g.op(merging::Multiply::new(), &[h, scale]);
         let h = g.add(UpSampling1d::new(2), h);
+        let last = g.add(Slice::new().every(2, -3..), h);
+        let last = g.add(Flatten::new(), last);
+        let h = g.add(Slice::new().between(1, -1), h);
         let h = g.add(GlobalAveragePooling1d::new(), h);
+        let h = g.op(merging::Concatenate::new(), &[h, last]);
         g.add(Dense::new(2), h)
     };
     let (net, mut params, plan) = net::<f64>(&[[FREE, 2].into()], &smooth).unwrap();
@@ -477,6 +490,45 @@ fn batches_that_cannot_work() {
     net.forward(&mut Pass::inference(&params), &mut work, &[&Tensor::zeros([0, 22, 2]), &Tensor::zeros([0, 5, 8])])
         .unwrap();
     assert_eq!(net.output(&work, 0).dims(), &[0, 5, 8]);
+}
+
+/// A range that counts from one side takes as many steps of every sample, for which there may be weights; what is too short names its node.
+#[test]
+fn slices_of_samples_that_are_too_short() {
+    let (net, params, _) = net::<f64>(&[[FREE, 2].into()], &|g, x| {
+        let h = g.scope("tail", |g| g.add(Slice::new().range(-3..), x[0]));
+        let h = g.add(Flatten::new(), h);
+        g.add(Dense::new(1), h)
+    })
+    .unwrap();
+    assert_eq!((net.output_shapes()[0], params.len()), ([1].into(), 7));
+    let open = self::net::<f64>(&[[FREE, FREE].into()], &|g, x| {
+        let h = g.add(Slice::new().range(1..).at(4), x[0]);
+        g.add(Slice::new().range(..-1), h)
+    });
+    let (open, no_params, _) = open.unwrap();
+    assert_eq!(infer(&net, &params, &mut Work::default(), &[[3, 2].into()])[0].dims(), &[3, 1]);
+    let error = |net: &Net<f64>, params: &Params<f64>, sizes: [usize; 2]| {
+        let x = Tensor::zeros(Shape::from(sizes).batched(1).unwrap());
+        net.forward(&mut Pass::inference(params), &mut Work::default(), &[&x]).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error(&net, &params, [2, 2]),
+        "layer 0 (tail/slice): Slice: expected at least 3 positions for the range -3.. of axis 1 of samples [2, 2], counted from 1 as \
+         the batch is axis 0, got 2; pad the samples, or let one end count from the other side, so that the number of positions is \
+         free too"
+    );
+    assert!(error(&open, &no_params, [1, 5]).starts_with(
+        "layer 0 (slice): Slice: range must be a range that leaves at least one position of axis 1 of samples [1, 5]"
+    ));
+    assert!(
+        error(&open, &no_params, [3, 4])
+            .starts_with("layer 0 (slice): Slice: at must be from -4 to 3 for the position of axis 2")
+    );
+    assert!(
+        error(&open, &no_params, [2, 5]).starts_with("layer 1 (slice_1): Slice: range must be a range that leaves")
+    );
+    assert_eq!(infer(&open, &no_params, &mut Work::default(), &[[3, 5].into()])[0].dims(), &[3, 1]);
 }
 
 /// Two nets may take turns with one work, of free sizes and of fixed ones.

@@ -26,3 +26,23 @@ fn weights_thawed_after_the_loop_was_made_learn() {
     assert!(always.iter().any(|&g| g != 0.0));
     assert_eq!((&thawed, &again), (&always, &always));
 }
+
+/// A batch that no memory holds is an error and not the end of the program; the pass before it stands.
+#[test]
+fn a_batch_that_is_too_large() {
+    for size in [1, FREE] {
+        let layers = Sequential::new([size]).add(RepeatVector::new(1 << 20)).add(GlobalAveragePooling1d::new());
+        let model = layers.build(0).unwrap();
+        let mut steps = model.training_loop();
+        let (small, large) =
+            (Tensor::from([[3.0]]), Tensor::zeros(if size == 1 { [1 << 24, 1] } else { [1 << 16, 1 << 8] }));
+        steps.forward(&model, &[&small]).unwrap();
+        let error = steps.forward(&model, &[&large]).unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{error}");
+        assert!(error.to_string().starts_with("forward: what the layers compute for a batch of "), "{error}");
+        assert_eq!(steps.output(&model, 0).unwrap(), &small);
+        steps.output_gradient(&model, 0).unwrap().as_mut_slice().fill(1.0);
+        steps.backward(&model, &[&small]).unwrap();
+        assert!((steps.input_gradient(&model, 0).unwrap().as_slice()[0] - 1.0).abs() < 1e-3);
+    }
+}

@@ -1,6 +1,6 @@
 //! The sum of values.
 
-use super::{Joined, broadcast, wanted};
+use super::{Joined, broadcast, joined_shape, wanted};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
@@ -74,18 +74,17 @@ impl<T: Float> Op<T> for Add {
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         self.activation.check()?;
         self.check_shapes(x)?;
-        let (output, joined) = Joined::build("Add", x)?;
+        let output = self.joined.build("Add", x)?;
         if self.activation.is_row_wise() {
-            output.need_axis("Add")?;
+            output[0].need_axis("Add")?;
         }
-        (self.joined, self.len) = (joined, output.len());
-        Ok(vec![output])
+        self.len = output[0].len();
+        Ok(output)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
         self.check_shapes(x)?;
-        y[0] = broadcast("Add", x.iter().copied())?;
-        Ok(())
+        joined_shape("Add", x, y)
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {

@@ -1,6 +1,6 @@
 //! The mean of values.
 
-use super::{Joined, broadcast, wanted};
+use super::{Joined, joined_shape, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
@@ -41,14 +41,11 @@ impl<T: Float> Op<T> for Average {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let (output, joined) = Joined::build("Average", x)?;
-        self.joined = joined;
-        Ok(vec![output])
+        self.joined.build("Average", x)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        y[0] = broadcast("Average", x.iter().copied())?;
-        Ok(())
+        joined_shape("Average", x, y)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {

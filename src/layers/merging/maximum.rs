@@ -1,8 +1,7 @@
 //! The largest of values.
 
-use super::{Joined, broadcast, wanted, where_chosen};
+use super::{Joined, joined_shape};
 use crate::error::Result;
-use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -42,22 +41,16 @@ impl<T: Float> Op<T> for Maximum {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let (output, joined) = Joined::build("Maximum", x)?;
-        self.joined = joined;
-        Ok(vec![output])
+        self.joined.build("Maximum", x)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        y[0] = broadcast("Maximum", x.iter().copied())?;
-        Ok(())
+        joined_shape("Maximum", x, y)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let plan = self.joined.plan(slot, x);
-        each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            // NaN is no larger, and stays.
-            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = if x > *y || x.is_nan() { x } else { *y });
-        });
+        // NaN is no larger, and stays.
+        self.joined.fold(slot, x, y, x.len(), |y, x| *y = if x > *y || x.is_nan() { x } else { *y });
     }
 
     fn backward(
@@ -69,11 +62,7 @@ impl<T: Float> Op<T> for Maximum {
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let plan = self.joined.plan(slot, x);
-        let both = [y[0].as_slice(), dy[0].as_slice()];
-        for (i, dx) in wanted(dx) {
-            plan.backward(i, dx, i + 2, |start, g| where_chosen(plan, i, x, both, start, g));
-        }
+        self.joined.to_the_chosen(slot, x, [&y[0], &dy[0]], dx);
     }
 
     fn mask_rule(&self) -> MaskRule {

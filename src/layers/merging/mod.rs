@@ -29,7 +29,7 @@ pub use subtract::Subtract;
 pub use with_mask::WithMask;
 
 use crate::error::{Error, Result};
-use crate::kernels::broadcast::Broadcast;
+use crate::kernels::broadcast::{Broadcast, each_block};
 use crate::layer::{Inputs, Slot};
 use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
@@ -42,11 +42,12 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// With the shape of the result.
-    pub fn build(op: &'static str, x: &[Shape]) -> Result<(Shape, Joined)> {
+    /// Takes operands of these shapes; gives that of the result.
+    pub fn build(&mut self, op: &'static str, x: &[Shape]) -> Result<Vec<Shape>> {
         let (output, free) = (broadcast(op, x.iter().copied())?, x.iter().any(Shape::is_free));
         let plan = if free { Broadcast::default() } else { Broadcast::new(x.iter().map(Shape::dims)) };
-        Ok((output, Joined { plan, free }))
+        *self = Joined { plan, free };
+        Ok(vec![output])
     }
 
     /// For these operands.
@@ -64,6 +65,40 @@ impl Joined {
         place.set(x.iter().map(|x| x.dims().get(1..).unwrap_or(&[])));
         place
     }
+
+    /// y = f(… f(x₀, x₁) …, xₙ), where `work` is that of an element.
+    pub fn fold<T: Float>(
+        &self,
+        slot: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        y: &mut [Tensor<T>],
+        work: usize,
+        f: impl Fn(&mut T, T) + Copy + Sync,
+    ) {
+        let plan = self.plan(slot, x);
+        each_block(y[0].as_mut_slice(), work, |start, y| plan.fold(|i| x.get(i).as_slice(), start, y, f));
+    }
+
+    /// dx where y is one of its operands: dy goes to the first whose value is that of y.
+    fn to_the_chosen<T: Float>(
+        &self,
+        slot: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        [y, dy]: [&Tensor<T>; 2],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let plan = self.plan(slot, x);
+        let both = [y.as_slice(), dy.as_slice()];
+        for (i, dx) in wanted(dx) {
+            plan.backward(i, dx, i + 2, |start, g| where_chosen(plan, i, x, both, start, g));
+        }
+    }
+}
+
+/// The shape of element by element, where the only output has it.
+pub(super) fn joined_shape(op: &'static str, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+    y[0] = broadcast(op, x.iter().copied())?;
+    Ok(())
 }
 
 /// The shape of element by element. A free size goes with every other: it has to turn out the same, or 1, unless that is 1.

@@ -1,8 +1,7 @@
 //! The difference of two values.
 
-use super::{Joined, broadcast, two, wanted};
+use super::{Joined, joined_shape, two, wanted};
 use crate::error::Result;
-use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
@@ -42,21 +41,15 @@ impl<T: Float> Op<T> for Subtract {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Subtract", x, "subtract one value after the other")?;
-        let (output, joined) = Joined::build("Subtract", x)?;
-        self.joined = joined;
-        Ok(vec![output])
+        self.joined.build("Subtract", x)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        y[0] = broadcast("Subtract", x.iter().copied())?;
-        Ok(())
+        joined_shape("Subtract", x, y)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let plan = self.joined.plan(slot, x);
-        each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y -= x);
-        });
+        self.joined.fold(slot, x, y, x.len(), |y, x| *y -= x);
     }
 
     fn backward(

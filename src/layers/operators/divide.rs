@@ -1,10 +1,9 @@
 //! The quotient of two values.
 
 use crate::error::Result;
-use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::layers::merging::{Joined, broadcast, two, wanted};
+use crate::layers::merging::{Joined, joined_shape, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x₀ / x₁, element by element; what division by 0 gives is infinite, or NaN for 0 / 0.
@@ -42,21 +41,15 @@ impl<T: Float> Op<T> for Divide {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Divide", x, "divide one value after the other")?;
-        let (output, joined) = Joined::build("Divide", x)?;
-        self.joined = joined;
-        Ok(vec![output])
+        self.joined.build("Divide", x)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        y[0] = broadcast("Divide", x.iter().copied())?;
-        Ok(())
+        joined_shape("Divide", x, y)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let plan = self.joined.plan(slot, x);
-        each_block(y[0].as_mut_slice(), x.len(), |start, y| {
-            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y /= x);
-        });
+        self.joined.fold(slot, x, y, x.len(), |y, x| *y /= x);
     }
 
     fn backward(

@@ -2,10 +2,9 @@
 
 use super::POWER;
 use crate::error::Result;
-use crate::kernels::broadcast::each_block;
 use crate::layer::{Builder, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
-use crate::layers::merging::{Joined, broadcast, two, wanted};
+use crate::layers::merging::{Joined, joined_shape, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = x₀ ^ x₁, element by element; a negative base has powers with whole exponents only, the others are NaN.
@@ -55,21 +54,15 @@ impl<T: Float> Op<T> for Power {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         two("Power", x, "take one power after the other")?;
-        let (output, joined) = Joined::build("Power", x)?;
-        self.joined = joined;
-        Ok(vec![output])
+        self.joined.build("Power", x)
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        y[0] = broadcast("Power", x.iter().copied())?;
-        Ok(())
+        joined_shape("Power", x, y)
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let plan = self.joined.plan(slot, x);
-        each_block(y[0].as_mut_slice(), POWER, |start, y| {
-            plan.fold(|i| x.get(i).as_slice(), start, y, |y, x| *y = y.powf(x));
-        });
+        self.joined.fold(slot, x, y, POWER, |y, x| *y = y.powf(x));
     }
 
     fn backward(

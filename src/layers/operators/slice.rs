@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::layers::geometry::Geometry;
+use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
 /// A part of every sample: of each axis one position, which takes the axis away, or a range of them. Axes of which nothing is said
 /// are whole.
@@ -25,6 +26,9 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// - The batch is whole, steps are at least 1. `...` is written as a `range(..)` for each axis; new axes are a
 ///   [`Reshape`](crate::layers::Reshape)'s.
 /// - Output: the sizes of the ranges, then of the axes that are left. No parameters.
+/// - Of an axis of free size, a range whose ends count from one side (`..3`, `-3..`) takes as many positions of every sample, so that sizes
+///   behind it are known; too short a sample is an error, where Python takes what there is. Of other ranges (`1..`, `..-1`) the number is
+///   free.
 /// - Gradient: dx = dy where a value was taken, 0 elsewhere.
 ///
 /// Keras `x[…]`, operator `GetItem`.
@@ -42,7 +46,7 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 pub struct Slice {
     axes: Vec<Axis>,
     #[cfg_attr(feature = "serde", serde(skip))]
-    walk: Walk,
+    walk: Geometry<Walk>,
     /// Whether rows along the last axis are taken whole.
     #[cfg_attr(feature = "serde", serde(skip))]
     whole_rows: bool,
@@ -96,10 +100,32 @@ impl Slice {
         self.axes.push(Axis::Range { start, stop, step });
         self
     }
+
+    /// What is taken of each axis of samples of this rank.
+    fn axes(&self, rank: usize) -> impl Iterator<Item = Axis> {
+        self.axes.iter().copied().chain(std::iter::repeat(ALL)).take(rank)
+    }
+
+    /// The positions of each axis of samples of this shape, where they were of the shape `built` at build.
+    fn positions(&self, sample: Shape, built: Shape) -> Result<[Positions; MAX_RANK]> {
+        let mut all = [Positions::default(); MAX_RANK];
+        for (i, (axis, positions)) in self.axes(sample.rank()).zip(&mut all).enumerate() {
+            *positions = axis.positions(i, sample, built.dims().get(i) == Some(&FREE))?;
+        }
+        Ok(all)
+    }
+
+    fn walk(&self, sample: Shape, built: Shape) -> Result<Walk> {
+        Ok(Walk::new(sample, &self.positions(sample, built)?[..sample.rank()]))
+    }
+
+    fn walk_over<T: Float>(&self, x: &Tensor<T>) -> Walk {
+        self.walk.of(x, |sample| self.walk(sample, self.walk.input()))
+    }
 }
 
-/// The positions of an axis: the first, how many, and how far apart.
-#[derive(Clone, Copy)]
+/// The positions of an axis: the first, how many, and how far apart. Of an axis of free size the number alone has a meaning.
+#[derive(Clone, Copy, Default)]
 struct Positions {
     first: usize,
     count: usize,
@@ -114,12 +140,28 @@ fn bounded(position: isize, size: usize) -> usize {
     }
 }
 
+/// Where both ends of a range count from one side: how many positions it takes of an axis that is long enough, and how long that is.
+fn known(start: Option<isize>, stop: Option<isize>, step: usize) -> Option<[usize; 2]> {
+    let (start, stop) = match (start.unwrap_or(0), stop) {
+        (_, Some(0)) => (0, 0),
+        (start @ 0.., Some(stop @ 1..)) => (start, stop),
+        (start @ ..0, None) => (start, 0),
+        (start @ ..0, Some(stop @ ..0)) => (start, stop),
+        _ => return None,
+    };
+    let count = stop.saturating_sub(start).max(0).unsigned_abs().div_ceil(step);
+    let beside = if start < 0 { stop } else { start }.unsigned_abs();
+    Some([count, if count == 0 { 0 } else { beside + (count - 1) * step + 1 }])
+}
+
 impl Axis {
-    /// The positions of the axis with this number, of samples of this shape.
-    fn positions(self, axis: usize, sample: Shape) -> Result<Positions> {
+    /// The positions of the axis with this number, of samples of this shape; `free` says whether its size was so at build.
+    fn positions(self, axis: usize, sample: Shape, free: bool) -> Result<Positions> {
         let size = sample.dims()[axis];
         let of = || format!("of axis {} of samples {sample}, counted from 1 as the batch is axis 0", axis + 1);
         match self {
+            // Each batch has to have it.
+            Axis::At(_) if size == FREE => Ok(Positions { first: 0, count: 1, step: 1 }),
             Axis::At(position) => {
                 let first = if position < 0 { size.wrapping_sub(position.unsigned_abs()) } else { position as usize };
                 if first >= size {
@@ -133,12 +175,24 @@ impl Axis {
                 Err(Error::argument("Slice", "step", "at least 1", 0, hint))
             }
             Axis::Range { start, stop, step } => {
+                let range = || {
+                    let [start, stop] = [start, stop].map(|end| end.map_or(String::new(), |end| end.to_string()));
+                    format!("{start}..{stop}")
+                };
+                let known = if free { known(start, stop, step) } else { None };
+                if let Some([_, least]) = known.filter(|[_, least]| size < *least) {
+                    let expected = format!("at least {least} positions for the range {} {}", range(), of());
+                    let hint = "pad the samples, or let one end count from the other side, so that the number of positions is free too";
+                    return Err(Error::shape("Slice", expected, size, hint));
+                }
                 let first = start.map_or(0, |start| bounded(start, size));
                 let end = stop.map_or(size, |stop| bounded(stop, size));
-                let count = end.saturating_sub(first).div_ceil(step);
+                let count = match size {
+                    FREE => known.map_or(FREE, |[count, _]| count),
+                    _ => end.saturating_sub(first).div_ceil(step),
+                };
                 if count == 0 {
-                    let text = |end: Option<isize>| end.map_or(String::new(), |end| end.to_string());
-                    let got = format!("{}..{}", text(start), text(stop));
+                    let got = range();
                     let expected = format!("a range that leaves at least one position {}", of());
                     return Err(Error::argument("Slice", "range", expected, got, "let it end behind its start"));
                 }
@@ -149,7 +203,7 @@ impl Axis {
 }
 
 /// Where the values that are taken lie in a sample: runs of neighbours, and loops over those.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Walk {
     /// Values of a sample.
     len: usize,
@@ -157,32 +211,34 @@ struct Walk {
     first: usize,
     /// Values side by side.
     run: usize,
-    /// The loops over runs: how often, and how far apart; outermost first.
-    loops: Vec<[usize; 2]>,
+    /// The loops over runs: how often, and how far apart; outermost first, and how many there are.
+    loops: [[usize; 2]; MAX_RANK],
+    depth: usize,
 }
 
 impl Walk {
     fn new(sample: Shape, axes: &[Positions]) -> Self {
-        let mut walk = Walk { len: sample.len(), first: 0, run: 1, loops: Vec::new() };
+        let mut walk = Walk { len: sample.len(), run: 1, ..Walk::default() };
         let (mut stride, mut whole) = (1, true);
         for (&size, axis) in sample.dims().iter().zip(axes).rev() {
             walk.first += axis.first * stride;
             if whole && (axis.step == 1 || axis.count == 1) {
                 walk.run *= axis.count;
             } else if axis.count > 1 {
-                walk.loops.push([axis.count, axis.step * stride]);
+                walk.loops[walk.depth] = [axis.count, axis.step * stride];
+                walk.depth += 1;
             }
             whole &= axis.count == size;
             stride *= size;
         }
-        walk.loops.reverse();
+        walk.loops[..walk.depth].reverse();
         walk
     }
 
     /// Calls `f(from, to)` with the places of each run in the sample and in what is taken of it.
     #[inline(always)]
     fn runs(&self, mut f: impl FnMut(usize, usize)) {
-        let (&[count, step], outer) = self.loops.split_last().unwrap_or((&[1, 0], &[]));
+        let (&[count, step], outer) = self.loops[..self.depth].split_last().unwrap_or((&[1, 0], &[]));
         let rows = outer.iter().map(|[count, _]| count).product();
         let mut to = 0;
         for row in 0..rows {
@@ -205,33 +261,36 @@ impl<T: Float> Layer<T> for Slice {
     }
 
     fn build(&mut self, input: Shape, _: &mut Builder<T>) -> Result<Shape> {
-        input.checked_len("Slice")?;
+        input.open_len("Slice")?;
         let (rank, given) = (input.rank(), self.axes.len());
         if given > rank {
             let expected = format!("at most {rank} positions and ranges, for samples of shape {input}");
             let hint = "say one for each axis behind the batch, which is whole; new axes are a Reshape's";
             return Err(Error::argument("Slice", "axes", expected, given, hint));
         }
-        let axes = self.axes.iter().copied().chain(std::iter::repeat_n(ALL, rank - given));
-        let positions =
-            axes.clone().enumerate().map(|(i, axis)| axis.positions(i, input)).collect::<Result<Vec<_>>>()?;
-        self.walk = Walk::new(input, &positions);
-        self.whole_rows = axes
-            .clone()
-            .zip(&positions)
-            .last()
-            .is_none_or(|(axis, positions)| matches!(axis, Axis::Range { .. }) && positions.count == input.last());
-        let kept = axes.zip(&positions).filter(|(axis, _)| !matches!(axis, Axis::At(_)));
+        self.walk = Geometry::new(input, |input| self.walk(input, input))?;
+        let counts = self.positions(input, input)?;
+        self.whole_rows = match self.axes(rank).last() {
+            None | Some(ALL | Axis::Range { start: Some(0), stop: None, step: 1 }) => true,
+            Some(Axis::Range { .. }) => input.last() != FREE && counts[rank - 1].count == input.last(),
+            Some(Axis::At(_)) => false,
+        };
+        Layer::<T>::output_shape(self, input)
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let positions = self.positions(x, self.walk.input())?;
+        let kept = self.axes(x.rank()).zip(&positions).filter(|(axis, _)| !matches!(axis, Axis::At(_)));
         let mut output = [0; MAX_RANK];
         let rank = output.iter_mut().zip(kept).map(|(size, (_, positions))| *size = positions.count).count();
         Shape::try_from(&output[..rank])
     }
 
     fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let (x, width, run) = (x.as_slice(), y.shape().sample().len(), self.walk.run);
+        let (walk, x, width) = (self.walk_over(x), x.as_slice(), y.shape().sample().len());
         parallel::rows(y.as_mut_slice(), width, width, |first, y| {
-            for (x, y) in x[first * self.walk.len..].chunks_exact(self.walk.len).zip(y.chunks_exact_mut(width)) {
-                self.walk.runs(|from, to| y[to..to + run].copy_from_slice(&x[from..from + run]));
+            for (x, y) in x[first * walk.len..].chunks_exact(walk.len).zip(y.chunks_exact_mut(width)) {
+                walk.runs(|from, to| y[to..to + walk.run].copy_from_slice(&x[from..from + walk.run]));
             }
         });
     }
@@ -246,11 +305,11 @@ impl<T: Float> Layer<T> for Slice {
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        let (dy, len, width, run) = (dy.as_slice(), self.walk.len, y.shape().sample().len(), self.walk.run);
-        parallel::rows(dx.as_mut_slice(), len, len, |first, dx| {
+        let (walk, dy, width) = (self.walk_over(dx), dy.as_slice(), y.shape().sample().len());
+        parallel::rows(dx.as_mut_slice(), walk.len, walk.len, |first, dx| {
             dx.fill(T::zero());
-            for (dx, dy) in dx.chunks_exact_mut(len).zip(dy[first * width..].chunks_exact(width)) {
-                self.walk.runs(|from, to| dx[from..from + run].copy_from_slice(&dy[to..to + run]));
+            for (dx, dy) in dx.chunks_exact_mut(walk.len).zip(dy[first * width..].chunks_exact(width)) {
+                walk.runs(|from, to| dx[from..from + walk.run].copy_from_slice(&dy[to..to + walk.run]));
             }
         });
     }
@@ -345,6 +404,36 @@ mod tests {
         check_layer(&Slice::new().at(0).every(2, ..).range(..).at(1), [2, 5, 3, 2]).unwrap();
     }
 
+    /// How many positions a range takes of an axis that is free at build, and of the lengths that batches bring.
+    #[test]
+    fn ranges_of_free_axes() {
+        let of = |slice: Slice| {
+            let mut slice = slice;
+            let built = Layer::<f64>::build(&mut slice, [FREE].into(), &mut Builder::new(0));
+            let size = |shape: Result<Shape>| shape.ok().map(|shape| shape.first());
+            (size(built), [1, 2, 3, 4, 9].map(|n| size(Layer::<f64>::output_shape(&slice, [n].into())).unwrap_or(0)))
+        };
+        assert_eq!(of(Slice::new()), (Some(FREE), [1, 2, 3, 4, 9]));
+        assert_eq!(of(Slice::new().range(0..3)), (Some(3), [0, 0, 3, 3, 3]));
+        assert_eq!(of(Slice::new().every(2, 0..4)), (Some(2), [0, 0, 2, 2, 2]));
+        assert_eq!(of(Slice::new().range(-2..)), (Some(2), [0, 2, 2, 2, 2]));
+        assert_eq!(of(Slice::new().range(-3..-1)), (Some(2), [0, 0, 2, 2, 2]));
+        assert_eq!(of(Slice::new().every(2, -4..)), (Some(2), [0, 0, 2, 2, 2]));
+        assert_eq!(of(Slice::new().range(1..)), (Some(FREE), [0, 1, 2, 3, 8]));
+        assert_eq!(of(Slice::new().range(..-2)), (Some(FREE), [0, 0, 1, 2, 7]));
+        assert_eq!(of(Slice::new().every(2, ..)), (Some(FREE), [1, 1, 2, 2, 5]));
+        assert_eq!(of(Slice::new().between(1, -1)), (Some(FREE), [0, 0, 1, 2, 7]));
+        assert_eq!(of(Slice::new().range(-2..3)), (Some(FREE), [1, 2, 2, 1, 0]));
+        for nothing in [Slice::new().between(2, 1), Slice::new().range(..0), Slice::new().between(-1, -2)] {
+            assert_eq!(of(nothing).0, None);
+        }
+        // Of an axis that is not free, a range ends with it; as many as a free one has to have are too many.
+        let open = |slice: Slice| Sequential::new([3, FREE]).add(slice).build(0).map(|model| model.output_shape());
+        assert_eq!(open(Slice::new().range(..9).range(..)).unwrap(), Shape::from([3, FREE]));
+        assert_eq!(open(Slice::new().at(0).range(-2..)).unwrap(), Shape::from([2]));
+        assert!(open(Slice::new().at(0).range(isize::MIN..)).unwrap_err().to_string().contains("fits in memory"));
+    }
+
     #[test]
     fn rows_stay_rows_where_they_are_whole() {
         let reach = |slice: Slice, f: Activation| {
@@ -358,6 +447,16 @@ mod tests {
         for slice in [Slice::new().range(..).at(0), Slice::new().at(0).range(1..)] {
             assert_eq!(reach(slice.clone(), Activation::Softmax), Reach::Values);
             assert_eq!(reach(slice, Activation::Sigmoid), Reach::Training);
+        }
+        let reach = |slice: Slice| {
+            let mut slice = slice;
+            Layer::<f64>::build(&mut slice, [3, FREE].into(), &mut Builder::new(0)).unwrap();
+            Layer::<f64>::reach(&slice, Activation::Softmax)
+        };
+        assert_eq!(reach(Slice::new().at(0)), Reach::Training);
+        assert_eq!(reach(Slice::new().at(0).range(0..)), Reach::Training);
+        for slice in [Slice::new().at(0).range(..9), Slice::new().at(0).range(1..), Slice::new().range(..).at(0)] {
+            assert_eq!(reach(slice), Reach::Values);
         }
     }
 

@@ -3,12 +3,15 @@
 //! For a gradient g of a function L, each element is compared with (L(w + h) − L(w − h)) / 2h; the error is
 //! |g − d| / max(1, |g|, |d|), and at most [`TOLERANCE`] passes.
 
-use std::sync::Mutex;
+mod op;
+mod part;
+
+pub use op::check_op;
+pub use part::check_part;
 
 use crate::error::{Error, Result};
-use crate::graph::{Given, Graph, Net, Part, Work};
 use crate::kernels::random::{Key, Purpose};
-use crate::layer::{Builder, Inputs, Layer, Op, Pass, Slot};
+use crate::layer::{Builder, Layer, Pass, Slot};
 use crate::losses::Loss;
 use crate::model::Model;
 use crate::params::Params;
@@ -134,86 +137,6 @@ pub fn check_custom_layer(layer: impl Layer<f64> + 'static, input: impl Into<Sha
     check_boxed(Box::new(layer), input.into())
 }
 
-/// [`check_layer`] for what is added to a graph behind one value: a recipe of several nodes, wired and run as in a model.
-///
-/// ```
-/// use gradus::prelude::*;
-/// let report = gradus::gradcheck::check_part(Residual::new().add(Dense::new(4)), [4])?;
-/// assert!(report.error < 1e-6);
-/// # Ok::<(), gradus::Error>(())
-/// ```
-///
-/// # Errors
-/// As [`check_layer`], and those of wiring.
-pub fn check_part(part: impl Part, input: impl Into<Shape>) -> Result<Report> {
-    let input = input.into();
-    let mut graph = Graph::new();
-    let x = graph.input("x", input);
-    let y = graph.add(part, x);
-    graph.finish(&[y])?;
-    check_boxed(Box::new(Wired { graph, net: None, works: Mutex::default() }), input)
-}
-
-/// A graph of one input and one output in the place of a layer.
-#[derive(Debug)]
-struct Wired {
-    graph: Graph,
-    net: Option<Net<f64>>,
-    /// Of passes that backward may follow, and of others.
-    works: Mutex<[Work<f64>; 2]>,
-}
-
-impl Wired {
-    fn with(&self, kept: bool, f: impl FnOnce(&Net<f64>, &mut Work<f64>)) {
-        if let (Some(net), Ok(mut works)) = (&self.net, self.works.lock()) {
-            f(net, &mut works[usize::from(!kept)]);
-        }
-    }
-}
-
-impl Layer<f64> for Wired {
-    fn class(&self) -> &'static str {
-        "Graph"
-    }
-
-    fn build(&mut self, _: Shape, b: &mut Builder<f64>) -> Result<Shape> {
-        let net = self.graph.assemble(b)?;
-        let output = net.output_shapes()[0];
-        self.net = Some(net);
-        Ok(output)
-    }
-
-    fn token_ids(&self) -> Option<usize> {
-        self.net.as_ref()?.token_ids(0)
-    }
-
-    fn forward(&self, pass: &mut Pass<'_, f64>, _: &mut Slot<f64>, x: &Tensor<f64>, y: &mut Tensor<f64>) {
-        self.with(pass.needs_backward(), |net, work| {
-            net.run(pass, work, Given::Refs(&[x]));
-            y.copy_from(net.output(work, 0));
-        });
-    }
-
-    fn backward(
-        &self,
-        pass: &mut Pass<'_, f64>,
-        _: &mut Slot<f64>,
-        x: &Tensor<f64>,
-        _: &Tensor<f64>,
-        dy: &mut Tensor<f64>,
-        dx: Option<&mut Tensor<f64>>,
-    ) {
-        self.with(true, |net, work| {
-            let plan = net.plan(pass.params(), &[dx.is_some()], &[true]);
-            net.output_gradient(work, &plan, 0).copy_from(dy);
-            net.run_back(pass, work, &plan, Given::Refs(&[x]));
-            if let (Some(dx), Some(found)) = (dx, net.input_gradient(work, &plan, 0)) {
-                dx.copy_from(found);
-            }
-        });
-    }
-}
-
 /// The shape of the largest batch that is tried, if it is small enough to check.
 fn check_size(sample: Shape) -> Result<()> {
     const OP: &str = "check_layer";
@@ -287,7 +210,7 @@ fn gradients(built: &Built<'_>, shape: Shape, report: &mut Report) -> Result<()>
         held = now;
     }
     #[cfg(test)]
-    tests::check_space(built, &slot, shape.first());
+    tests::check_space(built, &slot, shape.sample(), shape.first());
     let mut without_dx = vec![0.0; built.params.len().max(1)];
     let mut pass = Pass::training(&built.params, &mut without_dx, 3, 0, 0);
     built.layer.forward(&mut pass, &mut slot, &x, &mut y);
@@ -368,195 +291,6 @@ fn alone_as_in_batch(built: &Built<'_>, input: Shape) -> Result<()> {
     Ok(())
 }
 
-/// A built op with its weights, its outputs' shapes, and where its inputs stand among the values.
-struct BuiltOp<'a> {
-    op: &'a dyn Op<f64>,
-    params: Params<f64>,
-    outputs: Vec<Shape>,
-    at: Vec<u32>,
-}
-
-impl BuiltOp<'_> {
-    fn outputs(&self, samples: usize) -> Vec<Tensor<f64>> {
-        self.outputs.iter().map(|shape| Tensor::full(shape.with_batch(samples), f64::NAN)).collect()
-    }
-
-    fn pass<'a>(&'a self, training: bool, gradients: &'a mut [f64]) -> Pass<'a, f64> {
-        if training { Pass::training(&self.params, gradients, 3, 0, 0) } else { Pass::differentiable(&self.params) }
-    }
-
-    /// The outputs for `x`, and what the op adds to the loss.
-    fn forward(&self, params: &Params<f64>, training: bool, x: &[Tensor<f64>]) -> (Vec<Tensor<f64>>, f64) {
-        let mut y = self.outputs(x.first().map_or(0, Tensor::samples));
-        let mut gradients = vec![0.0; params.len().max(1)];
-        let mut pass = if training { Pass::training(params, &mut gradients, 3, 0, 0) } else { Pass::inference(params) };
-        self.op.forward(&mut pass, &mut Slot::new(), Inputs::new(x, &self.at), &mut y);
-        let penalty = pass.penalty();
-        (y, penalty)
-    }
-
-    /// Σ g·forward(x) + penalty
-    fn scalar(&self, params: &Params<f64>, training: bool, x: &[Tensor<f64>], g: &[Tensor<f64>]) -> f64 {
-        let (y, penalty) = self.forward(params, training, x);
-        y.iter().flatten().zip(g.iter().flatten()).map(|(y, g)| y * g).sum::<f64>() + penalty
-    }
-
-    /// Forward and backward with these buffers.
-    fn step(
-        &self,
-        pass: &mut Pass<'_, f64>,
-        slot: &mut Slot<f64>,
-        x: &[Tensor<f64>],
-        g: &[Tensor<f64>],
-        dx: &mut [Option<Tensor<f64>>],
-    ) -> Vec<Tensor<f64>> {
-        let (inputs, mut y) = (Inputs::new(x, &self.at), self.outputs(x.first().map_or(0, Tensor::samples)));
-        self.op.forward(pass, slot, inputs, &mut y);
-        self.op.backward(pass, slot, inputs, &y, &mut g.to_vec(), dx);
-        y
-    }
-
-    fn wrong(&self, problem: &str, hint: &str) -> Error {
-        let problem = format!("{}: {problem}", self.op.class());
-        Error::Config { op: "check_op", problem, hint: hint.into() }
-    }
-}
-
-/// Checks a step that joins or splits values, as [`check_layer`] a layer: gradients of every input and parameter by differences at batches
-/// of 1 and 3, in training and in inference; that a row alone gives the bits of the row in a batch, its gradients too; that backward overwrites each dx
-/// there is a place for, whichever others there are; that memory is kept from the second pass on. `inputs` are the shapes of one sample each.
-///
-/// ```
-/// use gradus::Shape;
-/// use gradus::layers::merging::Add;
-/// let report = gradus::gradcheck::check_op(Add::new(), &[Shape::from([2, 3]), Shape::from([3])])?;
-/// assert!(report.error < 1e-6);
-/// # Ok::<(), gradus::Error>(())
-/// ```
-///
-/// # Errors
-/// As [`check_layer`].
-pub fn check_op(mut op: impl Op<f64>, inputs: &[Shape]) -> Result<Report> {
-    let mut b = Builder::new(1);
-    let class = op.class();
-    inputs.iter().try_for_each(|shape| check_size(*shape))?;
-    let outputs = b.scoped(class, None, |b| op.build(inputs, b)).1?;
-    outputs.iter().try_for_each(|shape| check_size(*shape))?;
-    let mut params = b.into_params();
-    if params.len() > MAX_CHECKED {
-        let hint = "check it with fewer units";
-        return Err(Error::shape("check_op", format!("at most {MAX_CHECKED} weights"), params.len(), hint));
-    }
-    let shift = noise(Shape::from([params.len()]), 1);
-    params.values_mut().iter_mut().zip(&shift).for_each(|(w, s)| *w += 0.3 * s);
-    let built = BuiltOp { op: &op, params, outputs, at: (0..inputs.len() as u32).collect() };
-    let mut report = Report::default();
-    for samples in [3, 1] {
-        for training in [true, false] {
-            op_gradients(&built, inputs, samples, training, &mut report)?;
-        }
-    }
-    op_alone_as_in_batch(&built, inputs)?;
-    #[cfg(test)]
-    {
-        let BuiltOp { params, outputs, .. } = built;
-        tests::check_op_free(&mut op, params, inputs, &outputs);
-    }
-    report.check("check_op", &format!("the gradient of {class} is wrong"))
-}
-
-/// Random values for each of these shapes.
-fn noises(shapes: &[Shape], samples: usize, part: u64) -> Vec<Tensor<f64>> {
-    (part..).zip(shapes).map(|(part, shape)| noise(shape.with_batch(samples), part)).collect()
-}
-
-/// A place for each gradient of the inputs.
-fn places(x: &[Tensor<f64>]) -> Vec<Option<Tensor<f64>>> {
-    x.iter().map(|x| Some(Tensor::full(x.shape(), f64::NAN))).collect()
-}
-
-fn op_gradients(
-    built: &BuiltOp<'_>,
-    inputs: &[Shape],
-    samples: usize,
-    training: bool,
-    report: &mut Report,
-) -> Result<()> {
-    let (x, g) = (noises(inputs, samples, 10), noises(&built.outputs, samples, 30));
-    let (mut slot, mut dx) = (Slot::new(), places(&x));
-    let mut gradients = vec![0.0; built.params.len().max(1)];
-    let mut held = Vec::new();
-    for pass_number in 0..2 {
-        let y = built.step(&mut built.pass(training, &mut gradients), &mut slot, &x, &g, &mut dx);
-        if y.iter().flatten().any(|v| v.is_nan()) {
-            return Err(built.wrong("forward leaves an output unwritten, or NaN", "write every element of y"));
-        }
-        if y != built.forward(&built.params, training, &x).0 {
-            return Err(built.wrong("outputs depend on what the slot held", "write scratch space before it is read"));
-        }
-        let mut now = Vec::new();
-        addresses(&slot, &mut now);
-        now.sort_unstable();
-        if pass_number == 1 && now != held {
-            return Err(built.wrong("the slot's memory is taken anew in the second pass", "use Slot::tensor"));
-        }
-        held = now;
-    }
-    #[cfg(test)]
-    tests::check_op_space(built.op, &slot, samples);
-    for i in 0..x.len() {
-        // A place for one input alone.
-        let mut alone = places(&x);
-        alone.iter_mut().enumerate().filter(|(j, _)| *j != i).for_each(|(_, place)| *place = None);
-        let mut gradients = vec![0.0; built.params.len().max(1)];
-        built.step(&mut built.pass(training, &mut gradients), &mut Slot::new(), &x, &g, &mut alone);
-        if alone[i] != dx[i] {
-            let problem = format!("dx of input {i} is unwritten, or depends on the other places");
-            return Err(built.wrong(&problem, "look at each place on its own"));
-        }
-    }
-    for spec in built.params.specs().iter().filter(|s| s.trainable && training) {
-        for (i, at) in spec.range.clone().enumerate() {
-            let value = |h: f64| {
-                let mut moved = built.params.clone();
-                moved.values_mut()[at] += h;
-                built.scalar(&moved, training, &x, &g)
-            };
-            let difference = (value(H) - value(-H)) / (2.0 * H);
-            report.add(|| format!("{}[{i}]", spec.name), gradients[at] / 2.0, difference);
-        }
-    }
-    for (input, dx) in dx.iter().enumerate() {
-        for (i, dx) in dx.iter().flatten().enumerate() {
-            let value = |h: f64| {
-                let mut moved = x.clone();
-                moved[input].as_mut_slice()[i] += h;
-                built.scalar(&built.params, training, &moved, &g)
-            };
-            report.add(|| format!("x[{input}][{i}]"), *dx, (value(H) - value(-H)) / (2.0 * H));
-        }
-    }
-    Ok(())
-}
-
-fn op_alone_as_in_batch(built: &BuiltOp<'_>, inputs: &[Shape]) -> Result<()> {
-    let (x, g) = (noises(inputs, 7, 50), noises(&built.outputs, 7, 70));
-    let run = |x: &[Tensor<f64>], g: &[Tensor<f64>]| {
-        let mut dx = places(x);
-        let y = built.step(&mut built.pass(false, &mut []), &mut Slot::new(), x, g, &mut dx);
-        (y, dx.into_iter().flatten().collect::<Vec<_>>())
-    };
-    let row = |of: &[Tensor<f64>], i: usize| of.iter().map(|t| t.rows(i..i + 1)).collect::<Result<Vec<_>>>();
-    let (y, dx) = run(&x, &g);
-    for i in 0..7 {
-        if run(&row(&x, i)?, &row(&g, i)?) != (row(&y, i)?, row(&dx, i)?) {
-            let hint = "compute each sample from that sample only, in an order that does not depend on the batch";
-            return Err(built.wrong(&format!("row {i} alone differs from that row in a batch of 7"), hint));
-        }
-    }
-    Ok(())
-}
-
 /// Checks a loss: its gradient by differences with respect to each prediction, with weights.
 ///
 /// # Errors
@@ -621,19 +355,21 @@ mod tests {
     use crate::losses::SparseCategoricalCrossentropy;
 
     /// Values that a slot holds.
-    fn held(slot: &Slot<f64>) -> usize {
+    pub(super) fn held(slot: &Slot<f64>) -> usize {
         let own: usize = slot.tensors.iter().map(Tensor::len).sum();
         own + slot.indices.len() + slot.children.iter().map(held).sum::<usize>()
     }
 
     /// After training on so many samples nothing is held that was not looked for; for every layer of this crate.
-    pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, samples: usize) {
-        let space = layer_space(built.layer, built.output, !built.params.is_empty(), samples, true);
+    pub(super) fn check_space(built: &Built<'_>, slot: &Slot<f64>, input: Shape, samples: usize) {
+        let (x, y) = (input.with_batch(samples), built.output.with_batch(samples));
+        assert_eq!(built.layer.space_for(x, true), built.layer.space(samples, true), "{:?}", built.layer);
+        let space = layer_space(built.layer, x, y, !built.params.is_empty(), true);
         assert!(held(slot) <= space, "{:?} holds {} values, told of {space}", built.layer, held(slot));
     }
 
     /// The same sizes with some left open: all, all but the last, the first.
-    fn opened(shape: Shape) -> impl Iterator<Item = Shape> {
+    pub(super) fn opened(shape: Shape) -> impl Iterator<Item = Shape> {
         let rank = shape.rank();
         [0..rank, 0..rank.saturating_sub(1), 0..rank.min(1)].into_iter().map(move |open| {
             let mut dims = shape.dims().to_vec();
@@ -643,7 +379,7 @@ mod tests {
     }
 
     /// Samples of another size that is open to them.
-    fn longer(open: Shape, fixed: Shape) -> Shape {
+    pub(super) fn longer(open: Shape, fixed: Shape) -> Shape {
         let dims: Vec<_> =
             open.dims().iter().zip(fixed.dims()).map(|(o, n)| if *o == FREE { 2 * n } else { *n }).collect();
         Shape::try_from(dims.as_slice()).unwrap()
@@ -685,47 +421,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn op_step(op: &dyn Op<f64>, params: &Params<f64>, slot: &mut Slot<f64>, inputs: &[Shape]) -> Vec<Vec<f64>> {
-        let mut outputs = vec![Shape::SCALAR; op.outputs()];
-        op.output_shapes(inputs, &mut outputs).unwrap();
-        let at: Vec<u32> = (0..inputs.len() as u32).collect();
-        let built = BuiltOp { op, params: params.clone(), outputs, at };
-        let (x, g) = (noises(inputs, 3, 10), noises(&built.outputs, 3, 30));
-        let (mut dx, mut gradients) = (places(&x), vec![0.0; params.len().max(1)]);
-        let y = built.step(&mut built.pass(true, &mut gradients), slot, &x, &g, &mut dx);
-        y.into_iter().chain(dx.into_iter().flatten()).map(Tensor::into_vec).chain([gradients]).collect()
-    }
-
-    /// The same for an op, which is built again.
-    pub(super) fn check_op_free(op: &mut dyn Op<f64>, params: Params<f64>, inputs: &[Shape], outputs: &[Shape]) {
-        let Ok(()) = op.output_shapes(inputs, &mut vec![Shape::SCALAR; outputs.len()]) else { return };
-        let (expected, space) = (op_step(op, &params, &mut Slot::new(), inputs), op.space(3, true));
-        for kind in 0..3 {
-            let open: Vec<_> = inputs.iter().map(|shape| opened(*shape).nth(kind).unwrap()).collect();
-            let built = op.build(&open, &mut Builder::new(1)).unwrap();
-            let mut given = vec![Shape::SCALAR; outputs.len()];
-            op.output_shapes(&open, &mut given).unwrap();
-            assert_eq!(given, built, "{op:?}");
-            assert!(built.iter().zip(outputs).all(|(open, shape)| open.admits(shape)), "{op:?}: {built:?}");
-            let longer: Vec<_> = open.iter().zip(inputs).map(|(open, fixed)| longer(*open, *fixed)).collect();
-            let mut slot = Slot::new();
-            for _ in 0..2 {
-                assert!(op_step(op, &params, &mut slot, inputs) == expected, "{op:?} with {open:?}");
-                let batches: Vec<_> = inputs.iter().map(|shape| shape.with_batch(3)).collect();
-                assert_eq!(op.space_for(&batches, true), space, "{op:?}");
-                if op.output_shapes(&longer, &mut given).is_ok() {
-                    op_step(op, &params, &mut slot, &longer);
-                }
-            }
-        }
-    }
-
-    /// The same for an op.
-    pub(super) fn check_op_space(op: &dyn Op<f64>, slot: &Slot<f64>, samples: usize) {
-        let space = op.space(samples, true);
-        assert!(held(slot) <= space, "{op:?} holds {} values, told of {space}", held(slot));
     }
 
     #[test]
