@@ -10,7 +10,8 @@
 //! It is what the compiler does, not what it promises: `.ci/compiled_once` looks at a program's symbols.
 
 use crate::data::{
-    Augment, IdxSource, MinMaxScaler, Source, StandardScaler, mix, one_hot, parse_idx, train_test_split,
+    Augment, IdxSource, Loader, MinMaxScaler, Ragged, Source, StandardScaler, by_size, mix, one_hot, parse_idx,
+    train_test_split,
 };
 #[cfg(feature = "csv")]
 use crate::data::{Csv, CsvSource};
@@ -123,6 +124,10 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         StandardScaler::inverse_transform::<T>,
         Tensor::<T>::select,
         <IdxSource as Source<T>>::read,
+        <Ragged<T> as Source<T>>::read,
+        by_size::<T>,
+        Loader::<T>::load,
+        Loader::<T>::parts,
         mix::<T>,
         one_hot::<T>,
         parse_idx::<T>,

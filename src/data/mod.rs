@@ -52,11 +52,11 @@ pub use min_max_scaler::MinMaxScaler;
 #[cfg(not(feature = "image"))]
 pub use no_images::{read_image, resize_image, save_image};
 pub use one_hot::one_hot;
-#[cfg(not(test))]
-pub(crate) use pipeline::mix;
 pub use pipeline::{
     Batched, Bucketed, Map, MapKeyed, MapTo, Mixup, Part, Prefetch, Repeat, Shaped, Shuffle, Subset, Zip,
 };
+#[cfg(not(test))]
+pub(crate) use pipeline::{Loader, by_size, mix};
 pub use ragged::{Ragged, SampleTensors};
 pub use samples::{FromFn, Samples};
 pub use scaler::Scaler;

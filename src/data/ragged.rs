@@ -138,6 +138,7 @@ impl<T: Float> Source<T> for Ragged<T> {
         Some(self.x.len())
     }
 
+    #[inline(never)]
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let n = Stretch::new(self.shapes, x.len(), y.len()).n;
         self.range(first, n)?;

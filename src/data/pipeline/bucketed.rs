@@ -1,6 +1,7 @@
 //! Batches of samples that are about as long.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Prefetch;
@@ -125,25 +126,30 @@ impl<T: Float, S: Source<T>> Bucketed<S, T> {
         if self.loader.drop_last {
             n -= n % size;
         }
-        let (mut lens, mut shapes) = (Vec::new(), Vec::new());
-        memory::reserve("bucket", format_args!("the order of {n} samples"), &mut lens, n)?;
-        for position in first..first + n {
-            shapes.clear();
-            self.source.shapes_at(epoch, position, &mut shapes)?;
-            lens.push((shapes.iter().map(Shape::len).fold(0, usize::saturating_add), position));
-        }
-        lens.sort_unstable();
+        let positions = by_size(&self.source, epoch, first..first + n)?;
         let key = Key::new(0, Purpose::Shuffle).with(STREAM).with(epoch as u64).with(window as u64);
-        let mut turns = Vec::new();
+        let (mut turns, mut ordered, mut starts) = (Vec::new(), Vec::with_capacity(n), vec![0]);
         key.permutation(n.div_ceil(size), &mut turns);
-        let (mut positions, mut starts) = (Vec::with_capacity(n), vec![0]);
         for batch in turns {
-            let own = &lens[batch * size..n.min((batch + 1) * size)];
-            positions.extend(own.iter().map(|(_, position)| position));
-            starts.push(positions.len());
+            ordered.extend(&positions[batch * size..n.min((batch + 1) * size)]);
+            starts.push(ordered.len());
         }
-        Ok((positions, starts))
+        Ok((ordered, starts))
     }
+}
+
+/// Some positions in the order of the values of their samples.
+#[inline(never)]
+pub(crate) fn by_size<T: Float>(source: &dyn Source<T>, epoch: usize, range: Range<usize>) -> Result<Vec<usize>> {
+    let (mut sizes, mut shapes) = (Vec::new(), Vec::new());
+    memory::reserve("bucket", format_args!("the order of {} samples", range.len()), &mut sizes, range.len())?;
+    for position in range {
+        shapes.clear();
+        source.shapes_at(epoch, position, &mut shapes)?;
+        sizes.push((shapes.iter().map(Shape::len).fold(0, usize::saturating_add), position));
+    }
+    sizes.sort_unstable();
+    Ok(sizes.into_iter().map(|(_, position)| position).collect())
 }
 
 impl<T: Float, S: Source<T>> Dataset<T> for Bucketed<S, T> {
@@ -174,6 +180,6 @@ impl<T: Float, S: Source<T>> Dataset<T> for Bucketed<S, T> {
         let within = index % self.window;
         let Some(&[start, end]) = starts.get(within..within + 2) else { return Err(past(index, self.batches())) };
         let own = &positions[start..end];
-        self.loader.load(&self.source, epoch, (own.len(), false), |i| own[i], batch)
+        self.loader.load(&self.source, epoch, (own.len(), false), &|i| own[i], batch)
     }
 }

@@ -11,7 +11,7 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// What batches are made by, of whichever samples.
 #[derive(Clone, Debug)]
-pub(super) struct Loader<T> {
+pub(crate) struct Loader<T> {
     /// Samples a batch.
     pub size: usize,
     /// Whether a last batch that would be smaller is left out.
@@ -53,7 +53,8 @@ impl<T> Loader<T> {
 
 impl<T: Float> Loader<T> {
     /// The shapes of the inputs and of the targets of a sample that batches can be made of.
-    pub fn parts(&self, source: &impl Source<T>) -> Result<&[Vec<Shape>; 2]> {
+    #[inline(never)]
+    pub fn parts(&self, source: &dyn Source<T>) -> Result<&[Vec<Shape>; 2]> {
         if let Some(parts) = self.parts.get() {
             return Ok(parts);
         }
@@ -79,12 +80,13 @@ impl<T: Float> Loader<T> {
     }
 
     /// Fills a batch with `n` samples, number `i` from position `at(i)`; those are consecutive, or not.
+    #[inline(never)]
     pub fn load(
         &self,
-        source: &impl Source<T>,
+        source: &dyn Source<T>,
         epoch: usize,
         (n, consecutive): (usize, bool),
-        at: impl Fn(usize) -> usize,
+        at: &dyn Fn(usize) -> usize,
         batch: &mut Batch<T>,
     ) -> Result<()> {
         let [x, y] = self.parts(source)?;
@@ -102,7 +104,7 @@ impl<T: Float> Loader<T> {
         self.idle.with(
             || Ok(Rows::default()),
             |rows| {
-                self.largest(source, epoch, n, &at, rows)?;
+                self.largest(source, epoch, n, at, rows)?;
                 let Batch { x: first_x, y: first_y, more_x, more_y, .. } = batch;
                 let (largest_x, largest_y) = rows.largest.split_at(x.len());
                 prepare(first_x, more_x, largest_x, n, self.pad[0])?;
@@ -132,10 +134,10 @@ impl<T: Float> Loader<T> {
     /// The shapes of `n` samples, and the largest of each part.
     fn largest(
         &self,
-        source: &impl Source<T>,
+        source: &dyn Source<T>,
         epoch: usize,
         n: usize,
-        at: &impl Fn(usize) -> usize,
+        at: &dyn Fn(usize) -> usize,
         rows: &mut Rows<T>,
     ) -> Result<()> {
         let [x, y] = self.parts(source)?;

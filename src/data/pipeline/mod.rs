@@ -15,6 +15,10 @@ mod zip;
 
 pub use batched::Batched;
 pub use bucketed::Bucketed;
+#[cfg(not(test))]
+pub(crate) use bucketed::by_size;
+#[cfg(not(test))]
+pub(crate) use load::Loader;
 pub use map::{Map, MapKeyed, MapTo};
 pub use mixup::Mixup;
 #[cfg(not(test))]

@@ -20,6 +20,12 @@ fn main() -> Result<(), Error> {
     model.predict(&x)?;
     model.predict_classes(&x)?;
 
+    let sentences: Vec<Tensor> = (1..40).map(|i| Tensor::full([i % 7 + 1, 2], i as f32)).collect();
+    let data = Ragged::new(sentences, Tensor::zeros([39, 1]))?.shuffle(1).bucket(8);
+    let mut model = Sequential::new([FREE, 2]).add(GlobalAveragePooling1d::new()).add(Dense::new(1)).build(1)?;
+    model.compile(Adam::default(), MeanSquaredError::default(), ())?;
+    model.fit_dataset(&data, &how, &mut [])?;
+
     let digits = digits();
     let images = digits.x.reshape([1797, 8, 8, 1])?;
     let augment = Augment::new().rotation(10.0).value_range([0.0, 16.0]);
