@@ -1,31 +1,21 @@
 //! What a model was compiled with in Keras comes along with its file.
 
-use std::io::Read;
-
 use gradus::prelude::*;
 use serde_json::{Value, json};
 use support::fixtures;
 
-use super::keras_files::{Temporary, zipped};
+use super::keras_files::Temporary;
+use super::keras_graphs::{archived, parts};
 
 /// The file of a fixture with another `compile_config`, if there is one.
 fn load<T: Float>(name: &str, compile: Option<Value>) -> Model<T> {
-    let bytes = fixtures::read(&format!("keras/models/{name}/model.keras"));
-    let mut file = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
-    let mut part = |name: &str| {
-        let mut bytes = Vec::new();
-        file.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    let mut config: Value = serde_json::from_slice(&part("config.json")).unwrap();
+    let (config, weights) = parts(&format!("keras/models/{name}/model.keras"));
+    let mut config: Value = serde_json::from_str(&config).unwrap();
     if let Some(compile) = compile {
         config["compile_config"] = compile;
     }
-    let about: &[u8] = br#"{"keras_version": "3.15.1"}"#;
-    let (config, weights) = (config.to_string(), part("model.weights.h5"));
-    let parts = [("metadata.json", about), ("config.json", config.as_bytes()), ("model.weights.h5", &weights)];
     let file = Temporary::new("compiled.keras");
-    std::fs::write(&file.0, zipped(&parts, false)).unwrap();
+    std::fs::write(&file.0, archived(&config.to_string(), &weights)).unwrap();
     Model::of_keras(&file.0).unwrap()
 }
 
