@@ -281,6 +281,12 @@ fn nothing_is_silently_something_else() {
         ),
         (
             &graph,
+            r#""name": "wide", "optional""#,
+            &r#""name": "other", "optional""#.to_owned(),
+            "wide (InputLayer): name=\"other\", another than in the model",
+        ),
+        (
+            &graph,
             r#""axis": -1}, "registered_name": null"#,
             &r#""axis": -1}, "registered_name": "Custom>Concatenate""#.to_owned(),
             "concatenate (Concatenate): a class of its own (module keras.layers, registered as Custom>Concatenate), not Keras's",
@@ -621,4 +627,14 @@ fn masks_that_are_joined() {
     changed("Concatenate", "axis", json!(2));
     changed("ExpandDims", "axis", json!(1));
     changed("Any", "axis", json!(1));
+    changed("Any", "keepdims", json!(true));
+    let two = |masks: Value| {
+        let error = with(&|layers: &mut Vec<Value>| {
+            let of = |layer: &&mut Value| layer["class_name"] == "Concatenate" && layer["module"] == "keras.layers";
+            layers.iter_mut().find(of).unwrap()["inbound_nodes"][0]["kwargs"]["mask"] = masks.clone();
+        });
+        error.to_string()
+    };
+    assert!(two(json!([null])).contains("it is called with 1 masks for 2 tensors"));
+    assert!(!two(json!(null)).contains("masks for"));
 }

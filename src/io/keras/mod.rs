@@ -5,7 +5,6 @@
 
 mod calls;
 mod compile;
-mod compiled;
 mod convolutions;
 mod fill;
 mod functional;

@@ -16,6 +16,13 @@ pub(super) struct Part {
     pub calls: usize,
 }
 
+impl Part {
+    /// Whether it is an input, also one that cannot be had.
+    pub fn is_input(&self) -> bool {
+        matches!(self.kind, Kind::Input(_)) || matches!(self.kind, Kind::Missing) && self.class == "InputLayer"
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Kind {
     /// The shape of an input's samples, free where the file says None; none where it says nothing.

@@ -1,5 +1,6 @@
 //! The models of a file: what layers there are, and where their arrays lie.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -165,12 +166,11 @@ impl<'r> Reader<'r> {
     fn layer(&self, object: &Object, name: &str, folder: &str) -> Result<(Kind, bool), Problem> {
         let mut s = Settings::read(object.config)?;
         if object.class_name == "InputLayer" {
+            same_name(s.text("name")?, name)?;
             return input(&mut s).and_then(|kind| s.finish().map(|()| (kind, true)));
         }
         let (own, trainable) = common(&mut s)?;
-        if let Some(own) = own.filter(|own| own != name) {
-            return Err(format!("name=\"{own:.80}\", another than in the model"));
-        }
+        same_name(own, name)?;
         let numbers = self.numbers;
         let array = |below: &str, i: usize| numbers(&format!("{folder}{below}/vars/{i}"), layers::MAX_STATISTICS);
         let about = About { rank: object.build_config.and_then(rank), below: String::new(), array: &array };
@@ -179,6 +179,14 @@ impl<'r> Reader<'r> {
         s.finish()?;
         let trainable = trainable && !made.frozen;
         Ok((Kind::Layer(Box::new(made)), trainable))
+    }
+}
+
+/// An error where a layer's own name is another than in the model.
+fn same_name(own: Option<Cow<str>>, name: &str) -> Result<(), Problem> {
+    match own.filter(|own| own != name) {
+        Some(own) => Err(format!("name=\"{own:.80}\", another than in the model")),
+        None => Ok(()),
     }
 }
 
@@ -193,7 +201,6 @@ fn input(s: &mut Settings) -> Result<Kind, Problem> {
     s.only("sparse", "false", dense)?;
     s.only("ragged", "false", dense)?;
     s.only("optional", "false", "every input is needed here")?;
-    s.skip(&["name"]);
     let numeric = ["float", "bfloat", "int", "uint", "bool"];
     match s.text("dtype")? {
         Some(name) if !numeric.iter().any(|kind| name.starts_with(kind)) => {
