@@ -7,7 +7,7 @@ use super::registry::Registry;
 #[allow(unused_imports)] // The documentation speaks of it.
 use crate::error::Error;
 use crate::error::Result;
-use crate::io::keras::{Planned, fill, open, plan};
+use crate::io::keras::{Planned, fill, of_open_sizes, open, plan};
 use crate::layer::Builder;
 use crate::tensor::Float;
 
@@ -18,8 +18,9 @@ impl Model<f32> {
     /// AveragePooling, GlobalMaxPooling, GlobalAveragePooling, SpatialDropout, UpSampling, ZeroPadding and Cropping, each 1D and 2D;
     /// BatchNormalization, LayerNormalization, GroupNormalization and RMSNormalization along the last axis, UnitNormalization,
     /// Normalization, Rescaling; Dropout, GaussianDropout, AlphaDropout, GaussianNoise, ActivityRegularization; Flatten, Reshape,
-    /// Permute, RepeatVector, Identity, Embedding, Masking, TimeDistributed, and Sequential models inside. Names and weights come along, and
-    /// initialisers, penalties, bounds and what is not trained.
+    /// Permute, RepeatVector, Identity, Embedding, Masking, TimeDistributed; Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot;
+    /// operators between tensors and numbers, and models inside. Names and weights come along, and initialisers, penalties, bounds and what is
+    /// not trained. Sizes of `None` are [`FREE`](crate::FREE).
     ///
     /// What `compile` was given in Keras comes along where all of it is known here (optimizers but Muon, with their schedules; losses;
     /// metrics): then the model is compiled, and `fit` trains it on, with an optimizer that begins anew. Where something is not, the model is
@@ -50,9 +51,10 @@ impl<T: Float> Model<T> {
     pub fn of_keras(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (config, weights) = open(path)?;
-        let Planned { graph, weights: planned, spare, compile } = plan(path, &config, &weights)?;
+        let Planned { graph, weights: planned, spare, open: free, compile } = plan(path, &config, &weights)?;
         drop(config);
-        let mut model = Model::assemble(graph, Builder::for_weights(weights.most), 0)?;
+        let built = Model::assemble(graph, Builder::for_weights(weights.most), 0);
+        let mut model = built.map_err(|error| of_open_sizes(path, &free, error))?;
         fill(path, &planned, &spare, &weights, &mut model.params)?;
         if let Some(config) = compile {
             let compiled = config.and_then(|config| config.compiled(&model.output_names()));

@@ -5,6 +5,7 @@ use std::path::Path;
 use gradus::io::KerasNet;
 use gradus::prelude::*;
 use serde_json::{Map, Value};
+use support::training::{Training, figures};
 
 use crate::case::{Case, Config, Errors};
 use crate::losses::loss;
@@ -37,30 +38,16 @@ pub fn run<T: Float>(file: &Path, case: &Case, net: &KerasNet<T>, errors: &mut E
     }
     model.compile_heads(optimizer::<T>(&rule, &mut c)?, heads).map_err(text)?;
 
-    let all = |prefix: &str, n: usize| -> Result<Vec<Tensor<T>>, String> {
-        (0..n).map(|i| case.tensor(&format!("{prefix}.{i}"))).collect()
-    };
-    let (x, y) = (all("train.x", model.input_names().len())?, all("train.y", names.len())?);
-    let weights: Vec<Option<Tensor<T>>> =
-        (0..names.len()).map(|i| case.find(&format!("train.sample_weight.{i}"))).collect();
+    let training = Training::<T>::of(&names, |name| case.find(name));
     let number = |name: &str| fit[name].as_u64().ok_or(format!("no {name}")).map(|n| n as usize);
-    let mut how = Fit::default().shuffle(false).verbose(Verbose::Silent);
-    how = how.epochs(number("epochs")?).batch_size(number("batch_size")?);
-    let named = names.iter().map(String::as_str).zip(&weights);
-    let weights: Vec<(&str, &[T])> = named.filter_map(|(name, w)| Some((name, w.as_ref()?.as_slice()))).collect();
-    if !weights.is_empty() {
-        how = how.sample_weight(weights.clone());
-    }
-    let history = model.fit(&x, &y, &how).map_err(text)?;
-    for name in case.names("history.") {
-        let expected = case.tensor::<f64>(&format!("history.{name}"))?;
-        let column = history.get(&name).ok_or_else(|| format!("no {name} in the history: {history}"))?;
+    let history = training.run(&mut model, number("epochs")?, number("batch_size")?).map_err(text)?;
+    let recorded = case.names("history.").into_iter().filter_map(|name| {
+        let figure = case.find(&format!("history.{name}"))?;
+        Some((name, figure))
+    });
+    for (name, column, expected) in figures(&history, recorded)? {
         let got: Vec<T> = column.iter().map(|&v| T::of(v)).collect();
         errors.check(format!("history.{name}"), &got, expected.as_slice(), 1e-6)?;
-    }
-    let figures = history.names().count();
-    if figures != case.names("history.").len() {
-        return Err(format!("{figures} figures, expected {:?}", case.names("history.")));
     }
     let places = config.value("weights").ok_or("no weights in the config")?;
     for name in case.names("final.") {
@@ -70,14 +57,15 @@ pub fn run<T: Float>(file: &Path, case: &Case, net: &KerasNet<T>, errors: &mut E
         let expected = case.tensor::<f64>(&format!("final.{name}"))?;
         errors.check(format!("final.{name}"), &model.params().values()[range], expected.as_slice(), 1e-6)?;
     }
-    let scores = match (&x[..], &y[..], weights.is_empty()) {
+    let Training { x, y, .. } = &training;
+    let scores = match (&x[..], &y[..], training.weights()) {
         // In batches, as a mask's averages are those of batches.
-        ([x], [y], true) => {
+        ([x], [y], None) => {
             let data = Samples::new(x.clone(), y.clone()).map_err(text)?.batch(number("batch_size")?);
             model.evaluate_dataset(&data).map_err(text)?
         }
-        (_, _, true) => model.evaluate(&x, &y).map_err(text)?,
-        (_, _, false) => model.evaluate_weighted(&x, &y, weights).map_err(text)?,
+        (_, _, None) => model.evaluate(x, y).map_err(text)?,
+        (_, _, Some(weights)) => model.evaluate_weighted(x, y, weights).map_err(text)?,
     };
     for name in case.names("evaluate.") {
         let expected = case.tensor::<f64>(&format!("evaluate.{name}"))?;

@@ -27,6 +27,8 @@ mod keras_example;
 #[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_files;
 #[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_free_sizes;
+#[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_graphs;
 mod layers;
 mod losses;

@@ -1,4 +1,4 @@
-//! What the tests and benches share: reference cases, and an allocator that counts.
+//! What the tests and benches share: reference cases, trainings that Keras recorded, and an allocator that counts.
 
 /// Has what the test programs compute in f64 compiled here, once for all of them; see `gradus::instances`.
 #[cfg(feature = "double")]
@@ -8,3 +8,4 @@ pub fn compiled_for_f64() -> Vec<*const ()> {
 
 pub mod counting;
 pub mod fixtures;
+pub mod training;

@@ -50,8 +50,8 @@ fn of_model<'s, 'a>(level: &Level, parts: &[Part], input: &'s Argument<'a>) -> R
     };
     let tensors = tensors.filter(|tensors| tensors.len() == names.len()).ok_or_else(other)?;
     for (&(_, rank), &e) in tensors.iter().zip(&level.inputs) {
-        let Kind::Input(sizes) = &parts[level.entries[e].part].kind else { continue };
-        if rank.is_some_and(|rank| !sizes.is_empty() && rank != sizes.len() + 1) {
+        let Kind::Input(Some(shape)) = &parts[level.entries[e].part].kind else { continue };
+        if rank.is_some_and(|rank| rank != shape.rank() + 1) {
             let name = &level.entries[e].name;
             return Err(format!(
                 "its input {name} has another number of axes than what it is called with; build it with an Input of that shape"

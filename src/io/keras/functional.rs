@@ -97,7 +97,7 @@ impl Reader<'_> {
             let nodes = object.inbound_nodes.map(|raw| list::<Raw>(raw, MAX_PARTS).map_err(|_| here(spelled(raw))));
             let nodes = nodes.transpose()?.unwrap_or_default();
             let mut calls = nodes.into_iter().map(Call::read).collect::<Result<Vec<_>, _>>().map_err(here)?;
-            if matches!(self.parts[part].kind, Kind::Input(_)) {
+            if self.parts[part].is_input() {
                 if !calls.is_empty() {
                     return Err(here("an input that reads something".to_owned()));
                 }
@@ -129,7 +129,7 @@ impl Reader<'_> {
         let mut out = Vec::new();
         for named in &inputs.tensors {
             let at = find.end(named)?.entry;
-            if !matches!(self.parts[entries[at].part].kind, Kind::Input(_)) || out.contains(&at) {
+            if !self.parts[entries[at].part].is_input() || out.contains(&at) {
                 return Err(format!("{}{}: no input, or one that stands twice", place.path, named.layer));
             }
             out.push(at);

@@ -48,7 +48,14 @@ pub(super) struct Object<'a> {
 
 impl<'a> Object<'a> {
     pub fn read(raw: Raw<'a>) -> Result<Self, Problem> {
-        parse(raw).map_err(|e| format!("{} is no object of Keras ({e})", spelled(raw)))
+        let wrong = |e: &dyn fmt::Display| format!("{} is no object of Keras ({e})", spelled(raw));
+        let object: Self = parse(raw).map_err(|e| wrong(&e))?;
+        let names = [Some(&object.class_name), object.module.as_ref(), object.registered_name.as_ref()];
+        let unfit = names.into_iter().flatten().any(|name| name.contains(char::is_control));
+        match unfit {
+            true => Err(wrong(&"control characters in a name")),
+            false => Ok(object),
+        }
     }
 
     /// Whether it is Keras's own, of one of these public modules or from below one of those of its source.
@@ -104,8 +111,20 @@ impl<'a> Settings<'a> {
         Ok(self.number(name)?.unwrap_or(default))
     }
 
+    /// A number that must be there.
+    pub fn needed_number(&mut self, name: &str) -> Result<f64, Problem> {
+        self.number(name)?.ok_or_else(|| format!("no {name}"))
+    }
+
+    /// A flag; None is False, as in Python.
     pub fn flag_or(&mut self, name: &str, default: bool) -> Result<bool, Problem> {
-        Ok(self.typed(name, "True or False")?.unwrap_or(default))
+        match self.0.iter().any(|(other, raw)| other == name && raw.get() == "null") {
+            true => {
+                self.take_any(name);
+                Ok(false)
+            }
+            false => Ok(self.typed(name, "True or False")?.unwrap_or(default)),
+        }
     }
 
     pub fn size(&mut self, name: &str) -> Result<Option<usize>, Problem> {
@@ -186,9 +205,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Settings<'a> {
     }
 }
 
-/// A text that stands in the file as it is, where nothing in it is escaped.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// A text that stands in the file as it is, where nothing in it is escaped. One with control characters, which could do anything to a
+/// terminal that shows it in a message, is none.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Any<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        let Any(text) = Any::deserialize(deserializer)?;
+        match text.contains(char::is_control) {
+            true => Err(D::Error::custom("control characters")),
+            false => Ok(Text(text)),
+        }
+    }
+}
 
 /// A name in a message.
 struct Shown<'a>(&'a str);
@@ -267,7 +299,8 @@ pub(super) fn spelled(raw: Raw) -> String {
             None => {
                 in_text ^= c == '"' && !escaped;
                 escaped = in_text && c == '\\' && !escaped;
-                if c != '\n' {
+                // Between values; in texts they are escaped.
+                if !c.is_control() {
                     out.push(c);
                 }
                 rest = &rest[c.len_utf8()..];
@@ -299,6 +332,10 @@ mod tests {
         let mut settings = Settings::read(raw(r#"{"a": 1, "b": null, "c": true, "d": [1, -1], "é": "x"}"#)).unwrap();
         assert_eq!(settings.number("a"), Ok(Some(1.0)));
         assert_eq!((settings.number("a"), settings.number("b")), (Ok(None), Ok(None)));
+        let mut flags = Settings::read(raw(r#"{"a": null, "b": true, "c": 1}"#)).unwrap();
+        let mut flag = |name| flags.flag_or(name, true);
+        assert_eq!([flag("a"), flag("b"), flag("d")], [Ok(false), Ok(true), Ok(true)]);
+        assert_eq!(flag("c").unwrap_err(), "c=1, where True or False is expected");
         assert_eq!(settings.number("c").unwrap_err(), "c=True, where a number is expected");
         assert_eq!(settings.integers("d"), Ok(Some(vec![1, -1])));
         assert_eq!(settings.finish().unwrap_err(), "é=\"x\": not known here");
@@ -306,6 +343,20 @@ mod tests {
         assert_eq!(twice, "the settings {\"a\": 1, \"a\": 2} (a twice at line 1 column 16)");
         let many: Vec<_> = (0..300).map(|i| format!("\"{i}\":0")).collect();
         assert!(Settings::read(raw(&format!("{{{}}}", many.join(",")))).is_err());
+    }
+
+    #[test]
+    fn no_control_characters() {
+        let mut settings = Settings::read(raw(r#"{"a": "\u001b[2J", "b": "x"}"#)).unwrap();
+        assert_eq!(settings.text("a").unwrap_err(), r#"a="\u001b[2J", where a text is expected"#);
+        assert_eq!((settings.text("b").unwrap().as_deref(), text(raw(r#""\n""#))), (Some("x"), None));
+        let named = Settings::read(raw(r#"{"\u001b[2J": 1}"#)).unwrap_err();
+        assert!(named.starts_with(r#"the settings {"\u001b[2J": 1} (control characters"#), "{named}");
+        for class in
+            [r#"{"class_name": "\u001b", "config": {}}"#, r#"{"class_name": "A", "module": "\r", "config": {}}"#]
+        {
+            assert!(Object::read(raw(class)).unwrap_err().contains("control characters in a name"), "{class}");
+        }
     }
 
     #[test]

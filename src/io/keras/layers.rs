@@ -3,7 +3,7 @@
 use super::json::{Object, Problem, Raw, Settings, list, parse, spelled};
 use super::made::{Made, Step};
 use super::settings::{
-    activation, channels_last, common, last_axis, lora, of_weight, regularizer, relu, set, with_weight,
+    QUANTISED, activation, channels_last, common, last_axis, lora, of_weight, regularizer, relu, set, with_weight,
 };
 use super::{convolutions, merging, normalizations, pools};
 use crate::error::Result as Read;
@@ -124,13 +124,6 @@ fn time_distributed(s: &mut Settings, about: &About) -> Result<Made, Problem> {
     Ok(Made { step, below, frozen: made.frozen || !trainable, ..made })
 }
 
-const QUANTISED: &str = "quantised weights are not read; save the model as it was before model.quantize(...)";
-
-/// A number that must be there.
-fn needed(s: &mut Settings, name: &str) -> Result<f64, Problem> {
-    s.number(name)?.ok_or_else(|| format!("no {name}"))
-}
-
 /// Layers without weights.
 fn plain(class: &str, s: &mut Settings, rank: Option<usize>) -> Result<Option<LayerConfig>, Problem> {
     Ok(Some(match class {
@@ -147,7 +140,7 @@ fn plain(class: &str, s: &mut Settings, rank: Option<usize>) -> Result<Option<La
             s.skip(&["seed"]);
             let python = "values are dropped one by one here; to predict, layer.noise_shape = None changes nothing";
             s.only("noise_shape", "null", python)?;
-            let rate = needed(s, "rate")?;
+            let rate = s.needed_number("rate")?;
             match class {
                 "Dropout" => config(Dropout::new(rate)),
                 "GaussianDropout" => config(GaussianDropout::new(rate)),
@@ -156,7 +149,7 @@ fn plain(class: &str, s: &mut Settings, rank: Option<usize>) -> Result<Option<La
         }
         "GaussianNoise" => {
             s.skip(&["seed"]);
-            config(GaussianNoise::new(needed(s, "stddev")?))
+            config(GaussianNoise::new(s.needed_number("stddev")?))
         }
         "ActivityRegularization" => {
             config(ActivityRegularization::new().l1(s.number_or("l1", 0.0)?).l2(s.number_or("l2", 0.0)?))

@@ -107,9 +107,13 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
         let Some((_, argument)) = call.kwargs.iter().find(|(name, _)| name == "mask") else { return Ok(()) };
         let one = std::slice::from_ref(argument);
         let given = match argument {
+            Argument::Constant(raw) if raw.get() == "null" => return Ok(()),
             Argument::List(entries) => entries,
             _ => one,
         };
+        if given.len() != reads.len() {
+            return Err(format!("it is called with {} masks for {} tensors", given.len(), reads.len()));
+        }
         for (argument, t) in given.iter().zip(reads) {
             let named = match argument {
                 Argument::Tensor(named, _) => named,
@@ -155,12 +159,16 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
             let mut s = Settings::read(settings.get(&t.entry).copied()?).ok()?;
             s.take(name).and_then(|raw| parse::<i64>(raw).ok())
         };
+        let keeps_axis = || {
+            let settings = settings.get(&t.entry).and_then(|raw| Settings::read(raw).ok());
+            settings.is_some_and(|mut s| s.flag_or("keepdims", false) != Ok(false))
+        };
         let text = match (part.class.as_str(), call.map(|call| &call.args[..])) {
             ("NotEqual", Some([Argument::Tensor(x, _), Argument::Constant(value)])) if own => {
                 let value = parse::<f64>(value).map_err(|_| format!("its mask compares with {}", spelled(value)))?;
                 unequal(&find.all(t.entry, &[x])?[0], value)
             }
-            ("Any", Some([Argument::Tensor(x, _)])) if own && setting("axis") == Some(-1) => {
+            ("Any", Some([Argument::Tensor(x, _)])) if own && setting("axis") == Some(-1) && !keeps_axis() => {
                 format!("any {}", mask(x)?)
             }
             ("ExpandDims", Some([Argument::Tensor(x, _)])) if own => {

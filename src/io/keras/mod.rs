@@ -5,7 +5,6 @@
 
 mod calls;
 mod compile;
-mod compiled;
 mod convolutions;
 mod fill;
 mod functional;
@@ -34,7 +33,7 @@ use std::path::Path;
 pub use self::compile::{CompileConfig, Given};
 pub(crate) use self::fill::fill;
 pub use self::net::{KerasNet, read_keras};
-pub(crate) use self::plan::{Planned, plan};
+pub(crate) use self::plan::{Planned, of_open_sizes, plan};
 pub(crate) use self::weights::Weights;
 use super::zipped::{Zipped, damaged};
 use crate::error::{Error, Result};

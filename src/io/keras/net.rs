@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CompileConfig, Planned, fill, open, plan};
+use super::{CompileConfig, Planned, fill, of_open_sizes, open, plan};
 use crate::error::Result;
 use crate::graph::Net;
 use crate::layer::Builder;
@@ -34,10 +34,10 @@ pub struct KerasNet<T: Float = f32> {
 pub fn read_keras<T: Float>(path: impl AsRef<Path>) -> Result<KerasNet<T>> {
     let path = path.as_ref();
     let (config, weights) = open(path)?;
-    let Planned { graph, weights: planned, spare, compile } = plan(path, &config, &weights)?;
+    let Planned { graph, weights: planned, spare, open: free, compile } = plan(path, &config, &weights)?;
     drop(config);
     let mut b = Builder::for_weights(weights.most);
-    let net = graph.assemble(&mut b)?;
+    let net = graph.assemble(&mut b).map_err(|error| of_open_sizes(path, &free, error))?;
     let (mut params, output_names) = (b.into_params(), net.output_names());
     let arrays = fill(path, &planned, &spare, &weights, &mut params)?;
     Ok(KerasNet { net, params, arrays, output_names, compile })

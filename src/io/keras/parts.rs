@@ -2,6 +2,7 @@
 
 use super::json::Problem;
 use super::made::Made;
+use crate::tensor::Shape;
 
 /// A layer of the file, wherever it is called.
 #[derive(Debug)]
@@ -15,10 +16,17 @@ pub(super) struct Part {
     pub calls: usize,
 }
 
+impl Part {
+    /// Whether it is an input, also one that cannot be had.
+    pub fn is_input(&self) -> bool {
+        matches!(self.kind, Kind::Input(_)) || matches!(self.kind, Kind::Missing) && self.class == "InputLayer"
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// The sizes of an input without the batch axis.
-    Input(Vec<Option<usize>>),
+    /// The shape of an input's samples, free where the file says None; none where it says nothing.
+    Input(Option<Shape>),
     Layer(Box<Made>),
     Model(Box<Level>),
     /// An operator between tensors, before its call is read; whether Keras may have added it for masks, and what is wrong with its settings.

@@ -13,7 +13,7 @@ use super::wiring::Wiring;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::io::zipped::damaged;
-use crate::tensor::Shape;
+use crate::tensor::{FREE, Shape};
 
 /// A file's model.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Planned {
     pub weights: Vec<Weight>,
     /// Arrays that are known and not read as they are.
     pub spare: Vec<String>,
+    /// The inputs that leave sizes open, as Python writes them.
+    pub open: Vec<String>,
     /// What the model was compiled with; what is wrong with that matters to those who use it alone.
     pub compile: Option<std::result::Result<CompileConfig, String>>,
 }
@@ -86,38 +88,57 @@ pub(crate) fn plan(path: &Path, config: &str, weights: &Weights) -> Result<Plann
         graph,
         weights,
         spare,
+        open: shapes.iter().filter(|(_, shape)| shape.is_free()).map(|(name, shape)| python(name, *shape)).collect(),
         compile: object.compile_config.map(CompileConfig::read).and_then(|read| read.transpose()),
     })
 }
 
-/// The names of the inputs and their shapes, of which every size must be known.
+/// The names of the inputs and their shapes.
 fn inputs(path: &Path, level: &Level, parts: &[Part]) -> Result<Vec<(String, Shape)>> {
     let mut keys = level.input_keys.clone();
     keys.iter_mut().for_each(|keys| keys.sort());
     let mut out = Vec::new();
     for (i, &e) in level.inputs.iter().enumerate() {
         let entry = &level.entries[e];
-        let Kind::Input(sizes) = &parts[entry.part].kind else { continue };
+        let Kind::Input(shape) = &parts[entry.part].kind else { continue };
         let name = keys.as_ref().map_or(&entry.name, |keys| &keys[i]);
-        if level.sequential && entry.name.is_empty() && sizes.is_empty() {
+        let Some(shape) = *shape else {
             let hint = "give the model an Input, or call it once, before it is saved";
             return Err(Error::file(path, "the shape of its inputs is unknown", hint));
-        }
-        let known: Option<Vec<usize>> = sizes.iter().copied().collect();
-        let Some(known) = known else {
-            let sizes: Vec<_> =
-                sizes.iter().map(|size| size.map_or("None".to_owned(), |size| size.to_string())).collect();
-            let problem = format!("the input {name} has sizes that are not fixed: shape=({},)", sizes.join(", "));
-            return Err(Error::file(
-                path,
-                problem,
-                "build the model with an Input of fixed sizes, and give it the same weights: new.set_weights(model.get_weights())",
-            ));
         };
-        let shape = Shape::try_from(&known[..])?;
         out.push((if name.is_empty() { "input" } else { name }.to_owned(), shape));
     }
     Ok(out)
+}
+
+/// An input as Python writes it.
+fn python(name: &str, shape: Shape) -> String {
+    let sizes: Vec<_> = shape.dims().iter().map(|&n| if n == FREE { "None".into() } else { n.to_string() }).collect();
+    let comma = if sizes.len() == 1 { "," } else { "" };
+    format!("keras.Input(({}{comma}), name=\"{name}\")", sizes.join(", "))
+}
+
+/// An error of a layer as one of the file, where its inputs leave sizes open: with what to write in Python.
+pub(crate) fn of_open_sizes(path: &Path, open: &[String], error: Error) -> Error {
+    let Error::Layer { name, .. } = &error else { return error };
+    if open.is_empty() {
+        return error;
+    }
+    let anew = match error.root() {
+        Error::Shape { op: "Reshape", .. } => {
+            "write -1 in keras.layers.Reshape for the size that follows from the others, or "
+        }
+        Error::Shape { op: "Dense", .. } => {
+            "write keras.layers.GlobalAveragePooling1D() or 2D() in the place of Flatten(), or "
+        }
+        _ => "",
+    };
+    let hint = format!(
+        "in Python: {anew}build the model with fixed sizes in the place of None in {}, and give it the same weights: \
+         new.set_weights(model.get_weights())",
+        open.join(", ")
+    );
+    Error::file(path, format!("{name}: {}", error.root()), hint)
 }
 
 /// The weights of all layers, and the arrays that are known and not read as they are.

@@ -59,7 +59,7 @@ where
         "GlobalAveragePooling" => GlobalAveragePooling::<D>::new().keepdims(s.flag_or("keepdims", false)?).into(),
         "SpatialDropout" => {
             s.skip(&["seed"]);
-            SpatialDropout::<D>::new(s.number("rate")?.ok_or("no rate")?).into()
+            SpatialDropout::<D>::new(s.needed_number("rate")?).into()
         }
         "UpSampling" => {
             let layer = UpSampling::<D>::new(size(s, "size")?);

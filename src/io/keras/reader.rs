@@ -1,6 +1,8 @@
 //! The models of a file: what layers there are, and where their arrays lie.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use super::json::{Object, Problem, Raw, Settings, list, spelled};
 use super::layers::{self, About};
@@ -9,6 +11,7 @@ use super::settings::common;
 use super::tensors::Structure;
 use super::{names, operations};
 use crate::error::Result as Read;
+use crate::tensor::{FREE, Shape};
 
 /// Reads the numbers of an array, at most so many.
 pub(super) type Numbers<'r> = &'r dyn Fn(&str, usize) -> Read<Vec<f64>>;
@@ -163,12 +166,11 @@ impl<'r> Reader<'r> {
     fn layer(&self, object: &Object, name: &str, folder: &str) -> Result<(Kind, bool), Problem> {
         let mut s = Settings::read(object.config)?;
         if object.class_name == "InputLayer" {
+            same_name(s.text("name")?, name)?;
             return input(&mut s).and_then(|kind| s.finish().map(|()| (kind, true)));
         }
         let (own, trainable) = common(&mut s)?;
-        if let Some(own) = own.filter(|own| own != name) {
-            return Err(format!("name=\"{own:.80}\", another than in the model"));
-        }
+        same_name(own, name)?;
         let numbers = self.numbers;
         let array = |below: &str, i: usize| numbers(&format!("{folder}{below}/vars/{i}"), layers::MAX_STATISTICS);
         let about = About { rank: object.build_config.and_then(rank), below: String::new(), array: &array };
@@ -177,6 +179,14 @@ impl<'r> Reader<'r> {
         s.finish()?;
         let trainable = trainable && !made.frozen;
         Ok((Kind::Layer(Box::new(made)), trainable))
+    }
+}
+
+/// An error where a layer's own name is another than in the model.
+fn same_name(own: Option<Cow<str>>, name: &str) -> Result<(), Problem> {
+    match own.filter(|own| own != name) {
+        Some(own) => Err(format!("name=\"{own:.80}\", another than in the model")),
+        None => Ok(()),
     }
 }
 
@@ -191,22 +201,45 @@ fn input(s: &mut Settings) -> Result<Kind, Problem> {
     s.only("sparse", "false", dense)?;
     s.only("ragged", "false", dense)?;
     s.only("optional", "false", "every input is needed here")?;
-    s.skip(&["name"]);
     let numeric = ["float", "bfloat", "int", "uint", "bool"];
     match s.text("dtype")? {
         Some(name) if !numeric.iter().any(|kind| name.starts_with(kind)) => {
             Err(format!("dtype=\"{name:.40}\": inputs are numbers here"))
         }
         _ => {
-            let raw = s.take("batch_shape").ok_or("no batch_shape")?;
-            sizes(raw).map(Kind::Input).ok_or_else(|| format!("batch_shape={}", spelled(raw)))
+            // Batches have any size here.
+            s.skip(&["batch_size"]);
+            let given = SHAPES.into_iter().filter_map(|(name, batched)| s.take(name).map(|raw| (name, batched, raw)));
+            match given.collect::<Vec<_>>()[..] {
+                [] => Err("no batch_shape".to_owned()),
+                [(name, batched, raw)] => {
+                    shape_of(raw, batched).map(|shape| Kind::Input(Some(shape))).map_err(|e| format!("{name}={e}"))
+                }
+                [(first, ..), (second, ..), ..] => Err(format!("{first} and {second}, where one is expected")),
+            }
         }
     }
 }
 
-/// Sizes behind the batch axis.
-pub(super) fn sizes(raw: Raw) -> Option<Vec<Option<usize>>> {
-    list::<Option<usize>>(raw, 16).ok().filter(|sizes| !sizes.is_empty()).map(|mut sizes| sizes.split_off(1))
+/// How an input's shape may be called, and whether the batch axis is in it.
+const SHAPES: [(&str, bool); 4] =
+    [("batch_shape", true), ("batch_input_shape", true), ("shape", false), ("input_shape", false)];
+
+/// The shape of a sample, with free sizes for None; else the value with what is wrong.
+pub(super) fn shape_of(raw: Raw, batched: bool) -> Result<Shape, Problem> {
+    let wrong = |what: &dyn Display| format!("{}: {what}", spelled(raw));
+    let sizes: Vec<Option<usize>> = list(raw, 16).map_err(|_| wrong(&"sizes, or None, are expected"))?;
+    let of_sample = match batched {
+        true => sizes.split_first().ok_or_else(|| wrong(&"no batch axis"))?.1,
+        false => &sizes[..],
+    };
+    // No number of a file may be taken for a free size.
+    let too_large = of_sample.iter().flatten().find(|&&size| size >= FREE);
+    if too_large.is_some() {
+        return Err(wrong(&"no size is that large"));
+    }
+    let sizes: Vec<usize> = of_sample.iter().map(|size| size.unwrap_or(FREE)).collect();
+    Shape::try_from(&sizes[..]).map_err(|e| wrong(&e))
 }
 
 /// A path in a message, without the slash at its end.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::json::{Object, Problem, Raw, Settings, spelled};
 use super::parts::{Entry, Kind, Level, Part, Place, Tensor};
-use super::reader::{Reader, sizes};
+use super::reader::{Reader, shape_of};
 
 impl Reader<'_> {
     /// Layers one after the other.
@@ -12,7 +12,7 @@ impl Reader<'_> {
         let mut entries: Vec<Entry> = Vec::new();
         let (mut groups, mut names) = (HashMap::new(), HashSet::new());
         let shape = shape
-            .map(|raw| sizes(raw).ok_or_else(|| format!("{}build_input_shape={}", place.path, spelled(raw))))
+            .map(|raw| shape_of(raw, true).map_err(|e| format!("{}build_input_shape={e}", place.path)))
             .transpose()?;
         for &raw in layers {
             let object = Object::read(raw)?;
@@ -25,7 +25,7 @@ impl Reader<'_> {
             let is_input = matches!(self.parts[part].kind, Kind::Input(_));
             match entries.len() {
                 0 if !is_input => {
-                    let kind = Kind::Input(shape.clone().unwrap_or_default());
+                    let kind = Kind::Input(shape);
                     let input = self.push(Part {
                         class: "InputLayer".into(),
                         kind,

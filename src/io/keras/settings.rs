@@ -42,7 +42,7 @@ fn dtype(s: &mut Settings) -> Result<(), Problem> {
         return Ok(());
     }
     let python = match quantised {
-        true => "quantised weights are not read; save the model as it was before model.quantize(...)",
+        true => QUANTISED,
         false => {
             "weights of this type are not read; build the model under keras.config.set_dtype_policy(\"float32\") and give it these \
              weights: new.set_weights([w.astype(\"float32\") for w in model.get_weights()])"
@@ -50,6 +50,10 @@ fn dtype(s: &mut Settings) -> Result<(), Problem> {
     };
     Err(format!("dtype={}: {python}", spelled(raw)))
 }
+
+/// What is said of weights that are not what was trained.
+pub(super) const QUANTISED: &str =
+    "quantised weights are not read; save the model as it was before model.quantize(...)";
 
 /// The only order of axes that images and sequences have here.
 pub(super) fn channels_last(s: &mut Settings) -> Result<(), Problem> {

@@ -1,8 +1,8 @@
-//! What a model was compiled with in Keras.
+//! What `compile` was given, as it stands in the file.
 
 use serde_json::{Map, Value};
 
-use super::json::{Problem, Raw, Settings, parse, spelled};
+use crate::io::keras::json::{Problem, Raw, Settings, parse, spelled};
 
 /// What `compile` was given in Keras, as it stands in the file: nothing is refused before it is used.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ const DEFAULTS: [(&str, &[&str]); 4] = [
 
 impl CompileConfig {
     /// None for a model that was not compiled.
-    pub(super) fn read(raw: Raw) -> Result<Option<Self>, Problem> {
+    pub(in crate::io::keras) fn read(raw: Raw) -> Result<Option<Self>, Problem> {
         if raw.get().len() > MAX_LEN {
             return Err(format!("compile_config has {} bytes, more than the {MAX_LEN} that are read", raw.get().len()));
         }
@@ -88,7 +88,7 @@ impl CompileConfig {
     }
 }
 
-fn given(value: Value) -> Result<Given, Problem> {
+pub(super) fn given(value: Value) -> Result<Given, Problem> {
     Ok(match value {
         Value::Null => Given::None,
         Value::String(name) => Given::Named(name),
