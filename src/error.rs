@@ -62,6 +62,14 @@ pub enum Error {
         /// What is wrong with it; rows are those of the batch.
         source: Box<Error>,
     },
+    /// Something is wrong with one input of several.
+    #[error("input {name}: {source}")]
+    Input {
+        /// The input's name.
+        name: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// Something is wrong with one output of several.
     #[error("output {name}: {source}")]
     Output {
@@ -295,6 +303,7 @@ impl Error {
     pub fn root(&self) -> &Error {
         match self {
             Error::Layer { source, .. }
+            | Error::Input { source, .. }
             | Error::Output { source, .. }
             | Error::Batch { source, .. }
             | Error::ValidationData(source) => source.root(),

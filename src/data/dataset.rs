@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
-/// One batch: inputs `[n, …]`, targets `[n, …]`, and a weight for the loss of each sample.
+/// One batch: inputs `[n, …]`, targets `[n, …]`, a weight for the loss of each sample, and what counts at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch<T = f32> {
     /// The inputs.
@@ -21,6 +21,9 @@ pub struct Batch<T = f32> {
     pub more_y: Vec<Tensor<T>>,
     /// The weights for the outputs after the first, one list each; where there are none, [`weights`](Self::weights) hold for all.
     pub more_weights: Vec<Vec<T>>,
+    /// Whether each step of a target counts, in losses and metrics, as under a mask of the output; one list for each target, of as many
+    /// values as weights of steps. None, or an empty list, where all do. Datasets that fill smaller samples up say so here.
+    pub masks: Vec<Vec<bool>>,
 }
 
 impl<T> Batch<T> {
@@ -46,10 +49,16 @@ impl<T> Batch<T> {
         own.filter(|weights| !weights.is_empty()).map(Vec::as_slice)
     }
 
-    /// Forgets all weights.
+    /// The mask of target number `i`, where there is one.
+    pub(crate) fn mask_of(&self, i: usize) -> Option<&[bool]> {
+        self.masks.get(i).filter(|mask| !mask.is_empty()).map(Vec::as_slice)
+    }
+
+    /// Forgets all weights and masks.
     pub(crate) fn clear_weights(&mut self) {
         self.weights.clear();
         self.more_weights.iter_mut().for_each(Vec::clear);
+        self.masks.iter_mut().for_each(Vec::clear);
     }
 }
 

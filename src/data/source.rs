@@ -255,6 +255,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
 
     /// Each sample beside the sample of another source at the same position: the inputs of both, and the targets of both. What has no
     /// values is left out: of `pictures.zip(table)` the table's targets may be `Tensor::zeros([n, 0])`.
+    /// Both in an order that stays: shuffle afterwards.
     ///
     /// ```
     /// use gradus::prelude::*;

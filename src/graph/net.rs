@@ -93,6 +93,8 @@ pub struct Work<T = f32> {
     /// The nodes that leave out their activation.
     pub(super) left_out: Vec<usize>,
     gradients: Vec<Tensor<T>>,
+    /// The outputs whose gradients have been asked for, to be written, since the last pass.
+    given: Vec<bool>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
     out: Vec<Tensor<T>>,
     back: Vec<Option<Tensor<T>>>,
@@ -275,6 +277,7 @@ impl<T: Float> Net<T> {
         let layout = self.layout(kept);
         let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
+        work.given.clear();
         let Work { values, slots, out, left_out, sizes, masks, .. } = work;
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
@@ -427,10 +430,8 @@ impl<T: Float> Net<T> {
         plan: &Plan,
         output: usize,
     ) -> (&'a Tensor<T>, &'a mut Tensor<T>) {
-        self.output_gradient(work, plan, output);
+        let dy = self.place_of_gradient(work, plan, output);
         let Work { values, gradients, kept, .. } = work;
-        let unread = plan.sizes.len();
-        let dy = plan.outputs[output].map_or(unread, |register| register as usize);
         (&values[self.output_register(*kept, output)], &mut gradients[dy])
     }
 
@@ -440,12 +441,18 @@ impl<T: Float> Net<T> {
     /// # Panics
     /// As [`output`](Self::output).
     pub fn output_gradient<'a>(&self, work: &'a mut Work<T>, plan: &Plan, output: usize) -> &'a mut Tensor<T> {
+        let dy = self.place_of_gradient(work, plan, output);
+        work.given.resize(self.outputs.len(), false);
+        work.given[output] = true;
+        &mut work.gradients[dy]
+    }
+
+    /// The register of an output's gradient, which gets its shape; one more than the plan's where nobody reads it.
+    fn place_of_gradient(&self, work: &mut Work<T>, plan: &Plan, output: usize) -> usize {
         let shape = self.output(work, output).shape();
-        // One more than the plan's, for gradients that nobody reads.
-        let unread = plan.sizes.len();
         work.reserve(plan);
-        let dy = &mut work.gradients[plan.outputs[output].map_or(unread, |register| register as usize)];
-        dy.resize(shape);
+        let dy = plan.outputs[output].map_or(plan.sizes.len(), |register| register as usize);
+        work.gradients[dy].resize(shape);
         dy
     }
 
@@ -454,7 +461,8 @@ impl<T: Float> Net<T> {
     ///
     /// # Errors
     /// [`Error::Config`] where no forward pass of this net came before that keeps what backward needs, or for the plan of another net; as
-    /// [`check_inputs`](Self::check_inputs), and [`Error::Shape`] for another number of samples than in the forward pass.
+    /// [`check_inputs`](Self::check_inputs), and [`Error::Shape`] for another number of samples than in the forward pass, and for a gradient
+    /// of another shape than its output; [`Error::Config`] where one that is read has not been asked for, to be written, since the last pass.
     #[inline(never)]
     pub fn backward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("backward", x)?;
@@ -475,6 +483,25 @@ impl<T: Float> Net<T> {
         if self.open {
             work.sizes.check_same(&self.inputs, x)?;
         }
+        for (output, register) in plan.outputs.iter().enumerate() {
+            let Some(register) = *register else { continue };
+            let name = || self.output_names.get(output).map_or_else(|| output.to_string(), Clone::clone);
+            if !work.given.get(output).is_some_and(|given| *given) {
+                let hint = "write it into output_gradient before each pass back, zeros where there is none";
+                return refuse(&format!("the gradient of the output {} has not been written", name()), hint);
+            }
+            let (shape, got) = (self.output(work, output).shape(), work.gradients[register as usize].shape());
+            if shape != got {
+                let expected = format!("a gradient of shape {shape} for the output {}", name());
+                return Err(Error::shape(
+                    "backward",
+                    expected,
+                    got,
+                    "write into the tensor that output_gradient lends",
+                ));
+            }
+        }
+        work.given.fill(false);
         self.run_back(pass, work, plan, Given::Refs(x));
         Ok(())
     }

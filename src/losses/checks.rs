@@ -37,7 +37,8 @@ pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) ->
     if y_true == y_pred || numbers {
         return Ok(());
     }
-    let expected = format!("class numbers of shape {leading:?} or one-hot rows of shape {y_pred}");
+    let numbers = Shape::try_from(leading).unwrap_or(Shape::SCALAR);
+    let expected = format!("class numbers of shape {numbers} or one-hot rows of shape {y_pred}");
     let hint = match too_many_axes(y_true, y_pred) {
         true => FLATTEN,
         false => "make the last layer's units the number of classes, and pass one target a sample",

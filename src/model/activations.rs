@@ -1,7 +1,6 @@
 //! The outputs of layers: all of them, or some by name.
 
 use super::built::Model;
-use super::checks::blame;
 use super::part::Names;
 use super::tensors::Tensors;
 use crate::error::{Error, Result};
@@ -126,7 +125,7 @@ impl<T: Float> Model<T> {
         for ((index, name, _), (shape, v)) in wanted.iter().zip(values) {
             let y = Tensor::new(shape.with_batch(n), v)?;
             if y.iter().any(|v| v.is_nan()) {
-                blame(op, &x, &y).map_err(|error| match error {
+                self.blame(op, &x, &y).map_err(|error| match error {
                     Error::Config { .. } => Error::Layer { index: *index, name: name.clone(), source: Box::new(error) },
                     of_x => of_x,
                 })?;

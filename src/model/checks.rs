@@ -31,21 +31,6 @@ pub(super) fn check_finite<T: Float>(
     Err(Error::NonFinite { op, what, row, column, value })
 }
 
-/// Outputs that are not finite: an error where the input is to blame, or where they are not even numbers.
-#[cold]
-pub(super) fn blame<T: Float>(op: &'static str, x: &[&Tensor<T>], y: &Tensor<T>) -> Result<()> {
-    x.iter().try_for_each(|x| check_finite(op, "x", x, 0..x.samples()))?;
-    match y.as_slice().iter().position(|v| v.is_nan()) {
-        None => Ok(()),
-        Some(at) => {
-            let row = at / y.shape().sample().len().max(1);
-            let problem =
-                format!("the output of row {row} is NaN, though the row is finite: a number inside overflows");
-            Err(Error::Config { op, problem, hint: "scale the inputs as in training, or use an f64 model".into() })
-        }
-    }
-}
-
 /// Why a step left the finite numbers, as far as its batch can tell; `sample` gives a row's number in the whole of the data.
 #[cold]
 pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option<usize>) -> String {

@@ -25,6 +25,12 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
     /// Fills a batch; returns whether it has yet to be checked against model and loss.
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool>;
 
+    /// An error about a batch, which it names where that tells more than the error itself.
+    fn about(&self, index: usize, error: Error) -> Error {
+        let _ = index;
+        error
+    }
+
     /// Numbers that are the same where the adapter gives the same batches: samples, batch size, batches, shuffled or not.
     fn fingerprint(&self) -> [u64; 4];
 
@@ -81,7 +87,8 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
     fn load(&self, _: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
         let first = index * self.batch_size;
         let positions = &self.order[first..first + self.samples(index)];
-        let Batch { x, y, weights, more_x, more_y, more_weights } = batch;
+        let Batch { x, y, weights, more_x, more_y, more_weights, masks } = batch;
+        masks.iter_mut().for_each(Vec::clear);
         gather_all(&self.x, positions, x, more_x);
         gather_all(&self.y, positions, y, more_y);
         more_weights.resize_with(self.weights.len().saturating_sub(1), Vec::new);
@@ -177,11 +184,12 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
         batch.clear_weights();
-        match self.data.batches() {
-            Some(_) => self.data.load(epoch, index, batch)?,
-            // A stream has one epoch, of which those of training are stretches.
-            None => self.data.load(0, epoch.saturating_mul(self.batches).saturating_add(index), batch)?,
-        }
+        // A stream has one epoch, of which those of training are stretches.
+        let (epoch, index) = match self.data.batches() {
+            Some(_) => (epoch, index),
+            None => (0, epoch.saturating_mul(self.batches).saturating_add(index)),
+        };
+        self.data.load(epoch, index, batch).map_err(|error| self.about(index, error))?;
         if let Some(classes) = self.classes {
             weigh(&batch.y, self.output, classes, &mut batch.weights)?;
         }
@@ -190,6 +198,13 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     fn sample(&self, _: usize, _: usize) -> Option<usize> {
         None
+    }
+
+    fn about(&self, index: usize, error: Error) -> Error {
+        match error {
+            Error::Batch { .. } => error,
+            _ => Error::Batch { index, source: Box::new(error) },
+        }
     }
 
     fn fingerprint(&self) -> [u64; 4] {

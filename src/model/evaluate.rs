@@ -3,14 +3,12 @@
 use std::ops::Range;
 
 use super::built::Model;
-use super::checks::check_finite;
 use super::data_adapter::all_batches;
 use super::history::Scores;
 use super::masked::MaskedRows;
 use super::predictor::Workspace;
-use super::sample_weights::check_weights;
 use super::tensors::{List, Tensors, Weights};
-use super::train::TrainedHead;
+use super::train::{TrainedHead, of_head};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::graph::Work;
@@ -31,6 +29,8 @@ pub(crate) struct Rows<'a, T: Float> {
     pub y: List<'a, T>,
     pub rows: Range<usize>,
     pub weights: Vec<Option<&'a [T]>>,
+    /// Masks of the targets, or none.
+    pub masks: Vec<Option<&'a [bool]>>,
 }
 
 /// Rows whose loss is taken together.
@@ -87,11 +87,10 @@ impl<T: Float> Model<T> {
         y: Tensors<'_, T>,
         weights: Option<Weights<'_, T>>,
     ) -> Result<Scores> {
-        let (x, y) = self.check_data("evaluate", x, y)?;
+        let (x, y, weights) = self.check_data("evaluate", x, y, weights.as_ref())?;
         let n = x[0].samples();
-        check_all_finite("evaluate", &x, &y, 0..n)?;
-        let weights = self.weights_of("evaluate", &x, weights.as_ref())?;
-        self.measure(&ValidationData::Rows(Rows { x, y, rows: 0..n, weights }))
+        self.check_all_finite("evaluate", &x, &y, 0..n)?;
+        self.measure(&ValidationData::Rows(Rows { x, y, rows: 0..n, weights, masks: Vec::new() }))
     }
 
     /// Loss and metrics on all batches of a dataset, in its epoch 0.
@@ -123,13 +122,13 @@ impl<T: Float> Model<T> {
                 let mut batch = Batch::default();
                 for index in 0..all_batches(*data, "evaluate")? {
                     batch.clear_weights();
-                    data.load(0, index, &mut batch)?;
-                    self.check_batch("evaluate", &batch)
-                        .map_err(|error| Error::Batch { index, source: Box::new(error) })?;
+                    let checked = data.load(0, index, &mut batch).and_then(|()| self.check_batch("evaluate", &batch));
+                    checked.map_err(|error| Error::Batch { index, source: Box::new(error) })?;
                     let weights = (0..training.heads.len()).map(|i| batch.weights_of(i)).collect();
+                    let masks = (0..training.heads.len()).map(|i| batch.mask_of(i)).collect();
                     let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
                     let (x, y) = (List::Several(x), List::Several(y));
-                    self.measure_rows(&mut m, &Rows { x, y, rows: 0..batch.x.samples(), weights })?;
+                    self.measure_rows(&mut m, &Rows { x, y, rows: 0..batch.x.samples(), weights, masks })?;
                 }
             }
         }
@@ -147,14 +146,15 @@ impl<T: Float> Model<T> {
             let penalty = self.forward_rows(&mut m.work, &held.x, part.clone(), &mut m.out)?;
             m.targets.resize_with(held.y.len(), Tensor::default);
             held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
-            let weights = |i: usize| {
-                let weights = held.weights.get(i).copied().flatten()?;
-                let each = weights.len() / held.x[0].samples().max(1);
-                Some(&weights[part.start * each..part.end * each])
+            let n = held.x[0].samples();
+            let counts = |i: usize| {
+                let weights = held.weights.get(i).copied().flatten().map(|weights| of_samples(weights, n, &part));
+                let mask = held.masks.get(i).copied().flatten().map(|mask| of_samples(mask, n, &part));
+                (weights, mask)
             };
             let (work, masked) = (&m.work, &mut m.masked);
             let masks = |output| work.mask(output);
-            let loss = training.score(&mut m.sums, &mut m.out, masks, &m.targets, weights, masked) + penalty;
+            let loss = training.score(&mut m.sums, &mut m.out, masks, &m.targets, counts, masked) + penalty;
             m.sum += loss * part.len() as f64;
             start = part.end;
         }
@@ -168,7 +168,8 @@ impl<T: Float> Model<T> {
         op: &'static str,
         x: Tensors<'a, T>,
         y: Tensors<'a, T>,
-    ) -> Result<(List<'a, T>, List<'a, T>)> {
+        weights: Option<&Weights<'a, T>>,
+    ) -> Result<Checked<'a, T>> {
         let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
         let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
         let y = y.ordered(op, "y", training.heads.len(), || training.target_names())?;
@@ -176,34 +177,33 @@ impl<T: Float> Model<T> {
             return Err(Error::Empty { op, what: "x" });
         }
         self.check_inputs(op, &x)?;
-        let n = x[0].samples();
-        for (head, y) in training.heads.iter().zip(y.iter()) {
-            self.check_target(op, head, &x, y, n).map_err(|error| match training.heads.len() {
-                1 => error,
-                _ => Error::Output { name: head.name.clone(), source: Box::new(error) },
-            })?;
-        }
-        Ok((x, y))
+        let names = training.target_names();
+        let weights = weights.map_or_else(|| Ok(vec![None; names.len()]), |weights| weights.ordered(op, &names))?;
+        self.check_targets(op, &x, &y, |i| (weights[i], None))?;
+        Ok((x, y, weights))
     }
 
-    fn check_target(
+    /// Checks targets, with what counts of them, against the outputs for inputs that have been checked.
+    fn check_targets<'w>(
         &self,
         op: &'static str,
-        head: &TrainedHead<T>,
         x: &[&Tensor<T>],
-        y: &Tensor<T>,
-        n: usize,
+        y: &[&Tensor<T>],
+        counts: impl Fn(usize) -> (Option<&'w [T]>, Option<&'w [bool]>),
     ) -> Result<()> {
-        if y.samples() != n || y.shape().rank() == 0 {
-            let expected = format!("{n} targets, one for each sample of x");
-            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
-            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
+        let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
+        let mut memory = Tensor::default();
+        for (i, (head, y)) in training.heads.iter().zip(y).enumerate() {
+            let (weights, mask) = counts(i);
+            let shape = self.head_shape(op, head, x)?;
+            let checked = head.check_targets(op, y, (x[0].samples(), shape), weights, mask, &mut memory);
+            checked.map_err(|error| of_head(&training.heads, i, error))?;
         }
-        head.check_targets(y, self.head_shape(op, head, x)?.with_batch(n))
+        Ok(())
     }
 
     /// The shape of one sample of a head's output for these inputs, which have been checked.
-    pub(super) fn head_shape(&self, op: &'static str, head: &TrainedHead<T>, x: &[&Tensor<T>]) -> Result<Shape> {
+    fn head_shape(&self, op: &'static str, head: &TrainedHead<T>, x: &[&Tensor<T>]) -> Result<Shape> {
         let x = x.iter().map(|x| x.shape().sample());
         self.net.output_shape_of(op, &mut Work::default(), x, head.output)
     }
@@ -229,9 +229,10 @@ impl<T: Float> Model<T> {
             }
         }
         let mut work = Work::default();
-        for (head, y) in training.heads.iter().zip(&y) {
+        for (i, (head, y)) in training.heads.iter().zip(&y).enumerate() {
             let shape = self.net.output_shape_of(op, &mut work, x.iter().copied(), head.output)?;
-            head.check_shapes(y.batched(1)?, shape.with_batch(1))?;
+            let fits = y.batched(1).and_then(|y| head.check_shapes(y, shape.with_batch(1)));
+            fits.map_err(|error| of_head(&training.heads, i, error))?;
         }
         Ok(())
     }
@@ -239,23 +240,22 @@ impl<T: Float> Model<T> {
     fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
-        let (x, y) = self.check_data(op, x.into(), y.into())?;
-        let n = x[0].samples();
-        check_all_finite(op, &x, &y, 0..n)?;
-        training.heads.iter().enumerate().try_for_each(|(i, head)| match batch.weights_of(i) {
-            Some(weights) => check_weights(op, n, self.head_shape(op, head, &x)?, weights),
-            None => Ok(()),
-        })
+        let x = Tensors::from(x).ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
+        let y = Tensors::from(y).ordered(op, "y", training.heads.len(), || training.target_names())?;
+        if x[0].samples() == 0 || x[0].is_empty() {
+            return Err(Error::Empty { op, what: "x" });
+        }
+        self.check_inputs(op, &x)?;
+        self.check_targets(op, &x, &y, |i| (batch.weights_of(i), batch.mask_of(i)))?;
+        self.check_all_finite(op, &x, &y, 0..x[0].samples())
     }
 }
 
-/// An error that names the first NaN or infinity in some rows of inputs and targets.
-pub(super) fn check_all_finite<T: Float>(
-    op: &'static str,
-    x: &[&Tensor<T>],
-    y: &[&Tensor<T>],
-    rows: Range<usize>,
-) -> Result<()> {
-    x.iter().try_for_each(|x| check_finite(op, "x", x, rows.clone()))?;
-    y.iter().try_for_each(|y| check_finite(op, "y", y, rows.clone()))
+/// Inputs and targets in the order of the model's, with the weights of each target.
+pub(super) type Checked<'a, T> = (List<'a, T>, List<'a, T>, Vec<Option<&'a [T]>>);
+
+/// What belongs to some of `n` samples, of values for samples or for their steps.
+fn of_samples<'a, V>(values: &'a [V], n: usize, part: &Range<usize>) -> &'a [V] {
+    let each = values.len() / n.max(1);
+    &values[part.start * each..part.end * each]
 }

@@ -5,7 +5,7 @@ use super::checks::{cause, check_classes_apart};
 use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
 #[cfg(feature = "files")]
 use super::digest::digest;
-use super::evaluate::{Rows, ValidationData, check_all_finite};
+use super::evaluate::{Rows, ValidationData};
 use super::fit_options::Fit;
 use super::history::{History, RunStart};
 use super::progress::Progress;
@@ -15,7 +15,7 @@ use super::sample_weights::sample_weights;
 use super::saver::Saver;
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
-use super::tensors::{Tensors, Weights};
+use super::tensors::Tensors;
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
 use crate::data::{Batch, Dataset};
@@ -63,7 +63,7 @@ impl<T: Float> Model<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        let (x, y) = self.check_data("fit", x, y)?;
+        let (x, y, weights) = self.check_data("fit", x, y, how.sample_weight.as_ref())?;
         if how.batch_size == 0 {
             return Err(Error::argument("fit", "batch_size", "at least 1", 0, "32 is usual"));
         }
@@ -72,20 +72,20 @@ impl<T: Float> Model<T> {
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));
         }
         let all = x[0].samples();
-        let (n, weights) = (how.kept(all)?, self.weights_of("fit", &x, how.sample_weight.as_ref())?);
+        let n = how.kept(all)?;
         let held_out = match self.validation(how)? {
             None if n < all => {
                 if self.tells_classes() {
                     check_classes_apart(y[0], n, how.validation_split)?;
                 }
-                check_held_out(&x, &y, n..all)?;
+                self.check_held_out(&x, &y, n..all)?;
                 let (x, y, weights) = (x.clone(), y.clone(), weights.clone());
-                Some(ValidationData::Rows(Rows { x, y, rows: n..all, weights }))
+                Some(ValidationData::Rows(Rows { x, y, rows: n..all, weights, masks: Vec::new() }))
             }
             other => other,
         };
         if how.check_finite {
-            check_all_finite("fit", &x, &y, 0..all)?;
+            self.check_all_finite("fit", &x, &y, 0..all)?;
         }
         let own = y.iter().copied().zip(&weights).zip(self.head_outputs());
         let own = own.map(|((y, weights), output)| sample_weights(y, output, *weights, how.class_weight));
@@ -99,20 +99,6 @@ impl<T: Float> Model<T> {
     fn head_outputs(&self) -> Vec<Shape> {
         let heads = self.training.iter().flat_map(|training| &training.heads);
         heads.map(|head| self.net.output_shape(head.output)).collect()
-    }
-
-    /// The weights that were passed for inputs, which have been checked: one list for each target.
-    pub(super) fn weights_of<'a>(
-        &self,
-        op: &'static str,
-        x: &[&Tensor<T>],
-        weights: Option<&Weights<'a, T>>,
-    ) -> Result<Vec<Option<&'a [T]>>> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
-        let names = training.target_names();
-        let Some(weights) = weights else { return Ok(vec![None; names.len()]) };
-        let shapes = training.heads.iter().map(|head| self.head_shape(op, head, x)).collect::<Result<Vec<_>>>()?;
-        weights.ordered(op, x[0].samples(), &names, &shapes)
     }
 
     /// Trains on the batches of a [`Dataset`], which need not fit in memory. Batch size and order are the dataset's own;
@@ -146,11 +132,16 @@ impl<T: Float> Model<T> {
             return Ok(Some(ValidationData::Batches(data)));
         }
         let Some((x, y)) = &how.validation_data else { return Ok(None) };
-        let (x, y) = self.check_data("fit", x.clone(), y.clone()).map_err(wrapped)?;
+        let weights = how.validation_weight.as_ref();
+        let (x, y, weights) = self.check_data("fit", x.clone(), y.clone(), weights).map_err(wrapped)?;
         let n = x[0].samples();
-        check_held_out(&x, &y, 0..n)?;
-        let weights = self.weights_of("fit", &x, how.validation_weight.as_ref()).map_err(wrapped)?;
-        Ok(Some(ValidationData::Rows(Rows { x, y, rows: 0..n, weights })))
+        self.check_held_out(&x, &y, 0..n)?;
+        Ok(Some(ValidationData::Rows(Rows { x, y, rows: 0..n, weights, masks: Vec::new() })))
+    }
+
+    /// What is measured after an epoch is finite, or an error before the first one.
+    fn check_held_out(&self, x: &[&Tensor<T>], y: &[&Tensor<T>], rows: std::ops::Range<usize>) -> Result<()> {
+        self.check_all_finite("fit", x, y, rows).map_err(|error| Error::ValidationData(Box::new(error)))
     }
 
     /// All epochs.
@@ -217,7 +208,8 @@ impl<T: Float> Model<T> {
                 let (epoch, index) = (at.epoch, at.batch);
                 let load = |batch: &mut _| data.load(epoch, index, batch);
                 let samples = data.samples(index);
-                let outcome = training.step(samples, load, &self.net, &mut self.params, self.seed)?;
+                let outcome = training.step(samples, load, &self.net, &mut self.params, self.seed);
+                let outcome = outcome.map_err(|error| data.about(index, error))?;
                 *trained |= !matches!(outcome, Outcome::Loss(_));
                 let cause = || cause(training.loaded(), |row| data.sample(index, row));
                 let loss = match outcome.loss("fit", epoch, index, cause) {
@@ -388,7 +380,7 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub(crate) fn train_on_tensors(&mut self, x: Tensors<'_, T>, y: Tensors<'_, T>) -> Result<f64> {
         const OP: &str = "train_on_batch";
-        let (x, y) = self.check_data(OP, x, y)?;
+        let (x, y, _) = self.check_data(OP, x, y, None)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
         training.take(OP, &x, &y)?;
         let load = |_: &mut Batch<T>| Ok(false);
@@ -412,7 +404,7 @@ impl<T: Float> Model<T> {
 
     #[inline(never)]
     pub(crate) fn gradients_of(&mut self, x: Tensors<'_, T>, y: Tensors<'_, T>) -> Result<(f64, Vec<T>)> {
-        let (x, y) = self.check_data("gradients", x, y)?;
+        let (x, y, _) = self.check_data("gradients", x, y, None)?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "gradients" }) };
         training.take("gradients", &x, &y)?;
         training.gradients(&self.net, &self.params, self.seed)
@@ -531,9 +523,4 @@ fn beginning<T: Float>(how: &Fit<'_, T>, at: &RunState, batches: usize) -> Optio
             })
         }
     }
-}
-
-/// What is measured after an epoch is finite, or an error before the first one.
-fn check_held_out<T: Float>(x: &[&Tensor<T>], y: &[&Tensor<T>], rows: std::ops::Range<usize>) -> Result<()> {
-    check_all_finite("fit", x, y, rows).map_err(|error| Error::ValidationData(Box::new(error)))
 }

@@ -123,7 +123,7 @@ impl<T: Float> Model<T> {
         how: &LearningRateFinder,
     ) -> Result<LearningRates> {
         self.check_single(OP)?;
-        self.check_data(OP, x.into(), y.into())?;
+        self.check_data(OP, x.into(), y.into(), None)?;
         how.check()?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
         let (params, state) = (self.params.clone(), training.state.clone());

@@ -1,4 +1,4 @@
-//! What of an output counts in its loss and its metrics: weights of samples, and the output's mask.
+//! What of an output counts in its loss and its metrics: weights, the output's mask, and that of its target.
 
 use crate::losses::Loss;
 use crate::tensor::{Float, Tensor};
@@ -15,14 +15,17 @@ pub(crate) struct MaskedRows<T> {
 }
 
 impl<T: Float> MaskedRows<T> {
-    /// Takes a mask over `rows` rows, which it has a step for each or for several of, and the weights: one for each sample.
-    pub fn fill(&mut self, mask: &[bool], rows: usize, weights: Option<&[T]>) {
+    /// Takes the masks of an output and of its targets over `rows` rows, which each has a step for each or for several of, and the
+    /// weights, of samples or of their steps.
+    pub fn fill(&mut self, masks: [Option<&[bool]>; 2], rows: usize, weights: Option<&[T]>) {
         let MaskedRows { counts, weighted, counted } = self;
-        let value = |counts: bool| if counts { T::one() } else { T::zero() };
-        let each = rows / mask.len().max(1);
         counts.clear();
-        counts.extend(mask.iter().flat_map(|&counts| std::iter::repeat_n(value(counts), each)));
-        *counted = mask.iter().filter(|counts| **counts).count() * each;
+        counts.resize(rows, T::one());
+        for mask in masks.into_iter().flatten().filter(|mask| !mask.is_empty()) {
+            let rows = counts.chunks_mut((rows / mask.len()).max(1));
+            mask.iter().zip(rows).filter(|(counts, _)| !**counts).for_each(|(_, rows)| rows.fill(T::zero()));
+        }
+        *counted = counts.iter().filter(|counts| **counts != T::zero()).count();
         weighted.clear();
         if let Some(weights) = weights.filter(|weights| !weights.is_empty()) {
             let n = counts.len().max(1);
@@ -31,12 +34,40 @@ impl<T: Float> MaskedRows<T> {
     }
 }
 
+/// Targets for a check of their values: what does not count, by weights of 0 or a mask, is replaced by what counts before it, in memory of
+/// before; with the place of the first that counts. None where nothing does.
+pub(crate) fn counting<'a, T: Float>(
+    y: &'a Tensor<T>,
+    weights: Option<&[T]>,
+    mask: Option<&[bool]>,
+    memory: &'a mut Tensor<T>,
+) -> Option<(&'a Tensor<T>, usize)> {
+    let n = weights.map_or(0, <[T]>::len).max(mask.map_or(0, <[bool]>::len));
+    let counts = |i: &usize| {
+        weights.is_none_or(|weights| weights[i * weights.len() / n] != T::zero())
+            && mask.is_none_or(|mask| mask[i * mask.len() / n])
+    };
+    if (0..n).all(|i| counts(&i)) {
+        return Some((y, 0));
+    }
+    let (first, width) = ((0..n).find(counts)?, y.len() / n);
+    memory.copy_from(y);
+    let mut last = first;
+    for i in 0..n {
+        match counts(&i) {
+            true => last = i,
+            false => memory.as_mut_slice().copy_within(last * width..(last + 1) * width, i * width),
+        }
+    }
+    Some((memory, first))
+}
+
 /// What counts, and how much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts<'a, T> {
-    /// The weights of the samples.
+    /// The weights of the samples, or of their steps.
     pub weights: Option<&'a [T]>,
-    /// The rows, where the output carries a mask.
+    /// The rows, where the output or its target carries a mask.
     pub rows: Option<&'a MaskedRows<T>>,
 }
 

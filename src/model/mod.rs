@@ -15,6 +15,7 @@ mod data_adapter;
 #[cfg(feature = "files")]
 mod digest;
 mod evaluate;
+mod finite;
 mod fit;
 mod fit_options;
 mod head;

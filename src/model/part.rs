@@ -70,7 +70,8 @@ impl<T: Float> Model<T> {
     /// A name is that of an input, or of a layer or container by its path (`"encoder"`, `"block/dense"`) and stands for the value that it
     /// gives; of an operation with several values for the last. So `part("input", "code")` is an encoder up to the layer `code`, and
     /// `part("code", "image")` the decoder behind it, whose input is called `code`. Where an input and a layer have one name, `from` takes
-    /// the input and `to` the layer. The second place at which a shared part is applied is called `tower#2`, and so on.
+    /// the input and `to` the layer. A mask that comes from before `from` is not there in the part: [`Graph::masked`](crate::graph::Graph::masked)
+    /// gives a model a mask of its own. The second place at which a shared part is applied is called `tower#2`, and so on.
     ///
     /// Keras: `keras.Model(encoder.input, encoder.get_layer("code").output)`; PyTorch: `create_feature_extractor`.
     ///

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::built::Model;
-use super::checks::{all_finite, blame};
+use super::checks::all_finite;
 use super::tensors::Tensors;
 use crate::error::{Error, Result};
 use crate::graph::{Ending, Given, Work};
@@ -93,7 +93,7 @@ impl<T: Float> Model<T> {
     pub(crate) fn check_outputs(&self, op: &'static str, x: &[&Tensor<T>], y: &[Tensor<T>]) -> Result<()> {
         match y.iter().find(|y| !all_finite(y.as_slice())) {
             None => Ok(()),
-            Some(y) => blame(op, x, y),
+            Some(y) => self.blame(op, x, y),
         }
     }
 

@@ -34,20 +34,26 @@ pub(crate) fn sample_weights<T: Float>(
     Ok(weights)
 }
 
-/// One weight a sample, or one for each of its steps, all of them finite and not negative. `output` is the shape of an output sample:
-/// its steps are the places along its first axes, of which the loss takes the last for a row.
-pub(crate) fn check_weights<T: Float>(op: &'static str, n: usize, output: Shape, weights: &[T]) -> Result<()> {
+/// As many weights, or places of a mask, as samples, or as their steps. `output` is the shape of an output sample: its steps are the
+/// places along its first axes, of which the loss takes the last for a row.
+pub(crate) fn check_steps(op: &'static str, what: &str, n: usize, output: Shape, len: usize, hint: &str) -> Result<()> {
     let axes = output.rank().saturating_sub(1);
     let steps = |axes: usize| output.dims()[..axes].iter().fold(1, |steps: usize, &size| steps.saturating_mul(size));
-    if !(0..=axes).any(|axes| n.saturating_mul(steps(axes)) == weights.len()) {
-        let mut expected = format!("{n} weights, one for each sample");
+    if !(0..=axes).any(|axes| n.saturating_mul(steps(axes)) == len) {
+        let mut expected = format!("{n} {what}, one for each sample");
         for axes in 1..=axes {
             let sizes: Vec<_> = output.dims()[..axes].iter().map(ToString::to_string).collect();
             let all = n.saturating_mul(steps(axes));
             expected += &format!(", or {all}, one for each of {} steps", sizes.join(" × "));
         }
-        return Err(Error::shape(op, expected, weights.len(), "pass a weight for every sample of x"));
+        return Err(Error::shape(op, expected, len, format!("{hint}; outputs are of shape {}", output.of_samples())));
     }
+    Ok(())
+}
+
+/// One weight a sample, or one for each of its steps, all of them finite and not negative.
+pub(crate) fn check_weights<T: Float>(op: &'static str, n: usize, output: Shape, weights: &[T]) -> Result<()> {
+    check_steps(op, "weights", n, output, weights.len(), "pass a weight for every sample of x")?;
     match weights.iter().enumerate().find(|(_, w)| bad(w.as_f64())) {
         None => Ok(()),
         Some((i, w)) => {
@@ -73,7 +79,7 @@ mod tests {
         assert_eq!(
             check(8, steps).unwrap_err().to_string(),
             "fit: expected 2 weights, one for each sample, or 6, one for each of 3 steps, or 24, one for each of 3 × 4 steps, got 8; \
-             pass a weight for every sample of x"
+             pass a weight for every sample of x; outputs are of shape [n, 3, 4, 5]"
         );
         assert!(
             check(10, Shape::from([5])).unwrap_err().to_string().contains("2 weights, one for each sample, got 10")

@@ -112,7 +112,7 @@ impl Settings {
 
     /// A batch's shapes and a hash of its values and weights.
     pub fn put_batch<T: Float>(&mut self, name: &str, batch: &Batch<T>) {
-        let Batch { x, y, weights, more_x, more_y, more_weights } = batch;
+        let Batch { x, y, weights, more_x, more_y, more_weights, masks } = batch;
         let digest = joined([x.as_slice(), y.as_slice(), weights], SAMPLED);
         self.put(name, format!("{} and {} with digest {digest:016x}", x.shape(), y.shape()));
         let more = more_x.iter().chain(more_y).map(Tensor::as_slice).chain(more_weights.iter().map(Vec::as_slice));
@@ -121,6 +121,11 @@ impl Settings {
                 format!("{name} {}", i + 1),
                 format!("{} values with digest {:016x}", values.len(), sampled(values, SAMPLED)),
             );
+        }
+        for (i, mask) in masks.iter().enumerate().filter(|(_, mask)| !mask.is_empty()) {
+            let steps: Vec<T> = mask.iter().map(|&counts| if counts { T::one() } else { T::zero() }).collect();
+            let text = format!("{} places with digest {:016x}", steps.len(), sampled(&steps, SAMPLED));
+            self.put(format!("{name}, mask {i}"), text);
         }
     }
 

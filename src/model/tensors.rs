@@ -2,9 +2,8 @@
 
 use std::ops::Deref;
 
-use super::sample_weights::check_weights;
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{Float, Tensor};
 
 /// One tensor, several in the order of the model's inputs or outputs, or several by their names.
 ///
@@ -187,15 +186,9 @@ impl<'a, T, const N: usize> From<[(&'a str, &'a [T]); N]> for Weights<'a, T> {
 }
 
 impl<'a, T: Float> Weights<'a, T> {
-    /// One list for each of these outputs, checked for `n` samples of their shapes.
-    pub(crate) fn ordered(
-        &self,
-        op: &'static str,
-        n: usize,
-        known: &[&str],
-        shapes: &[Shape],
-    ) -> Result<Vec<Option<&'a [T]>>> {
-        for (i, (name, weights)) in self.lists.iter().enumerate() {
+    /// One list for each of these outputs.
+    pub(crate) fn ordered(&self, op: &'static str, known: &[&str]) -> Result<Vec<Option<&'a [T]>>> {
+        for (i, (name, _)) in self.lists.iter().enumerate() {
             if let Some(name) = name.filter(|name| !known.contains(name)) {
                 let expected = format!("for one of the outputs {}", known.join(", "));
                 let hint = "outputs without a loss and metrics take no weights";
@@ -209,9 +202,6 @@ impl<'a, T: Float> Weights<'a, T> {
                     format!("{name} twice"),
                     "leave one out",
                 ));
-            }
-            for (_, shape) in known.iter().zip(shapes).filter(|(own, _)| name.is_none_or(|name| name == **own)) {
-                check_weights(op, n, *shape, weights)?;
             }
         }
         let of = |name: &&str| {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::head::Head;
-use super::masked::{Counts, MaskedRows};
-use super::sample_weights::check_weights;
+use super::masked::{Counts, MaskedRows, counting};
+use super::sample_weights::{check_steps, check_weights};
 use crate::activations::Activation;
 use crate::callbacks::{Described, Run};
 use crate::data::Batch;
@@ -103,17 +103,37 @@ impl<T: Float> TrainedHead<T> {
         self.metrics.iter().try_for_each(|m| m.check(targets, output))
     }
 
-    /// Checks targets against outputs of this shape.
-    pub fn check_targets(&self, y: &Tensor<T>, output: Shape) -> Result<()> {
-        if let Some(loss) = &self.loss {
-            loss.check(y.shape(), output)?;
-            loss.check_targets(y, output)?;
+    /// Checks the targets of `n` samples for outputs whose samples have this shape, with weights and a mask; `memory` is to work in.
+    pub fn check_targets(
+        &self,
+        op: &'static str,
+        y: &Tensor<T>,
+        (n, output): (usize, Shape),
+        weights: Option<&[T]>,
+        mask: Option<&[bool]>,
+        memory: &mut Tensor<T>,
+    ) -> Result<()> {
+        if y.samples() != n || y.shape().rank() == 0 {
+            let expected = format!("{n} targets, one for each sample of x");
+            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
+            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
         }
-        for metric in &self.metrics {
-            metric.check(y.shape(), output)?;
-            metric.check_targets(y, output)?;
-        }
-        Ok(())
+        self.check_shapes(y.shape(), output.with_batch(n))?;
+        weights.map_or(Ok(()), |weights| check_weights(op, n, output, weights))?;
+        const FILLED: &str = "targets were filled up along an axis that the loss takes as one; bring them to one size, or give the \
+                              output and its targets an axis more";
+        mask.map_or(Ok(()), |mask| check_steps(op, "places of a mask", n, output, mask.len(), FILLED))?;
+        let Some((y, first)) = counting(y, weights, mask, memory) else { return Ok(()) };
+        let output = output.with_batch(n);
+        let of_loss = self.loss.iter().try_for_each(|loss| loss.check_targets(y, output));
+        let checked = of_loss.and_then(|()| self.metrics.iter().try_for_each(|metric| metric.check_targets(y, output)));
+        checked.map_err(|mut error| {
+            if let Error::Label { row: row @ 0, .. } = &mut error {
+                // Where the first row does not count, it holds the first that does.
+                *row = first;
+            }
+            error
+        })
     }
 
     /// The loss of outputs, which are logits where a loss takes over the last activation; they are activated afterwards.
@@ -174,8 +194,10 @@ fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
 pub(crate) struct Buffers<T> {
     work: Work<T>,
     pub batch: Batch<T>,
-    /// What of each head's output counts, where that carries a mask.
+    /// What of each head's output counts, where that or its target carries a mask.
     masked: Vec<MaskedRows<T>>,
+    /// Targets for a check of those that count.
+    memory: Tensor<T>,
 }
 
 /// What became of a step.
@@ -245,7 +267,7 @@ impl<T: Float> Training<T> {
 
     /// Checks a batch for a model, as to shapes, and the values of targets and weights.
     pub fn check_batch(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
-        let Buffers { work, batch, .. } = &mut self.buffers;
+        let Buffers { work, batch, memory, .. } = &mut self.buffers;
         let n = batch.x.samples();
         if n == 0 || batch.x.is_empty() {
             return Err(Error::Empty { op, what: "a batch of the dataset" });
@@ -268,15 +290,10 @@ impl<T: Float> Training<T> {
             return Err(Error::argument(op, "targets", format!("{} ({names})", self.heads.len()), targets, hint));
         }
         for (i, (head, y)) in self.heads.iter().zip(batch.targets()).enumerate() {
-            if y.samples() != n || y.shape().rank() == 0 {
-                let expected = format!("{n} targets for {}, one for each sample", head.name);
-                return Err(Error::shape(op, expected, y.shape(), "let the dataset fill all with its shapes"));
-            }
             let shape = net.output_shape_of(op, work, batch.inputs().map(|x| x.shape().sample()), head.output)?;
-            if let Some(weights) = batch.weights_of(i) {
-                check_weights(op, n, shape, weights)?;
-            }
-            head.check_targets(y, shape.with_batch(n))?;
+            let (weights, mask) = (batch.weights_of(i), batch.mask_of(i));
+            let checked = head.check_targets(op, y, (n, shape), weights, mask, memory);
+            checked.map_err(|error| of_head(&self.heads, i, error))?;
         }
         Ok(())
     }
@@ -338,7 +355,7 @@ impl<T: Float> Training<T> {
             return Outcome::Loss(value);
         }
         self.accumulated += 1;
-        let Buffers { batch, work, masked } = &mut self.buffers;
+        let Buffers { batch, work, masked, .. } = &mut self.buffers;
         for head in self.heads.iter().filter(|head| !head.metrics.is_empty()) {
             if let Some(fused) = in_training(&head.fused) {
                 fused.activate(net.output_mut(work, head.output));
@@ -399,7 +416,7 @@ impl<T: Float> Training<T> {
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
     /// added where `has_gradient` says that there is one, else nothing is changed.
     fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { work, batch, masked } = &mut self.buffers;
+        let Buffers { work, batch, masked, .. } = &mut self.buffers;
         masked.resize_with(self.heads.len(), MaskedRows::default);
         let x = Given::Batch(&batch.x, &batch.more_x);
         // Random draws are keyed by the number of batches before this one.
@@ -413,8 +430,9 @@ impl<T: Float> Training<T> {
         for (i, head) in self.heads.iter_mut().enumerate() {
             let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
             // A head without a loss may have metrics, which leave out the same rows.
-            if let Some(mask) = net.output_mask(work, head.output) {
-                masked[i].fill(mask, net.output(work, head.output).shape().rows(), batch.weights_of(i));
+            let masks = [net.output_mask(work, head.output), batch.mask_of(i)];
+            if masks.iter().any(Option::is_some) {
+                masked[i].fill(masks, net.output(work, head.output).shape().rows(), batch.weights_of(i));
             }
             let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
             let counts = counts(net, head, i, batch, masked);
@@ -487,18 +505,19 @@ impl<T: Float> Training<T> {
         outputs: &mut [Tensor<T>],
         masks: impl Fn(usize) -> Option<&'w [bool]>,
         targets: &[Tensor<T>],
-        weights: impl Fn(usize) -> Option<&'w [T]>,
+        counts: impl Fn(usize) -> (Option<&'w [T]>, Option<&'w [bool]>),
         rows: &mut MaskedRows<T>,
     ) -> f64 {
         let mut total = 0.0;
         let mut figures = self.figures.iter().zip(sums).peekable();
         for (i, (head, t)) in self.heads.iter().zip(targets).enumerate() {
-            let (y, weights) = (&mut outputs[head.output], weights(i));
-            let mask = masks(head.output);
-            if let Some(mask) = mask {
-                rows.fill(mask, y.shape().rows(), weights);
+            let (y, (weights, own)) = (&mut outputs[head.output], counts(i));
+            let masks = [masks(head.output), own];
+            let masked = masks.iter().any(Option::is_some);
+            if masked {
+                rows.fill(masks, y.shape().rows(), weights);
             }
-            let counts = Counts { weights, rows: mask.map(|_| &*rows) };
+            let counts = Counts { weights, rows: masked.then_some(&*rows) };
             let value = head.score(t, y, counts);
             total += value.map_or(0.0, |value| head.weight * value);
             while let Some((figure, sums)) = figures.next_if(|(figure, _)| figure.head == i) {
@@ -533,6 +552,14 @@ impl<T: Float> Training<T> {
     }
 }
 
+/// An error about a head, which is named where there are several.
+pub(crate) fn of_head<T: Float>(heads: &[TrainedHead<T>], i: usize, error: Error) -> Error {
+    match heads.len() {
+        1 => error,
+        _ => Error::Output { name: heads[i].name.clone(), source: Box::new(error) },
+    }
+}
+
 /// What of a head's output counts, after a forward pass.
 fn counts<'a, T: Float>(
     net: &Net<T>,
@@ -541,7 +568,8 @@ fn counts<'a, T: Float>(
     batch: &'a Batch<T>,
     masked: &'a [MaskedRows<T>],
 ) -> Counts<'a, T> {
-    let rows = masked.get(number).filter(|_| net.has_output_mask(head.output));
+    let is_masked = net.has_output_mask(head.output) || batch.mask_of(number).is_some();
+    let rows = masked.get(number).filter(|_| is_masked);
     Counts { weights: batch.weights_of(number), rows }
 }
 

@@ -145,7 +145,8 @@ impl<T: Float> TrainingLoop<T> {
     /// pass. The gradients of the outputs are used up.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Config`] before it.
+    /// As [`forward`](Self::forward); [`Error::Config`] before it, and for an output whose gradient has not been written since the last
+    /// pass; [`Error::Shape`] for one of another shape.
     pub fn backward(&mut self, model: &Model<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.fits("backward", model)?;
         let mut pass = Pass::training(&model.params, &mut self.gradients, model.seed, self.pass, 0);

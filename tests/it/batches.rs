@@ -63,9 +63,10 @@ fn several_inputs_and_targets_train_like_tensors() {
     trained(&zipped.clone().shuffle(3).batch(16));
     trained(&taken_apart.clone().shuffle(3).batch(16));
     trained(&together.clone().shuffle(3).batch(16).prefetch(2).unwrap());
-    // Each of the sources shuffled alike, and put together then.
-    let alike = Samples::new(a, y).unwrap().shuffle(3).zip(Samples::new(b, z).unwrap().shuffle(3));
-    trained(&alike.batch(16));
+    // Shuffled before, samples would meet others than their partners.
+    let apart = Samples::new(a, y).unwrap().shuffle(3).zip(Samples::new(b, z).unwrap());
+    let error = apart.batch(16).check().unwrap_err().to_string();
+    assert!(error.contains("zip first, then shuffle or mix"), "{error}");
     // All that a source goes through hands the parts on.
     let chain = zipped.map(|x, _| x[3] = 0.0).map_keyed(1, |_, _, y| y[2] = 1.0).skip(10).take(20).repeat().take(45);
     let last = &batches(&chain.batch(20), 0)[2];
@@ -100,7 +101,10 @@ fn samples_that_do_not_fit_together() {
     assert!(error(&swapped.batch(4)).contains("samples of shape [3] for the input a, got [2, 2]"));
     let targets = Samples::several([a.clone(), b.clone()], [z.clone(), y.clone()]).unwrap();
     assert!(error(&targets.batch(4)).contains("[1, 1]"));
-    assert!(error(&one().inputs([[2], [2]]).batch(4)).contains("inputs: expected the 3 values of [3], got 4"));
+    assert!(
+        error(&one().inputs([[2], [2]]).batch(4))
+            .contains("inputs: expected shapes of the values of [3], got [2] and [2]")
+    );
     assert!(Samples::several([a.clone(), b.rows(0..9).unwrap()], [y]).unwrap_err().to_string().contains("50 samples"));
     assert!(Samples::several([a, b], [z.rows(0..9).unwrap()]).unwrap_err().to_string().contains("50 targets"));
     assert!(Samples::<f64>::several([], []).is_err());
@@ -140,11 +144,8 @@ fn buckets_hold_every_sample_once_and_waste_little() {
                 let (x, y) = (batch.x.row(i), batch.y.row(i));
                 let len = x.iter().position(|v| *v == 0.0).unwrap_or(steps);
                 assert!(x[len..].iter().all(|v| *v == 0.0) && y[len..].iter().all(|v| *v == -1.0));
-                let counts = |t: usize| f64::from(t < len);
-                assert!(
-                    batch.weights.is_empty() && len == steps
-                        || (0..steps).all(|t| batch.weights[i * steps + t] == counts(t))
-                );
+                let mask = &batch.masks.first().filter(|mask| !mask.is_empty());
+                assert!(mask.map_or(len == steps, |mask| (0..steps).all(|t| mask[i * steps + t] == (t < len))));
                 seen.push(x[..len].iter().chain(&y[..len]).map(|v| v.to_bits()).collect::<Vec<_>>());
             }
         }
@@ -216,7 +217,12 @@ fn what_is_filled_up_does_not_count() {
     let mut model = Sequential::new([FREE]).add(Activation::Tanh).build_as::<f64>(1).unwrap();
     model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
     let error = model.fit_dataset(&rows, &Fit::default().verbose(Verbose::Silent), &mut []).unwrap_err().to_string();
-    assert!(error.contains("5 weights, one for each sample"), "{error}");
+    assert_eq!(
+        error,
+        "batch 0 of the dataset: fit: expected 5 places of a mask, one for each sample, got 40; targets were filled up along an axis \
+         that the loss takes as one; bring them to one size, or give the output and its targets an axis more; outputs are of shape \
+         [n, 8]"
+    );
 }
 
 #[test]
@@ -349,7 +355,7 @@ fn weights_of_steps() {
     assert_eq!(
         error,
         "fit: expected 6 weights, one for each sample, or 24, one for each of 4 steps, got 12; pass a weight for every sample \
-         of x"
+         of x; outputs are of shape [n, 4, 3]"
     );
     let mut bad = repeated.clone();
     bad[13] = f64::NAN;
@@ -379,4 +385,108 @@ fn loading_again_allocates_nothing() {
         count_this_thread(false);
         assert_eq!(again, 0, "{data:?}");
     }
+}
+
+/// A model without masks, whose figures must not depend on how samples are put together.
+#[test]
+fn filling_is_in_no_figure() {
+    let (words, classes) = sentences(60);
+    let one_hot =
+        classes.iter().map(|y| Tensor::from_fn([y.len(), 3], |i| f64::from(y.as_slice()[i / 3] == (i % 3) as f64)));
+    let one_hot: Vec<_> = one_hot.collect();
+    let model = || {
+        let mut model = Sequential::new([FREE])
+            .add(Embedding::new(21, 6))
+            .add(Dense::new(3).activation(Activation::Softmax))
+            .build_as::<f64>(5)
+            .unwrap();
+        model.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        model
+    };
+    let long: Vec<usize> = (0..60).filter(|i| words[*i].len() > 0).collect();
+    let of = |all: &[Tensor<f64>]| long.iter().map(|&i| all[i].clone()).collect::<Vec<_>>();
+    let accuracy = |y: &[Tensor<f64>], n: usize| {
+        let data = Ragged::new(of(&words), of(y)).unwrap().batch(n);
+        model().evaluate_dataset(&data).unwrap().get("accuracy").unwrap()
+    };
+    let alone = accuracy(&one_hot, 1);
+    for n in [2, 7, 60] {
+        assert!((accuracy(&one_hot, n) - alone).abs() < 1e-12);
+        assert!((accuracy(&classes, n) - alone).abs() < 1e-12);
+    }
+    // A batch's loss is over the steps that count, in training as in evaluation.
+    let data = Ragged::new(of(&words), of(&one_hot)).unwrap().batch(60);
+    let mut batch = Batch::default();
+    data.load(0, 0, &mut batch).unwrap();
+    let y = model().predict(&batch.x).unwrap();
+    let mut sum = 0.0;
+    for (i, _) in batch.masks[0].iter().enumerate().filter(|(_, counts)| **counts) {
+        sum -= (0..3).map(|c| batch.y.as_slice()[i * 3 + c] * y.as_slice()[i * 3 + c].ln()).sum::<f64>();
+    }
+    let expected = sum / of(&words).iter().map(Tensor::len).sum::<usize>() as f64;
+    let history = model().fit_dataset(&data, &Fit::default().verbose(Verbose::Silent), &mut []).unwrap();
+    assert!((history.get("loss").unwrap()[0] - expected).abs() < 1e-12);
+    assert!((model().evaluate_dataset(&data).unwrap().loss - expected).abs() < 1e-12);
+}
+
+#[test]
+fn targets_of_weight_zero_may_be_anything() {
+    let (x, mut t) = (numbers([4, 2], 1), Tensor::from([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]));
+    let model = || {
+        let mut model =
+            Sequential::new([2]).add(Dense::new(2).activation(Activation::Softmax)).build_as::<f64>(1).unwrap();
+        model.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        model
+    };
+    let how = |weights| Fit::default().verbose(Verbose::Silent).sample_weight(weights);
+    let error = model().fit(&x, &t, &Fit::default()).unwrap_err().to_string();
+    assert!(error.contains("row 2") && error.contains("to leave a sample out give it the weight 0"), "{error}");
+    let weights = [1.0, 2.0, 0.0, 1.0];
+    let mut first = model();
+    first.fit(&x, &t, &how(&weights)).unwrap();
+    t.row_mut(2)[1] = 7.0;
+    let mut second = model();
+    second.fit(&x, &t, &how(&weights)).unwrap();
+    assert_eq!(first.params(), second.params());
+    let labels = Tensor::from([1.0, 0.0, -1.0, 1.0]);
+    model().fit(&x, &labels, &how(&weights)).unwrap();
+    let error = model().fit(&x, &labels, &how(&[0.0, 0.0, 1.0, 1.0])).unwrap_err().to_string();
+    assert!(error.contains("row 2"), "{error}");
+    model().fit(&x, &labels, &how(&[0.0; 4])).unwrap();
+}
+
+#[test]
+fn errors_say_where() {
+    let [a, b, y, z] = two();
+    let text = |error: gradus::Error| error.to_string();
+    let mut bad = b.clone();
+    bad.as_mut_slice()[9] = f64::NAN;
+    let error = text(two_heads().evaluate([&a, &bad], [&y, &z]).unwrap_err());
+    assert_eq!(error, "input b: evaluate: x has NaN in row 2, column 1; remove or impute it");
+    let error = text(two_heads().predict_all([&a, &bad]).unwrap_err());
+    assert!(error.starts_with("input b: predict"), "{error}");
+    let how = Fit::default().verbose(Verbose::Silent);
+    let short = [1.0; 3];
+    let error = text(two_heads().fit([&a, &b], [&y, &z], &how.clone().sample_weight([("z", &short[..])])).unwrap_err());
+    assert!(error.starts_with("output z: fit: expected 50 weights"), "{error}");
+    let targets = Samples::several([a.clone(), b.clone()], [z, y]).unwrap().batch(8);
+    let error = text(two_heads().fit_dataset(&targets, &how, &mut []).unwrap_err());
+    assert!(error.starts_with("output y: "), "{error}");
+    let broken = FromFn::new([7], [3], Some(30), |_, i, _: &mut [f64], _: &mut [f64]| match i {
+        0..20 => Ok(()),
+        _ => Err(gradus::Error::custom("the disk is gone")),
+    });
+    let broken = broken.unwrap().inputs([Shape::from([3]), Shape::from([2, 2])]).targets([[1], [2]]).batch(10);
+    let error = text(two_heads().fit_dataset(&broken, &how, &mut []).unwrap_err());
+    assert_eq!(error, "batch 2 of the dataset: the disk is gone");
+    assert_eq!(text(two_heads().evaluate_dataset(&broken).unwrap_err()), error);
+    let error = text(
+        Ragged::new(vec![numbers([3], 1), numbers([2], 1)], numbers([2, 1], 2))
+            .unwrap()
+            .inputs([[FREE], [3]])
+            .batch(2)
+            .check()
+            .unwrap_err(),
+    );
+    assert!(error.contains("got [free] and [3]"), "{error}");
 }

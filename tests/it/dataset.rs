@@ -150,7 +150,7 @@ fn endless_and_partial() {
         2 => Err(Error::custom("row 2 is missing")),
         _ => Ok(()),
     });
-    assert_eq!(fails(&mut model, &strange.unwrap().batch(1), &plain), "row 2 is missing");
+    assert_eq!(fails(&mut model, &strange.unwrap().batch(1), &plain), "batch 2 of the dataset: row 2 is missing");
 }
 
 /// Shuffled and then parted, samples would change sides each epoch: found before the first step, also where the chain stands in

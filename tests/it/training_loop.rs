@@ -46,3 +46,29 @@ fn a_batch_that_is_too_large() {
         assert!((steps.input_gradient(&model, 0).unwrap().as_slice()[0] - 1.0).abs() < 1e-3);
     }
 }
+
+#[test]
+fn gradients_of_outputs_are_written_before_each_pass_back() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2]);
+    let (a, b) = (g.add_named("a", Dense::new(1), x), g.add_named("b", Dense::new(3), x));
+    let model = g.build_as::<f64>([a, b], 1).unwrap();
+    let (mut own, x) = (model.training_loop(), Tensor::from([[1.0, 2.0], [3.0, 4.0]]));
+    own.forward(&model, &[&x]).unwrap();
+    let back = |own: &mut TrainingLoop<f64>| own.backward(&model, &[&x]).unwrap_err().to_string();
+    assert!(back(&mut own).contains("the gradient of the output a has not been written"));
+    own.output_gradient(&model, 0).unwrap().as_mut_slice().fill(1.0);
+    let error = back(&mut own);
+    assert_eq!(
+        error,
+        "backward: the gradient of the output b has not been written; write it into output_gradient before each pass back, zeros where \
+         there is none"
+    );
+    *own.output_gradient(&model, 1).unwrap() = Tensor::zeros([3, 1]);
+    assert!(back(&mut own).contains("expected a gradient of shape [2, 3] for the output b, got [3, 1]"));
+    own.output_gradient(&model, 1).unwrap().as_mut_slice().fill(0.0);
+    own.backward(&model, &[&x]).unwrap();
+    assert_eq!(own.gradient(&model, "a/kernel").unwrap(), [4.0, 6.0]);
+    // What was written is used up.
+    assert!(back(&mut own).contains("output a"));
+}

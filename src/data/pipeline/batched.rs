@@ -26,8 +26,9 @@ impl<S, T: Float> Batched<S, T> {
     }
 
     /// What inputs and targets that are smaller than the largest of their batch are filled up with, at the end of each axis; 0 and 0
-    /// by default. Steps of targets that are filling have the weight 0. That inputs are filled up the model has to be told, by
-    /// [`Masking`](crate::layers::Masking) or [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero), or it takes the filling for values.
+    /// by default. Steps of targets that are filling do not count in losses and metrics ([`Batch::masks`]). That inputs are filled up the
+    /// model has to be told, by [`Masking`](crate::layers::Masking) or [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero), or it takes
+    /// the filling for values; so does what no mask goes through, such as a convolution.
     pub fn pad(mut self, x: f64, y: f64) -> Self {
         self.loader.pad = [x, y];
         self

@@ -125,7 +125,7 @@ impl<T: Float> Loader<T> {
                         place(&rows.y[done_y..], own_y, first_y, more_y, i);
                     }
                 }
-                weigh(batch, rows, [x, y], n);
+                mark(batch, rows, [x, y], n);
                 Ok(())
             },
         )
@@ -238,17 +238,16 @@ fn starts(shape: Shape, whole: Shape) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Weights of 0 for steps of targets that are filling.
-fn weigh<T: Float>(batch: &mut Batch<T>, rows: &Rows<T>, [x, y]: [&[Shape]; 2], n: usize) {
+/// Masks for steps of targets that are filling.
+fn mark<T: Float>(batch: &mut Batch<T>, rows: &Rows<T>, [x, y]: [&[Shape]; 2], n: usize) {
     let count = x.len() + y.len();
     let filled = |part: usize| (0..n).any(|i| rows.shapes[i * count + x.len() + part] != rows.largest[x.len() + part]);
     if !(0..y.len()).any(filled) {
         return;
     }
-    let Batch { weights, more_weights, .. } = batch;
-    more_weights.resize_with(y.len() - 1, Vec::new);
-    for (part, weights) in std::iter::once(weights).chain(more_weights).enumerate() {
-        weights.clear();
+    batch.masks.resize_with(y.len(), Vec::new);
+    for (part, mask) in batch.masks.iter_mut().enumerate() {
+        mask.clear();
         if !filled(part) {
             continue;
         }
@@ -256,10 +255,10 @@ fn weigh<T: Float>(batch: &mut Batch<T>, rows: &Rows<T>, [x, y]: [&[Shape]; 2], 
         let axes = y[part].dims().iter().rposition(|&size| size == FREE).map_or(0, |axis| axis + 1);
         let steps = |shape: Shape| Shape::try_from(&shape.dims()[..axes]).unwrap_or(Shape::SCALAR);
         let whole = steps(rows.largest[x.len() + part]);
-        weights.resize(n * whole.len(), T::zero());
-        for (i, weights) in weights.chunks_exact_mut(whole.len().max(1)).enumerate() {
+        mask.resize(n * whole.len(), false);
+        for (i, mask) in mask.chunks_exact_mut(whole.len().max(1)).enumerate() {
             let own = steps(rows.shapes[i * count + x.len() + part]);
-            starts(own, whole).for_each(|start| weights[start..][..own.last()].fill(T::one()));
+            starts(own, whole).for_each(|start| mask[start..][..own.last()].fill(true));
         }
     }
 }

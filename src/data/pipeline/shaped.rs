@@ -30,7 +30,8 @@ impl<S> Shaped<S> {
             if !same || old.is_free() && self.parts[parts] != [old] {
                 let hint =
                     "name shapes that have as many values together; sizes that differ between samples stay as they are";
-                return Err(Error::shape(op, format!("the {} values of {old}", old.len()), new.len(), hint));
+                let named: Vec<_> = self.parts[parts].iter().map(ToString::to_string).collect();
+                return Err(Error::shape(op, format!("shapes of the values of {old}"), named.join(" and "), hint));
             }
         }
         Ok(())

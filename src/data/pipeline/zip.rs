@@ -36,13 +36,19 @@ impl<A, B> Zip<A, B> {
         Zip { first, second, counts, kept, parts, rows, idle: Idle::default() }
     }
 
-    /// An error unless the sources are as long.
+    /// An error unless the sources are as long, and in an order that stays.
     fn as_long<T: Float>(&self) -> Result<()>
     where
         A: Source<T>,
         B: Source<T>,
     {
         let (a, b) = (self.first.samples(), self.second.samples());
+        let apart = |order| matches!(order, Order::Shuffled | Order::Mixed);
+        if apart(self.first.order()) || apart(self.second.order()) {
+            let hint = "zip first, then shuffle or mix: left.zip(right).shuffle(seed)";
+            let got = "one that is shuffled or mixed, so that samples would meet others than their partners";
+            return Err(Error::argument("zip", "source", "in an order that stays", got, hint));
+        }
         if a == b {
             return Ok(());
         }
@@ -125,10 +131,9 @@ impl<T: Float, A: Source<T>, B: Source<T>> Source<T> for Zip<A, B> {
     }
 
     fn order(&self) -> Order {
-        // The one that keeps samples apart least.
-        match (self.first.order(), self.second.order()) {
-            (Order::Fixed, other) => other,
-            (own, _) => own,
+        match self.first.order() {
+            Order::Fixed => self.second.order(),
+            own => own,
         }
     }
 
