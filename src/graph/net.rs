@@ -389,6 +389,12 @@ impl<T: Float> Net<T> {
         self.masks.find(&work.masks, self.outputs[output])
     }
 
+    /// Whether any value carries a mask.
+    #[inline]
+    pub(crate) fn is_masked(&self) -> bool {
+        !self.masks.is_empty()
+    }
+
     /// Whether an output carries a mask, by position.
     pub(crate) fn has_output_mask(&self, output: usize) -> bool {
         self.masks.of(self.outputs[output]).is_some()

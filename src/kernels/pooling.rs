@@ -1,11 +1,13 @@
 //! Largest and mean values under windows, each channel on its own. Taps outside of the image do not count.
 
+use std::ops::Range;
+
 use super::float::Float;
 use super::parallel::{self, ChunksMut};
 use super::patches::Window;
 use super::simd::{self, Loop};
 
-/// Channels whose values stay in registers together.
+/// Channels whose values stay in registers together, at most.
 const LANES: usize = 32;
 
 /// The positions of a window's taps that lie inside: calls `f(tap, first value of the input pixel within its image)`.
@@ -49,6 +51,46 @@ fn beats<T: Float>(v: T, best: T) -> bool {
     v > best || (v.is_nan() & !best.is_nan())
 }
 
+impl<T: Float> Max<'_, T> {
+    /// The winners of `N` channels from `c` on of an image `x`, at a column whose output begins at `to`; `down` are the taps inside along
+    /// the height.
+    #[inline(always)]
+    fn lanes<const N: usize>(
+        w: &Window,
+        ((row, down), column): ((usize, &Range<usize>), usize),
+        (x, c): (&[T], usize),
+        to: usize,
+        y: &mut [T],
+        winners: &mut Option<&mut [u32]>,
+    ) {
+        let (mut best, mut tap_of) = ([T::neg_infinity(); N], [0u32; N]);
+        let (across, mut fresh) = (w.width.taps(column), true);
+        // No closures, which would not become part of the loop for the processor at hand.
+        for i in down.clone() {
+            let line = (row * w.height.stride + i * w.height.dilation - w.height.before) * w.width.input;
+            for j in across.clone() {
+                let at = (line + column * w.width.stride + j * w.width.dilation - w.width.before) * w.channels + c;
+                let (x, tap) = (&x[at..][..N], (i * w.width.kernel + j) as u32);
+                if fresh {
+                    // −∞ everywhere still has a winner.
+                    best.copy_from_slice(x);
+                    (tap_of, fresh) = ([tap; N], false);
+                    continue;
+                }
+                for l in 0..N {
+                    let wins = beats(x[l], best[l]);
+                    best[l] = if wins { x[l] } else { best[l] };
+                    tap_of[l] = if wins { tap } else { tap_of[l] };
+                }
+            }
+        }
+        y[to + c..to + c + N].copy_from_slice(&best);
+        if let Some(winners) = winners {
+            winners[to + c..to + c + N].copy_from_slice(&tap_of);
+        }
+    }
+}
+
 impl<T: Float> Loop for Max<'_, T> {
     type Output = ();
 
@@ -60,32 +102,22 @@ impl<T: Float> Loop for Max<'_, T> {
             let (image, down) = ((first + i) / w.height.output, (first + i) % w.height.output);
             let x = &x[image * w.image()..][..w.image()];
             let mut winners = winners.get_mut(i * row..(i + 1) * row);
+            let taps = w.height.taps(down);
             for column in 0..w.width.output {
-                let start = column * channels;
+                let (start, place) = (column * channels, ((down, &taps), column));
                 let mut c = 0;
                 while c + LANES <= channels {
-                    let (mut best, mut tap_of) = ([T::neg_infinity(); LANES], [0u32; LANES]);
-                    let mut fresh = true;
-                    each_tap(w, (down, column), |tap, at| {
-                        let x = &x[at + c..][..LANES];
-                        if fresh {
-                            // −∞ everywhere still has a winner.
-                            best.copy_from_slice(x);
-                            tap_of = [tap as u32; LANES];
-                            fresh = false;
-                            return;
-                        }
-                        for l in 0..LANES {
-                            let wins = beats(x[l], best[l]);
-                            best[l] = if wins { x[l] } else { best[l] };
-                            tap_of[l] = if wins { tap as u32 } else { tap_of[l] };
-                        }
-                    });
-                    y[start + c..start + c + LANES].copy_from_slice(&best);
-                    if let Some(winners) = &mut winners {
-                        winners[start + c..start + c + LANES].copy_from_slice(&tap_of);
-                    }
+                    Self::lanes::<LANES>(w, place, (x, c), start, y, &mut winners);
                     c += LANES;
+                }
+                // What is left, half as many at a time; the last few one by one.
+                if c + 16 <= channels {
+                    Self::lanes::<16>(w, place, (x, c), start, y, &mut winners);
+                    c += 16;
+                }
+                if c + 8 <= channels {
+                    Self::lanes::<8>(w, place, (x, c), start, y, &mut winners);
+                    c += 8;
                 }
                 for c in c..channels {
                     let (mut best, mut tap_of) = (T::neg_infinity(), None);

@@ -175,6 +175,10 @@ impl Winograd {
             return None;
         }
         let tiles = [window.height.output.div_ceil(OUT), window.width.output.div_ceil(OUT)];
+        // The weights of one tile an image take longer to be transformed, and to be read, than the tiles save.
+        if tiles[0] * tiles[1] == 1 {
+            return None;
+        }
         // At the edges a tile computes outputs that nobody wants.
         let products = tiles[0] * tiles[1] * ALL;
         (3 * products <= 2 * 9 * window.pixels()).then_some(Winograd { window, filters, tiles })

@@ -107,8 +107,10 @@ impl<T: Float> Model<T> {
     ) -> Result<f64> {
         let Workspace { work, batch, out, masks, open_room, .. } = buffers;
         let n = rows.len();
-        masks.resize_with(y.len(), || None);
-        masks.iter_mut().flatten().for_each(Vec::clear);
+        if self.net.is_masked() {
+            masks.resize_with(y.len(), || None);
+            masks.iter_mut().flatten().for_each(Vec::clear);
+        }
         if n == x[0].samples() && n <= self.rows_together {
             // Small inputs are read and written where they are.
             let penalty = self.forward_here(work, open_room, Given::Refs(x), y)?;
@@ -139,6 +141,9 @@ impl<T: Float> Model<T> {
 
     /// Adds the masks of the outputs of some rows to those before.
     fn keep_masks(&self, work: &Work<T>, masks: &mut [Option<Vec<bool>>]) {
+        if !self.net.is_masked() {
+            return;
+        }
         for (output, kept) in masks.iter_mut().enumerate() {
             if let Some(mask) = self.net.output_mask(work, output) {
                 kept.get_or_insert_default().extend_from_slice(mask);
