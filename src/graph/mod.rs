@@ -288,14 +288,9 @@ impl Graph {
             let problem = format!("the input {name} comes after the first node");
             self.note(Error::Config { op: "Graph", problem, hint: "declare all inputs first".into() });
         }
-        if name.is_empty() || self.inputs.iter().any(|(other, _)| other == name) {
-            self.note(Error::argument(
-                "Graph",
-                "name",
-                "a name that no other input has",
-                format!("{name:?}"),
-                "rename one",
-            ));
+        if name.is_empty() || name.chars().any(char::is_control) || self.inputs.iter().any(|(other, _)| other == name) {
+            let expected = "an input's own, of one line and not empty";
+            self.note(Error::argument("Graph", "name", expected, format!("{name:?}"), "give each input another name"));
         }
         self.inputs.push((name.to_owned(), shape.into()));
         self.next(1)
@@ -468,7 +463,8 @@ impl Graph {
     #[inline(never)]
     fn push(&mut self, (step, outputs): (Step, usize), x: &[Value]) -> Value {
         if x.iter().any(|value| value.graph != self.id) {
-            self.note(foreign("a value"));
+            let number = x.iter().position(|value| value.graph != self.id).unwrap_or(0);
+            self.note(foreign(&format!("input {number} of {}", step.shown())));
         }
         if outputs == 0 {
             let hint = "let Op::outputs say how many values it gives";

@@ -94,6 +94,17 @@ impl<T: Float> Code<T> {
 }
 
 impl Step {
+    /// Its class, for messages.
+    pub fn shown(&self) -> String {
+        let text = match self {
+            Step::Layer(config) => format!("{config:?}"),
+            Step::OwnLayer(own) => own.class().to_owned(),
+            Step::Op(config) => format!("{config:?}"),
+            Step::OwnOp(own) => format!("{own:?}"),
+        };
+        text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    }
+
     pub fn code<T: Float>(&self) -> Result<Code<T>> {
         match self {
             Step::Layer(config) => (**config).clone().into_layer().map(Code::Layer),

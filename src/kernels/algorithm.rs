@@ -32,7 +32,13 @@ impl Algorithm {
     pub fn prepared_forward(&self, backward_follows: bool) -> usize {
         match self {
             Algorithm::Products(_) => 0,
-            Algorithm::Winograd(w) => w.weights() * if backward_follows { 2 } else { 1 },
+            Algorithm::Winograd(w) => {
+                if backward_follows {
+                    w.both()
+                } else {
+                    w.weights()
+                }
+            }
         }
     }
 

@@ -30,8 +30,10 @@ const LANES: usize = 16;
 /// Values of the transformed tiles that are worked on together, half a megabyte in f32.
 const SPACE_VALUES: usize = 1 << 17;
 
-/// Blocks of a batch at most, for the sums over images.
+/// Blocks of a batch, for the sums over images, and values of all blocks' sums that lead to fewer.
 const MAX_BLOCKS: usize = 8;
+const MIN_BLOCKS: usize = 4;
+const MAX_SUMS: usize = 1 << 20;
 
 /// The points at which polynomials are multiplied are 0, ±a, ±b and ∞, with a² = ½ and b² = 2: a third of the rounding errors of the
 /// usual ±1 and ±2, as no factor grows large.
@@ -176,7 +178,7 @@ impl Winograd {
         }
         let tiles = [window.height.output.div_ceil(OUT), window.width.output.div_ceil(OUT)];
         // The weights of one tile an image take longer to be transformed, and to be read, than the tiles save.
-        if tiles[0] * tiles[1] == 1 {
+        if tiles == [1, 1] {
             return None;
         }
         // At the edges a tile computes outputs that nobody wants.
@@ -222,25 +224,42 @@ impl Winograd {
         self.forward_parts(images) * self.spaces().iter().sum::<usize>()
     }
 
+    /// Values that [`transform_both`](Self::transform_both) writes: both forms, and space to turn the weights in.
+    pub fn both(&self) -> usize {
+        2 * self.weights() + 9 * self.window.channels * self.filters
+    }
+
     /// ĝ `[points, channels, filters]` from the weights `[3, 3, channels, filters]`.
     pub fn transform<T: Float>(&self, w: &[T], points: &mut [T]) {
-        simd::run(Weights { size: self.window.channels * self.filters, w, points });
+        let size = self.window.channels * self.filters;
+        let lanes = size / LANES;
+        let mut rest = points;
+        let planes = std::array::from_fn(|_| rest.split_off_mut(..size).unwrap_or_default());
+        let cut = Planes { planes, lanes };
+        parallel::par_chunks(0..lanes, parallel::parts(lanes, 2 * ALL * LANES), cut, &|range, cut| {
+            simd::run(Weights { size, w, first: range.start * LANES, planes: cut.planes });
+        });
     }
 
     /// The same with channels and filters exchanged; `points` holds both, the exchanged ones behind the others.
     pub fn transform_both<T: Float>(&self, w: &[T], points: &mut [T]) {
-        let (plain, turned) = points.split_at_mut(self.weights());
-        self.transform(w, plain);
+        let (plain, rest) = points.split_at_mut(self.weights());
+        let (turned, exchanged) = rest.split_at_mut(self.weights());
         let (c, f) = (self.window.channels, self.filters);
-        for (from, to) in plain.chunks_exact(c * f).zip(turned.chunks_exact_mut(c * f)) {
-            // A few filters at a time, so that the lines read stay in the first-level cache.
-            for (block, to) in to.chunks_mut(LANES * c).enumerate() {
-                for channel in 0..c {
-                    let from = &from[channel * f + block * LANES..(channel + 1) * f];
-                    to[channel..].iter_mut().step_by(c).zip(from).for_each(|(t, s)| *t = *s);
+        // Nine numbers of each pair are exchanged in the place of 36.
+        parallel::rows(&mut exchanged[..9 * c * f], c * f, 4 * c * f, |first, exchanged| {
+            for (from, to) in w[first * c * f..].chunks_exact(c * f).zip(exchanged.chunks_exact_mut(c * f)) {
+                // A few filters at a time, so that the lines read stay in the first-level cache.
+                for (block, to) in to.chunks_mut(LANES * c).enumerate() {
+                    for channel in 0..c {
+                        let from = &from[channel * f + block * LANES..(channel + 1) * f];
+                        to[channel..].iter_mut().step_by(c).zip(from).for_each(|(t, s)| *t = *s);
+                    }
                 }
             }
-        }
+        });
+        self.transform(w, plain);
+        self.transform(exchanged, turned);
     }
 
     /// y from x and ĝ, then `finish(y, z)` for a few rows at a time, with the same rows of `z` unless that is empty.
@@ -280,9 +299,10 @@ impl Winograd {
         });
     }
 
-    /// How sums over images are cut.
-    fn blocks(images: usize) -> Blocks {
-        Blocks::of(images, MAX_BLOCKS, 1)
+    /// How sums over images are cut: into fewer blocks where there are many weights, as each block writes products for all of them.
+    fn blocks(&self, images: usize) -> Blocks {
+        let weights = 9 * self.window.channels * self.filters;
+        Blocks::of(images, (MAX_SUMS / weights).clamp(MIN_BLOCKS, MAX_BLOCKS), 1)
     }
 
     fn backward_parts(&self, blocks: Blocks) -> usize {
@@ -298,7 +318,7 @@ impl Winograd {
     /// Working space and blocks' sums, in values, that [`backward`](Self::backward) needs for so many images.
     pub fn backward_space(&self, images: usize) -> [usize; 2] {
         let [space, sum] = self.backward_sizes();
-        let blocks = Self::blocks(images);
+        let blocks = self.blocks(images);
         [self.backward_parts(blocks) * space, blocks.count * sum]
     }
 
@@ -316,7 +336,7 @@ impl Winograd {
         gradients: Gradients<'_, T>,
     ) {
         let image = self.window.pixels() * self.filters;
-        let blocks = Self::blocks(dy.len() / image.max(1));
+        let blocks = self.blocks(dy.len() / image.max(1));
         let Gradients { weights, add, bias, input } = gradients;
         let (trained, biased) = (!weights.is_empty(), !bias.is_empty());
         let [space_size, sum] = self.backward_sizes();
@@ -633,11 +653,28 @@ impl<T: Float> Loop for InputsBack<'_, T> {
     }
 }
 
+/// Values of each point for some lanes of weights; the last lane has what is left too.
+struct Planes<'a, T> {
+    planes: [&'a mut [T]; ALL],
+    lanes: usize,
+}
+
+impl<T: Send> SplitMut for Planes<'_, T> {
+    fn split(self, items: usize, _: usize) -> (Self, Self) {
+        let mut rest = self.planes;
+        let at = if items == self.lanes { rest[0].len() } else { items * LANES };
+        let planes = rest.each_mut().map(|plane| plane.split_off_mut(..at).unwrap_or_default());
+        (Planes { planes, lanes: items }, Planes { planes: rest, lanes: self.lanes - items })
+    }
+}
+
 struct Weights<'a, T> {
     /// Channels times filters.
     size: usize,
     w: &'a [T],
-    points: &'a mut [T],
+    /// The first of the weights that are transformed.
+    first: usize,
+    planes: [&'a mut [T]; ALL],
 }
 
 impl<T: Float> Loop for Weights<'_, T> {
@@ -645,11 +682,11 @@ impl<T: Float> Loop for Weights<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Weights { size, w, points } = self;
+        let Weights { size, w, first, mut planes } = self;
         let mut half = [[[T::zero(); LANES]; POINTS]; 3];
-        for first in starts(size) {
-            let row = |i| std::array::from_fn(|j| lane(w, (i * 3 + j) * size + first));
-            both_axes(row, &mut half, taps, |m, j, values| put(values, points, (m * POINTS + j) * size + first));
+        for at in starts(planes[0].len()) {
+            let row = |i| std::array::from_fn(|j| lane(w, (i * 3 + j) * size + first + at));
+            both_axes(row, &mut half, taps, |m, j, values| put(values, planes[m * POINTS + j], at));
         }
     }
 }
@@ -712,7 +749,7 @@ mod tests {
                 let (w, g) = (values(9 * channels * filters, 2), values(images * window.pixels() * filters, 3));
                 let (mut y, mut expected) = (vec![f64::NAN; g.len()], vec![f64::NAN; g.len()]);
                 let mut z = y.clone();
-                let mut points = vec![f64::NAN; 2 * fast.weights()];
+                let mut points = vec![f64::NAN; fast.both()];
                 fast.transform_both(&w, &mut points);
                 let mut space = vec![f64::NAN; fast.forward_space(images)];
                 fast.forward(&x, &points, &mut y, &mut z, &mut space, |y, z| z.copy_from_slice(y));

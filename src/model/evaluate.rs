@@ -177,9 +177,9 @@ impl<T: Float> Model<T> {
             return Err(Error::Empty { op, what: "x" });
         }
         self.check_inputs(op, &x)?;
-        let names = training.target_names();
-        let weights = weights.map_or_else(|| Ok(vec![None; names.len()]), |weights| weights.ordered(op, &names))?;
-        self.check_targets(op, &x, &y, |i| (weights[i], None))?;
+        let ordered = |weights: &Weights<'a, T>| weights.ordered(op, &training.target_names());
+        let weights = weights.map_or_else(|| Ok(Vec::new()), ordered)?;
+        self.check_targets(op, &x, &y, |i| (weights.get(i).copied().flatten(), None))?;
         Ok((x, y, weights))
     }
 
@@ -251,7 +251,7 @@ impl<T: Float> Model<T> {
     }
 }
 
-/// Inputs and targets in the order of the model's, with the weights of each target.
+/// Inputs and targets in the order of the model's, with the weights of each target, or none for any.
 pub(super) type Checked<'a, T> = (List<'a, T>, List<'a, T>, Vec<Option<&'a [T]>>);
 
 /// What belongs to some of `n` samples, of values for samples or for their steps.

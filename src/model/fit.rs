@@ -87,8 +87,9 @@ impl<T: Float> Model<T> {
         if how.check_finite {
             self.check_all_finite("fit", &x, &y, 0..all)?;
         }
-        let own = y.iter().copied().zip(&weights).zip(self.head_outputs());
-        let own = own.map(|((y, weights), output)| sample_weights(y, output, *weights, how.class_weight));
+        let own = y.iter().enumerate().zip(self.head_outputs());
+        let own =
+            own.map(|((i, y), output)| sample_weights(y, output, weights.get(i).copied().flatten(), how.class_weight));
         let weights = own.collect::<Result<Vec<_>>>()?;
         let shuffle = how.shuffle.then_some(self.seed);
         let mut data = InMemory { x, y, weights, n, batch_size: how.batch_size, shuffle, order: Vec::new() };

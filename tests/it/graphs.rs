@@ -313,7 +313,7 @@ fn mistakes_are_errors_that_name_the_place() {
     });
     assert_eq!(
         message,
-        "Graph: a value belongs to another graph; use what this graph's input, add, op and shared gave"
+        "Graph: input 1 of Add belongs to another graph; use what this graph's input, add, op and shared gave"
     );
     assert!(error(|_| vec![foreign]).contains("an output belongs to another graph"));
     assert!(error(|_| Vec::new()).contains("the graph has no outputs"));
@@ -327,7 +327,7 @@ fn mistakes_are_errors_that_name_the_place() {
         g.input("x", [2]);
         vec![x]
     });
-    assert!(message.contains("a name that no other input has, got \"x\""), "{message}");
+    assert!(message.contains("an input's own, of one line and not empty, got \"x\""), "{message}");
     let message = error(|g| {
         let x = g.input("x", [2]);
         let h = g.add(Dense::new(1), x);

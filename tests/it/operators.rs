@@ -246,7 +246,7 @@ fn mistakes_in_expressions_are_kept_for_build() {
     let message = g.build_net::<f32>(&[y], 0).unwrap_err().to_string();
     assert_eq!(
         message,
-        "Graph: a value belongs to another graph; use what this graph's input, add, op and shared gave"
+        "Graph: input 1 of Subtract belongs to another graph; use what this graph's input, add, op and shared gave"
     );
     let error = |f: fn([Value; 2]) -> gradus::graph::Expression| {
         let mut g = Graph::new();

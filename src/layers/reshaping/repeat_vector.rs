@@ -4,7 +4,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// A vector n times: the same at every step of a sequence.
 ///
@@ -42,8 +42,9 @@ impl<T: Float> Layer<T> for RepeatVector {
     }
 
     fn output_shape(&self, x: Shape) -> Result<Shape> {
-        if self.n == 0 {
-            return Err(Error::argument("RepeatVector", "n", "at least 1", 0, "pass the number of steps"));
+        if self.n == 0 || self.n == FREE {
+            let got = if self.n == 0 { "0" } else { "a free size" };
+            return Err(Error::argument("RepeatVector", "n", "at least 1", got, "pass the number of steps"));
         }
         if x.rank() != 1 {
             return Err(Error::shape("RepeatVector", "samples of one axis", x, "add a Flatten before it"));
