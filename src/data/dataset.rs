@@ -57,7 +57,8 @@ impl<T> Batch<T> {
     /// Forgets all weights and masks.
     pub(crate) fn clear_weights(&mut self) {
         self.weights.clear();
-        self.more_weights.iter_mut().for_each(Vec::clear);
+        // Lists that are empty would say that the other outputs have none.
+        self.more_weights.clear();
         self.masks.iter_mut().for_each(Vec::clear);
     }
 }

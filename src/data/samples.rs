@@ -105,8 +105,13 @@ impl<T: Float> Source<T> for Samples<T> {
     }
 
     fn read(&self, _: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
-        let n = Stretch::new(self.rows, x.len(), y.len()).n;
+        let Stretch { n, width, target } = Stretch::new(self.rows, x.len(), y.len());
         check_range("Samples", first, n, self.samples())?;
+        if x.len() != n * width || y.len() != n * target {
+            let expected = format!("room for {n} samples of {width} values and {target} of targets");
+            let got = format!("{} and {}", x.len(), y.len());
+            return Err(Error::shape("Samples", expected, got, "ask for whole samples"));
+        }
         copy(&self.x, first, x);
         copy(&self.y, first, y);
         Ok(())

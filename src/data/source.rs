@@ -288,8 +288,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
     where
         Self: Sized,
     {
-        let y = self.all_shapes().1;
-        Shaped::new(self, shapes.into_iter().map(Into::into).collect(), y)
+        Shaped::new::<T>(self, Some(shapes.into_iter().map(Into::into).collect()), None)
     }
 
     /// The values of a target as several targets of these shapes, in their order.
@@ -297,8 +296,7 @@ pub trait Source<T: Float = f32>: Send + Sync + Debug {
     where
         Self: Sized,
     {
-        let x = self.all_shapes().0;
-        Shaped::new(self, x, shapes.into_iter().map(Into::into).collect())
+        Shaped::new::<T>(self, None, Some(shapes.into_iter().map(Into::into).collect()))
     }
 
     /// Batches of `n` consecutive samples; the last of an epoch may be smaller. Samples of different sizes are filled up to the

@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn nan_and_infinities_show() {
         let axis = crate::kernels::patches::Axis { input: 3, output: 1, kernel: 3, stride: 1, dilation: 1, before: 0 };
-        for channels in [1, 32] {
+        for channels in [1, 8, 16, 32] {
             let w =
                 Window { height: crate::kernels::patches::Axis { input: 1, kernel: 1, ..axis }, width: axis, channels };
             for values in [[1.0, f64::NAN, 2.0], [f64::NAN, 1.0, 2.0], [1.0, 2.0, f64::NAN]] {

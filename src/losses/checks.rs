@@ -103,13 +103,19 @@ pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pr
                     expected: "a row of probabilities that sums to 1".into(),
                     got: format!("a row that sums to {}", T::of(sum)),
                     hint: "for several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the \
-                           weight 0"
+                           weight 0, and the model weighted_metrics"
                         .into(),
                 })
             }
         };
     }
-    check_class_numbers(op, y_true.as_slice(), y_pred.last())
+    let each = (y_true.len() / y_true.samples().max(1)).max(1);
+    check_class_numbers(op, y_true.as_slice(), y_pred.last()).map_err(|mut error| {
+        if let Error::Label { row, .. } = &mut error {
+            *row /= each;
+        }
+        error
+    })
 }
 
 /// Labels must be −1 or 1, or 0 or 1, not a mixture of −1 and 0.

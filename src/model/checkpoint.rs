@@ -16,13 +16,13 @@ use crate::error::{Error, Result};
 /// that lists the changes; see [`accept_changes`](Self::accept_changes). Compared are:
 ///
 /// - Layers, seed, element type, frozen weights, learning-rate factors, and a digest of the weights at the start.
-/// - Optimizer with its schedule, loss and metrics, by what their `Debug` prints.
+/// - Optimizer with its schedule, losses with their weights, metrics and weighted metrics, by what their `Debug` prints.
 /// - Callbacks that take part in training, by [`Callback::settings`](crate::Callback::settings): EarlyStopping, ReduceLrOnPlateau,
 ///   that there is a LearningRateScheduler, and your own that say something; those that only watch are not.
-/// - Batch size, order, weights of samples and classes.
+/// - Batch size, order, weights of samples (to train and to validate on) and classes, for each output.
 /// - Tensors, to train and to validate on, by their shapes and a digest of all values.
 /// - Datasets, to train and to validate on, by the shapes of their samples, the number of batches, and a digest of the first and of the
-///   last batch of epoch 0, which are loaded for that once more before the first step. A shuffle, augmentation or batch size that differs
+///   last batch of epoch 0, their weights and masks included, which are loaded for that once more before the first step. A shuffle, augmentation or batch size that differs
 ///   shows there, and so do other data, unless they differ in the batches between alone.
 ///
 /// What is not compared: the number of epochs, the code of functions and closures but for what it makes of those two batches, and

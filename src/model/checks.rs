@@ -81,7 +81,11 @@ pub(super) fn weigh<T: Float>(y: &Tensor<T>, output: Shape, classes: &[f64], wei
     if weights.is_empty() {
         weights.resize(y.samples(), T::one());
     }
-    for (i, weight) in weights.iter_mut().enumerate() {
+    if weights.len() != y.samples() {
+        let expected = format!("{} weights, one for each sample, with class_weight", y.samples());
+        return Err(Error::shape("fit", expected, weights.len(), "give as many weights as samples"));
+    }
+    for (i, weight) in weights.iter_mut().enumerate().filter(|(_, weight)| **weight != T::zero()) {
         let row = y.row(i);
         let label = |expected: String, got: String, hint: &str| Error::Label {
             op: "fit",

@@ -67,6 +67,10 @@ impl<T: Float> Model<T> {
         if how.batch_size == 0 {
             return Err(Error::argument("fit", "batch_size", "at least 1", 0, "32 is usual"));
         }
+        if how.class_weight.is_some() && y.len() > 1 {
+            let hint = "pass Fit::sample_weight for the outputs by their names";
+            return Err(Error::argument("fit", "class_weight", "left out with several targets", "weights", hint));
+        }
         if how.steps_per_epoch.is_some() {
             let hint = "leave it out, or pass a dataset to fit_dataset";
             return Err(Error::argument("fit", "steps_per_epoch", "left out with tensors", "a number", hint));

@@ -32,9 +32,7 @@ impl<T: Float> Model<T> {
                     Some(loss) => settings.put_fields(&format!("loss{of}"), loss),
                     None => settings.put(format!("loss{of}"), "none"),
                 }
-                if head.weight != 1.0 {
-                    settings.put(format!("loss_weight{of}"), head.weight);
-                }
+                settings.put(format!("loss_weight{of}"), head.weight);
                 settings.put(format!("metrics{of}"), head.metrics.len());
                 for (i, metric) in head.metrics.iter().enumerate() {
                     let weighted = if i < head.unweighted { "" } else { "weighted " };
@@ -60,11 +58,9 @@ impl<T: Float> Model<T> {
         }
         put_callbacks(&mut settings, callbacks);
         data.describe(&mut settings, depth)?;
-        put_sample_weights(&mut settings, "sample_weight", how.sample_weight.as_ref());
+        self.put_sample_weights(&mut settings, "sample_weight", how.sample_weight.as_ref())?;
         settings.put_weights("class_weight", how.class_weight);
-        if how.validation_weight.is_some() {
-            put_sample_weights(&mut settings, "validation_weight", how.validation_weight.as_ref());
-        }
+        self.put_sample_weights(&mut settings, "validation_weight", how.validation_weight.as_ref())?;
         match held_out {
             None => settings.put("validation", "none"),
             Some(ValidationData::Batches(data)) => {
@@ -91,22 +87,22 @@ impl<T: Float> Model<T> {
         }
         Ok(settings)
     }
+
+    /// The weights of every output that takes any, so that those which come or go are seen.
+    fn put_sample_weights(&self, settings: &mut Settings, name: &str, weights: Option<&Weights<'_, T>>) -> Result<()> {
+        let names = self.training.as_ref().map_or_else(Vec::new, |training| training.target_names());
+        let lists = weights.map_or_else(|| Ok(vec![None; names.len()]), |weights| weights.ordered("fit", &names))?;
+        for (output, weights) in names.iter().zip(lists) {
+            let name = if names.len() > 1 { format!("{name} of {output}") } else { name.to_owned() };
+            settings.put_weights(name, weights);
+        }
+        Ok(())
+    }
 }
 
 /// Shapes with commas between them.
 fn joined(shapes: &[Shape]) -> String {
     shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn put_sample_weights<T: Float>(settings: &mut Settings, name: &str, weights: Option<&Weights<'_, T>>) {
-    let lists = weights.map_or(&[][..], Weights::lists);
-    if lists.is_empty() {
-        settings.put_weights::<T>(name, None);
-    }
-    for (output, weights) in lists {
-        let name = output.map_or_else(|| name.to_owned(), |output| format!("{name} of {output}"));
-        settings.put_weights(name, Some(*weights));
-    }
 }
 
 /// What those callbacks that take part in training are set up with.

@@ -115,18 +115,18 @@ impl Settings {
         let Batch { x, y, weights, more_x, more_y, more_weights, masks } = batch;
         let digest = joined([x.as_slice(), y.as_slice(), weights], SAMPLED);
         self.put(name, format!("{} and {} with digest {digest:016x}", x.shape(), y.shape()));
+        // In one line, so that what comes or goes is seen.
         let more = more_x.iter().chain(more_y).map(Tensor::as_slice).chain(more_weights.iter().map(Vec::as_slice));
-        for (i, values) in more.enumerate() {
-            self.put(
-                format!("{name} {}", i + 1),
-                format!("{} values with digest {:016x}", values.len(), sampled(values, SAMPLED)),
-            );
+        let all = more.map(|values| (values.len(), sampled(values, SAMPLED)));
+        let places =
+            |mask: &Vec<bool>| -> Vec<T> { mask.iter().map(|&on| if on { T::one() } else { T::zero() }).collect() };
+        let masks = masks.iter().enumerate().filter(|(_, mask)| !mask.is_empty());
+        let masks = masks.map(|(i, mask)| (i, sampled(&places(mask), SAMPLED)));
+        let mut digest = 0u64;
+        for (number, part) in all.chain(masks) {
+            digest = (digest ^ part).rotate_left(17).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number as u64;
         }
-        for (i, mask) in masks.iter().enumerate().filter(|(_, mask)| !mask.is_empty()) {
-            let steps: Vec<T> = mask.iter().map(|&counts| if counts { T::one() } else { T::zero() }).collect();
-            let text = format!("{} places with digest {:016x}", steps.len(), sampled(&steps, SAMPLED));
-            self.put(format!("{name}, mask {i}"), text);
-        }
+        self.put(format!("{name}, what is more"), format!("digest {digest:016x}"));
     }
 
     /// The first and the last of `n` batches.

@@ -210,12 +210,6 @@ impl<'a, T: Float> Weights<'a, T> {
         };
         Ok(known.iter().map(of).collect())
     }
-
-    /// The lists, with the names of those for single outputs.
-    #[cfg_attr(not(feature = "files"), allow(dead_code))]
-    pub(crate) fn lists(&self) -> &[(Option<&'a str>, &'a [T])] {
-        &self.lists
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One step of training: forward, loss, backward, update.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use std::sync::Arc;
 
 use super::head::Head;
@@ -123,17 +125,24 @@ impl<T: Float> TrainedHead<T> {
         const FILLED: &str = "targets were filled up along an axis that the loss takes as one; bring them to one size, or give the \
                               output and its targets an axis more";
         mask.map_or(Ok(()), |mask| check_steps(op, "places of a mask", n, output, mask.len(), FILLED))?;
-        let Some((y, first)) = counting(y, weights, mask, memory) else { return Ok(()) };
-        let output = output.with_batch(n);
-        let of_loss = self.loss.iter().try_for_each(|loss| loss.check_targets(y, output));
-        let checked = of_loss.and_then(|()| self.metrics.iter().try_for_each(|metric| metric.check_targets(y, output)));
-        checked.map_err(|mut error| {
-            if let Error::Label { row: row @ 0, .. } = &mut error {
-                // Where the first row does not count, it holds the first that does.
-                *row = first;
-            }
-            error
-        })
+        // Metrics without weights look at targets of weight 0, too.
+        let (metrics, weighted) = self.metrics.split_at(self.unweighted);
+        let sides = [(weights, weighted, self.loss.as_deref()), (None, metrics, None)];
+        for (weights, metrics, loss) in sides {
+            let Some((y, first)) = counting(y, weights, mask, memory) else { continue };
+            let output = output.with_batch(n);
+            let of_loss = loss.map_or(Ok(()), |loss| loss.check_targets(y, output));
+            let checked = of_loss.and_then(|()| metrics.iter().try_for_each(|metric| metric.check_targets(y, output)));
+            checked.map_err(|mut error| {
+                if let Error::Label { row: row @ 0, .. } = &mut error {
+                    // Where the first row does not count, it holds the first that does.
+                    let places = weights.map_or(0, <[T]>::len).max(mask.map_or(0, <[bool]>::len));
+                    *row = first / (places / n.max(1)).max(1);
+                }
+                error
+            })?;
+        }
+        Ok(())
     }
 
     /// The loss of outputs, which are logits where a loss takes over the last activation; they are activated afterwards.
@@ -154,12 +163,22 @@ impl<T: Float> TrainedHead<T> {
 
 /// Names with `_1`, `_2` … after those that occurred before.
 pub(super) fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    for name in names {
-        let free = (1..).map(|i| format!("{name}_{i}")).find(|n| !out.contains(n));
-        out.push(if out.contains(&name) { free.unwrap_or_default() } else { name });
-    }
-    out
+    let (mut taken, mut next) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
+    let free = |name: String| {
+        if taken.insert(name.clone()) {
+            return name;
+        }
+        // What was taken stays so: the search goes on where it ended.
+        let i = next.entry(name.clone()).or_insert(1);
+        loop {
+            let numbered = format!("{name}_{i}");
+            *i += 1;
+            if taken.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
+    };
+    names.map(free).collect()
 }
 
 #[derive(Debug)]
@@ -575,19 +594,20 @@ fn counts<'a, T: Float>(
 
 /// The figures of heads, in the order in which they are printed; named after their outputs where there are several.
 fn figures<T: Float>(heads: &[TrainedHead<T>], several: bool) -> Vec<Figure> {
-    let mut all: Vec<Figure> = Vec::new();
+    let (mut all, mut taken) = (Vec::<Figure>::new(), BTreeSet::new());
     for (i, head) in heads.iter().enumerate() {
         let prefix = if several { format!("{}_", head.name) } else { String::new() };
         if several && head.loss.is_some() {
+            taken.insert(format!("{prefix}loss"));
             all.push(Figure { name: format!("{prefix}loss"), head: i, metric: None });
         }
         for (metric, m) in head.metrics.iter().enumerate() {
             let mut name = format!("{prefix}{}", m.name());
-            let taken = all.iter().any(|figure| figure.name == name);
-            if metric >= head.unweighted && taken {
+            if metric >= head.unweighted && taken.contains(&name) {
                 // As Keras has it.
                 name = format!("{prefix}weighted_{}", m.name());
             }
+            taken.insert(name.clone());
             all.push(Figure { name, head: i, metric: Some(metric) });
         }
     }

@@ -44,8 +44,9 @@ pub struct TrainingLoop<T: Float = f32> {
     room: usize,
     /// The number of the forward pass, by which noise is drawn.
     pass: u64,
-    /// Whether a forward pass stands.
+    /// Whether a forward pass stands, and a pass back behind it.
     forwarded: bool,
+    went_back: bool,
 }
 
 impl<T: Float> Model<T> {
@@ -61,6 +62,7 @@ impl<T: Float> Model<T> {
             room: 0,
             pass: 0,
             forwarded: false,
+            went_back: false,
         }
     }
 
@@ -105,7 +107,7 @@ impl<T: Float> TrainingLoop<T> {
         let mut pass = Pass::training(&model.params, &mut self.gradients, model.seed, self.pass, 0)
             .with_statistics(&mut self.statistics);
         model.net.run(&mut pass, &mut self.work, x);
-        self.forwarded = true;
+        (self.forwarded, self.went_back) = (true, false);
         Ok(())
     }
 
@@ -150,14 +152,23 @@ impl<T: Float> TrainingLoop<T> {
     pub fn backward(&mut self, model: &Model<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.fits("backward", model)?;
         let mut pass = Pass::training(&model.params, &mut self.gradients, model.seed, self.pass, 0);
-        model.net.backward(&mut pass, &mut self.work, &self.plan, x)
+        model.net.backward(&mut pass, &mut self.work, &self.plan, x)?;
+        self.went_back = true;
+        Ok(())
     }
 
     /// The gradient of an input after [`backward`](Self::backward), by its position.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a position that no input has.
+    /// [`Error::Argument`] for a position that no input has; [`Error::Config`] before [`backward`](Self::backward), and for the buffers of
+    /// another model.
     pub fn input_gradient<'a>(&'a self, model: &Model<T>, input: usize) -> Result<&'a Tensor<T>> {
+        const OP: &str = "input_gradient";
+        self.fits(OP, model)?;
+        if !self.went_back {
+            let problem = "there are no gradients yet".to_owned();
+            return Err(Error::Config { op: OP, problem, hint: "call forward and backward before".into() });
+        }
         let inputs = model.net.inputs();
         model.net.input_gradient(&self.work, &self.plan, input).ok_or_else(|| {
             Error::argument("input_gradient", "input", format!("below {inputs}"), input, "inputs count from 0")

@@ -83,7 +83,8 @@ fn label_out_of_range() {
     assert_eq!(
         fit_error(&x(2), &Tensor::from([[0.0, 1.0], [1.0, 1.0]]), quiet()),
         "CategoricalCrossentropy: target in row 1 is a row that sums to 2, expected a row of probabilities that sums to 1; for \
-         several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the weight 0"
+         several labels a sample use BinaryCrossentropy and a sigmoid; to leave a sample out give it the weight 0, and \
+         the model weighted_metrics"
     );
     assert!(fit_error(&x(1), &Tensor::from([[0.0, 0.0]]), quiet()).contains("sums to 0"));
     assert!(fit_error(&x(1), &Tensor::from([[0.6, 0.6]]), quiet()).contains("a row that sums to 1.2, expected"));

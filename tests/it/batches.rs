@@ -57,7 +57,10 @@ fn several_inputs_and_targets_train_like_tensors() {
         let history = model.fit_dataset(data, &how, &mut []).unwrap();
         assert_eq!(history, expected, "{data:?}");
         assert_eq!(model.params().values(), params, "{data:?}");
-        assert_eq!(model.evaluate_dataset(data).unwrap().metrics().len(), scores.metrics().len());
+        let own = model.evaluate_dataset(data).unwrap();
+        assert!((own.loss - scores.loss).abs() < 1e-12 && own.metrics().len() == scores.metrics().len());
+        let pairs = own.metrics().iter().zip(scores.metrics());
+        assert!(pairs.clone().all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-12), "{own} {scores}");
     };
     trained(&together.clone().shuffle(3).batch(16));
     trained(&zipped.clone().shuffle(3).batch(16));
@@ -403,7 +406,7 @@ fn filling_is_in_no_figure() {
         model.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
         model
     };
-    let long: Vec<usize> = (0..60).filter(|i| words[*i].len() > 0).collect();
+    let long: Vec<usize> = (0..60).filter(|i| !words[*i].is_empty()).collect();
     let of = |all: &[Tensor<f64>]| long.iter().map(|&i| all[i].clone()).collect::<Vec<_>>();
     let accuracy = |y: &[Tensor<f64>], n: usize| {
         let data = Ragged::new(of(&words), of(y)).unwrap().batch(n);
@@ -435,12 +438,27 @@ fn targets_of_weight_zero_may_be_anything() {
     let model = || {
         let mut model =
             Sequential::new([2]).add(Dense::new(2).activation(Activation::Softmax)).build_as::<f64>(1).unwrap();
-        model.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        let head = Head::new("dense").loss(CategoricalCrossentropy::default());
+        model.compile_heads(Adam::default(), [head.weighted_metrics([Accuracy::default()])]).unwrap();
         model
     };
     let how = |weights| Fit::default().verbose(Verbose::Silent).sample_weight(weights);
     let error = model().fit(&x, &t, &Fit::default()).unwrap_err().to_string();
     assert!(error.contains("row 2") && error.contains("to leave a sample out give it the weight 0"), "{error}");
+    // Metrics that take no weights look at all.
+    let mut looking =
+        Sequential::new([2]).add(Dense::new(2).activation(Activation::Softmax)).build_as::<f64>(1).unwrap();
+    looking.compile(Adam::default(), CategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+    let error = looking.fit(&x, &t, &how(&[1.0, 2.0, 0.0, 1.0])).unwrap_err().to_string();
+    assert!(error.starts_with("Accuracy: target in row 2"), "{error}");
+    // A class without a weight, of a sample that is left out.
+    let labels = Samples::new(x.clone(), Tensor::from([1.0, 0.0, -1.0, 1.0])).unwrap();
+    let weighed = Weighted(labels.batch(4), vec![1.0, 1.0, 0.0, 1.0]);
+    let by_class = Fit::default().verbose(Verbose::Silent).class_weight(&[1.0, 2.0]);
+    model().fit_dataset(&weighed, &by_class, &mut []).unwrap();
+    let too_many = Weighted(Samples::new(x.clone(), Tensor::zeros([4])).unwrap().batch(4), vec![1.0; 5]);
+    let error = model().fit_dataset(&too_many, &by_class, &mut []).unwrap_err().to_string();
+    assert!(error.contains("4 weights, one for each sample, with class_weight, got 5"), "{error}");
     let weights = [1.0, 2.0, 0.0, 1.0];
     let mut first = model();
     first.fit(&x, &t, &how(&weights)).unwrap();
@@ -453,6 +471,56 @@ fn targets_of_weight_zero_may_be_anything() {
     let error = model().fit(&x, &labels, &how(&[0.0, 0.0, 1.0, 1.0])).unwrap_err().to_string();
     assert!(error.contains("row 2"), "{error}");
     model().fit(&x, &labels, &how(&[0.0; 4])).unwrap();
+}
+
+/// A dataset with weights of its own.
+#[derive(Debug)]
+struct Weighted<D>(D, Vec<f64>);
+
+impl<D: Dataset<f64>> Dataset<f64> for Weighted<D> {
+    fn shapes(&self) -> (Shape, Shape) {
+        self.0.shapes()
+    }
+
+    fn all_shapes(&self) -> (Vec<Shape>, Vec<Shape>) {
+        self.0.all_shapes()
+    }
+
+    fn batches(&self) -> Option<usize> {
+        self.0.batches()
+    }
+
+    fn load(&self, epoch: usize, index: usize, batch: &mut Batch<f64>) -> gradus::Result<()> {
+        self.0.load(epoch, index, batch)?;
+        // In the first batch alone.
+        if index == 0 {
+            batch.weights = self.1.clone();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn weights_of_a_batch_are_no_other_batchs() {
+    let [a, b, y, z] = two();
+    let data = || {
+        let samples = Samples::several([a.clone(), b.clone()], [y.clone(), z.clone()]).unwrap();
+        Weighted(samples.batch(25), (0..25).map(|i| i as f64 / 9.0).collect())
+    };
+    let how = Fit::default().epochs(2).verbose(Verbose::Silent);
+    let (mut fresh, mut used, mut ahead) = (two_heads(), two_heads(), two_heads());
+    fresh.fit_dataset(&data(), &how, &mut []).unwrap();
+    // Lists for both outputs from a fit before, with weights that are the same when it is over.
+    let before = used.params().values().to_vec();
+    used.fit([&a, &b], [&y, &z], &how.clone().sample_weight([("y", &[1.0; 50][..])])).unwrap();
+    used.values_mut().copy_from_slice(&before);
+    used.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
+    used.fit_dataset(&data(), &how, &mut []).unwrap();
+    assert_eq!(used.params(), fresh.params());
+    ahead.fit_dataset(&Prefetch::new(data(), 2).unwrap(), &how, &mut []).unwrap();
+    assert_eq!(ahead.params(), fresh.params());
+    let error = two_heads().fit([&a, &b], [&y, &z], &how.clone().class_weight(&[1.0, 2.0])).unwrap_err().to_string();
+    assert!(error.contains("class_weight must be left out with several targets"), "{error}");
 }
 
 #[test]
@@ -489,4 +557,24 @@ fn errors_say_where() {
             .unwrap_err(),
     );
     assert!(error.contains("got [free] and [3]"), "{error}");
+}
+
+#[test]
+fn steps_on_samples_of_different_sizes_allocate_nothing() {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
+        let (words, classes) = sentences(64);
+        let source = || Ragged::new(words.clone(), classes.clone()).unwrap().repeat().batch(16);
+        let mut model = tagger();
+        let mut epoch = |steps| {
+            let how = Fit::default().steps_per_epoch(steps).verbose(Verbose::Silent);
+            let data = source();
+            count_this_thread(true);
+            let taken = allocations(|| drop(model.fit_dataset(&data, &how, &mut []).unwrap())).0;
+            count_this_thread(false);
+            taken
+        };
+        epoch(8);
+        // The run itself takes as much, whatever its steps.
+        assert_eq!(epoch(8), epoch(24));
+    });
 }

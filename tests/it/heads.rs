@@ -177,16 +177,24 @@ fn files_hold_graphs() {
     let mut rest = compiled::<f32>(6);
     assert_eq!(rest.fit(x, [&d.kind, &d.size], &how().epochs(4)).unwrap(), history);
     assert_eq!(rest.params(), whole.params());
-    let mut other = gradus_other();
-    let error = other.fit(x, [&d.kind, &d.size], &how().epochs(5)).unwrap_err().to_string();
-    assert!(error.contains("loss_weight of size: 0.5 then, 1 now") || error.contains("loss_weight"), "{error}");
+    // Another weight of a loss, one that goes, one that comes: each is told.
+    let refused = |mut model: Model, how: &Fit<'_>| model.fit(x, [&d.kind, &d.size], how).unwrap_err().to_string();
+    assert!(refused(weighed(0.75), &how().epochs(5)).contains("loss_weight of size: 0.5 then, 0.75 now"));
+    assert!(refused(weighed(1.0), &how().epochs(5)).contains("loss_weight of size: 0.5 then, 1 now"));
+    let weights: Vec<f32> = (0..d.kind.samples()).map(|i| i as f32).collect();
+    let named = [("size", &weights[..])];
+    let error = refused(weighed(0.5), &how().epochs(5).sample_weight(named));
+    assert!(error.contains("sample_weight of size: none then"), "{error}");
+    let held = how().epochs(5).validation_data(x, [&d.kind, &d.size]).validation_weight(named);
+    let error = refused(weighed(0.5), &held);
+    assert!(error.contains("validation_weight of size: none then"), "{error}");
 }
 
 /// The same graph with another weight of a loss.
-fn gradus_other() -> Model {
+fn weighed(weight: f64) -> Model {
     let mut model = model::<f32>(6);
     let [size, kind] = heads();
-    model.compile_heads(Adam::default().learning_rate(0.01), [size.loss_weight(0.75), kind]).unwrap();
+    model.compile_heads(Adam::default().learning_rate(0.01), [size.loss_weight(weight), kind]).unwrap();
     model
 }
 

@@ -69,7 +69,7 @@ impl<T: Float, S: Source<T>> Dataset<T> for Batched<S, T> {
         let Some(first) = first else { return Err(past(index, self.batches())) };
         let size = self.loader.size;
         let n = self.source.samples().map_or(size, |n| n.saturating_sub(first).min(size));
-        self.loader.load(&self.source, epoch, (n, true), &|i| first + i, batch)
+        self.loader.load(&self.source, epoch, (n, true), &|i| first.saturating_add(i), batch)
     }
 }
 

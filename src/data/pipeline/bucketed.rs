@@ -123,12 +123,15 @@ impl<T: Float, S: Source<T>> Bucketed<S, T> {
         let (len, size) = (self.len()?, self.loader.size);
         let first = window.saturating_mul(len);
         let mut n = self.source.samples().map_or(len, |n| n.saturating_sub(first).min(len));
+        // A stream ends where numbers do.
+        n = n.min(usize::MAX - first);
         if self.loader.drop_last {
             n -= n % size;
         }
         let positions = by_size(&self.source, epoch, first..first + n)?;
         let key = Key::new(0, Purpose::Shuffle).with(STREAM).with(epoch as u64).with(window as u64);
-        let (mut turns, mut ordered, mut starts) = (Vec::new(), Vec::with_capacity(n), vec![0]);
+        let (mut turns, mut ordered, mut starts) = (Vec::new(), Vec::new(), vec![0]);
+        memory::reserve("bucket", format_args!("the order of {n} samples"), &mut ordered, n)?;
         key.permutation(n.div_ceil(size), &mut turns);
         for batch in turns {
             ordered.extend(&positions[batch * size..n.min((batch + 1) * size)]);
@@ -149,7 +152,10 @@ pub(crate) fn by_size<T: Float>(source: &dyn Source<T>, epoch: usize, range: Ran
         sizes.push((shapes.iter().map(Shape::len).fold(0, usize::saturating_add), position));
     }
     sizes.sort_unstable();
-    Ok(sizes.into_iter().map(|(_, position)| position).collect())
+    let mut positions = Vec::new();
+    memory::reserve("bucket", format_args!("the order of {} samples", sizes.len()), &mut positions, sizes.len())?;
+    positions.extend(sizes.iter().map(|(_, position)| position));
+    Ok(positions)
 }
 
 impl<T: Float, S: Source<T>> Dataset<T> for Bucketed<S, T> {

@@ -132,6 +132,7 @@ impl<T: Float> Shared<T> {
                 }
             }
             drop(queue);
+            batch.clear_weights();
             let result = caught(place, || self.data.load(place.0, place.1, &mut batch)).flatten();
             queue = self.queue();
             match queue.slots.iter_mut().find(|s| s.round == round && s.place == place) {

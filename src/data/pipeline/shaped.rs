@@ -1,6 +1,6 @@
 //! The values of a sample as several inputs or targets.
 
-use crate::data::source::{Order, Source, row_shape};
+use crate::data::source::{Order, Source, missing_shapes, row_shape};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 
@@ -9,14 +9,23 @@ use crate::tensor::{Float, Shape};
 #[derive(Clone, Debug)]
 pub struct Shaped<S> {
     source: S,
+    /// Inputs and targets of the source.
+    counts: [usize; 2],
     parts: [Vec<Shape>; 2],
     rows: (Shape, Shape),
 }
 
 impl<S> Shaped<S> {
-    pub(crate) fn new(source: S, x: Vec<Shape>, y: Vec<Shape>) -> Self {
+    /// With other shapes of inputs or of targets.
+    pub(crate) fn new<T: Float>(source: S, x: Option<Vec<Shape>>, y: Option<Vec<Shape>>) -> Self
+    where
+        S: Source<T>,
+    {
+        let (old_x, old_y) = source.all_shapes();
+        let counts = [old_x.len(), old_y.len()];
+        let (x, y) = (x.unwrap_or(old_x), y.unwrap_or(old_y));
         let rows = (row_shape(&x), row_shape(&y));
-        Shaped { source, parts: [x, y], rows }
+        Shaped { source, counts, parts: [x, y], rows }
     }
 
     /// An error where the values of a sample are not as many.
@@ -24,10 +33,12 @@ impl<S> Shaped<S> {
     where
         S: Source<T>,
     {
-        let (x, y) = self.source.shapes();
-        for (op, old, new, parts) in [("inputs", x, self.rows.0, 0), ("targets", y, self.rows.1, 1)] {
+        let ((x, y), (x_parts, y_parts)) = (self.source.shapes(), self.source.all_shapes());
+        for (op, old, new, parts, own) in
+            [("inputs", x, self.rows.0, 0, x_parts), ("targets", y, self.rows.1, 1, y_parts)]
+        {
             let same = old.len() == new.len() && old.is_free() == new.is_free();
-            if !same || old.is_free() && self.parts[parts] != [old] {
+            if !same || old.is_free() && self.parts[parts] != own {
                 let hint =
                     "name shapes that have as many values together; sizes that differ between samples stay as they are";
                 let named: Vec<_> = self.parts[parts].iter().map(ToString::to_string).collect();
@@ -49,14 +60,17 @@ impl<T: Float, S: Source<T>> Source<T> for Shaped<S> {
     }
 
     fn shapes_at(&self, epoch: usize, position: usize, shapes: &mut Vec<Shape>) -> Result<()> {
-        let (from, old) = (shapes.len(), self.source.all_shapes());
+        let from = shapes.len();
         self.source.shapes_at(epoch, position, shapes)?;
-        // Sides with free sizes are as they were.
-        let own = shapes.split_off(from);
-        let (x, y) = own.split_at_checked(old.0.len()).unwrap_or_default();
-        let free = |parts: &[Shape]| parts.iter().any(Shape::is_free);
-        for (own, parts) in [(x, &self.parts[0]), (y, &self.parts[1])] {
-            shapes.extend(if free(parts) { own } else { parts });
+        let [x, y] = self.counts;
+        if shapes.len() != from + x + y {
+            return Err(missing_shapes(x + y, shapes.len() - from));
+        }
+        // Sides with free sizes are as they were; the last one first, so that the places stay.
+        for (range, parts) in [(from + x..from + x + y, &self.parts[1]), (from..from + x, &self.parts[0])] {
+            if !parts.iter().any(Shape::is_free) {
+                drop(shapes.splice(range, parts.iter().copied()));
+            }
         }
         Ok(())
     }
