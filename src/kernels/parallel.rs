@@ -81,6 +81,9 @@ mod pool {
     /// Threads of the pool; 0 before it has been started, 1 where none can be had.
     static STARTED: AtomicUsize = AtomicUsize::new(0);
 
+    /// What a thread takes of a program's addresses, its stack of 2 MiB and what it needs at once.
+    const STACK: usize = 5 << 19;
+
     /// One at a time.
     static TURN: Mutex<()> = Mutex::new(());
 
@@ -90,6 +93,10 @@ mod pool {
         match STARTED.load(Ordering::Acquire) {
             0 => {}
             started => return Ok(started),
+        }
+        // Threads that fill the memory to its last byte leave none for what one of them takes as it begins, which ends the program.
+        if Vec::<u8>::new().try_reserve_exact(n.saturating_mul(STACK)).is_err() {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         let (mut waiting, mut threads) = (Vec::new(), Vec::new());
         for i in 0..n {
