@@ -299,7 +299,10 @@ impl<T: Float> Net<T> {
         }
         // The pass carries the masks while the nodes compute, and leaves those of a net around this one where they are.
         let masked = !self.masks.is_empty();
-        std::mem::swap(&mut pass.masks, masks);
+        let around = masked || !pass.masks.all.is_empty();
+        if around {
+            std::mem::swap(&mut pass.masks, masks);
+        }
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&i);
@@ -340,7 +343,9 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
-        std::mem::swap(&mut pass.masks, masks);
+        if around {
+            std::mem::swap(&mut pass.masks, masks);
+        }
     }
 
     /// The number of the node that gives a value; none for an input.
