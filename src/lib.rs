@@ -75,6 +75,8 @@ pub mod schedules;
 pub mod selection;
 mod state;
 mod tensor;
+#[cfg(feature = "text")]
+pub mod text;
 
 /// Random numbers keyed by what they are for.
 pub mod random {

@@ -50,6 +50,8 @@ mod rooms;
 mod selection;
 #[cfg(feature = "files")]
 mod system;
+#[cfg(all(feature = "text", feature = "files"))]
+mod text;
 mod training_loop;
 mod training_options;
 mod units;
