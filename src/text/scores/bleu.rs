@@ -58,7 +58,7 @@ impl Default for Bleu {
 pub struct BleuScore {
     /// From 0 to 100.
     pub score: f64,
-    /// For runs of 1, 2, … tokens, from 0 to 100; 0 for lengths behind the first that was never written.
+    /// For runs of 1, 2, … tokens, from 0 to 100; 0 for lengths from the first on that was never written.
     pub precisions: Vec<f64>,
     /// What too short a text costs, from 0 to 1.
     pub brevity_penalty: f64,
@@ -151,17 +151,17 @@ impl Bleu {
         if found.iter().any(|&n| n > 0) {
             let (mut halves, mut order) = (1.0, self.order);
             for n in 0..self.order {
-                if all[n] == 0 {
-                    break;
-                }
-                if self.effective_order {
-                    order = n + 1;
-                }
                 let more = match self.smoothing {
                     Smoothing::AddK(k) if n > 0 => k,
                     _ => 0.0,
                 };
                 let (own, whole) = (found[n] as f64 + more, all[n] as f64 + more);
+                if whole == 0.0 {
+                    break;
+                }
+                if self.effective_order {
+                    order = n + 1;
+                }
                 precisions[n] = match (self.smoothing, own == 0.0) {
                     (_, false) => 100.0 * own / whole,
                     (Smoothing::Exponential, true) => {
