@@ -48,7 +48,7 @@ const KINDS: [(&str, Run); 6] = [
 const MODELS: &str = "models";
 
 /// What other tests read.
-const OTHERS: [&str; 5] = ["callbacks", "files", "keras_files", "keras_free_sizes", "options"];
+const OTHERS: [&str; 6] = ["callbacks", "files", "keras_files", "keras_free_sizes", "options", "text"];
 
 /// What later issues bring: layers that keep a state, and attention.
 const LATER: [&str; 6] =
