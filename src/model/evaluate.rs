@@ -171,16 +171,28 @@ impl<T: Float> Model<T> {
         weights: Option<&Weights<'a, T>>,
     ) -> Result<Checked<'a, T>> {
         let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
+        let (x, y) = self.ordered(op, x, y)?;
+        let ordered = |weights: &Weights<'a, T>| weights.ordered(op, &training.target_names());
+        let weights = weights.map_or_else(|| Ok(Vec::new()), ordered)?;
+        self.check_targets(op, &x, &y, |i| (weights.get(i).copied().flatten(), None))?;
+        Ok((x, y, weights))
+    }
+
+    /// Inputs and targets in the order of the model's, the inputs checked.
+    fn ordered<'a>(
+        &self,
+        op: &'static str,
+        x: Tensors<'a, T>,
+        y: Tensors<'a, T>,
+    ) -> Result<(List<'a, T>, List<'a, T>)> {
+        let Some(training) = &self.training else { return Err(self.not_compiled(op)) };
         let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
         let y = y.ordered(op, "y", training.heads.len(), || training.target_names())?;
         if x[0].samples() == 0 || x[0].is_empty() {
             return Err(Error::Empty { op, what: "x" });
         }
         self.check_inputs(op, &x)?;
-        let ordered = |weights: &Weights<'a, T>| weights.ordered(op, &training.target_names());
-        let weights = weights.map_or_else(|| Ok(Vec::new()), ordered)?;
-        self.check_targets(op, &x, &y, |i| (weights.get(i).copied().flatten(), None))?;
-        Ok((x, y, weights))
+        Ok((x, y))
     }
 
     /// Checks targets, with what counts of them, against the outputs for inputs that have been checked.
@@ -238,14 +250,8 @@ impl<T: Float> Model<T> {
     }
 
     fn check_batch(&self, op: &'static str, batch: &Batch<T>) -> Result<()> {
-        let Some(training) = &self.training else { return Err(Error::NotCompiled { op }) };
         let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
-        let x = Tensors::from(x).ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
-        let y = Tensors::from(y).ordered(op, "y", training.heads.len(), || training.target_names())?;
-        if x[0].samples() == 0 || x[0].is_empty() {
-            return Err(Error::Empty { op, what: "x" });
-        }
-        self.check_inputs(op, &x)?;
+        let (x, y) = self.ordered(op, x.into(), y.into())?;
         self.check_targets(op, &x, &y, |i| (batch.weights_of(i), batch.mask_of(i)))?;
         self.check_all_finite(op, &x, &y, 0..x[0].samples())
     }
