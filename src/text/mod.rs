@@ -17,9 +17,11 @@
 mod clean;
 mod scores;
 mod split;
+pub mod tokenizer;
 mod vocabulary;
 
 pub use clean::{Cleaner, Form};
 pub use scores::*;
 pub use split::{sentences, words};
+pub use tokenizer::{Encoding, Tokenizer};
 pub use vocabulary::Vocabulary;

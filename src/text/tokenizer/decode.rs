@@ -1,0 +1,175 @@
+//! From tokens to text.
+
+use super::{Tokenizer, decoder::{State, take_text}};
+use crate::error::{Error, Result};
+
+/// The bytes of every token, for tokenizers whose tokens are bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BytesOfTokens {
+    bytes: Vec<u8>,
+    /// For each id where its bytes begin and how many there are; [`GAP`] where there is no token.
+    ranges: Vec<(u32, u32)>,
+}
+
+const GAP: u32 = u32::MAX;
+/// Tokens up to this length are copied in one go.
+const SHORT: usize = 16;
+
+impl BytesOfTokens {
+    /// From the bytes of each id.
+    pub(super) fn new(tokens: impl Iterator<Item = Option<Vec<u8>>>) -> Self {
+        let mut all = Self::default();
+        for token in tokens {
+            let start = all.bytes.len() as u32;
+            all.ranges.push((start, token.as_ref().map_or(GAP, |token| token.len() as u32)));
+            all.bytes.extend(token.unwrap_or_default());
+        }
+        all.bytes.resize(all.bytes.len() + SHORT, 0);
+        all
+    }
+
+    fn get(&self, id: u32) -> Option<&[u8]> {
+        let &(start, length) = self.ranges.get(id as usize)?;
+        (length != GAP).then(|| &self.bytes[start as usize..(start + length) as usize])
+    }
+
+    /// The bytes of ids one after the other; `None` if one of them is no token.
+    fn concat(&self, ids: &[u32]) -> Option<Vec<u8>> {
+        let mut total = 0;
+        for &id in ids {
+            let (_, length) = *self.ranges.get(id as usize)?;
+            if length == GAP {
+                return None;
+            }
+            total += length as usize;
+        }
+        let mut out = vec![0; total + SHORT];
+        let mut at = 0;
+        for &id in ids {
+            let (start, length) = self.ranges[id as usize];
+            let (start, length) = (start as usize, length as usize);
+            if length <= SHORT {
+                // What is written too much is overwritten by the next.
+                out[at..at + SHORT].copy_from_slice(&self.bytes[start..start + SHORT]);
+            } else {
+                out[at..at + length].copy_from_slice(&self.bytes[start..start + length]);
+            }
+            at += length;
+        }
+        out.truncate(total);
+        Some(out)
+    }
+}
+
+impl Tokenizer {
+    /// The text of ids; special tokens are left out if asked for.
+    ///
+    /// Bytes that are no text become U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that is no token, with its position.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        if let Some(bytes) = &self.bytes {
+            let skips = skip_special_tokens && ids.iter().any(|&id| self.is_special(id));
+            let kept: Vec<u32>;
+            let ids = if skips {
+                kept = ids.iter().copied().filter(|&id| !self.is_special(id)).collect();
+                &kept
+            } else {
+                ids
+            };
+            if let Some(bytes) = bytes.concat(ids) {
+                return Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()));
+            }
+        }
+        let mut text = String::with_capacity(ids.len() * 4);
+        let mut states = self.steps.begin();
+        for (position, &id) in ids.iter().enumerate() {
+            let token = self.decoded(id).ok_or_else(|| self.no_token(id, position))?;
+            if !(skip_special_tokens && self.is_special(id)) {
+                self.steps.push(&mut states, token, &mut text);
+            }
+        }
+        self.steps.finish(&mut states, &mut text);
+        Ok(text)
+    }
+
+    /// The texts of rows of ids.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), with the number of the row.
+    pub fn decode_batch<I: AsRef<[u32]>>(&self, rows: &[I], skip_special_tokens: bool) -> Result<Vec<String>> {
+        let text = |(i, ids): (usize, &I)| {
+            let wrap = |source| Error::Input { name: format!("row {i}"), source: Box::new(source) };
+            self.decode(ids.as_ref(), skip_special_tokens).map_err(wrap)
+        };
+        rows.iter().enumerate().map(text).collect()
+    }
+
+    /// The text of ids as they come, one by one.
+    ///
+    /// ```
+    /// # use gradus::text::Tokenizer;
+    /// # fn show(tokenizer: &Tokenizer, ids: &[u32]) -> gradus::Result<()> {
+    /// let mut stream = tokenizer.decode_stream(true);
+    /// for &id in ids {
+    ///     print!("{}", stream.push(id)?);
+    /// }
+    /// println!("{}", stream.finish());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
+        DecodeStream { tokenizer: self, skip_special_tokens, states: self.steps.begin(), bytes: Vec::new(), position: 0, text: String::new() }
+    }
+
+    fn no_token(&self, id: u32, position: usize) -> Error {
+        let expected = format!("ids of the vocabulary, which has {} tokens with ids below {}", self.vocab_size(), self.id_bound());
+        let hint = "decode with the tokenizer that encoded";
+        Error::argument("Tokenizer::decode", "ids", expected, format!("{id} at position {position}"), hint)
+    }
+}
+
+/// Text from ids that come one by one: all that is pushed and the end together are what [`Tokenizer::decode`] gives, and none of them
+/// holds part of a character.
+#[derive(Clone, Debug)]
+pub struct DecodeStream<'t> {
+    tokenizer: &'t Tokenizer,
+    skip_special_tokens: bool,
+    states: Vec<State>,
+    /// The beginning of a character.
+    bytes: Vec<u8>,
+    position: usize,
+    text: String,
+}
+
+impl DecodeStream<'_> {
+    /// The text that is complete with this id; empty while a character is not.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that is no token, with its position; the stream is as before.
+    pub fn push(&mut self, id: u32) -> Result<&str> {
+        self.text.clear();
+        let token = self.tokenizer.decoded(id).ok_or_else(|| self.tokenizer.no_token(id, self.position))?;
+        self.position += 1;
+        if self.skip_special_tokens && self.tokenizer.is_special(id) {
+            return Ok("");
+        }
+        match self.tokenizer.bytes.as_ref().and_then(|bytes| bytes.get(id)) {
+            Some(bytes) => {
+                self.bytes.extend_from_slice(bytes);
+                take_text(&mut self.bytes, &mut self.text);
+            }
+            None => self.tokenizer.steps.push(&mut self.states, token, &mut self.text),
+        }
+        Ok(&self.text)
+    }
+
+    /// What is still held back: U+FFFD for a character that did not come to its end.
+    pub fn finish(mut self) -> String {
+        self.text.clear();
+        self.text.push_str(&String::from_utf8_lossy(&self.bytes));
+        self.tokenizer.steps.finish(&mut self.states, &mut self.text);
+        self.text
+    }
+}

@@ -1,0 +1,356 @@
+//! `tokenizer.json`, the form of Hugging Face's `tokenizers`.
+
+use std::{fmt, path::Path};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap, SerializeSeq},
+};
+
+use super::{
+    Parts, Tokenizer,
+    added::AddedToken,
+    decoder::Decoder,
+    encoding::{Padding, Truncation},
+    model::{
+        Model,
+        bpe::{Bpe, BpeSettings},
+        unigram::Unigram,
+        word_level::WordLevel,
+        word_piece::WordPiece,
+    },
+    normalizer::Normalizer,
+    splitter::Splitter,
+    template::Template,
+    vocab::Vocab,
+};
+use crate::error::{Error, Result};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    version: Option<String>,
+    #[serde(default)]
+    truncation: Option<Truncation>,
+    #[serde(default)]
+    padding: Option<Padding>,
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    #[serde(default)]
+    normalizer: Option<Normalizer>,
+    #[serde(default)]
+    pre_tokenizer: Option<Splitter>,
+    #[serde(default)]
+    post_processor: Option<Template>,
+    #[serde(default)]
+    decoder: Option<Decoder>,
+    model: ModelFile,
+}
+
+/// Any of the models; older files do not say which.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ModelFile {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unk_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unk_id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continuing_subword_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_of_word_suffix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuse_unk: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    byte_fallback: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignore_merges: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_input_chars_per_word: Option<usize>,
+    vocab: Tokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merges: Option<Vec<Merge>>,
+}
+
+/// Tokens with ids, or with scores in order of their ids.
+#[derive(Debug, PartialEq)]
+pub(super) enum Tokens {
+    Ids(Vec<(String, u32)>),
+    Scores(Vec<(String, f64)>),
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Tokens::Ids(Vec::new())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Tokens;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tokens with their ids, or a list of tokens with their scores")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tokens, A::Error> {
+                let mut tokens = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    tokens.push(entry);
+                }
+                Ok(Tokens::Ids(tokens))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tokens, A::Error> {
+                let mut tokens = Vec::new();
+                while let Some(entry) = seq.next_element()? {
+                    tokens.push(entry);
+                }
+                Ok(Tokens::Scores(tokens))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl Serialize for Tokens {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tokens::Ids(tokens) => {
+                let mut map = serializer.serialize_map(Some(tokens.len()))?;
+                tokens.iter().try_for_each(|(token, id)| map.serialize_entry(token, id))?;
+                map.end()
+            }
+            Tokens::Scores(tokens) => {
+                let mut seq = serializer.serialize_seq(Some(tokens.len()))?;
+                tokens.iter().try_for_each(|entry| seq.serialize_element(entry))?;
+                seq.end()
+            }
+        }
+    }
+}
+
+/// `["a", "b"]`, in older files `"a b"`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Line(String),
+}
+
+impl Merge {
+    fn pair(self, rank: usize) -> Result<(String, String), String> {
+        match self {
+            Merge::Pair(left, right) => Ok((left, right)),
+            Merge::Line(line) => match line.split_once(' ') {
+                Some((left, right)) if !right.contains(' ') => Ok((left.to_owned(), right.to_owned())),
+                _ => Err(format!("expected merges of two tokens with a space between them, got {line:?} (merge {rank})")),
+            },
+        }
+    }
+}
+
+impl ModelFile {
+    /// Which model the file means.
+    fn kind(&self) -> &str {
+        match &self.kind {
+            Some(kind) => kind,
+            None if self.merges.is_some() => "BPE",
+            None if matches!(self.vocab, Tokens::Scores(_)) => "Unigram",
+            None if self.max_input_chars_per_word.is_some() || self.continuing_subword_prefix.is_some() => "WordPiece",
+            None => "WordLevel",
+        }
+    }
+
+    /// Refuses settings that the model does not have, as they would be lost.
+    fn only(&self, kind: &str, allowed: &[&str]) -> Result<(), String> {
+        let set = [
+            ("dropout", self.dropout.is_some()),
+            ("unk_token", self.unk_token.is_some()),
+            ("unk_id", self.unk_id.is_some()),
+            ("continuing_subword_prefix", self.continuing_subword_prefix.is_some()),
+            ("end_of_word_suffix", self.end_of_word_suffix.is_some()),
+            ("fuse_unk", self.fuse_unk.is_some()),
+            ("byte_fallback", self.byte_fallback.is_some()),
+            ("ignore_merges", self.ignore_merges.is_some()),
+            ("max_input_chars_per_word", self.max_input_chars_per_word.is_some()),
+            ("merges", self.merges.is_some()),
+        ];
+        match set.iter().find(|(name, set)| *set && !allowed.contains(name)) {
+            Some((name, _)) => Err(format!("expected settings of {kind} ({}), got {name}", allowed.join(", "))),
+            None => Ok(()),
+        }
+    }
+
+    fn read(self, byte_level: bool) -> Result<Model, String> {
+        let kind = self.kind().to_owned();
+        let ids = |tokens: &Tokens| match tokens {
+            Tokens::Ids(tokens) => Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))),
+            Tokens::Scores(_) => Err(format!("expected a vocabulary with ids for {kind}, got scores")),
+        };
+        let unknown = |token: &Option<String>| token.clone().unwrap_or_else(|| "[UNK]".to_owned());
+        match kind.as_str() {
+            "BPE" => {
+                let allowed = [
+                    "dropout",
+                    "unk_token",
+                    "continuing_subword_prefix",
+                    "end_of_word_suffix",
+                    "fuse_unk",
+                    "byte_fallback",
+                    "ignore_merges",
+                    "merges",
+                ];
+                self.only(&kind, &allowed)?;
+                if self.dropout.is_some_and(|p| p != 0.0) {
+                    return Err("expected BPE without dropout, which draws merges at random and is not built; got dropout".into());
+                }
+                let vocab = ids(&self.vocab)?;
+                let settings = BpeSettings {
+                    unknown: self.unk_token.filter(|token| !token.is_empty()),
+                    fuse_unknown: self.fuse_unk.unwrap_or(false),
+                    byte_fallback: self.byte_fallback.unwrap_or(false),
+                    ignore_merges: self.ignore_merges.unwrap_or(false),
+                    continuing_prefix: self.continuing_subword_prefix.unwrap_or_default(),
+                    end_suffix: self.end_of_word_suffix.unwrap_or_default(),
+                };
+                let merges: Result<Vec<_>, _> =
+                    self.merges.unwrap_or_default().into_iter().enumerate().map(|(rank, merge)| merge.pair(rank)).collect();
+                Ok(Model::Bpe(Bpe::new(vocab, merges?.into_iter(), settings, byte_level)?))
+            }
+            "WordPiece" => {
+                self.only(&kind, &["unk_token", "continuing_subword_prefix", "max_input_chars_per_word"])?;
+                let prefix = self.continuing_subword_prefix.clone().unwrap_or_else(|| "##".to_owned());
+                let max_chars = self.max_input_chars_per_word.unwrap_or(100);
+                Ok(Model::WordPiece(WordPiece::new(ids(&self.vocab)?, unknown(&self.unk_token), prefix, max_chars)?))
+            }
+            "WordLevel" => {
+                self.only(&kind, &["unk_token"])?;
+                Ok(Model::WordLevel(WordLevel::new(ids(&self.vocab)?, unknown(&self.unk_token))))
+            }
+            "Unigram" => {
+                self.only(&kind, &["unk_id", "byte_fallback"])?;
+                let Tokens::Scores(pieces) = self.vocab else {
+                    return Err("expected a list of pieces with scores for Unigram, got ids".into());
+                };
+                Ok(Model::Unigram(Unigram::new(pieces, self.unk_id, self.byte_fallback.unwrap_or(false))?))
+            }
+            other => Err(format!("expected the model BPE, WordPiece, WordLevel or Unigram, got {other:?}")),
+        }
+    }
+
+    fn write(model: &Model) -> Self {
+        let ids = |vocab: &Vocab| Tokens::Ids(vocab.iter().map(|(id, token)| (token.to_owned(), id)).collect());
+        let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        match model {
+            Model::Bpe(bpe) => {
+                let token = |id: u32| bpe.vocab.token(id).unwrap_or("").to_owned();
+                Self {
+                    kind: Some("BPE".into()),
+                    unk_token: bpe.settings.unknown.clone(),
+                    continuing_subword_prefix: filled(&bpe.settings.continuing_prefix),
+                    end_of_word_suffix: filled(&bpe.settings.end_suffix),
+                    fuse_unk: Some(bpe.settings.fuse_unknown),
+                    byte_fallback: Some(bpe.settings.byte_fallback),
+                    ignore_merges: Some(bpe.settings.ignore_merges),
+                    vocab: ids(&bpe.vocab),
+                    merges: Some(bpe.merges.iter().map(|&(left, right)| Merge::Pair(token(left), token(right))).collect()),
+                    ..Self::default()
+                }
+            }
+            Model::WordPiece(model) => Self {
+                kind: Some("WordPiece".into()),
+                unk_token: Some(model.unknown.clone()),
+                continuing_subword_prefix: Some(model.continuing_prefix.clone()),
+                max_input_chars_per_word: Some(model.max_chars),
+                vocab: ids(&model.vocab),
+                ..Self::default()
+            },
+            Model::WordLevel(model) => Self {
+                kind: Some("WordLevel".into()),
+                unk_token: Some(model.unknown.clone()),
+                vocab: ids(&model.vocab),
+                ..Self::default()
+            },
+            Model::Unigram(model) => Self {
+                kind: Some("Unigram".into()),
+                unk_id: model.unknown(),
+                byte_fallback: Some(model.byte_fallback()),
+                vocab: Tokens::Scores(model.pieces()),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl Tokenizer {
+    /// From the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for what is no such file, or means something that is not built here, by name.
+    pub fn from_json(json: &str) -> Result<Self> {
+        Self::read_json(json).map_err(|problem| {
+            Error::argument("Tokenizer", "tokenizer.json", "a tokenizer's file", problem, "look at the place that is named")
+        })
+    }
+
+    fn read_json(json: &str) -> Result<Self, String> {
+        let file: File = serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(|e| e.to_string())?;
+        if let Some(version) = file.version.filter(|version| version != "1.0") {
+            return Err(format!("expected version 1.0, got {version:?}"));
+        }
+        let byte_level = file.pre_tokenizer.as_ref().is_some_and(Splitter::is_byte_level);
+        Self::from_parts(Parts {
+            model: file.model.read(byte_level)?,
+            normalizer: file.normalizer,
+            splitter: file.pre_tokenizer,
+            template: file.post_processor,
+            decoder: file.decoder,
+            added: file.added_tokens,
+            truncation: file.truncation,
+            padding: file.padding,
+        })
+    }
+
+    /// From a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the file cannot be read, is no such file, or means something that is not built here, by name.
+    pub fn from_json_file(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref();
+        let json = super::read_text(file)?;
+        Self::read_json(&json).map_err(|problem| Error::file(file, problem, "pass a tokenizer.json of Hugging Face's form"))
+    }
+
+    /// The text of a `tokenizer.json` that Python's `tokenizers` opens, too.
+    pub fn to_json(&self) -> String {
+        let file = File {
+            version: Some("1.0".into()),
+            truncation: self.truncation,
+            padding: self.padding.clone(),
+            added_tokens: self.added.clone(),
+            normalizer: self.normalizer.clone(),
+            pre_tokenizer: self.splitter.clone(),
+            post_processor: self.template.clone(),
+            decoder: self.decoder.clone(),
+            model: ModelFile::write(&self.model),
+        };
+        serde_json::to_string_pretty(&file).expect("names are strings and numbers are finite")
+    }
+
+    /// Writes a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be written.
+    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
+        super::write_text(file.as_ref(), &self.to_json())
+    }
+}

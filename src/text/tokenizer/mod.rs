@@ -1,0 +1,307 @@
+//! Tokenizers: from text to tokens and back.
+//!
+//! One engine whose parts are data: a [`Normalizer`] changes the text, a [`Splitter`] cuts it into pieces, a model (byte-pair encoding,
+//! WordPiece, Unigram, whole words) makes tokens of each piece, a [`Template`] puts special tokens around them, and a [`Decoder`] makes text
+//! of tokens again. [`AddedToken`]s are cut out of the text before. The parts have the names and fields of Hugging Face's `tokenizer.json`.
+
+mod added;
+mod aligned_text;
+mod base64;
+mod byte_level;
+mod charsmap;
+mod classes;
+mod decode;
+mod decoder;
+mod encode;
+mod encoding;
+mod file;
+mod files;
+mod metaspace;
+mod model;
+mod normalizer;
+mod pattern;
+mod precompiled;
+mod splitter;
+mod template;
+mod trie;
+mod unigram;
+mod vocab;
+
+use std::path::Path;
+
+pub use added::AddedToken;
+pub use decode::DecodeStream;
+pub use decoder::Decoder;
+pub use encoding::{Encoding, Padding, PaddingStrategy, Side, Truncation, TruncationStrategy};
+pub use files::TiktokenPattern;
+pub use metaspace::{Metaspace, PrependScheme};
+pub use normalizer::Normalizer;
+pub use pattern::Pattern;
+pub use precompiled::Precompiled;
+pub use splitter::{Behavior, Splitter};
+pub use template::{Sequence, Template, TemplatePart, TemplateToken};
+
+use added::Matcher;
+use decode::BytesOfTokens;
+use decoder::Steps;
+use encode::Pool;
+use model::Model;
+use template::Layout;
+
+use crate::error::{Error, Result};
+
+/// Text to tokens and back, as a file says it.
+///
+/// `&Tokenizer` can be shared among threads; each call takes buffers of its own. No result depends on what was encoded before.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    normalizer: Option<Normalizer>,
+    splitter: Option<Splitter>,
+    model: Model,
+    template: Option<Template>,
+    decoder: Option<Decoder>,
+    added: Vec<AddedToken>,
+    truncation: Option<Truncation>,
+    padding: Option<Padding>,
+    /// Added tokens by content, and those that are looked for in normalised text.
+    raw: Matcher,
+    normalized: Matcher,
+    /// What decoding makes of each added token.
+    decoded: Vec<String>,
+    /// Position in `added` by id, in order of ids.
+    added_by_id: Vec<(u32, usize)>,
+    layout: Layout,
+    steps: Steps,
+    /// The pattern, where cutting by it is all that the splitter does.
+    direct: Option<Pattern>,
+    needs_origins: bool,
+    /// Bytes of tokens, where decoding is to put them together.
+    bytes: Option<BytesOfTokens>,
+    pool: Pool,
+}
+
+/// What a tokenizer is made of.
+struct Parts {
+    normalizer: Option<Normalizer>,
+    splitter: Option<Splitter>,
+    model: Model,
+    template: Option<Template>,
+    decoder: Option<Decoder>,
+    added: Vec<AddedToken>,
+    truncation: Option<Truncation>,
+    padding: Option<Padding>,
+}
+
+impl Tokenizer {
+    fn from_parts(parts: Parts) -> Result<Self, String> {
+        let Parts { normalizer, splitter, model, template, decoder, added, truncation, padding } = parts;
+        if let Some(splitter) = &splitter {
+            splitter.check()?;
+        }
+        let direct = match &splitter {
+            Some(splitter) => splitter.direct(),
+            None => None,
+        };
+        let needs_origins = splitter.as_ref().is_some_and(Splitter::needs_origins);
+        let (layout, steps) = (Layout::new(template.as_ref())?, Steps::new(decoder.as_ref())?);
+        let mut tokenizer = Self {
+            normalizer,
+            splitter,
+            model,
+            template,
+            decoder,
+            added: Vec::new(),
+            truncation,
+            padding,
+            raw: Matcher::default(),
+            normalized: Matcher::default(),
+            decoded: Vec::new(),
+            added_by_id: Vec::new(),
+            layout,
+            steps,
+            direct,
+            needs_origins,
+            bytes: None,
+            pool: Pool::default(),
+        };
+        tokenizer.set_added(added)?;
+        let ids = tokenizer.layout.ids().chain(tokenizer.padding.iter().map(|padding| padding.pad_id));
+        for id in ids {
+            if tokenizer.token(id).is_none() {
+                return Err(format!("expected ids of tokens in the template and in padding, got {id}"));
+            }
+        }
+        Ok(tokenizer)
+    }
+
+    fn set_added(&mut self, added: Vec<AddedToken>) -> Result<(), String> {
+        let vocab = self.model.vocab();
+        let mut by_id: Vec<(u32, usize)> = Vec::with_capacity(added.len());
+        for (i, token) in added.iter().enumerate() {
+            if token.content.is_empty() {
+                return Err(format!("expected added tokens with a content, got none for id {}", token.id));
+            }
+            let other = vocab.id(&token.content).filter(|id| *id != token.id).map(|id| id.to_string());
+            let taken = vocab.token(token.id).filter(|other| *other != token.content).map(|other| format!("{other:?}"));
+            if let Some(other) = other.or(taken) {
+                return Err(format!("expected the added token {:?} to have the id that the vocabulary gives it, got {} and {other}", token.content, token.id));
+            }
+            by_id.push((token.id, i));
+        }
+        by_id.sort_unstable();
+        if let Some(pair) = by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("expected added tokens with ids of their own, got {} twice", pair[0].0));
+        }
+        let end = vocab.end().max(by_id.last().map_or(0, |(id, _)| *id as usize + 1));
+        if end > vocab.end() + added.len() + (1 << 20) {
+            return Err(format!("expected ids of added tokens beside those of the vocabulary, got {}", end - 1));
+        }
+        let decoded = |token: &AddedToken| match token.normalized {
+            true => self.normalize(&token.content),
+            false => Ok(token.content.clone()),
+        };
+        self.decoded = added.iter().map(decoded).collect::<Result<_>>().map_err(|e| e.to_string())?;
+        let contents = |normalized: bool| {
+            let all = self.decoded.iter().zip(&added).enumerate();
+            all.filter(move |(_, (_, token))| token.normalized == normalized).map(|(i, (text, _))| (text.clone(), i))
+        };
+        (self.raw, self.normalized) = (Matcher::new(contents(false)), Matcher::new(contents(true)));
+        (self.added, self.added_by_id) = (added, by_id);
+        self.bytes = self.steps.is_byte_level().then(|| {
+            BytesOfTokens::new((0..self.id_bound() as u32).map(|id| Some(byte_level::bytes_of(self.decoded(id)?))))
+        });
+        self.pool.clear();
+        Ok(())
+    }
+
+    /// The text as the normaliser leaves it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for texts of 4 GiB and more.
+    pub fn normalize(&self, text: &str) -> Result<String> {
+        let mut aligned = aligned_text::AlignedText::new(text, 0, false);
+        if let Some(normalizer) = &self.normalizer {
+            normalizer.apply(&mut aligned)?;
+        }
+        Ok(aligned.as_str().to_owned())
+    }
+
+    /// The token of an id, as the vocabulary writes it; `None` for an id that is none.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.model.vocab().token(id).or_else(|| Some(&*self.added[self.added_token(id)?].content))
+    }
+
+    /// The position of an added token.
+    fn added_token(&self, id: u32) -> Option<usize> {
+        let at = self.added_by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.added_by_id[at].1)
+    }
+
+    /// What decoding makes of an id: of an added token that is looked for in normalised text the normalised content.
+    fn decoded(&self, id: u32) -> Option<&str> {
+        match self.added_token(id) {
+            Some(at) => Some(&self.decoded[at]),
+            None => self.token(id),
+        }
+    }
+
+    /// The id of a token, as the vocabulary writes it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        let added = || self.added.iter().find(|added| added.content == token).map(|added| added.id);
+        self.model.vocab().id(token).or_else(added)
+    }
+
+    /// How many tokens there are, added ones among them.
+    pub fn vocab_size(&self) -> usize {
+        let vocab = self.model.vocab();
+        vocab.len() + self.added.iter().filter(|token| vocab.token(token.id).is_none()).count()
+    }
+
+    /// The id behind the largest: how many rows an embedding needs.
+    pub fn id_bound(&self) -> usize {
+        self.model.vocab().end().max(self.added_by_id.last().map_or(0, |(id, _)| *id as usize + 1))
+    }
+
+    /// The added tokens.
+    pub fn added_tokens(&self) -> &[AddedToken] {
+        &self.added
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.added_token(id).is_some_and(|at| self.added[at].special)
+    }
+
+    /// With more added tokens. What is in the vocabulary keeps its id, others get the next ones: the ids of what is passed do not count.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one without a content.
+    pub fn with_added_tokens(mut self, tokens: impl IntoIterator<Item = AddedToken>) -> Result<Self> {
+        let mut added = self.added.clone();
+        for mut token in tokens {
+            let known = self.model.vocab().id(&token.content);
+            match added.iter_mut().find(|other| other.content == token.content) {
+                Some(other) => {
+                    token.id = other.id;
+                    *other = token;
+                }
+                None => {
+                    let next = added.iter().map(|token| token.id as usize + 1).max().unwrap_or(0).max(self.model.vocab().end());
+                    token.id = known.unwrap_or(next as u32);
+                    added.push(token);
+                }
+            }
+        }
+        let hint = "give each a content";
+        self.set_added(added).map_err(|got| Error::argument("Tokenizer", "added tokens", "tokens of their own", got, hint))?;
+        Ok(self)
+    }
+
+    /// Encodings are cut to a length, or (`None`) not.
+    pub fn with_truncation(mut self, truncation: impl Into<Option<Truncation>>) -> Self {
+        self.truncation = truncation.into();
+        self
+    }
+
+    /// Encodings are filled up, or (`None`) not.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that is no token.
+    pub fn with_padding(mut self, padding: impl Into<Option<Padding>>) -> Result<Self> {
+        let padding = padding.into();
+        if let Some(id) = padding.as_ref().map(|padding: &Padding| padding.pad_id).filter(|id| self.token(*id).is_none()) {
+            let hint = "add the token first";
+            return Err(Error::argument("Tokenizer", "pad_id", "the id of a token", id, hint));
+        }
+        self.padding = padding;
+        Ok(self)
+    }
+
+    /// The normaliser.
+    pub fn normalizer(&self) -> Option<&Normalizer> {
+        self.normalizer.as_ref()
+    }
+
+    /// The splitter.
+    pub fn splitter(&self) -> Option<&Splitter> {
+        self.splitter.as_ref()
+    }
+
+    /// The template.
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+
+    /// The decoder.
+    pub fn decoder(&self) -> Option<&Decoder> {
+        self.decoder.as_ref()
+    }
+}
+
+/// A file's text.
+fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| Error::file(file, e, "pass a text file in UTF-8 that can be read"))
+}
+
+fn write_text(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).map_err(|e| Error::file(file, e, "pass a place that can be written"))
+}

@@ -1,0 +1,389 @@
+//! Byte-pair encoding: symbols are merged in the order in which training merged them.
+//!
+//! Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016); over bytes: Radford and others,
+//! "Language Models are Unsupervised Multitask Learners" (2019).
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::{
+    super::{byte_level, vocab::Vocab},
+    pair_table::{NONE, PairTable},
+    word_cache::WordCache,
+    Tokens,
+};
+use crate::error::{Error, Result};
+
+/// Up to so many symbols the smallest rank is found by looking at all of them; a heap is slower to set up.
+const MAX_SCAN: usize = 192;
+
+/// How a vocabulary of merges is to be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in super::super) struct BpeSettings {
+    /// The token for characters that the vocabulary does not have.
+    pub unknown: Option<String>,
+    /// Whether unknown characters beside each other are one token.
+    pub fuse_unknown: bool,
+    /// Whether what is no token is written as tokens of its bytes, `<0x0A>`.
+    pub byte_fallback: bool,
+    /// Whether a piece that is a token is taken as it stands, whatever the merges say.
+    pub ignore_merges: bool,
+    /// In front of every symbol but the first of a piece.
+    pub continuing_prefix: String,
+    /// Behind the last symbol of a piece.
+    pub end_suffix: String,
+}
+
+#[derive(Clone, Debug)]
+pub(in super::super) struct Bpe {
+    pub(in super::super) vocab: Vocab,
+    pub(in super::super) merges: Vec<(u32, u32)>,
+    pub(in super::super) settings: BpeSettings,
+    /// Tokens are bytes, written as visible characters.
+    byte_level: bool,
+    pairs: PairTable,
+    /// What the merge of each rank gives.
+    results: Vec<u32>,
+    unknown: Option<u32>,
+    /// The token of each byte, of ASCII characters alone where tokens are not bytes.
+    first: Box<[u32; 256]>,
+    /// Ranks of pairs of bytes, where tokens are bytes.
+    byte_ranks: Vec<u32>,
+    /// The tokens `<0x00>` to `<0xFF>`.
+    fallback: Box<[u32; 256]>,
+    /// Bytes of a piece that each token stands for; none for the unknown token.
+    lengths: Vec<u32>,
+    /// A piece may be cut in front of each run of this character without changing a token.
+    cut: Option<char>,
+}
+
+/// Buffers of one caller.
+#[derive(Debug, Default)]
+pub(in super::super) struct Scratch {
+    ids: Vec<u32>,
+    ranks: Vec<u32>,
+    /// Where each symbol ends in the piece.
+    ends: Vec<u32>,
+    before: Vec<u32>,
+    after: Vec<u32>,
+    heap: BinaryHeap<Reverse<u64>>,
+}
+
+impl Bpe {
+    /// From a vocabulary and merges in order of rank.
+    pub(in super::super) fn new(
+        vocab: Vocab,
+        merges: impl Iterator<Item = (String, String)>,
+        settings: BpeSettings,
+        byte_level: bool,
+    ) -> Result<Self, String> {
+        let mut pairs = Vec::new();
+        let mut results = Vec::new();
+        let mut whole = String::new();
+        for (rank, (left, right)) in merges.enumerate() {
+            let id = |token: &str| {
+                vocab.id(token).ok_or_else(|| {
+                    format!("expected every merge to be of tokens and to give one, got {left:?} with {right:?} (merge {rank}), where {token:?} is none")
+                })
+            };
+            pairs.push((id(&left)?, id(&right)?));
+            whole.clear();
+            whole.push_str(&left);
+            whole.push_str(right.strip_prefix(&settings.continuing_prefix).unwrap_or(&right));
+            results.push(id(&whole)?);
+        }
+        Self::from_ids(vocab, pairs, results, settings, byte_level, false)
+    }
+
+    /// From merges of bytes that come in order of their results, as tiktoken has them: merges with one result have one rank, and the
+    /// leftmost is first.
+    pub(in super::super) fn with_equal_ranks(
+        vocab: Vocab,
+        pairs: Vec<(u32, u32)>,
+        results: Vec<u32>,
+        settings: BpeSettings,
+    ) -> Result<Self, String> {
+        Self::from_ids(vocab, pairs, results, settings, true, true)
+    }
+
+    fn from_ids(
+        vocab: Vocab,
+        pairs: Vec<(u32, u32)>,
+        results: Vec<u32>,
+        settings: BpeSettings,
+        byte_level: bool,
+        equal_ranks: bool,
+    ) -> Result<Self, String> {
+        let unknown = match &settings.unknown {
+            Some(token) => Some(vocab.id(token).ok_or_else(|| format!("expected the unknown token {token:?} in the vocabulary"))?),
+            None => None,
+        };
+        let table = PairTable::new(&pairs, |i| match equal_ranks {
+            true => results.partition_point(|result| *result < results[i]) as u32,
+            false => i as u32,
+        });
+        let char_id = |c: char| vocab.id(c.encode_utf8(&mut [0; 4])).unwrap_or(NONE);
+        let first: Box<[u32; 256]> = Box::new(std::array::from_fn(|byte| match byte_level {
+            true => char_id(byte_level::char_of(byte as u8)),
+            false if byte < 128 => char_id(byte as u8 as char),
+            false => NONE,
+        }));
+        let byte_ranks = match byte_level {
+            true => (0..1 << 16).map(|pair: usize| table.rank(first[pair >> 8], first[pair & 255])).collect(),
+            false => Vec::new(),
+        };
+        let fallback = Box::new(std::array::from_fn(|byte| match settings.byte_fallback {
+            true => vocab.id(&format!("<0x{byte:02X}>")).unwrap_or(NONE),
+            false => NONE,
+        }));
+        let lengths = (0..vocab.end() as u32)
+            .map(|id| match vocab.token(id) {
+                Some(_) if Some(id) == unknown => 0,
+                Some(token) if byte_level => byte_level::bytes_of(token).len() as u32,
+                Some(token) => token.len() as u32,
+                None => 0,
+            })
+            .collect();
+        let cut = Some('▁').filter(|&mark| {
+            let inside = |token: &str| token.trim_start_matches(mark).contains(mark);
+            !byte_level && char_id(mark) != NONE && !results.iter().any(|&id| vocab.token(id).is_some_and(inside))
+        });
+        let cut = cut.filter(|_| !settings.ignore_merges && settings.continuing_prefix.is_empty() && settings.end_suffix.is_empty());
+        Ok(Self { vocab, merges: pairs, settings, byte_level, pairs: table, results, unknown, first, byte_ranks, fallback, lengths, cut })
+    }
+
+    pub(in super::super) fn is_byte_level(&self) -> bool {
+        self.byte_level
+    }
+
+    /// A piece that lies in a text from byte to byte. The text is what the cache may look beyond the piece's end in.
+    #[inline]
+    pub(in super::super) fn encode(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+        cache: &mut WordCache,
+        out: &mut Tokens,
+    ) -> Result<()> {
+        let Some(mark) = self.cut else {
+            return self.word(text, start, end, scratch, cache, out);
+        };
+        // The text is whole words of many letters: where no merge goes over the beginning of a run of marks, each is encoded alone.
+        let mut at = start;
+        loop {
+            let piece = &text[at..end];
+            let run = piece.len() - piece.trim_start_matches(mark).len();
+            let to = piece[run..].find(mark).map_or(end, |found| at + run + found);
+            self.word(text, at, to, scratch, cache, out)?;
+            if to == end {
+                return Ok(());
+            }
+            at = to;
+        }
+    }
+
+    #[inline(always)]
+    fn word(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+        cache: &mut WordCache,
+        out: &mut Tokens,
+    ) -> Result<()> {
+        if start == end {
+            return Ok(());
+        }
+        cache.or_encode(text, start, end, &self.lengths, out, |out| self.look_up_or_merge(text, start, end, scratch, out))
+    }
+
+    #[inline(never)]
+    fn look_up_or_merge(&self, text: &str, start: usize, end: usize, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
+        let piece = &text[start..end];
+        if self.settings.ignore_merges {
+            let whole = if self.byte_level { self.vocab.id(&byte_level::text_of(piece.as_bytes())) } else { self.vocab.id(piece) };
+            if let Some(id) = whole {
+                out.push(id, start as u32, end as u32);
+                return Ok(());
+            }
+        }
+        self.begin(piece, start, scratch)?;
+        if scratch.ids.len() <= MAX_SCAN { self.merge_by_scan(scratch) } else { self.merge_by_heap(scratch) }
+        let mut at = start as u32;
+        for (&id, &to) in scratch.ids.iter().zip(&scratch.ends) {
+            out.push(id, at, start as u32 + to);
+            at = start as u32 + to;
+        }
+        Ok(())
+    }
+
+    /// The symbols of a piece before any merge, with the ranks of their pairs.
+    fn begin(&self, piece: &str, start: usize, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { ids, ends, ranks, .. } = scratch;
+        ids.clear();
+        ends.clear();
+        ranks.clear();
+        if self.byte_level && self.settings.continuing_prefix.is_empty() && self.settings.end_suffix.is_empty() {
+            let bytes = piece.as_bytes();
+            ids.extend(bytes.iter().map(|&byte| self.first[byte as usize]));
+            ends.extend(1..=bytes.len() as u32);
+            if !ids.contains(&NONE) {
+                ranks.extend(bytes.windows(2).map(|pair| self.byte_ranks[usize::from(pair[0]) << 8 | usize::from(pair[1])]));
+                ranks.push(NONE);
+                return Ok(());
+            }
+            ids.clear();
+            ends.clear();
+        }
+        self.symbols(piece, start, ids, ends)?;
+        ranks.extend(ids.windows(2).map(|pair| self.pairs.rank(pair[0], pair[1])));
+        ranks.push(NONE);
+        Ok(())
+    }
+
+    fn symbols(&self, piece: &str, start: usize, ids: &mut Vec<u32>, ends: &mut Vec<u32>) -> Result<()> {
+        let BpeSettings { continuing_prefix, end_suffix, fuse_unknown, .. } = &self.settings;
+        let plain = continuing_prefix.is_empty() && end_suffix.is_empty();
+        let mut name = String::new();
+        let mut last_unknown = false;
+        // Symbols are characters, or bytes written as characters.
+        let step = |at: usize| match piece[at..].chars().next() {
+            Some(_) if self.byte_level => 1,
+            Some(c) => c.len_utf8(),
+            None => 0,
+        };
+        let bytes = piece.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let length = if self.byte_level { 1 } else { step(at) };
+            let to = at + length;
+            let id = if plain && (self.byte_level || length == 1) {
+                self.first[bytes[at] as usize]
+            } else {
+                name.clear();
+                if at > 0 {
+                    name.push_str(continuing_prefix);
+                }
+                if self.byte_level { name.push(byte_level::char_of(bytes[at])) } else { name.push_str(&piece[at..to]) }
+                if to == bytes.len() {
+                    name.push_str(end_suffix);
+                }
+                self.vocab.id(&name).unwrap_or(NONE)
+            };
+            let spelled = || bytes[at..to].iter().map(|&byte| self.fallback[byte as usize]);
+            if id != NONE {
+                ids.push(id);
+                ends.push(to as u32);
+                last_unknown = false;
+            } else if self.settings.byte_fallback && spelled().all(|id| id != NONE) {
+                ids.extend(spelled());
+                // Each stands for a byte, and the offsets widen them to the character.
+                ends.extend(at as u32 + 1..=to as u32);
+                last_unknown = false;
+            } else if let Some(unknown) = self.unknown {
+                if last_unknown && *fuse_unknown {
+                    *ends.last_mut().expect("the unknown token") = to as u32;
+                } else {
+                    ids.push(unknown);
+                    ends.push(to as u32);
+                }
+                last_unknown = true;
+            } else {
+                let got = match self.byte_level {
+                    true => format!("the byte 0x{:02X} at {}", bytes[at], start + at),
+                    false => format!("{:?} at byte {}", &piece[at..to], start + at),
+                };
+                let hint = "add an unknown token to the model, or train it on all bytes (ByteLevel's alphabet)";
+                return Err(Error::argument("Tokenizer", "the text", "of characters that the vocabulary has, as it has no unknown token", got, hint));
+            }
+            at = to;
+        }
+        Ok(())
+    }
+
+    /// Merges the pair of the smallest rank, the leftmost of them, until there is none.
+    fn merge_by_scan(&self, scratch: &mut Scratch) {
+        let Scratch { ids, ends, ranks, .. } = scratch;
+        loop {
+            let least = ranks.iter().fold(NONE, |least, &rank| least.min(rank));
+            if least == NONE {
+                return;
+            }
+            let Some(i) = ranks.iter().position(|&rank| rank == least) else { return };
+            let id = self.results[least as usize];
+            ids[i] = id;
+            ends[i] = ends[i + 1];
+            close(ids, i + 1);
+            close(ends, i + 1);
+            close(ranks, i + 1);
+            ranks[i] = ids.get(i + 1).map_or(NONE, |&next| self.pairs.rank(id, next));
+            if i > 0 {
+                ranks[i - 1] = self.pairs.rank(ids[i - 1], id);
+            }
+        }
+    }
+
+    /// The same for long pieces: ranks in a heap, symbols in a list.
+    fn merge_by_heap(&self, scratch: &mut Scratch) {
+        let Scratch { ids, ends, ranks, before, after, heap, .. } = scratch;
+        let n = ids.len();
+        before.clear();
+        before.extend((0..n as u32).map(|i| i.wrapping_sub(1)));
+        after.clear();
+        after.extend(1..=n as u32);
+        let mut first = std::mem::take(heap).into_vec();
+        first.clear();
+        first.extend(ranks.iter().enumerate().filter(|(_, rank)| **rank != NONE).map(|(i, &rank)| entry(rank, i)));
+        *heap = BinaryHeap::from(first);
+        while let Some(Reverse(top)) = heap.pop() {
+            let (rank, i) = ((top >> 32) as u32, top as u32 as usize);
+            if ranks[i] != rank {
+                // Of a pair that is no more.
+                continue;
+            }
+            let next = after[i] as usize;
+            let id = self.results[rank as usize];
+            (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
+            ranks[next] = NONE;
+            ids[next] = NONE;
+            ranks[i] = NONE;
+            let right = after[i] as usize;
+            if right < n {
+                before[right] = i as u32;
+                ranks[i] = self.pairs.rank(id, ids[right]);
+                if ranks[i] != NONE {
+                    heap.push(entry(ranks[i], i));
+                }
+            }
+            let left = before[i] as usize;
+            if left < n {
+                ranks[left] = self.pairs.rank(ids[left], id);
+                if ranks[left] != NONE {
+                    heap.push(entry(ranks[left], left));
+                }
+            }
+        }
+        let mut kept = 0;
+        for i in 0..n {
+            if ids[i] != NONE {
+                (ids[kept], ends[kept]) = (ids[i], ends[i]);
+                kept += 1;
+            }
+        }
+        ids.truncate(kept);
+        ends.truncate(kept);
+    }
+}
+
+fn entry(rank: u32, at: usize) -> Reverse<u64> {
+    Reverse(u64::from(rank) << 32 | at as u64)
+}
+
+/// Takes one element out.
+#[inline(always)]
+fn close(values: &mut Vec<u32>, at: usize) {
+    values.copy_within(at + 1.., at);
+    values.truncate(values.len() - 1);
+}

@@ -1,0 +1,75 @@
+//! Models: how a piece of text becomes tokens.
+
+pub(super) mod bpe;
+mod pair_table;
+pub(super) mod unigram;
+pub(super) mod word_cache;
+pub(super) mod word_level;
+pub(super) mod word_piece;
+
+use super::{aligned_text::Span, vocab::Vocab};
+use crate::error::Result;
+
+/// Tokens as models write them: ids, and where asked for the bytes of the text that each stands for.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    pub ids: Vec<u32>,
+    pub spans: Vec<Span>,
+    pub wants_spans: bool,
+}
+
+impl Tokens {
+    #[inline(always)]
+    pub(super) fn push(&mut self, id: u32, start: u32, end: u32) {
+        self.ids.push(id);
+        if self.wants_spans {
+            self.spans.push((start, end));
+        }
+    }
+}
+
+/// Buffers of one caller.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    bpe: bpe::Scratch,
+    unigram: unigram::Scratch,
+    cache: word_cache::WordCache,
+}
+
+/// One of the models.
+#[derive(Clone, Debug)]
+pub(super) enum Model {
+    Bpe(bpe::Bpe),
+    WordPiece(word_piece::WordPiece),
+    WordLevel(word_level::WordLevel),
+    Unigram(unigram::Unigram),
+}
+
+impl Model {
+    pub(super) fn vocab(&self) -> &Vocab {
+        match self {
+            Model::Bpe(model) => &model.vocab,
+            Model::WordPiece(model) => &model.vocab,
+            Model::WordLevel(model) => &model.vocab,
+            Model::Unigram(model) => &model.vocab,
+        }
+    }
+
+    /// The tokens of the piece that lies in a text from byte to byte.
+    #[inline]
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+        out: &mut Tokens,
+    ) -> Result<()> {
+        match self {
+            Model::Bpe(model) => model.encode(text, start, end, &mut scratch.bpe, &mut scratch.cache, out),
+            Model::WordPiece(model) => model.encode(text, start, end, &mut scratch.cache, out),
+            Model::WordLevel(model) => model.encode(text, start, end, out),
+            Model::Unigram(model) => model.encode(text, start, end, &mut scratch.unigram, out),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Templates: the special tokens around one text or two, and which offsets leave out their spaces.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{aligned_text::Span, encoding::Encoding};
+
+/// One of the two texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Sequence {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+/// A part of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub enum TemplatePart {
+    /// A special token.
+    SpecialToken {
+        /// Its name in `special_tokens`.
+        id: String,
+        /// Its type id.
+        type_id: u32,
+    },
+    /// A text.
+    Sequence {
+        /// Which.
+        id: Sequence,
+        /// The type id of its tokens.
+        type_id: u32,
+    },
+}
+
+/// What a name in a template stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateToken {
+    /// Its name.
+    pub id: String,
+    /// The ids that are put in.
+    pub ids: Vec<u32>,
+    /// Their tokens.
+    pub tokens: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is put around the tokens of a text, in the words of `tokenizer.json` (`post_processor`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Template {
+    /// One after the other.
+    Sequence {
+        /// The templates, in order.
+        processors: Vec<Template>,
+    },
+    /// Parts in order.
+    TemplateProcessing {
+        /// For one text.
+        single: Vec<TemplatePart>,
+        /// For two.
+        pair: Vec<TemplatePart>,
+        /// What the names stand for.
+        special_tokens: BTreeMap<String, TemplateToken>,
+    },
+    /// `[CLS] A [SEP] B [SEP]`, types 0 and 1.
+    BertProcessing {
+        /// The token behind each text, and its id.
+        sep: (String, u32),
+        /// The token at the beginning, and its id.
+        cls: (String, u32),
+    },
+    /// `<s> A </s></s> B </s>`, all of type 0, offsets without spaces.
+    RobertaProcessing {
+        /// The token behind each text, and its id.
+        sep: (String, u32),
+        /// The token at the beginning, and its id.
+        cls: (String, u32),
+        /// Whether offsets leave out spaces.
+        #[serde(default = "yes")]
+        trim_offsets: bool,
+        /// Whether a space was put in front of the text, which offsets do not know.
+        #[serde(default = "yes")]
+        add_prefix_space: bool,
+    },
+    /// No tokens; offsets without spaces, if asked for.
+    ByteLevel {
+        /// Whether a space was put in front of the text, which offsets do not know.
+        #[serde(default = "yes")]
+        add_prefix_space: bool,
+        /// Whether offsets leave out spaces.
+        #[serde(default = "yes")]
+        trim_offsets: bool,
+        /// A matter of the splitter of the same name.
+        #[serde(default = "yes")]
+        use_regex: bool,
+    },
+}
+
+/// A part as it is put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Token { id: u32, type_id: u32 },
+    Text { second: bool, type_id: u32 },
+}
+
+/// Templates read for use.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) single: Vec<Part>,
+    pub(super) pair: Vec<Part>,
+    /// Whether offsets leave out spaces, and if so whether a space was put in front.
+    pub(super) trim: Option<bool>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        let text = |second| Part::Text { second, type_id: second.into() };
+        Self { single: vec![text(false)], pair: vec![text(false), text(true)], trim: None }
+    }
+}
+
+impl Layout {
+    pub(super) fn new(template: Option<&Template>) -> Result<Self, String> {
+        let mut layout = Self::default();
+        if let Some(template) = template {
+            layout.read(template)?;
+        }
+        Ok(layout)
+    }
+
+    fn read(&mut self, template: &Template) -> Result<(), String> {
+        let text = |second, type_id| Part::Text { second, type_id };
+        let token = |(_, id): &(String, u32), type_id| Part::Token { id: *id, type_id };
+        match template {
+            Template::Sequence { processors } => processors.iter().try_for_each(|template| self.read(template))?,
+            Template::TemplateProcessing { single, pair, special_tokens } => {
+                let parts = |parts: &[TemplatePart]| {
+                    let mut all = Vec::new();
+                    for part in parts {
+                        match part {
+                            TemplatePart::Sequence { id, type_id } => all.push(text(*id == Sequence::B, *type_id)),
+                            TemplatePart::SpecialToken { id, type_id } => {
+                                let found = special_tokens.get(id).ok_or_else(|| {
+                                    format!("expected the template's token {id:?} among its special_tokens, got {:?}", special_tokens.keys())
+                                })?;
+                                all.extend(found.ids.iter().map(|&id| Part::Token { id, type_id: *type_id }));
+                            }
+                        }
+                    }
+                    Ok::<_, String>(all)
+                };
+                let count = |parts: &[Part], b| parts.iter().filter(|part| matches!(part, Part::Text { second, .. } if *second == b)).count();
+                (self.single, self.pair) = (parts(single)?, parts(pair)?);
+                if count(&self.single, false) != 1 || count(&self.single, true) != 0 || count(&self.pair, false) != 1 || count(&self.pair, true) != 1 {
+                    return Err("expected a template with A once for one text, and A and B once each for two".into());
+                }
+            }
+            Template::BertProcessing { sep, cls } => {
+                self.single = vec![token(cls, 0), text(false, 0), token(sep, 0)];
+                self.pair = vec![token(cls, 0), text(false, 0), token(sep, 0), text(true, 1), token(sep, 1)];
+            }
+            Template::RobertaProcessing { sep, cls, trim_offsets, add_prefix_space } => {
+                self.single = vec![token(cls, 0), text(false, 0), token(sep, 0)];
+                self.pair = vec![token(cls, 0), text(false, 0), token(sep, 0), token(sep, 0), text(true, 0), token(sep, 0)];
+                self.trim = trim_offsets.then_some(*add_prefix_space).or(self.trim);
+            }
+            Template::ByteLevel { add_prefix_space, trim_offsets, .. } => {
+                self.trim = trim_offsets.then_some(*add_prefix_space).or(self.trim);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn parts(&self, pair: bool) -> &[Part] {
+        if pair { &self.pair } else { &self.single }
+    }
+
+    /// How many tokens the template adds.
+    pub(super) fn added(&self, pair: bool) -> usize {
+        self.parts(pair).iter().filter(|part| matches!(part, Part::Token { .. })).count()
+    }
+
+    /// The ids that the template puts in.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.single.iter().chain(&self.pair).filter_map(|part| match part {
+            Part::Token { id, .. } => Some(*id),
+            Part::Text { .. } => None,
+        })
+    }
+
+    /// Puts texts and tokens together.
+    pub(super) fn fill(&self, texts: [(&[u32], &[Span]); 2], pair: bool, special: bool, out: &mut Encoding) {
+        for part in self.parts(pair) {
+            match *part {
+                Part::Token { id, type_id } if special => out.push(id, type_id, (0, 0), true, true),
+                Part::Token { .. } => {}
+                Part::Text { second, type_id } => {
+                    let (ids, spans) = texts[usize::from(second)];
+                    for (&id, &span) in ids.iter().zip(spans) {
+                        out.push(id, type_id, span, false, true);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A span without the spaces that its token begins and ends with.
+pub(super) fn trim(token: &str, span: Span, first: bool, prefix_space: bool) -> Span {
+    let is_space = |c: &char| *c == 'Ġ' || c.is_whitespace();
+    let mut leading = token.chars().take_while(is_space).count() as u32;
+    let trailing = token.chars().rev().take_while(is_space).count() as u32;
+    if (first || span.0 == 0) && prefix_space {
+        leading = leading.saturating_sub(1);
+    }
+    let start = (span.0 + leading).min(span.1);
+    let end = if span.1 >= trailing { (span.1 - trailing).max(start) } else { span.1 };
+    (start, end)
+}
