@@ -59,7 +59,7 @@ impl Bpe {
             Trie::new(found.map(|(id, piece)| (piece.text.as_bytes(), id)))
         };
         let rank = |piece: &Piece| {
-            let bits = (piece.score + 0.0).to_bits(); // -0 and 0 are equal.
+            let bits = piece.score.to_bits(); // -0 comes before 0, as in SentencePiece.
             let rank = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
             (rank, piece.kind == Kind::Unused)
         };
@@ -190,8 +190,9 @@ impl Bpe {
         while let Some((start, length)) = stack.pop() {
             let (from, to) = (start as usize, (start + length) as usize);
             let id = self.trie.get(&text.as_bytes()[from..to]);
-            match id.filter(|&id| self.ranks[id as usize].1).and_then(|id| apart.get(&id)) {
-                Some(&left) => stack.extend([(start + left, length - left), (start, left)]),
+            match id.filter(|&id| self.ranks[id as usize].1).map(|id| apart.get(&id)) {
+                Some(Some(&left)) => stack.extend([(start + left, length - left), (start, left)]),
+                Some(None) => emit(from, to, None), // A single character.
                 None => emit(from, to, id),
             }
         }

@@ -245,10 +245,10 @@ impl SentencePiece {
         Ok(())
     }
 
-    /// The number of what stands in a text: that of a control piece never.
+    /// The number of what stands in a text: never that of a control piece or an unused one.
     fn lookup(&self, text: &str) -> u32 {
-        let id = self.id(text).filter(|&id| self.pieces[id as usize].kind != Kind::Control);
-        id.unwrap_or(self.unknown)
+        let found = |&id: &u32| !matches!(self.pieces[id as usize].kind, Kind::Control | Kind::Unused);
+        self.id(text).filter(found).unwrap_or(self.unknown)
     }
 
     /// The text that pieces stand for. Control pieces are nothing; bytes that together are no UTF-8 become a U+FFFD each.
@@ -304,11 +304,10 @@ impl SentencePiece {
 /// Pieces and scores as SentencePiece's unigram model has them.
 fn unigram(pieces: &[Piece], unknown: u32, bytes: &Option<Box<[u32; 256]>>) -> Result<Unigram> {
     let normal = || pieces.iter().filter(|piece| piece.kind == Kind::Normal).map(|piece| piece.score);
-    let highest = normal().fold(f32::MIN_POSITIVE, f32::max);
     let score = |piece: &Piece| match piece.kind {
         Kind::Normal => Some(f64::from(piece.score)),
-        // So much that it always is on the best path.
-        Kind::UserDefined => Some(f64::from(piece.text.len() as f32 * highest) - 0.1),
+        // More than 0 and more the longer it is, so that it is on the best path. (Before release 0.2.2 it was about -0.1.)
+        Kind::UserDefined => Some(f64::from((piece.text.len() - 1) as f32 * 0.1)),
         _ => None,
     };
     let rules = Rules {
