@@ -1,5 +1,7 @@
 //! Cutting a text into the pieces that are most probable together.
 
+mod lattice;
+mod seeds;
 pub(crate) mod train;
 
 use super::trie::Trie;
