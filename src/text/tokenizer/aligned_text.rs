@@ -53,7 +53,10 @@ impl<'a> AlignedText<'a> {
     }
 
     fn span_of_byte(&self, at: usize) -> Span {
-        if self.changed { self.spans[at] } else { self.origin(at, at + 1) }
+        match self.changed {
+            true => self.spans.get(at).copied().unwrap_or((self.base, self.base)),
+            false => self.origin(at, at + 1),
+        }
     }
 
     /// Writes the text anew. `edit` walks over all of it; what it leaves at the end is kept.

@@ -1,6 +1,11 @@
 //! From tokens to text.
 
-use super::{Tokenizer, decoder::{State, take_text}};
+use super::{
+    Tokenizer,
+    decoder::{State, take_text},
+    model::Model,
+    sentencepiece,
+};
 use crate::error::{Error, Result};
 
 /// The bytes of every token, for tokenizers whose tokens are bytes.
@@ -61,6 +66,15 @@ impl BytesOfTokens {
     }
 }
 
+/// What is kept between one token and the next.
+#[derive(Clone, Debug)]
+enum Decoding {
+    Steps(Vec<State>),
+    /// The beginning of a character.
+    Bytes(Vec<u8>),
+    SentencePiece(sentencepiece::Decoding),
+}
+
 impl Tokenizer {
     /// The text of ids; special tokens are left out if asked for.
     ///
@@ -83,15 +97,55 @@ impl Tokenizer {
             }
         }
         let mut text = String::with_capacity(ids.len() * 4);
-        let mut states = self.steps.begin();
+        let mut state = self.begin_decoding();
         for (position, &id) in ids.iter().enumerate() {
-            let token = self.decoded(id).ok_or_else(|| self.no_token(id, position))?;
-            if !(skip_special_tokens && self.is_special(id)) {
-                self.steps.push(&mut states, token, &mut text);
-            }
+            self.decode_next(&mut state, id, position, skip_special_tokens, &mut text)?;
         }
-        self.steps.finish(&mut states, &mut text);
+        self.end_decoding(&mut state, &mut text);
         Ok(text)
+    }
+
+    fn begin_decoding(&self) -> Decoding {
+        match &self.model {
+            Model::SentencePiece(model) => Decoding::SentencePiece(model.engine.decoding(true)),
+            _ if self.bytes.is_some() => Decoding::Bytes(Vec::new()),
+            _ => Decoding::Steps(self.steps.begin()),
+        }
+    }
+
+    /// Appends what is complete with the next id.
+    fn decode_next(&self, state: &mut Decoding, id: u32, position: usize, skip_special: bool, out: &mut String) -> Result<()> {
+        let token = self.decoded(id).ok_or_else(|| self.no_token(id, position))?;
+        if skip_special && self.is_special(id) {
+            return Ok(());
+        }
+        match (state, &self.model, &self.bytes) {
+            (Decoding::SentencePiece(state), Model::SentencePiece(model), _) if self.added_token(id).is_none() => {
+                model.engine.decode_next(state, id, out).ok_or_else(|| self.no_token(id, position))?;
+            }
+            (Decoding::SentencePiece(state), Model::SentencePiece(model), _) => {
+                model.engine.decode_end(state, out);
+                *state = model.engine.decoding(false);
+                out.push_str(token);
+            }
+            (Decoding::Bytes(held), _, Some(bytes)) => {
+                held.extend_from_slice(bytes.get(id).unwrap_or_default());
+                take_text(held, out);
+            }
+            (Decoding::Steps(states), ..) => self.steps.push(states, token, out),
+            _ => unreachable!("the state is that of the decoder"),
+        }
+        Ok(())
+    }
+
+    /// Appends what was held back.
+    fn end_decoding(&self, state: &mut Decoding, out: &mut String) {
+        match (state, &self.model) {
+            (Decoding::SentencePiece(state), Model::SentencePiece(model)) => model.engine.decode_end(state, out),
+            (Decoding::Bytes(held), _) => out.push_str(&String::from_utf8_lossy(held)),
+            (Decoding::Steps(states), _) => self.steps.finish(states, out),
+            _ => unreachable!("the state is that of the decoder"),
+        }
     }
 
     /// The texts of rows of ids.
@@ -120,7 +174,7 @@ impl Tokenizer {
     /// # }
     /// ```
     pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
-        DecodeStream { tokenizer: self, skip_special_tokens, states: self.steps.begin(), bytes: Vec::new(), position: 0, text: String::new() }
+        DecodeStream { tokenizer: self, skip_special_tokens, state: self.begin_decoding(), position: 0, text: String::new() }
     }
 
     fn no_token(&self, id: u32, position: usize) -> Error {
@@ -136,9 +190,7 @@ impl Tokenizer {
 pub struct DecodeStream<'t> {
     tokenizer: &'t Tokenizer,
     skip_special_tokens: bool,
-    states: Vec<State>,
-    /// The beginning of a character.
-    bytes: Vec<u8>,
+    state: Decoding,
     position: usize,
     text: String,
 }
@@ -150,26 +202,15 @@ impl DecodeStream<'_> {
     /// [`Error::Argument`] for an id that is no token, with its position; the stream is as before.
     pub fn push(&mut self, id: u32) -> Result<&str> {
         self.text.clear();
-        let token = self.tokenizer.decoded(id).ok_or_else(|| self.tokenizer.no_token(id, self.position))?;
+        self.tokenizer.decode_next(&mut self.state, id, self.position, self.skip_special_tokens, &mut self.text)?;
         self.position += 1;
-        if self.skip_special_tokens && self.tokenizer.is_special(id) {
-            return Ok("");
-        }
-        match self.tokenizer.bytes.as_ref().and_then(|bytes| bytes.get(id)) {
-            Some(bytes) => {
-                self.bytes.extend_from_slice(bytes);
-                take_text(&mut self.bytes, &mut self.text);
-            }
-            None => self.tokenizer.steps.push(&mut self.states, token, &mut self.text),
-        }
         Ok(&self.text)
     }
 
     /// What is still held back: U+FFFD for a character that did not come to its end.
     pub fn finish(mut self) -> String {
         self.text.clear();
-        self.text.push_str(&String::from_utf8_lossy(&self.bytes));
-        self.tokenizer.steps.finish(&mut self.states, &mut self.text);
+        self.tokenizer.end_decoding(&mut self.state, &mut self.text);
         self.text
     }
 }

@@ -13,6 +13,7 @@ use super::{
     added::AddedToken,
     decoder::Decoder,
     encoding::{Padding, Truncation},
+    files,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
@@ -280,6 +281,7 @@ impl ModelFile {
                 vocab: ids(&model.vocab),
                 ..Self::default()
             },
+            Model::SentencePiece(_) => unreachable!("written as one of the others"),
             Model::Unigram(model) => Self {
                 kind: Some("Unigram".into()),
                 unk_id: model.unknown(),
@@ -330,27 +332,44 @@ impl Tokenizer {
         Self::read_json(&json).map_err(|problem| Error::file(file, problem, "pass a tokenizer.json of Hugging Face's form"))
     }
 
-    /// The text of a `tokenizer.json` that Python's `tokenizers` opens, too.
-    pub fn to_json(&self) -> String {
+    /// The text of a `tokenizer.json` that Python's `tokenizers` opens, too. A SentencePiece model is written in the parts that come nearest
+    /// to it: a few texts become other ids there, as in every such file made from a SentencePiece model.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a SentencePiece model of words or characters, which the form does not have.
+    pub fn to_json(&self) -> Result<String> {
+        let refused = |problem| {
+            let hint = "keep the .model file";
+            Error::argument("Tokenizer::to_json", "model", "one that tokenizer.json has", problem, hint)
+        };
+        let (mut normalizer, mut splitter, mut decoder) = (self.normalizer.clone(), self.splitter.clone(), self.decoder.clone());
+        let model = match &self.model {
+            Model::SentencePiece(model) => {
+                let parts = files::as_parts(model).map_err(refused)?;
+                (normalizer, splitter, decoder) = (parts.0, parts.1, Some(parts.2));
+                ModelFile::write(&parts.3)
+            }
+            model => ModelFile::write(model),
+        };
         let file = File {
             version: Some("1.0".into()),
             truncation: self.truncation,
             padding: self.padding.clone(),
             added_tokens: self.added.clone(),
-            normalizer: self.normalizer.clone(),
-            pre_tokenizer: self.splitter.clone(),
+            normalizer,
+            pre_tokenizer: splitter,
             post_processor: self.template.clone(),
-            decoder: self.decoder.clone(),
-            model: ModelFile::write(&self.model),
+            decoder,
+            model,
         };
-        serde_json::to_string_pretty(&file).expect("names are strings and numbers are finite")
+        serde_json::to_string_pretty(&file).map_err(|e| refused(e.to_string()))
     }
 
     /// Writes a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written.
+    /// As [`to_json`](Self::to_json), and [`Error::File`] if it cannot be written.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        super::write_text(file.as_ref(), &self.to_json())
+        super::write_text(file.as_ref(), &self.to_json()?)
     }
 }

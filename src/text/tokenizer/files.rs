@@ -3,13 +3,17 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    AddedToken, Behavior, Decoder, Normalizer, Parts, Pattern, Splitter, Template, Tokenizer, base64, byte_level,
+    AddedToken, Behavior, Decoder, Metaspace, Normalizer, Parts, Pattern, Precompiled, PrependScheme, Splitter, Template,
+    Tokenizer, base64, byte_level,
     file::Tokens,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
+        sentence_piece::SentencePiece,
+        unigram::Unigram,
         word_piece::WordPiece,
     },
+    sentencepiece::file::{Algorithm, ModelFile},
     vocab::Vocab,
 };
 use crate::error::{Error, Result};
@@ -171,5 +175,78 @@ impl Tokenizer {
             },
         };
         Self::from_parts(byte_level_parts(Model::Bpe(bpe), splitter, added))
+    }
+
+    /// From a SentencePiece `.model` file. Ids and texts are those of SentencePiece itself, whose normalisation is not quite that of a `tokenizer.json` made
+    /// from the same file. Control pieces (`<s>`, `</s>`) are special tokens; nothing is put around texts, as the file
+    /// does not say what: [`with_template`](Self::with_template) does.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that cannot be read or is no such model.
+    pub fn from_sentencepiece(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref();
+        let hint = "pass a *.model of SentencePiece, as it was written";
+        let bytes = std::fs::read(file).map_err(|e| Error::file(file, e, hint))?;
+        let model = ModelFile::read(&bytes, file)?;
+        Self::from_model_file(model).map_err(|problem| Error::file(file, problem, hint))
+    }
+
+    fn from_model_file(file: ModelFile) -> Result<Self, String> {
+        let model = SentencePiece::new(file)?;
+        let added = model.reserved().map(|(id, piece)| AddedToken::special(id, piece)).collect();
+        let model = Model::SentencePiece(Box::new(model));
+        let (normalizer, splitter, template, decoder, truncation, padding) = (None, None, None, None, None, None);
+        Self::from_parts(Parts { normalizer, splitter, model, template, decoder, added, truncation, padding })
+    }
+}
+
+/// What comes nearest to a SentencePiece model in the parts of `tokenizer.json`; not all of its texts become the same ids.
+pub(super) fn as_parts(model: &SentencePiece) -> Result<(Option<Normalizer>, Option<Splitter>, Decoder, Model), String> {
+    let rules = &model.normalization;
+    let replace = |pattern, content: &str| Normalizer::Replace { pattern, content: content.to_owned() };
+    let mut normalizers = Vec::new();
+    if !rules.charsmap.is_empty() {
+        let precompiled_charsmap = Precompiled::new(&rules.charsmap).map_err(|e| e.to_string())?;
+        normalizers.push(Normalizer::Precompiled { precompiled_charsmap });
+    }
+    if rules.remove_extra_whitespaces {
+        normalizers.push(Normalizer::Strip { strip_left: true, strip_right: true });
+        normalizers.push(replace(Pattern::regex(" {2,}").expect("a pattern of the list"), " "));
+    }
+    let sequence = |mut normalizers: Vec<Normalizer>| match normalizers.len() {
+        0 | 1 => normalizers.pop(),
+        _ => Some(Normalizer::Sequence { normalizers }),
+    };
+    let pieces = model.engine.pieces();
+    match model.algorithm {
+        Algorithm::Unigram => {
+            let scheme = if rules.add_dummy_prefix { PrependScheme::Always } else { PrependScheme::Never };
+            let metaspace = Metaspace::new(scheme, true);
+            let scores = pieces.iter().map(|piece| (piece.text.clone(), f64::from(piece.score))).collect();
+            let unigram = Unigram::new(scores, Some(model.engine.unknown()), model.byte_fallback)?;
+            Ok((sequence(normalizers), Some(Splitter::Metaspace(metaspace)), Decoder::Metaspace(metaspace), Model::Unigram(unigram)))
+        }
+        Algorithm::Bpe => {
+            if rules.add_dummy_prefix {
+                normalizers.push(Normalizer::Prepend { prepend: "▁".into() });
+            }
+            normalizers.push(replace(Pattern::literal(" "), "▁"));
+            let mut decoders = vec![Decoder::Replace { pattern: Pattern::literal("▁"), content: " ".into() }, Decoder::ByteFallback, Decoder::Fuse];
+            if rules.add_dummy_prefix {
+                decoders.push(Decoder::Strip { content: ' ', start: 1, stop: 0 });
+            }
+            let settings = BpeSettings {
+                unknown: Some(pieces[model.engine.unknown() as usize].text.clone()),
+                fuse_unknown: true,
+                byte_fallback: model.byte_fallback,
+                ..BpeSettings::default()
+            };
+            let vocab = Vocab::new(pieces.iter().map(|piece| piece.text.as_str()).zip(0..))?;
+            let bpe = Bpe::new(vocab, model.merges().into_iter(), settings, false)?;
+            Ok((sequence(normalizers), None, Decoder::Sequence { decoders }, Model::Bpe(bpe)))
+        }
+        Algorithm::Word | Algorithm::Char => {
+            Err("expected a unigram or BPE model of SentencePiece, as tokenizer.json has no other, got one of words or characters".into())
+        }
     }
 }

@@ -21,6 +21,7 @@ mod model;
 mod normalizer;
 mod pattern;
 mod precompiled;
+mod sentencepiece;
 mod splitter;
 mod template;
 mod trie;
@@ -273,6 +274,21 @@ impl Tokenizer {
             return Err(Error::argument("Tokenizer", "pad_id", "the id of a token", id, hint));
         }
         self.padding = padding;
+        Ok(self)
+    }
+
+    /// With other tokens around texts, or (`None`) none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for ids that are no tokens, and templates without the texts.
+    pub fn with_template(mut self, template: impl Into<Option<Template>>) -> Result<Self> {
+        let template = template.into();
+        let refuse = |got| Error::argument("Tokenizer", "template", "one of this vocabulary", got, "take ids from Tokenizer::id");
+        let layout = Layout::new(template.as_ref()).map_err(refuse)?;
+        if let Some(id) = layout.ids().find(|id| self.token(*id).is_none()) {
+            return Err(refuse(format!("the id {id}, which is no token")));
+        }
+        (self.template, self.layout) = (template, layout);
         Ok(self)
     }
 

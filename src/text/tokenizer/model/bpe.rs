@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Up to so many symbols the smallest rank is found by looking at all of them; a heap is slower to set up.
+/// Up to so many symbols the smallest rank is found by looking at all of them, which needs nothing set up.
 const MAX_SCAN: usize = 192;
 
 /// How a vocabulary of merges is to be read.
@@ -65,7 +65,10 @@ pub(in super::super) struct Scratch {
     ends: Vec<u32>,
     before: Vec<u32>,
     after: Vec<u32>,
-    heap: BinaryHeap<Reverse<u64>>,
+    /// For each rank the beginnings of pairs that may have it.
+    waiting: Vec<Vec<u32>>,
+    /// The ranks that something waits for.
+    heap: BinaryHeap<Reverse<u32>>,
 }
 
 impl Bpe {
@@ -210,7 +213,7 @@ impl Bpe {
             }
         }
         self.begin(piece, start, scratch)?;
-        if scratch.ids.len() <= MAX_SCAN { self.merge_by_scan(scratch) } else { self.merge_by_heap(scratch) }
+        if scratch.ids.len() <= MAX_SCAN { self.merge_by_scan(scratch) } else { self.merge_by_rank(scratch) }
         let mut at = start as u32;
         for (&id, &to) in scratch.ids.iter().zip(&scratch.ends) {
             out.push(id, at, start as u32 + to);
@@ -325,44 +328,74 @@ impl Bpe {
         }
     }
 
-    /// The same for long pieces: ranks in a heap, symbols in a list.
-    fn merge_by_heap(&self, scratch: &mut Scratch) {
-        let Scratch { ids, ends, ranks, before, after, heap, .. } = scratch;
+    /// The same for long pieces: symbols in a list, and for each rank the places where it waits.
+    fn merge_by_rank(&self, scratch: &mut Scratch) {
+        let Scratch { ids, ends, ranks, before, after, waiting, heap, .. } = scratch;
         let n = ids.len();
         before.clear();
         before.extend((0..n as u32).map(|i| i.wrapping_sub(1)));
         after.clear();
         after.extend(1..=n as u32);
-        let mut first = std::mem::take(heap).into_vec();
-        first.clear();
-        first.extend(ranks.iter().enumerate().filter(|(_, rank)| **rank != NONE).map(|(i, &rank)| entry(rank, i)));
-        *heap = BinaryHeap::from(first);
-        while let Some(Reverse(top)) = heap.pop() {
-            let (rank, i) = ((top >> 32) as u32, top as u32 as usize);
-            if ranks[i] != rank {
-                // Of a pair that is no more.
-                continue;
+        heap.clear();
+        waiting.resize_with(self.results.len(), Vec::new);
+        let wait = |waiting: &mut Vec<Vec<u32>>, heap: &mut BinaryHeap<Reverse<u32>>, rank: u32, i: usize| {
+            let places = &mut waiting[rank as usize];
+            if places.is_empty() {
+                heap.push(Reverse(rank));
             }
-            let next = after[i] as usize;
-            let id = self.results[rank as usize];
-            (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
-            ranks[next] = NONE;
-            ids[next] = NONE;
-            ranks[i] = NONE;
-            let right = after[i] as usize;
-            if right < n {
-                before[right] = i as u32;
-                ranks[i] = self.pairs.rank(id, ids[right]);
-                if ranks[i] != NONE {
-                    heap.push(entry(ranks[i], i));
+            places.push(i as u32);
+        };
+        for (i, &rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank != NONE) {
+            wait(waiting, heap, rank, i);
+        }
+        while let Some(Reverse(rank)) = heap.pop() {
+            let mut places = std::mem::take(&mut waiting[rank as usize]);
+            if !places.is_sorted() {
+                places.sort_unstable();
+            }
+            let (id, mut done) = (self.results[rank as usize], 0);
+            while let Some(&i) = places.get(done) {
+                done += 1;
+                let i = i as usize;
+                if ranks[i] != rank {
+                    // Of a pair that is no more.
+                    continue;
+                }
+                let next = after[i] as usize;
+                (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
+                (ids[next], ranks[next], ranks[i]) = (NONE, NONE, NONE);
+                let (right, left) = (after[i] as usize, before[i] as usize);
+                let mut lower = false;
+                if right < n {
+                    before[right] = i as u32;
+                    ranks[i] = self.pairs.rank(id, ids[right]);
+                    if ranks[i] != NONE {
+                        wait(waiting, heap, ranks[i], i);
+                        lower = ranks[i] < rank;
+                    }
+                }
+                if left < n {
+                    ranks[left] = self.pairs.rank(ids[left], id);
+                    if ranks[left] != NONE {
+                        wait(waiting, heap, ranks[left], left);
+                        lower |= ranks[left] < rank;
+                    }
+                }
+                if lower {
+                    // Only in vocabularies where a token comes from tokens that rank behind it.
+                    break;
                 }
             }
-            let left = before[i] as usize;
-            if left < n {
-                ranks[left] = self.pairs.rank(ids[left], id);
-                if ranks[left] != NONE {
-                    heap.push(entry(ranks[left], left));
+            places.drain(..done);
+            if !places.is_empty() {
+                if waiting[rank as usize].is_empty() {
+                    heap.push(Reverse(rank));
                 }
+                waiting[rank as usize].append(&mut places);
+            } else if waiting[rank as usize].is_empty() {
+                // The memory of a short list is kept for the next text.
+                places.shrink_to(16);
+                waiting[rank as usize] = places;
             }
         }
         let mut kept = 0;
@@ -375,10 +408,6 @@ impl Bpe {
         ids.truncate(kept);
         ends.truncate(kept);
     }
-}
-
-fn entry(rank: u32, at: usize) -> Reverse<u64> {
-    Reverse(u64::from(rank) << 32 | at as u64)
 }
 
 /// Takes one element out.

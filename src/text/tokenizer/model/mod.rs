@@ -2,6 +2,7 @@
 
 pub(super) mod bpe;
 mod pair_table;
+pub(super) mod sentence_piece;
 pub(super) mod unigram;
 pub(super) mod word_cache;
 pub(super) mod word_level;
@@ -33,6 +34,7 @@ impl Tokens {
 pub(super) struct Scratch {
     bpe: bpe::Scratch,
     unigram: unigram::Scratch,
+    sentence_piece: sentence_piece::Scratch,
     cache: word_cache::WordCache,
 }
 
@@ -43,6 +45,7 @@ pub(super) enum Model {
     WordPiece(word_piece::WordPiece),
     WordLevel(word_level::WordLevel),
     Unigram(unigram::Unigram),
+    SentencePiece(Box<sentence_piece::SentencePiece>),
 }
 
 impl Model {
@@ -52,6 +55,7 @@ impl Model {
             Model::WordPiece(model) => &model.vocab,
             Model::WordLevel(model) => &model.vocab,
             Model::Unigram(model) => &model.vocab,
+            Model::SentencePiece(model) => &model.vocab,
         }
     }
 
@@ -70,6 +74,7 @@ impl Model {
             Model::WordPiece(model) => model.encode(text, start, end, &mut scratch.cache, out),
             Model::WordLevel(model) => model.encode(text, start, end, out),
             Model::Unigram(model) => model.encode(text, start, end, &mut scratch.unigram, out),
+            Model::SentencePiece(model) => model.encode(text, start, end, &mut scratch.sentence_piece, out),
         }
     }
 }

@@ -1,0 +1,288 @@
+//! Learning the pieces of a unigram model from words and how often they come.
+
+use super::super::trie::Trie;
+use super::lattice::{Lattice, Model};
+use super::seeds::{Piece, seeds};
+use crate::error::{Error, Result};
+
+/// Learns a [`Unigram`](super::Unigram) model (T. Kudo, "Subword regularization", 2018): it begins with many pieces, all characters and the
+/// substrings that come most often, and by turns finds their probabilities by expectation maximisation and takes out those without which the
+/// likelihood of the words falls least, until as many are left as are wanted. The numbers are those of SentencePiece's trainer.
+///
+/// The same words with the same counts give the same pieces and bits, in whatever order they come.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UnigramTrainer {
+    /// How many pieces there will be, special ones included; fewer where the words have no more. 8,000.
+    pub vocab_size: usize,
+    /// What part of the pieces a round leaves. 0.75.
+    pub shrinking_factor: f64,
+    /// The most characters of a piece. 16.
+    pub max_piece_length: usize,
+    /// The most substrings to begin with. 1,000,000.
+    pub seed_size: usize,
+    /// Steps of expectation maximisation in a round. 2.
+    pub n_sub_iterations: usize,
+    /// Pieces that come first, with a score of 0.
+    pub special_tokens: Vec<String>,
+    /// The unknown piece; it comes before the special tokens if it is none of them.
+    pub unknown: Option<String>,
+    /// Characters that are to be pieces even if no word has them.
+    pub initial_alphabet: Vec<char>,
+}
+
+impl Default for UnigramTrainer {
+    fn default() -> Self {
+        UnigramTrainer {
+            vocab_size: 8000,
+            shrinking_factor: 0.75,
+            max_piece_length: 16,
+            seed_size: 1_000_000,
+            n_sub_iterations: 2,
+            special_tokens: vec![],
+            unknown: None,
+            initial_alphabet: vec![],
+        }
+    }
+}
+
+/// What [`UnigramTrainer::train`] has learned.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trained {
+    /// Special pieces, then the others from the most probable one on.
+    pub pieces: Vec<(String, f64)>,
+    /// The number of the unknown piece.
+    pub unknown: Option<u32>,
+}
+
+/// Pieces that are expected to come less often go at once.
+const RARE: f64 = 0.5;
+/// How many pieces there are at the end of the rounds, for one that is wanted.
+const SPARE: f64 = 1.1;
+/// By how much the scores of characters that no path uses differ.
+const STEP: f64 = 0.0001;
+
+impl UnigramTrainer {
+    /// Learns from words and how often each comes; `progress` is called with the name of a stage, how much of it is done and of how much.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a setting out of its range, a vocabulary smaller than the alphabet and the special tokens together, or words of
+    /// 4 GiB or more together (each counted once); [`Error::Empty`] for no words.
+    pub(crate) fn train(
+        &self,
+        words: impl IntoIterator<Item = (String, u64)>,
+        progress: &mut dyn FnMut(&'static str, usize, usize),
+    ) -> Result<Trained> {
+        let specials = self.specials()?;
+        let corpus = Corpus::new(words)?;
+        let alphabet = self.alphabet(&corpus);
+        let Some(room) = self.vocab_size.checked_sub(specials.len()).filter(|&room| room >= alphabet.len()) else {
+            let expected = format!("at least {}, {} characters and {} special tokens", alphabet.len() + specials.len(), alphabet.len(), specials.len());
+            let hint = "make the vocabulary larger, or take rare characters out of the text";
+            return Err(Error::argument("UnigramTrainer", "vocab_size", expected, self.vocab_size, hint));
+        };
+        progress("seeds", 0, 1);
+        let mut pieces = seeds(&corpus, self.max_piece_length, self.seed_size);
+        progress("seeds", 1, 1);
+        let wanted = (self.vocab_size as f64 * SPARE) as usize;
+        let rounds = (pieces.len() as f64 / wanted as f64).ln() / -self.shrinking_factor.ln();
+        let (rounds, mut round) = (rounds.ceil().max(0.0) as usize + 1, 0);
+        let mut scale = 0.0;
+        loop {
+            progress("rounds", round.min(rounds - 1), rounds);
+            for _ in 0..self.n_sub_iterations {
+                let trie = Trie::new((0..).zip(&pieces).map(|(id, piece)| (corpus.bytes(piece), id)))?;
+                let model = Model { trie: &trie, scores: pieces.iter().map(|piece| piece.score).collect() };
+                pieces = maximised(&pieces, &expected(&corpus, &model, &mut scale));
+            }
+            if pieces.len() <= wanted {
+                break;
+            }
+            let left = wanted.max((self.shrinking_factor * pieces.len() as f64) as usize);
+            let before = pieces.len();
+            pieces = pruned(&corpus, pieces, left)?;
+            if pieces.len() == before {
+                break; // All that are left are needed.
+            }
+            round += 1;
+        }
+        progress("rounds", rounds, rounds);
+        Ok(self.finished(&corpus, pieces, alphabet, specials, room))
+    }
+
+    /// The special tokens in their order, each once, the unknown one among them.
+    fn specials(&self) -> Result<Vec<String>> {
+        let wrong = |name, expected: &str, got: String| Err(Error::argument("UnigramTrainer", name, expected, got, "the default is a good one"));
+        if !(self.shrinking_factor > 0.0 && self.shrinking_factor < 1.0) {
+            return wrong("shrinking_factor", "above 0 and below 1", self.shrinking_factor.to_string());
+        }
+        if !(1..=Trie::LONGEST / 4).contains(&self.max_piece_length) {
+            return wrong("max_piece_length", "1 to 256 characters", self.max_piece_length.to_string());
+        }
+        if self.n_sub_iterations == 0 {
+            return wrong("n_sub_iterations", "at least 1", "0".into());
+        }
+        let mut specials: Vec<String> = vec![];
+        let first = self.unknown.iter().filter(|unknown| !self.special_tokens.contains(unknown));
+        for token in first.chain(&self.special_tokens) {
+            if !specials.contains(token) {
+                specials.push(token.clone());
+            }
+        }
+        Ok(specials)
+    }
+
+    /// All characters, in the order of their code points.
+    fn alphabet(&self, corpus: &Corpus) -> Vec<char> {
+        let mut alphabet: Vec<char> = corpus.text.chars().chain(self.initial_alphabet.iter().copied()).collect();
+        alphabet.sort_unstable();
+        alphabet.dedup();
+        alphabet
+    }
+
+    /// The special pieces, all characters, and of the others those with the highest scores.
+    fn finished(&self, corpus: &Corpus, pieces: Vec<Piece>, alphabet: Vec<char>, specials: Vec<String>, room: usize) -> Trained {
+        let mut found: Vec<(&str, f64)> = pieces.iter().map(|piece| (corpus.text(piece), piece.score)).collect();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let lowest = found.last().map_or(0.0, |last| last.1);
+        let one = |text: &str| text.chars().nth(1).is_none();
+        let mut kept: Vec<(String, f64)> = vec![];
+        let mut missing = 0;
+        let scores: std::collections::HashMap<&str, f64> = found.iter().copied().filter(|(text, _)| one(text)).collect();
+        for c in alphabet {
+            let text = c.to_string();
+            let score = scores.get(&text[..]).copied().unwrap_or_else(|| {
+                missing += 1;
+                lowest + STEP * f64::from(missing - 1)
+            });
+            kept.push((text, score));
+        }
+        let others = found.iter().filter(|(text, _)| !one(text)).take(room - kept.len());
+        kept.extend(others.map(|&(text, score)| (text.to_owned(), score)));
+        kept.retain(|(text, _)| !specials.contains(text));
+        kept.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let unknown = self.unknown.as_ref().and_then(|unknown| specials.iter().position(|token| token == unknown));
+        let pieces = specials.into_iter().map(|token| (token, 0.0)).chain(kept).collect();
+        Trained { pieces, unknown: unknown.map(|place| place as u32) }
+    }
+}
+
+/// The words of a text, sorted, each once.
+pub(super) struct Corpus {
+    /// One behind the other.
+    pub text: String,
+    /// Where each word begins and ends, and how often it comes.
+    pub words: Vec<(u32, u32, f64)>,
+}
+
+impl Corpus {
+    pub(super) fn new(words: impl IntoIterator<Item = (String, u64)>) -> Result<Self> {
+        let mut counted: Vec<(String, u64)> = words.into_iter().filter(|(word, count)| !word.is_empty() && *count > 0).collect();
+        counted.sort_unstable();
+        counted.dedup_by(|next, kept| {
+            let equal = next.0 == kept.0;
+            if equal {
+                kept.1 = kept.1.saturating_add(next.1);
+            }
+            equal
+        });
+        if counted.is_empty() {
+            return Err(Error::Empty { op: "UnigramTrainer", what: "the text" });
+        }
+        let size = counted.iter().map(|(word, _)| word.len()).sum::<usize>();
+        if size >= u32::MAX as usize {
+            let hint = "take a part of the text; a few million words do";
+            return Err(Error::argument("UnigramTrainer", "the words", "shorter than 4 GiB together", format!("{size} bytes"), hint));
+        }
+        let mut corpus = Corpus { text: String::with_capacity(size), words: Vec::with_capacity(counted.len()) };
+        for (word, count) in counted {
+            let start = corpus.text.len() as u32;
+            corpus.text.push_str(&word);
+            corpus.words.push((start, start + word.len() as u32, count as f64));
+        }
+        Ok(corpus)
+    }
+
+    pub(super) fn text(&self, piece: &Piece) -> &str {
+        &self.text[piece.start as usize..(piece.start + piece.length) as usize]
+    }
+
+    pub(super) fn bytes(&self, piece: &Piece) -> &[u8] {
+        self.text(piece).as_bytes()
+    }
+
+    /// The words as bytes, with how often they come.
+    fn words(&self) -> impl Iterator<Item = (&[u8], f64)> {
+        self.words.iter().map(|&(start, end, count)| (&self.text.as_bytes()[start as usize..end as usize], count))
+    }
+}
+
+/// How often each piece is expected to come, over all ways to cut the words. `scale` is the mean loss of a byte that the step before has found
+/// (0 at first), which keeps probabilities of words in range; it is replaced by this step's.
+fn expected(corpus: &Corpus, model: &Model<'_>, scale: &mut f64) -> Vec<f64> {
+    let mut expected = vec![0.0; model.scores.len()];
+    let mut lattice = Lattice::new(model, *scale);
+    let (mut loss, mut bytes) = (0.0, 0.0);
+    for (word, count) in corpus.words() {
+        loss -= lattice.expect(word, count, &mut expected) * count;
+        bytes += word.len() as f64 * count;
+    }
+    *scale = loss / bytes;
+    expected
+}
+
+/// Scores from how often pieces are expected. Digamma instead of the logarithm takes from rare pieces, as a Dirichlet prior of few pieces does.
+fn maximised(pieces: &[Piece], expected: &[f64]) -> Vec<Piece> {
+    let kept = || pieces.iter().zip(expected).filter(|(_, count)| **count >= RARE);
+    let total = digamma(kept().map(|(_, count)| count).sum());
+    kept().map(|(piece, &count)| Piece { score: digamma(count) - total, ..*piece }).collect()
+}
+
+/// Takes pieces out until `left` are left: those that the best path uses nowhere or cuts itself, then those without which the likelihood falls
+/// least.
+fn pruned(corpus: &Corpus, pieces: Vec<Piece>, left: usize) -> Result<Vec<Piece>> {
+    let trie = Trie::new((0..).zip(&pieces).map(|(id, piece)| (corpus.bytes(piece), id)))?;
+    let model = Model { trie: &trie, scores: pieces.iter().map(|piece| piece.score).collect() };
+    let mut lattice = Lattice::new(&model, 0.0);
+    let mut uses = vec![0.0; pieces.len()];
+    let mut words = 0.0;
+    for (word, count) in corpus.words() {
+        words += count;
+        for &id in lattice.best(word, None).0 {
+            if let Some(uses) = uses.get_mut(id as usize) {
+                *uses += count;
+            }
+        }
+    }
+    let total: f64 = uses.iter().sum();
+    let (mut kept, mut candidates) = (vec![], vec![]);
+    for (id, piece) in pieces.iter().enumerate() {
+        if uses[id] == 0.0 {
+            continue;
+        }
+        let (path, score) = lattice.best(corpus.bytes(piece), Some(id as u32));
+        if path.is_empty() || path.iter().any(|&other| other as usize >= pieces.len()) {
+            kept.push(*piece); // It cannot be cut.
+        } else if score <= piece.score {
+            let parts = path.len() as f64;
+            let log = total.ln();
+            let others = (total + uses[id] * (parts - 1.0)).ln();
+            let without: f64 = path.iter().map(|&other| (uses[other as usize] + uses[id]).ln() - others).sum();
+            candidates.push((uses[id] / words * (uses[id].ln() - log - without), *piece));
+        }
+    }
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| corpus.text(&a.1).cmp(corpus.text(&b.1))));
+    let room = left.saturating_sub(kept.len());
+    kept.extend(candidates.into_iter().take(room).map(|(_, piece)| piece));
+    Ok(kept)
+}
+
+/// The derivative of ln Γ, for x > 0: the recurrence up to 7 and there the asymptotic series (Abramowitz and Stegun, 6.3.5 and 6.3.18).
+fn digamma(mut x: f64) -> f64 {
+    let mut result = 0.0;
+    while x < 7.0 {
+        result -= 1.0 / x;
+        x += 1.0;
+    }
+    let y = 1.0 / (x * x);
+    result + x.ln() - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y * (1.0 / 240.0 - y / 132.0))))
+}
