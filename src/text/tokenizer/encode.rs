@@ -6,7 +6,7 @@ use super::{
     Tokenizer,
     aligned_text::{AlignedText, Span},
     encoding::Encoding,
-    model::{Scratch, Tokens},
+    model::{Model, Scratch, Tokens},
     splitter::Pieces,
     template,
 };
@@ -36,8 +36,6 @@ impl Clone for Pool {
 impl Pool {
     fn with<R>(&self, f: impl FnOnce(&mut Work) -> R) -> R {
         let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        work.tokens.ids.clear();
-        work.tokens.spans.clear();
         let result = f(&mut work);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(work);
         result
@@ -96,10 +94,9 @@ impl Tokenizer {
         check_length(text)?;
         let before = ids.len();
         self.pool.with(|work| {
-            std::mem::swap(ids, &mut work.tokens.ids);
-            work.tokens.wants_spans = false;
+            work.tokens.begin(std::mem::take(ids), false);
             let result = self.stretch(text, 0, false, work);
-            std::mem::swap(ids, &mut work.tokens.ids);
+            *ids = work.tokens.take();
             result.inspect_err(|_| ids.truncate(before))
         })
     }
@@ -166,13 +163,13 @@ impl Tokenizer {
         second.map_or(Ok(()), check_length)?;
         let texts = (first, second.unwrap_or(""));
         self.pool.with(|work| {
-            work.tokens.wants_spans = true;
+            work.tokens.clear(true);
             self.text(first, work)?;
-            let middle = work.tokens.ids.len();
+            let middle = work.tokens.len();
             if let Some(second) = second {
                 self.text(second, work)?;
             }
-            let Tokens { ids, spans, .. } = &mut work.tokens;
+            let (ids, spans) = work.tokens.ids_and_spans_mut();
             let (a, b) = ids.split_at(middle);
             let (a_spans, b_spans) = spans.split_at_mut(middle);
             let added = if special { self.layout.added(second.is_some()) } else { 0 };
@@ -220,7 +217,7 @@ impl Tokenizer {
         if self.normalizer.is_none() && (!added || self.normalized.is_empty()) && self.direct.is_some() {
             return self.direct(text, base, work);
         }
-        let mut aligned = AlignedText::new(text, base, work.tokens.wants_spans || self.needs_origins);
+        let mut aligned = AlignedText::new(text, base, work.tokens.wants_spans() || self.needs_origins);
         if let Some(normalizer) = &self.normalizer {
             normalizer.apply(&mut aligned)?;
         }
@@ -240,7 +237,7 @@ impl Tokenizer {
 
     fn normalized_stretch(&self, text: &mut AlignedText<'_>, work: &mut Work) -> Result<()> {
         let Work { tokens, pieces, scratch } = work;
-        let before = tokens.spans.len();
+        let before = tokens.spans_mut().len();
         if let Some(pattern) = &self.direct {
             let all = text.as_str();
             pattern.each_piece(all, |start, end| self.model.encode(all, start, end, scratch, tokens)).unwrap_or(Ok(()))?;
@@ -254,7 +251,7 @@ impl Tokenizer {
                 self.model.encode(text.as_str(), start as usize, end as usize, scratch, tokens)?;
             }
         }
-        for span in &mut tokens.spans[before..] {
+        for span in &mut tokens.spans_mut()[before..] {
             *span = text.origin(span.0 as usize, span.1 as usize);
         }
         Ok(())
@@ -263,13 +260,20 @@ impl Tokenizer {
     /// The short way: nothing is changed, and every text is one piece after the other.
     fn direct(&self, text: &str, base: usize, work: &mut Work) -> Result<()> {
         let Work { tokens, scratch, .. } = work;
-        let before = tokens.spans.len();
-        if let Some(pattern) = &self.direct {
-            pattern.each_piece(text, |start, end| self.model.encode(text, start, end, scratch, tokens)).unwrap_or(Ok(()))?;
+        let before = tokens.spans_mut().len();
+        match (&self.direct, &self.model) {
+            (Some(pattern), Model::Bpe(bpe)) => {
+                let Scratch { bpe: scratch, cache, .. } = scratch;
+                pattern.each_piece(text, |start, end| bpe.encode(text, start, end, scratch, cache, tokens)).unwrap_or(Ok(()))?;
+            }
+            (Some(pattern), model) => {
+                pattern.each_piece(text, |start, end| model.encode(text, start, end, scratch, tokens)).unwrap_or(Ok(()))?;
+            }
+            (None, _) => {}
         }
-        if tokens.wants_spans {
+        if tokens.wants_spans() {
             let text = AlignedText::new(text, base, true);
-            for span in &mut tokens.spans[before..] {
+            for span in &mut tokens.spans_mut()[before..] {
                 *span = text.origin(span.0 as usize, span.1 as usize);
             }
         }

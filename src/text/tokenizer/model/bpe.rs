@@ -3,18 +3,24 @@
 //! Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016); over bytes: Radford and others,
 //! "Language Models are Unsupervised Multitask Learners" (2019).
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
 
 use super::{
     super::{byte_level, vocab::Vocab},
+    junctions::Junctions,
     pair_table::{NONE, PairTable},
-    word_cache::WordCache,
+    word_cache::{self, WordCache},
     Tokens,
 };
 use crate::error::{Error, Result};
 
 /// Up to so many symbols the smallest rank is found by looking at all of them, which needs nothing set up.
 const MAX_SCAN: usize = 192;
+/// Ranks that leave room for a place beside them.
+const MAX_RANKS: usize = (1 << 24) - 1;
 
 /// How a vocabulary of merges is to be read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,13 +58,20 @@ pub(in super::super) struct Bpe {
     fallback: Box<[u32; 256]>,
     /// Bytes of a piece that each token stands for; none for the unknown token.
     lengths: Vec<u32>,
-    /// A piece may be cut in front of each run of this character without changing a token.
-    cut: Option<char>,
+    /// Where a piece can be cut without changing a token; none for symbols that know where they stand in a piece.
+    junctions: Option<Junctions>,
+    /// Tokens that merges do not give, which pieces are all the same if merges are ignored for pieces that are tokens.
+    whole: HashMap<Box<[u8]>, u32>,
 }
 
 /// Buffers of one caller.
-#[derive(Debug, Default)]
+/// Characters below this have tokens of their own in the buffers.
+const CHARS: usize = 0x1_0000;
+
+#[derive(Debug)]
 pub(in super::super) struct Scratch {
+    /// The tokens of characters that stand alone, packed; 0 where they are not known yet.
+    chars: Vec<u64>,
     ids: Vec<u32>,
     ranks: Vec<u32>,
     /// Where each symbol ends in the piece.
@@ -69,6 +82,21 @@ pub(in super::super) struct Scratch {
     waiting: Vec<Vec<u32>>,
     /// The ranks that something waits for.
     heap: BinaryHeap<Reverse<u32>>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            chars: vec![0; CHARS],
+            ids: Vec::new(),
+            ranks: Vec::new(),
+            ends: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            waiting: Vec::new(),
+            heap: BinaryHeap::new(),
+        }
+    }
 }
 
 impl Bpe {
@@ -146,20 +174,57 @@ impl Bpe {
                 None => 0,
             })
             .collect();
-        let cut = Some('▁').filter(|&mark| {
-            let inside = |token: &str| token.trim_start_matches(mark).contains(mark);
-            !byte_level && char_id(mark) != NONE && !results.iter().any(|&id| vocab.token(id).is_some_and(inside))
+        let plain = settings.continuing_prefix.is_empty() && settings.end_suffix.is_empty();
+        let junctions = plain.then(|| {
+            let bytes: Vec<_> = (0..vocab.end() as u32)
+                .map(|id| match vocab.token(id).unwrap_or("") {
+                    token if byte_level => byte_level::bytes_of(token),
+                    token => token.as_bytes().to_vec(),
+                })
+                .collect();
+            Junctions::new(pairs.iter().map(|&(left, right)| (&bytes[left as usize][..], &bytes[right as usize][..])))
         });
-        let cut = cut.filter(|_| !settings.ignore_merges && settings.continuing_prefix.is_empty() && settings.end_suffix.is_empty());
-        Ok(Self { vocab, merges: pairs, settings, byte_level, pairs: table, results, unknown, first, byte_ranks, fallback, lengths, cut })
+        let whole = HashMap::new();
+        let mut bpe = Self {
+            vocab,
+            merges: pairs,
+            settings,
+            byte_level,
+            pairs: table,
+            results,
+            unknown,
+            first,
+            byte_ranks,
+            fallback,
+            lengths,
+            junctions,
+            whole,
+        };
+        if bpe.settings.ignore_merges {
+            bpe.whole = bpe.not_from_merges();
+        }
+        Ok(bpe)
+    }
+
+    /// Tokens that are not what their own text is encoded to.
+    fn not_from_merges(&self) -> HashMap<Box<[u8]>, u32> {
+        let (mut scratch, mut out, mut found) = (Scratch::default(), Tokens::default(), HashMap::new());
+        for (id, token) in self.vocab.iter() {
+            let bytes = if self.byte_level { byte_level::bytes_of(token) } else { token.as_bytes().to_vec() };
+            out.clear(false);
+            if self.merge(&bytes, 0, &mut scratch, &mut out).is_err() || out.ids() != [id] {
+                found.insert(bytes.into_boxed_slice(), id);
+            }
+        }
+        found
     }
 
     pub(in super::super) fn is_byte_level(&self) -> bool {
         self.byte_level
     }
 
-    /// A piece that lies in a text from byte to byte. The text is what the cache may look beyond the piece's end in.
-    #[inline]
+    /// The tokens of the piece that lies in a text from byte to byte.
+    #[inline(always)]
     pub(in super::super) fn encode(
         &self,
         text: &str,
@@ -169,25 +234,20 @@ impl Bpe {
         cache: &mut WordCache,
         out: &mut Tokens,
     ) -> Result<()> {
-        let Some(mark) = self.cut else {
-            return self.word(text, start, end, scratch, cache, out);
-        };
-        // The text is whole words of many letters: where no merge goes over the beginning of a run of marks, each is encoded alone.
-        let mut at = start;
-        loop {
-            let piece = &text[at..end];
-            let run = piece.len() - piece.trim_start_matches(mark).len();
-            let to = piece[run..].find(mark).map_or(end, |found| at + run + found);
-            self.word(text, at, to, scratch, cache, out)?;
-            if to == end {
-                return Ok(());
-            }
-            at = to;
+        if !self.whole.is_empty()
+            && let Some(&id) = self.whole.get(&text.as_bytes()[start..end])
+        {
+            out.push(id, start as u32, end as u32);
+            return Ok(());
         }
+        cache.or_encode(text, start, end, &self.lengths, out, |cache, out| {
+            self.new_word(text, start, end, scratch, cache, out)
+        })
     }
 
-    #[inline(always)]
-    fn word(
+    /// A piece that is not in the cache.
+    #[inline(never)]
+    fn new_word(
         &self,
         text: &str,
         start: usize,
@@ -196,24 +256,74 @@ impl Bpe {
         cache: &mut WordCache,
         out: &mut Tokens,
     ) -> Result<()> {
-        if start == end {
-            return Ok(());
+        let piece = &text[start..end];
+        match &self.junctions {
+            Some(junctions) if !self.byte_level || !piece.is_ascii() => {
+                self.parts(junctions, text, start, end, scratch, cache, out)
+            }
+            _ => self.merge(piece.as_bytes(), start, scratch, out),
         }
-        cache.or_encode(text, start, end, &self.lengths, out, |out| self.look_up_or_merge(text, start, end, scratch, out))
+    }
+
+    /// A piece in parts that no merge joins: most Chinese characters stand alone.
+    #[expect(clippy::too_many_arguments, reason = "a piece, and the buffers of the caller")]
+    fn parts(
+        &self,
+        junctions: &Junctions,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+        cache: &mut WordCache,
+        out: &mut Tokens,
+    ) -> Result<()> {
+        let (bytes, first) = (text.as_bytes(), out.len());
+        let mut chars = text[start..end].chars();
+        let Some(mut left) = chars.next() else { return Ok(()) };
+        let (mut from, mut at) = (start, start + left.len_utf8());
+        loop {
+            // The part goes on while its neighbours may be joined.
+            let alone = from + left.len_utf8() == at;
+            let right = chars.next();
+            if let Some(right) = right
+                && junctions.may_join(left, right, bytes[at - 1], bytes[at])
+            {
+                (left, at) = (right, at + right.len_utf8());
+                continue;
+            }
+            let before = out.len();
+            match scratch.chars.get(left as usize).copied().filter(|_| alone) {
+                Some(packed) if packed != 0 => word_cache::push(packed, from, &self.lengths, out),
+                Some(_) => {
+                    self.merge(&bytes[from..at], from, scratch, out)?;
+                    let packed = word_cache::pack(&out.ids()[before..], at - from, &self.lengths);
+                    scratch.chars[left as usize] = packed.unwrap_or(0);
+                }
+                None if (from, at) == (start, end) => self.merge(&bytes[from..at], from, scratch, out)?,
+                None => cache.or_encode(text, from, at, &self.lengths, out, |_, out| {
+                    self.merge(&bytes[from..at], from, scratch, out)
+                })?,
+            }
+            if self.settings.fuse_unknown && before > first {
+                self.fuse(before, out);
+            }
+            let Some(right) = right else { return Ok(()) };
+            (left, from, at) = (right, at, at + right.len_utf8());
+        }
+    }
+
+    /// Makes one of the unknown tokens on both sides of a place.
+    fn fuse(&self, at: usize, out: &mut Tokens) {
+        let unknown = |i: usize| out.ids().get(i).copied() == self.unknown;
+        if self.unknown.is_some() && unknown(at) && unknown(at - 1) {
+            out.join(at);
+        }
     }
 
     #[inline(never)]
-    fn look_up_or_merge(&self, text: &str, start: usize, end: usize, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
-        let piece = &text[start..end];
-        if self.settings.ignore_merges {
-            let whole = if self.byte_level { self.vocab.id(&byte_level::text_of(piece.as_bytes())) } else { self.vocab.id(piece) };
-            if let Some(id) = whole {
-                out.push(id, start as u32, end as u32);
-                return Ok(());
-            }
-        }
+    fn merge(&self, piece: &[u8], start: usize, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
         self.begin(piece, start, scratch)?;
-        if scratch.ids.len() <= MAX_SCAN { self.merge_by_scan(scratch) } else { self.merge_by_rank(scratch) }
+        if scratch.ids.len() <= MAX_SCAN && self.results.len() < MAX_RANKS { self.merge_by_scan(scratch) } else { self.merge_by_rank(scratch) }
         let mut at = start as u32;
         for (&id, &to) in scratch.ids.iter().zip(&scratch.ends) {
             out.push(id, at, start as u32 + to);
@@ -223,13 +333,12 @@ impl Bpe {
     }
 
     /// The symbols of a piece before any merge, with the ranks of their pairs.
-    fn begin(&self, piece: &str, start: usize, scratch: &mut Scratch) -> Result<()> {
+    fn begin(&self, bytes: &[u8], start: usize, scratch: &mut Scratch) -> Result<()> {
         let Scratch { ids, ends, ranks, .. } = scratch;
         ids.clear();
         ends.clear();
         ranks.clear();
-        if self.byte_level && self.settings.continuing_prefix.is_empty() && self.settings.end_suffix.is_empty() {
-            let bytes = piece.as_bytes();
+        if self.byte_level && self.junctions.is_some() {
             ids.extend(bytes.iter().map(|&byte| self.first[byte as usize]));
             ends.extend(1..=bytes.len() as u32);
             if !ids.contains(&NONE) {
@@ -240,27 +349,22 @@ impl Bpe {
             ids.clear();
             ends.clear();
         }
-        self.symbols(piece, start, ids, ends)?;
+        self.symbols(bytes, start, ids, ends)?;
         ranks.extend(ids.windows(2).map(|pair| self.pairs.rank(pair[0], pair[1])));
         ranks.push(NONE);
         Ok(())
     }
 
-    fn symbols(&self, piece: &str, start: usize, ids: &mut Vec<u32>, ends: &mut Vec<u32>) -> Result<()> {
+    fn symbols(&self, bytes: &[u8], start: usize, ids: &mut Vec<u32>, ends: &mut Vec<u32>) -> Result<()> {
         let BpeSettings { continuing_prefix, end_suffix, fuse_unknown, .. } = &self.settings;
         let plain = continuing_prefix.is_empty() && end_suffix.is_empty();
         let mut name = String::new();
         let mut last_unknown = false;
-        // Symbols are characters, or bytes written as characters.
-        let step = |at: usize| match piece[at..].chars().next() {
-            Some(_) if self.byte_level => 1,
-            Some(c) => c.len_utf8(),
-            None => 0,
-        };
-        let bytes = piece.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
-            let length = if self.byte_level { 1 } else { step(at) };
+            // Symbols are bytes, or characters.
+            let more = bytes[at + 1..].iter().take_while(|byte| !self.byte_level && **byte & 0xC0 == 0x80).count();
+            let length = 1 + more;
             let to = at + length;
             let id = if plain && (self.byte_level || length == 1) {
                 self.first[bytes[at] as usize]
@@ -269,7 +373,10 @@ impl Bpe {
                 if at > 0 {
                     name.push_str(continuing_prefix);
                 }
-                if self.byte_level { name.push(byte_level::char_of(bytes[at])) } else { name.push_str(&piece[at..to]) }
+                match self.byte_level {
+                    true => name.push(byte_level::char_of(bytes[at])),
+                    false => name.push_str(&String::from_utf8_lossy(&bytes[at..to])),
+                }
                 if to == bytes.len() {
                     name.push_str(end_suffix);
                 }
@@ -296,7 +403,7 @@ impl Bpe {
             } else {
                 let got = match self.byte_level {
                     true => format!("the byte 0x{:02X} at {}", bytes[at], start + at),
-                    false => format!("{:?} at byte {}", &piece[at..to], start + at),
+                    false => format!("{:?} at byte {}", String::from_utf8_lossy(&bytes[at..to]), start + at),
                 };
                 let hint = "add an unknown token to the model, or train it on all bytes (ByteLevel's alphabet)";
                 return Err(Error::argument("Tokenizer", "the text", "of characters that the vocabulary has, as it has no unknown token", got, hint));
@@ -306,26 +413,41 @@ impl Bpe {
         Ok(())
     }
 
-    /// Merges the pair of the smallest rank, the leftmost of them, until there is none.
+    /// Merges the pair of the smallest rank, the leftmost of them, until there is none. Rank and place are one number, so that the
+    /// smallest is found in one pass; symbols that are merged into another stay where they are and are passed over.
     fn merge_by_scan(&self, scratch: &mut Scratch) {
-        let Scratch { ids, ends, ranks, .. } = scratch;
+        let Scratch { ids, ends, ranks, before, after, .. } = scratch;
+        let n = ids.len();
+        for (i, rank) in ranks.iter_mut().enumerate() {
+            *rank = waiting_at(*rank, i);
+        }
+        before.clear();
+        before.extend((0..n as u32).map(|i| i.wrapping_sub(1)));
+        after.clear();
+        after.extend(1..=n as u32);
         loop {
             let least = ranks.iter().fold(NONE, |least, &rank| least.min(rank));
             if least == NONE {
-                return;
+                break;
             }
-            let Some(i) = ranks.iter().position(|&rank| rank == least) else { return };
-            let id = self.results[least as usize];
-            ids[i] = id;
-            ends[i] = ends[i + 1];
-            close(ids, i + 1);
-            close(ends, i + 1);
-            close(ranks, i + 1);
-            ranks[i] = ids.get(i + 1).map_or(NONE, |&next| self.pairs.rank(id, next));
-            if i > 0 {
-                ranks[i - 1] = self.pairs.rank(ids[i - 1], id);
+            let (rank, i) = (least >> 8, (least & 0xFF) as usize);
+            let next = after[i] as usize;
+            let id = self.results[rank as usize];
+            (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
+            (ids[next], ranks[next]) = (NONE, NONE);
+            let (left, right) = (before[i] as usize, after[i] as usize);
+            ranks[i] = match ids.get(right) {
+                Some(&other) => {
+                    before[right] = i as u32;
+                    waiting_at(self.pairs.rank(id, other), i)
+                }
+                None => NONE,
+            };
+            if left < n {
+                ranks[left] = waiting_at(self.pairs.rank(ids[left], id), left);
             }
         }
+        keep_symbols(ids, ends);
     }
 
     /// The same for long pieces: symbols in a list, and for each rank the places where it waits.
@@ -398,21 +520,25 @@ impl Bpe {
                 waiting[rank as usize] = places;
             }
         }
-        let mut kept = 0;
-        for i in 0..n {
-            if ids[i] != NONE {
-                (ids[kept], ends[kept]) = (ids[i], ends[i]);
-                kept += 1;
-            }
-        }
-        ids.truncate(kept);
-        ends.truncate(kept);
+        keep_symbols(ids, ends);
     }
 }
 
-/// Takes one element out.
+/// A rank and the place where it waits as one number.
 #[inline(always)]
-fn close(values: &mut Vec<u32>, at: usize) {
-    values.copy_within(at + 1.., at);
-    values.truncate(values.len() - 1);
+fn waiting_at(rank: u32, at: usize) -> u32 {
+    if rank == NONE { NONE } else { rank << 8 | at as u32 }
+}
+
+/// Takes out what was merged into others.
+fn keep_symbols(ids: &mut Vec<u32>, ends: &mut Vec<u32>) {
+    let mut kept = 0;
+    for i in 0..ids.len() {
+        if ids[i] != NONE {
+            (ids[kept], ends[kept]) = (ids[i], ends[i]);
+            kept += 1;
+        }
+    }
+    ids.truncate(kept);
+    ends.truncate(kept);
 }

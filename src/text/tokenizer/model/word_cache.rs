@@ -3,93 +3,100 @@
 use super::Tokens;
 use crate::error::Result;
 
-/// Words longer than this are not kept.
-const MAX_WORD: usize = 16;
+/// Longer words are not kept, in bytes.
+const MAX_WORD: usize = 15;
 /// Words of more tokens are not kept.
 const MAX_TOKENS: usize = 3;
-const SETS: usize = 1 << 14;
+/// Ids of longer words have so many bits each; words with larger ones are not kept.
+const BITS: u32 = 21;
+const SETS: usize = 1 << 13;
+const WAYS: usize = 4;
+/// Words of so many bytes stand in a table of their own, as their bytes and length are one number.
+const SHORT: usize = 7;
+/// No second token.
+const NONE: u32 = u32::MAX;
 
-/// A word's bytes, filled up with zeros.
-type Key = [u64; 2];
-
-#[derive(Clone, Copy, Default)]
-#[repr(align(32))]
-struct Entry {
-    key: Key,
-    ids: [u32; MAX_TOKENS],
-    /// Bytes of the word; 0 where there is none.
-    length: u8,
-    count: u8,
+/// Four words for each hash in one cache line: bytes with the length on top, and one token or two.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct ShortSet {
+    keys: [u64; WAYS],
+    ids: [[u32; 2]; WAYS],
 }
 
-/// Two words for each hash, in one cache line; the one used longer ago gives way. What is in it changes no result.
+/// Four longer words for each hash: bytes with the length on top, and tokens as [`pack`] has them.
+#[derive(Clone, Copy, Debug)]
+struct LongSet {
+    keys: [u128; WAYS],
+    ids: [u64; WAYS],
+}
+
+/// What is in it changes no result.
+#[derive(Debug)]
 pub(in super::super) struct WordCache {
-    sets: Vec<[Entry; 2]>,
+    short: Box<[ShortSet; SETS]>,
+    long: Box<[LongSet; SETS]>,
+    /// The way that the next new word takes.
+    next: usize,
 }
 
-impl std::fmt::Debug for WordCache {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WordCache").finish_non_exhaustive()
-    }
+fn sets<S: Copy + std::fmt::Debug>(empty: S) -> Box<[S; SETS]> {
+    vec![empty; SETS].into_boxed_slice().try_into().expect("a slice of this length")
 }
 
 impl Default for WordCache {
     fn default() -> Self {
-        Self { sets: vec![Default::default(); SETS] }
+        // No word has length 0, so nothing is found in an empty entry.
+        let (short, long) = (ShortSet { keys: [0; WAYS], ids: [[0; 2]; WAYS] }, LongSet { keys: [0; WAYS], ids: [0; WAYS] });
+        Self { short: sets(short), long: sets(long), next: 0 }
     }
 }
 
-/// The key of a word of 1 to [`MAX_WORD`] bytes that begins at a byte of a text.
-#[inline(always)]
-fn key(text: &[u8], at: usize, length: usize) -> Key {
-    debug_assert!((1..=MAX_WORD).contains(&length));
-    match text.get(at..at + 16).and_then(|bytes| bytes.first_chunk::<16>()) {
-        Some(bytes) => {
-            let all = u128::from_le_bytes(*bytes) & (u128::MAX >> (128 - 8 * length));
-            [all as u64, (all >> 64) as u64]
-        }
-        None => {
-            let mut bytes = [0; 16];
-            bytes[..length].copy_from_slice(&text[at..at + length]);
-            let all = u128::from_le_bytes(bytes);
-            [all as u64, (all >> 64) as u64]
-        }
+/// Masks of the lowest bytes.
+const LOWEST: [u64; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut n = 1;
+    while n <= SHORT {
+        masks[n] = u64::MAX >> (64 - 8 * n);
+        n += 1;
     }
+    masks
+};
+
+/// A word of 1 to [`SHORT`] bytes that begins at a byte of a text.
+#[inline(always)]
+fn short_key(text: &[u8], at: usize, length: usize) -> u64 {
+    let all = match text.get(at..).and_then(|bytes| bytes.first_chunk::<8>()) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => near_end(text, at) as u64,
+    };
+    all & LOWEST[length] | (length as u64) << 56
+}
+
+/// A word of 1 to [`MAX_WORD`] bytes that begins at a byte of a text.
+#[inline(always)]
+fn long_key(text: &[u8], at: usize, length: usize) -> u128 {
+    let all = match text.get(at..).and_then(|bytes| bytes.first_chunk::<16>()) {
+        Some(bytes) => u128::from_le_bytes(*bytes),
+        None => near_end(text, at),
+    };
+    all & (u128::MAX >> (128 - 8 * length)) | (length as u128) << 120
+}
+
+#[cold]
+fn near_end(text: &[u8], at: usize) -> u128 {
+    let (mut bytes, rest) = ([0; 16], &text[at..]);
+    let length = rest.len().min(16);
+    bytes[..length].copy_from_slice(&rest[..length]);
+    u128::from_le_bytes(bytes)
 }
 
 #[inline(always)]
-fn set_of(key: Key, length: usize) -> usize {
-    let mixed = (key[0] ^ key[1].rotate_left(29) ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> (64 - SETS.trailing_zeros())) as usize
+fn set_of(bits: u64) -> usize {
+    (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize & (SETS - 1)
 }
 
 impl WordCache {
-    /// The tokens of a word, if it is known.
-    #[inline(always)]
-    fn get(&mut self, key: Key, length: usize) -> Option<&[u32]> {
-        let set = &mut self.sets[set_of(key, length)];
-        let is = |entry: &Entry| entry.key == key && entry.length as usize == length;
-        if !is(&set[0]) {
-            if !is(&set[1]) {
-                return None;
-            }
-            set.swap(0, 1);
-        }
-        Some(&set[0].ids[..(set[0].count as usize).min(MAX_TOKENS)])
-    }
-
-    /// Keeps a word.
-    fn put(&mut self, key: Key, length: usize, tokens: &[u32]) {
-        if tokens.len() > MAX_TOKENS || tokens.is_empty() {
-            return;
-        }
-        let set = &mut self.sets[set_of(key, length)];
-        set[1] = set[0];
-        let mut ids = [0; MAX_TOKENS];
-        ids[..tokens.len()].copy_from_slice(tokens);
-        set[0] = Entry { key, ids, length: length as u8, count: tokens.len() as u8 };
-    }
-
     /// Appends the tokens of the word that lies in a text from byte to byte, from the cache or by `encode`. `lengths` says for how many
     /// bytes of a word each token stands; none for one that stands for others than its own.
     #[inline(always)]
@@ -100,31 +107,101 @@ impl WordCache {
         end: usize,
         lengths: &[u32],
         out: &mut Tokens,
-        encode: impl FnOnce(&mut Tokens) -> Result<()>,
+        encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
     ) -> Result<()> {
         let length = end - start;
-        if length > MAX_WORD {
-            return encode(out);
-        }
-        let key = key(text.as_bytes(), start, length);
-        if let Some(ids) = self.get(key, length) {
-            let mut at = start as u32;
-            for &id in ids {
-                out.ids.push(id);
-                if out.wants_spans {
-                    let end = at + lengths[id as usize];
-                    out.spans.push((at, end));
-                    at = end;
+        if (1..=SHORT).contains(&length) {
+            let key = short_key(text.as_bytes(), start, length);
+            let set = &self.short[set_of(key)];
+            for way in 0..WAYS {
+                if set.keys[way] == key {
+                    push_pair(set.ids[way], start, lengths, out);
+                    return Ok(());
                 }
             }
-            return Ok(());
         }
-        let before = out.ids.len();
-        encode(out)?;
-        let found = &out.ids[before..];
-        if found.iter().map(|&id| lengths[id as usize] as usize).sum::<usize>() == length {
-            self.put(key, length, found);
+        self.long_or_encode(text, start, end, lengths, out, encode)
+    }
+
+    #[inline(never)]
+    fn long_or_encode(
+        &mut self,
+        text: &str,
+        start: usize,
+        end: usize,
+        lengths: &[u32],
+        out: &mut Tokens,
+        encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
+    ) -> Result<()> {
+        let length = end - start;
+        if length > MAX_WORD || length == 0 {
+            return encode(self, out);
+        }
+        let key = long_key(text.as_bytes(), start, length);
+        let place = set_of(key as u64 ^ ((key >> 64) as u64).rotate_left(29));
+        let set = &self.long[place];
+        for way in 0..WAYS {
+            if set.keys[way] == key {
+                push(set.ids[way], start, lengths, out);
+                return Ok(());
+            }
+        }
+        let before = out.len();
+        encode(self, out)?;
+        let found = &out.ids()[before..];
+        let Some(packed) = pack(found, length, lengths) else { return Ok(()) };
+        self.next = (self.next + 1) % WAYS;
+        match *found {
+            [first, ref second @ ..] if length <= SHORT && second.len() < 2 => {
+                let key = short_key(text.as_bytes(), start, length);
+                let set = &mut self.short[set_of(key)];
+                (set.keys[self.next], set.ids[self.next]) = (key, [first, second.first().copied().unwrap_or(NONE)]);
+            }
+            _ => {
+                let set = &mut self.long[place];
+                (set.keys[self.next], set.ids[self.next]) = (key, packed);
+            }
         }
         Ok(())
+    }
+}
+
+/// Appends one token or two.
+#[inline(always)]
+fn push_pair([first, second]: [u32; 2], start: usize, lengths: &[u32], out: &mut Tokens) {
+    let count = 1 + usize::from(second != NONE);
+    out.push_some([first, second, 0, 0], count);
+    if out.wants_spans {
+        let middle = start as u32 + lengths[first as usize];
+        out.spans.push((start as u32, middle));
+        if second != NONE {
+            out.spans.push((middle, middle + lengths[second as usize]));
+        }
+    }
+}
+
+/// A few ids as one number: from the lowest bits on, each plus one. `None` for too many or too large ones, and for those that do not stand
+/// for all bytes of the word.
+pub(super) fn pack(tokens: &[u32], length: usize, lengths: &[u32]) -> Option<u64> {
+    let fits = tokens.iter().all(|&id| id + 1 < 1 << BITS);
+    let bytes: usize = tokens.iter().map(|&id| lengths[id as usize] as usize).sum();
+    let packs = !tokens.is_empty() && tokens.len() <= MAX_TOKENS && fits && bytes == length;
+    packs.then(|| tokens.iter().rev().fold(0, |ids, &id| ids << BITS | u64::from(id + 1)))
+}
+
+/// Appends the ids of such a number.
+#[inline(always)]
+pub(super) fn push(packed: u64, start: usize, lengths: &[u32], out: &mut Tokens) {
+    let id = |place: u32| (packed >> (place * BITS) & ((1 << BITS) - 1)) as u32;
+    let ids = [id(0).wrapping_sub(1), id(1).wrapping_sub(1), id(2).wrapping_sub(1), 0];
+    let count = 1 + usize::from(packed >> BITS != 0) + usize::from(packed >> (2 * BITS) != 0);
+    out.push_some(ids, count);
+    if out.wants_spans {
+        let mut at = start as u32;
+        for &id in &ids[..count] {
+            let end = at + lengths[id as usize];
+            out.spans.push((at, end));
+            at = end;
+        }
     }
 }

@@ -57,7 +57,7 @@ impl WordPiece {
         if start == end {
             return Ok(());
         }
-        cache.or_encode(text, start, end, &self.lengths, out, |out| {
+        cache.or_encode(text, start, end, &self.lengths, out, |_, out| {
             self.split(text, start, end, out);
             Ok(())
         })
@@ -65,7 +65,7 @@ impl WordPiece {
 
     fn split(&self, text: &str, start: usize, end: usize, out: &mut Tokens) {
         let word = &text[start..end];
-        let (ids, spans) = (out.ids.len(), out.spans.len());
+        let before = out.len();
         let mut at = if word.chars().nth(self.max_chars).is_some() { usize::MAX } else { 0 };
         while at < word.len() {
             let pieces = if at == 0 { &self.first } else { &self.inside };
@@ -78,8 +78,7 @@ impl WordPiece {
             }
         }
         if at == usize::MAX {
-            out.ids.truncate(ids);
-            out.spans.truncate(spans);
+            out.truncate(before);
             out.push(self.unknown_id, start as u32, end as u32);
         }
     }
