@@ -24,6 +24,8 @@ mod model_training;
 mod models;
 mod optimizers;
 mod schedules;
+#[cfg(feature = "text")]
+mod tokenizers;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +48,9 @@ const KINDS: [(&str, Run); 6] = [
 
 /// Whole models as users save them: a folder with a `reference.safetensors`, and for Keras `model.keras`. Read with the feature `keras`.
 const MODELS: &str = "models";
+
+/// Tokenizers, read with the feature `text`.
+const TOKENIZERS: &str = "tokenizers";
 
 /// What other tests read.
 const OTHERS: [&str; 6] = ["callbacks", "files", "keras_files", "keras_free_sizes", "options", "text"];
@@ -85,12 +90,13 @@ fn main() -> ExitCode {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
     let mut tallies: Vec<(&str, Tally)> = KINDS.iter().map(|(kind, _)| (*kind, Tally::default())).collect();
     tallies.push((MODELS, Tally::default()));
+    tallies.push((TOKENIZERS, Tally::default()));
     tallies.push(("other files", Tally::default()));
     if let Err(problem) = walk(&folder, &folder, &mut tallies) {
-        tallies[KINDS.len() + 1].1.failed.push(problem);
+        tallies[KINDS.len() + 2].1.failed.push(problem);
     }
     if tallies.iter().all(|(_, t)| t.passed + t.failed.len() + t.not_built.len() == 0) {
-        tallies[KINDS.len() + 1].1.failed.push(format!("no cases in {}", folder.display()));
+        tallies[KINDS.len() + 2].1.failed.push(format!("no cases in {}", folder.display()));
     }
     report(&tallies)
 }
@@ -105,6 +111,9 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
     paths.sort();
     let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if named(folder) == TOKENIZERS && folder.join("lines.json").exists() {
+        return tokenizers(folder, &mut tallies[KINDS.len() + 1].1);
+    }
     if folder.join("reference.safetensors").exists() {
         let tally = &mut tallies[KINDS.len()].1;
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model(folder, &mut tally.errors)));
@@ -132,7 +141,7 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
         }
         let kind = KINDS.iter().position(|(kind, _)| named(folder) == *kind);
         let Some(kind) = kind.filter(|_| path.extension().is_some_and(|e| e == "safetensors")) else {
-            tallies[KINDS.len() + 1].1.failed.push(format!("{}: not a case of a known kind", shown(&path)));
+            tallies[KINDS.len() + 2].1.failed.push(format!("{}: not a case of a known kind", shown(&path)));
             continue;
         };
         let tally = &mut tallies[kind].1;
@@ -176,6 +185,25 @@ fn model(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String> {
 #[cfg(not(feature = "keras"))]
 fn model(_: &Path, _: &mut Errors) -> Result<Option<String>, String> {
     Ok(Some("read with the feature keras".to_owned()))
+}
+
+/// All tokenizers of a folder.
+#[cfg(feature = "text")]
+fn tokenizers(folder: &Path, tally: &mut Tally) -> Result<(), String> {
+    for (name, outcome) in tokenizers::run(folder)? {
+        match outcome {
+            Ok(None) => tally.passed += 1,
+            Ok(Some(reason)) => tally.not_built.push(format!("{TOKENIZERS}/{name}: {reason}")),
+            Err(problem) => tally.failed.push(format!("{TOKENIZERS}/{name}: {problem}")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "text"))]
+fn tokenizers(_: &Path, tally: &mut Tally) -> Result<(), String> {
+    tally.not_built.push(format!("{TOKENIZERS}: read with the feature text"));
+    Ok(())
 }
 
 fn report(tallies: &[(&str, Tally)]) -> ExitCode {

@@ -24,6 +24,7 @@ mod precompiled;
 mod sentencepiece;
 mod splitter;
 mod template;
+mod train;
 mod trie;
 mod unigram;
 mod vocab;
@@ -41,6 +42,7 @@ pub use pattern::Pattern;
 pub use precompiled::Precompiled;
 pub use splitter::{Behavior, Splitter};
 pub use template::{Sequence, Template, TemplatePart, TemplateToken};
+pub use train::Trainer;
 
 use added::Matcher;
 use decode::BytesOfTokens;

@@ -136,6 +136,16 @@ impl Bpe {
         Self::from_ids(vocab, pairs, results, settings, true, true)
     }
 
+    /// From merges of bytes in order of rank, with what each gives.
+    pub(in super::super) fn learned(
+        vocab: Vocab,
+        pairs: Vec<(u32, u32)>,
+        results: Vec<u32>,
+        settings: BpeSettings,
+    ) -> Result<Self, String> {
+        Self::from_ids(vocab, pairs, results, settings, true, false)
+    }
+
     fn from_ids(
         vocab: Vocab,
         pairs: Vec<(u32, u32)>,
