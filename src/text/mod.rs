@@ -17,6 +17,7 @@
 mod clean;
 mod scores;
 mod split;
+mod tokenizer;
 mod vocabulary;
 
 pub use clean::{Cleaner, Form};

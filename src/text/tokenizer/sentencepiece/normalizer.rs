@@ -124,7 +124,8 @@ impl Normalizer {
             at += length;
         }
         if at < text.len() {
-            let mut out = Out { text: out, origins, space: self.space, collapse: self.collapse, after_space: self.collapse };
+            let mut out =
+                Out { text: out, origins, space: self.space, collapse: self.collapse, after_space: self.collapse };
             if self.prefix {
                 out.push(self.space, at);
             }
