@@ -199,12 +199,7 @@ impl SentencePiece {
             let got = format!("{} bytes", text.len());
             return Err(Error::argument("SentencePiece", "a text", "shorter than 1 GiB", got, "cut it into documents"));
         }
-        self.normalizer.normalize(text, &mut scratch.text, &mut scratch.origins);
-        if scratch.text.len() >= u32::MAX as usize {
-            let got = format!("{} bytes once normalised", scratch.text.len());
-            return Err(Error::argument("SentencePiece", "a text", "shorter than 4 GiB", got, "cut it into documents"));
-        }
-        Ok(())
+        self.normalizer.normalize(text, &mut scratch.text, &mut scratch.origins)
     }
 
     /// Cuts a text and appends for each piece its number and its bytes in the text, from and to. No piece is added at the ends. The pieces of
@@ -301,7 +296,7 @@ impl SentencePiece {
         push_bytes(&mut text, &mut bytes);
         if let Some(denormalizer) = &self.denormalizer {
             let mut out = String::new();
-            denormalizer.normalize(&text, &mut out, &mut vec![]);
+            denormalizer.normalize(&text, &mut out, &mut vec![])?;
             return Ok(out);
         }
         Ok(text)

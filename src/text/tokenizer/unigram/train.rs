@@ -197,7 +197,8 @@ impl Corpus {
         let mut counted: Vec<(String, u64)> = vec![];
         for (mut word, count) in words.into_iter().filter(|(_, count)| *count > 0) {
             while word.len() > Self::LONGEST {
-                let rest = word.split_off(word.floor_char_boundary(Self::LONGEST));
+                let end = (0..=Self::LONGEST).rev().find(|&end| word.is_char_boundary(end)).unwrap_or(Self::LONGEST);
+                let rest = word.split_off(end);
                 counted.push((std::mem::replace(&mut word, rest), count));
             }
             if !word.is_empty() {
