@@ -1,5 +1,6 @@
 //! Cutting a text into the pieces that are most probable together.
 
+mod corpus;
 mod lattice;
 mod seeds;
 pub(crate) mod train;

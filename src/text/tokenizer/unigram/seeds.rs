@@ -1,14 +1,6 @@
 //! The pieces that training begins with.
 
-use super::train::Corpus;
-
-/// A piece that is being learned: a place in the text of the words, and its score.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub start: u32,
-    pub length: u32,
-    pub score: f64,
-}
+use super::corpus::{Corpus, Piece};
 
 /// A place of a word from which substrings begin.
 #[derive(Clone, Copy)]
