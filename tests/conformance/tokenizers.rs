@@ -102,7 +102,7 @@ fn one(folder: &Path, lines: &[String]) -> Check {
             for &id in ids[i] {
                 text.push_str(stream.push(id).map_err(|e| e.to_string())?);
             }
-            text.push_str(&stream.finish());
+            text.push_str(&stream.finish().map_err(|e| e.to_string())?);
             equal("streamed text", line, &*text, expected)?;
         }
     }

@@ -35,16 +35,19 @@ pub(crate) enum Step<'a> {
 }
 
 impl Charsmap {
-    /// The longest replacement, in bytes, so that what a text becomes is bounded.
-    const LONGEST: usize = 1024;
+    /// The longest replacement, in bytes, so that what a text becomes is bounded; those of NFKC have up to 33.
+    const LONGEST: usize = 256;
+    /// How far a string of the table is followed, in bytes: a damaged table may lead round in circles.
+    const DEEPEST: usize = 256;
 
     /// Reads a table.
     ///
     /// # Errors
-    /// [`Error::Argument`] for bytes that are none, replacements that are not UTF-8 or of more than 1,024 bytes.
+    /// [`Error::Argument`] for bytes that are none, replacements that are not UTF-8 or of more than 256 bytes.
     pub(crate) fn new(bytes: &[u8]) -> Result<Self> {
         let wrong = |expected: String, got: String| {
-            let hint = "take the bytes of precompiled_charsmap as they stand in the model's file (base64 in tokenizer.json)";
+            let hint =
+                "take the bytes of precompiled_charsmap as they stand in the model's file (base64 in tokenizer.json)";
             Error::argument("Charsmap", "precompiled_charsmap", expected, got, hint)
         };
         let Some((size, rest)) = bytes.split_first_chunk::<4>() else {
@@ -56,9 +59,13 @@ impl Charsmap {
             return Err(wrong(expected, format!("{size} bytes")));
         }
         let (units, replacements) = rest.split_at(size);
-        let units = units.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
+        let units =
+            units.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
         let replacements = String::from_utf8(replacements.to_vec()).map_err(|error| {
-            wrong("replacements in UTF-8".into(), format!("others from byte {}", size + 4 + error.utf8_error().valid_up_to()))
+            wrong(
+                "replacements in UTF-8".into(),
+                format!("others from byte {}", size + 4 + error.utf8_error().valid_up_to()),
+            )
         })?;
         if let Some(long) = replacements.split('\0').map(str::len).find(|&length| length > Self::LONGEST) {
             return Err(wrong(format!("replacements of at most {} bytes", Self::LONGEST), format!("one of {long}")));
@@ -81,7 +88,7 @@ impl Charsmap {
         let offset = |unit: u32| ((unit >> 10) << ((unit & 1 << 9) >> 6)) as usize;
         let Some(&root) = self.units.first() else { return false };
         let mut place = offset(root);
-        for (length, &byte) in (1..).zip(key) {
+        for (length, &byte) in (1..).zip(key.iter().take(Self::DEEPEST)) {
             place ^= usize::from(byte);
             let Some(&unit) = self.units.get(place) else { return false };
             if unit & (1 << 31 | 0xFF) != u32::from(byte) {
@@ -241,7 +248,10 @@ impl Out<'_, '_> {
         }
         (self.kept, self.end) = (end, end);
         for (place, c) in (0..).zip(new.chars()) {
-            self.last.replace((c, (place >= before).into())).into_iter().for_each(|(c, change)| (self.emit)(Step::Char(c, change)));
+            self.last
+                .replace((c, (place >= before).into()))
+                .into_iter()
+                .for_each(|(c, change)| (self.emit)(Step::Char(c, change)));
         }
         if let Some((_, change)) = &mut self.last {
             *change += (after - before).min(0);
@@ -283,4 +293,158 @@ fn alone(c: char) -> bool {
         | 0x2E80..=0x2FD5 | 0x3000..=0x3029 | 0x3041..=0x3096 | 0x309B..=0x30FF | 0x3105..=0x312F | 0x3131..=0x318E
         | 0x3190..=0xA48C | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFB00..=0xFB06
         | 0xFF01..=0xFF9D | 0xFFE0..=0xFFE6 | 0x20000..=0x3FFFD)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A table in the layout of the files, made the slow way.
+    pub(crate) fn table(rules: &[(&str, &str)]) -> Vec<u8> {
+        let (mut units, mut taken) = (vec![0u32; 1 << 16], vec![false; 1 << 16]);
+        let (mut replacements, mut values) = (String::new(), vec![]);
+        for (_, replacement) in rules {
+            values.push(replacements.len() as u32);
+            replacements += &format!("{replacement}\0");
+        }
+        taken[0] = true;
+        let mut bases = std::collections::HashSet::new();
+        let mut open = vec![(0usize, vec![])];
+        while let Some((place, prefix)) = open.pop() {
+            let value = rules.iter().position(|(key, _)| key.as_bytes() == prefix).map(|rule| values[rule]);
+            let longer = rules.iter().map(|(key, _)| key.as_bytes()).filter(|key| key.starts_with(&prefix));
+            let mut next: Vec<u8> = longer.filter_map(|key| key.get(prefix.len()).copied()).collect();
+            next.sort_unstable();
+            next.dedup();
+            let fits = |base: &usize| {
+                !bases.contains(base) && !taken[*base] && next.iter().all(|&byte| !taken[base ^ usize::from(byte)])
+            };
+            let base = (1..1 << 15).find(fits).unwrap();
+            bases.insert(base);
+            units[place] |= ((place ^ base) as u32) << 10;
+            if let Some(value) = value {
+                units[place] |= 1 << 8;
+                units[base] = value | 1 << 31;
+                taken[base] = true;
+            }
+            for byte in next {
+                let child = base ^ usize::from(byte);
+                (units[child], taken[child]) = (byte.into(), true);
+                open.push((child, [&prefix[..], &[byte]].concat()));
+            }
+        }
+        let mut bytes = ((units.len() * 4) as u32).to_le_bytes().to_vec();
+        bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+        bytes.extend(replacements.into_bytes());
+        bytes
+    }
+
+    fn rules() -> Charsmap {
+        Charsmap::new(&table(&[
+            ("\t", " "),
+            ("\r", " "),
+            ("\u{1}", ""),
+            ("ª", "a"),
+            ("ª\u{301}", "á"),
+            ("a\u{300}", "à"),
+            ("ﬁ", "fi"),
+            ("…", "..."),
+            ("か\u{3099}", "が"),
+            ("ab", "X"),
+            ("日", "日"),
+        ]))
+        .unwrap()
+    }
+
+    fn steps(charsmap: &Charsmap, text: &str) -> Vec<(String, isize)> {
+        let mut steps = vec![];
+        charsmap.normalize(text, &mut |step| match step {
+            Step::Keep(text) => steps.push((text.to_owned(), 0)),
+            Step::Char(c, change) => steps.push((c.to_string(), change)),
+        });
+        steps
+    }
+
+    fn text(charsmap: &Charsmap, text: &str) -> String {
+        steps(charsmap, text).into_iter().map(|(part, _)| part).collect()
+    }
+
+    #[test]
+    fn clusters_become_what_their_shortest_prefix_does() {
+        let charsmap = rules();
+        let step = |text: &str, change| (text.to_owned(), change);
+        assert_eq!(steps(&charsmap, "x…y"), [step("x", 0), step(".", 0), step(".", 1), step(".", 1), step("y", 0)]);
+        // The mark goes with the letter, though there is a longer rule; "\r\n" is one cluster.
+        assert_eq!(steps(&charsmap, "ª\u{301}x"), [step("a", -1), step("x", 0)]);
+        assert_eq!(steps(&charsmap, "a\r\nb"), [step("a", 0), step(" ", -1), step("b", 0)]);
+        assert_eq!(text(&charsmap, "a\rb\tﬁn a\u{300}"), "a b fin à");
+        // A cluster of six bytes goes character by character.
+        assert_eq!(text(&charsmap, "か\u{3099}x"), "か\u{3099}x");
+        // What has no replacement goes at the cost of what stands before it.
+        assert_eq!(steps(&charsmap, "xy\u{1}\u{1}z"), [step("x", 0), step("y", -2), step("z", 0)]);
+        assert_eq!(steps(&charsmap, "…\u{1}"), [step(".", 0), step(".", 1), step(".", 0)]);
+        assert_eq!(steps(&charsmap, "\u{1}z"), [step("z", 0)]);
+        assert_eq!(steps(&charsmap, ""), []);
+    }
+
+    #[test]
+    fn the_longest_string_counts_for_the_other_rule() {
+        let charsmap = rules();
+        assert_eq!(charsmap.longest("ª\u{301}x"), Some((4, "á")));
+        assert_eq!(charsmap.longest("ªx"), Some((2, "a")));
+        assert_eq!(charsmap.longest("abc"), Some((2, "X")));
+        assert_eq!(charsmap.longest("ac"), None);
+        assert_eq!(charsmap.longest("\u{1}"), Some((1, "")));
+        // What surely stays ends where a rule may begin.
+        let long = "0123456789".repeat(9);
+        assert_eq!(charsmap.unchanged(&format!("{long}xab"), 0), 91);
+        assert_eq!(charsmap.unchanged("漢字日、か", 3), 3);
+        assert_eq!(charsmap.unchanged("xx\u{300}", 0), 1);
+    }
+
+    #[test]
+    fn characters_that_stand_alone_do_so() {
+        let all: Vec<char> = (0..0x40000).filter_map(char::from_u32).filter(|&c| alone(c)).collect();
+        assert!(all.len() > 100_000);
+        let text: String = all.iter().collect();
+        assert_eq!(text.graphemes(true).count(), all.len());
+        // Those of each block beside those of all others.
+        let some: Vec<char> = all.iter().copied().step_by(97).collect();
+        for &a in some.iter().step_by(5) {
+            let text: String = some.iter().flat_map(|&b| [a, b]).collect();
+            assert_eq!(text.graphemes(true).count(), 2 * some.len(), "{a:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_the_bytes_are() {
+        let error = |bytes: &[u8]| Charsmap::new(bytes).err().unwrap().to_string();
+        assert!(error(b"").contains("at least 4 bytes"));
+        assert!(error(&[8, 0, 0, 0, 1, 2, 3, 4]).contains("at most 4, got 8 bytes"));
+        assert!(error(&[4, 0, 0, 0, 1, 2, 3, 4, 0xFF]).contains("from byte 8"));
+        let long = table(&[("a", &"x".repeat(257))]);
+        assert!(error(&long).contains("one of 257"));
+        // Places that lead out of the table, values that lead out of the replacements or into a character.
+        let mut random = 1u64;
+        for _ in 0..300 {
+            let mut bytes = vec![0, 4, 0, 0];
+            for _ in 0..256 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let label = (random >> 40) as u32 & 0x1FF;
+                let far = if random >> 63 == 1 {
+                    (random >> 33) as u32 & 0x801F_FC00
+                } else {
+                    (random >> 20) as u32 & 0x3_FC00
+                };
+                bytes.extend((label | far).to_le_bytes());
+            }
+            bytes.extend("é\0ü".as_bytes());
+            let charsmap = Charsmap::new(&bytes).unwrap();
+            let all: String = (0..=255).map(char::from).collect();
+            let _ = text(&charsmap, &all);
+            let inside =
+                |(at, _)| charsmap.longest(&all[at..]).is_none_or(|(length, _)| all.is_char_boundary(at + length));
+            assert!(all.char_indices().all(inside));
+        }
+    }
 }

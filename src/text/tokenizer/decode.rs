@@ -101,7 +101,7 @@ impl Tokenizer {
         for (position, &id) in ids.iter().enumerate() {
             self.decode_next(&mut state, id, position, skip_special_tokens, &mut text)?;
         }
-        self.end_decoding(&mut state, &mut text);
+        self.end_decoding(&mut state, &mut text)?;
         Ok(text)
     }
 
@@ -124,7 +124,7 @@ impl Tokenizer {
                 model.engine.decode_next(state, id, out).ok_or_else(|| self.no_token(id, position))?;
             }
             (Decoding::SentencePiece(state), Model::SentencePiece(model), _) => {
-                model.engine.decode_end(state, out);
+                model.engine.decode_end(state, out)?;
                 *state = model.engine.decoding(false);
                 out.push_str(token);
             }
@@ -139,13 +139,14 @@ impl Tokenizer {
     }
 
     /// Appends what was held back.
-    fn end_decoding(&self, state: &mut Decoding, out: &mut String) {
+    fn end_decoding(&self, state: &mut Decoding, out: &mut String) -> Result<()> {
         match (state, &self.model) {
-            (Decoding::SentencePiece(state), Model::SentencePiece(model)) => model.engine.decode_end(state, out),
+            (Decoding::SentencePiece(state), Model::SentencePiece(model)) => return model.engine.decode_end(state, out),
             (Decoding::Bytes(held), _) => out.push_str(&String::from_utf8_lossy(held)),
             (Decoding::Steps(states), _) => self.steps.finish(states, out),
             _ => unreachable!("the state is that of the decoder"),
         }
+        Ok(())
     }
 
     /// The texts of rows of ids.
@@ -169,7 +170,7 @@ impl Tokenizer {
     /// for &id in ids {
     ///     print!("{}", stream.push(id)?);
     /// }
-    /// println!("{}", stream.finish());
+    /// println!("{}", stream.finish()?);
     /// # Ok(())
     /// # }
     /// ```
@@ -208,9 +209,12 @@ impl DecodeStream<'_> {
     }
 
     /// What is still held back: U+FFFD for a character that did not come to its end.
-    pub fn finish(mut self) -> String {
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a text of 1 GiB and more, where a SentencePiece model normalises what is decoded.
+    pub fn finish(mut self) -> Result<String> {
         self.text.clear();
-        self.tokenizer.end_decoding(&mut self.state, &mut self.text);
-        self.text
+        self.tokenizer.end_decoding(&mut self.state, &mut self.text)?;
+        Ok(self.text)
     }
 }

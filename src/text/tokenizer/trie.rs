@@ -213,9 +213,10 @@ mod tests {
         let letters = [0u8, 1, 2, 63, 64, 65, 97, 98, 127, 128, 200, 255];
         let mut strings: Vec<Vec<u8>> = vec![vec![]];
         for length in 0..3 {
-            let longer = strings.iter().filter(|s| s.len() == length).flat_map(|s| {
-                letters.map(|letter| s.iter().copied().chain([letter]).collect::<Vec<u8>>())
-            });
+            let longer = strings
+                .iter()
+                .filter(|s| s.len() == length)
+                .flat_map(|s| letters.map(|letter| s.iter().copied().chain([letter]).collect::<Vec<u8>>()));
             let longer: Vec<_> = longer.collect();
             strings.extend(longer);
         }

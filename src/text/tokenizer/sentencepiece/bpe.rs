@@ -28,8 +28,8 @@ pub(super) struct Bpe {
 #[derive(Clone, Debug, Default)]
 pub(super) struct BpeScratch {
     symbols: Vec<Symbol>,
-    /// Score and place of a pair, greatest first; its right symbol, its length and its node.
-    pairs: BinaryHeap<(u64, u32, u32, u32)>,
+    /// Pairs as numbers, see [`entry`], greatest first; some are no longer there.
+    pairs: BinaryHeap<u64>,
     /// Of an unused piece, the length of the left part that it was merged from last.
     apart: HashMap<u32, u32>,
     stack: Vec<(u32, u32)>,
@@ -39,18 +39,27 @@ pub(super) struct BpeScratch {
 #[derive(Clone, Copy, Debug)]
 struct Symbol {
     start: u32,
-    /// In bytes; 0 once it is part of its left neighbour.
     length: u32,
     before: u32,
     next: u32,
     /// Where the walk along its text ends; [`NONE`] for what begins no piece.
     node: u32,
+    /// What it is together with its right neighbour: the score and the node of that piece. 0 for no piece, and once it has been merged.
+    rank: u32,
+    pair: u32,
     frozen: bool,
 }
 
 const NONE: u32 = u32::MAX;
 /// Symbols up to which memory is kept.
 const KEPT: usize = 1 << 16;
+/// Symbols up to which looking at all for the best pair is faster than keeping order.
+const FEW: usize = 24;
+
+/// A pair as a number: the greater the better, by score and then by place.
+fn entry(rank: u32, left: u32) -> u64 {
+    u64::from(rank) << 32 | u64::from(NONE - left)
+}
 
 impl Bpe {
     pub(super) fn new(pieces: &[Piece]) -> Result<Self> {
@@ -60,12 +69,11 @@ impl Bpe {
         };
         let rank = |piece: &Piece| {
             let bits = piece.score.to_bits(); // -0 comes before 0, as in SentencePiece.
-            let rank = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+            let rank = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }; // Above 0, as the score is finite.
             (rank, piece.kind == Kind::Unused)
         };
-        let over_words = |piece: &Piece| {
-            piece.text.trim_start_matches(SPACE).contains(SPACE) || piece.kind == Kind::Unused
-        };
+        let over_words =
+            |piece: &Piece| piece.text.trim_start_matches(SPACE).contains(SPACE) || piece.kind == Kind::Unused;
         let merged = |piece: &&Piece| matches!(piece.kind, Kind::Normal | Kind::UserDefined | Kind::Unused);
         Ok(Bpe {
             trie: of(&[Kind::Normal, Kind::UserDefined, Kind::Unused])?,
@@ -76,7 +84,12 @@ impl Bpe {
     }
 
     /// Calls `emit` with each part of the text from left to right: its place, from and to, and its number if it is a piece.
-    pub(super) fn encode(&self, text: &str, scratch: &mut BpeScratch, emit: &mut impl FnMut(usize, usize, Option<u32>)) {
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        scratch: &mut BpeScratch,
+        emit: &mut impl FnMut(usize, usize, Option<u32>),
+    ) {
         scratch.apart.clear();
         let mut start = 0;
         while start < text.len() {
@@ -100,29 +113,53 @@ impl Bpe {
     ) {
         let BpeScratch { symbols, pairs, apart, stack } = scratch;
         self.split(text, start, end, symbols);
-        pairs.clear();
-        for right in 1..symbols.len() as u32 {
-            self.offer(text, symbols, right - 1, right, pairs, apart);
+        for left in 0..symbols.len() as u32 {
+            self.look(text, symbols, left, apart);
         }
-        while let Some((place, right, length, node)) = pairs.pop() {
-            let left = NONE - place as u32;
-            let (l, r) = (symbols[left as usize], symbols[right as usize]);
-            if l.length == 0 || r.length == 0 || l.length + r.length != length {
-                continue; // One of them has been merged with another one.
+        if symbols.len() <= FEW {
+            while let Some((left, _)) = best(symbols) {
+                self.join(text, symbols, left, apart);
             }
-            symbols[left as usize] = Symbol { length, next: r.next, node, ..l };
-            symbols[right as usize].length = 0;
-            if let Some(next) = symbols.get_mut(r.next as usize) {
-                next.before = left;
+        } else {
+            pairs.clear();
+            pairs.extend((0..).zip(&*symbols).filter(|(_, s)| s.rank > 0).map(|(left, s)| entry(s.rank, left)));
+            while let Some(pair) = pairs.pop() {
+                let (rank, left) = ((pair >> 32) as u32, NONE - pair as u32);
+                if symbols[left as usize].rank != rank {
+                    continue; // One of the two has been merged with another one.
+                }
+                for left in self.join(text, symbols, left, apart).into_iter().flatten() {
+                    let rank = symbols[left as usize].rank;
+                    if rank > 0 {
+                        pairs.push(entry(rank, left));
+                    }
+                }
             }
-            self.offer(text, symbols, l.before, left, pairs, apart);
-            self.offer(text, symbols, left, r.next, pairs, apart);
         }
         let mut at = 0;
         while let Some(symbol) = symbols.get(at as usize) {
             self.emit(text, *symbol, apart, stack, emit);
             at = symbol.next;
         }
+    }
+
+    /// Merges a symbol with its right neighbour. Gives the symbols whose pairs are others now.
+    #[inline]
+    fn join(&self, text: &str, symbols: &mut [Symbol], left: u32, apart: &mut HashMap<u32, u32>) -> [Option<u32>; 2] {
+        let l = symbols[left as usize];
+        let r = &mut symbols[l.next as usize];
+        r.rank = 0;
+        let (length, next) = (l.length + r.length, r.next);
+        symbols[left as usize] = Symbol { length, next, node: l.pair, ..l };
+        if let Some(next) = symbols.get_mut(next as usize) {
+            next.before = left;
+        }
+        self.look(text, symbols, left, apart);
+        let before = (l.before != NONE).then_some(l.before);
+        if let Some(before) = before {
+            self.look(text, symbols, before, apart);
+        }
+        [before, Some(left)]
     }
 
     /// Cuts a word into characters and user-defined pieces.
@@ -140,35 +177,33 @@ impl Bpe {
                 before: place.wrapping_sub(1),
                 next: if at + length < end { place + 1 } else { NONE },
                 node: self.trie.walk(Trie::ROOT, &bytes[at..at + length]).unwrap_or(NONE),
+                rank: 0,
+                pair: NONE,
                 frozen: found.is_some(),
             });
             at += length;
         }
     }
 
-    /// Remembers a pair of neighbours if together they are a piece.
+    /// Looks whether a symbol and its right neighbour together are a piece.
     #[inline]
-    fn offer(
-        &self,
-        text: &str,
-        symbols: &[Symbol],
-        left: u32,
-        right: u32,
-        pairs: &mut BinaryHeap<(u64, u32, u32, u32)>,
-        apart: &mut HashMap<u32, u32>,
-    ) {
-        let (Some(l), Some(r)) = (symbols.get(left as usize), symbols.get(right as usize)) else { return };
-        if l.frozen || r.frozen || l.node == NONE {
-            return;
+    fn look(&self, text: &str, symbols: &mut [Symbol], left: u32, apart: &mut HashMap<u32, u32>) {
+        let l = symbols[left as usize];
+        let found = symbols.get(l.next as usize).filter(|r| !l.frozen && !r.frozen && l.node != NONE).and_then(|r| {
+            let part = &text.as_bytes()[r.start as usize..(r.start + r.length) as usize];
+            let node = self.trie.walk(l.node, part)?;
+            Some((node, self.trie.value(node)?))
+        });
+        let (mut rank, mut pair) = (0, NONE);
+        if let Some((node, id)) = found {
+            let unused;
+            (rank, unused) = self.ranks[id as usize];
+            pair = node;
+            if unused {
+                apart.insert(id, l.length);
+            }
         }
-        let part = &text.as_bytes()[r.start as usize..(r.start + r.length) as usize];
-        let Some(node) = self.trie.walk(l.node, part) else { return };
-        let Some(id) = self.trie.value(node) else { return };
-        let (rank, unused) = self.ranks[id as usize];
-        if unused {
-            apart.insert(id, l.length);
-        }
-        pairs.push((u64::from(rank) << 32 | u64::from(NONE - left), right, l.length + r.length, node));
+        (symbols[left as usize].rank, symbols[left as usize].pair) = (rank, pair);
     }
 
     /// Hands a symbol on, an unused piece as the parts that it was merged from.
@@ -197,6 +232,17 @@ impl Bpe {
             }
         }
     }
+}
+
+/// The pair with the highest score, the leftmost of equals: its left symbol and the score.
+fn best(symbols: &[Symbol]) -> Option<(u32, u32)> {
+    let mut best = None;
+    for (left, symbol) in (0..).zip(symbols) {
+        if symbol.rank > best.map_or(0, |(_, rank)| rank) {
+            best = Some((left, symbol.rank));
+        }
+    }
+    best
 }
 
 /// How long the first word is: up to a `▁` that follows something else.

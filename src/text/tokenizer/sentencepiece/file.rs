@@ -121,7 +121,9 @@ impl ModelFile {
                 }
                 2 => read.trainer(read.message(value, || "trainer_spec".into())?, &mut model)?,
                 3 => read.normalization(read.message(value, || "normalizer_spec".into())?, &mut model.normalizer)?,
-                5 => read.normalization(read.message(value, || "denormalizer_spec".into())?, &mut model.denormalizer)?,
+                5 => {
+                    read.normalization(read.message(value, || "denormalizer_spec".into())?, &mut model.denormalizer)?
+                }
                 _ => {}
             }
         }
@@ -194,7 +196,9 @@ impl Reader<'_> {
                         4 => Kind::UserDefined,
                         5 => Kind::Unused,
                         6 => Kind::Byte,
-                        other => return Err(self.wrong(format!("piece {at} is of type {other}, where 1 to 6 are known"))),
+                        other => {
+                            return Err(self.wrong(format!("piece {at} is of type {other}, where 1 to 6 are known")));
+                        }
                     }
                 }
                 _ => {}
@@ -263,10 +267,18 @@ pub(super) mod tests {
     }
 
     fn small() -> Vec<u8> {
-        let trainer = [number(3, 2), number(4, 300), number(35, 1), bytes(46, b"[B]"), bytes(1, b"corpus.txt")].concat();
+        let trainer =
+            [number(3, 2), number(4, 300), number(35, 1), bytes(46, b"[B]"), bytes(1, b"corpus.txt")].concat();
         let normalizer = [bytes(1, b"identity"), number(4, 0), bytes(6, b"rules")].concat();
-        [piece("<unk>", 0.0, 2), piece("▁a", -1.5, 1), piece("x", 0.0, 4), bytes(2, &trainer), bytes(3, &normalizer), number(99, 7)]
-            .concat()
+        [
+            piece("<unk>", 0.0, 2),
+            piece("▁a", -1.5, 1),
+            piece("x", 0.0, 4),
+            bytes(2, &trainer),
+            bytes(3, &normalizer),
+            number(99, 7),
+        ]
+        .concat()
     }
 
     fn read(bytes: &[u8]) -> Result<ModelFile> {
@@ -278,7 +290,10 @@ pub(super) mod tests {
         let model = read(&small()).unwrap();
         let texts: Vec<_> = model.pieces.iter().map(|piece| (&piece.text[..], piece.score, piece.kind)).collect();
         assert_eq!(texts, [("<unk>", 0.0, Kind::Unknown), ("▁a", -1.5, Kind::Normal), ("x", 0.0, Kind::UserDefined)]);
-        assert_eq!((model.algorithm, model.byte_fallback, &model.begin[..], &model.end[..]), (Algorithm::Bpe, true, "[B]", "</s>"));
+        assert_eq!(
+            (model.algorithm, model.byte_fallback, &model.begin[..], &model.end[..]),
+            (Algorithm::Bpe, true, "[B]", "</s>")
+        );
         let spec = Normalization { name: "identity".into(), remove_extra_whitespaces: false, ..Default::default() };
         assert_eq!((model.normalizer, model.denormalizer), (spec, Normalization::default()));
     }
@@ -295,7 +310,7 @@ pub(super) mod tests {
         }
         let error = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
         assert!(error(b"").contains("it has no pieces"));
-        assert!(error(&whole[..9]).contains("byte 1"), "{}", error(&whole[..9]));
+        assert!(error(&whole[..9]).contains("cut off: at byte 2 a field of 14 bytes begins, and 7 are left"));
         assert!(error(&piece("", 0.0, 1)).contains("piece 0 is empty"));
         assert!(error(&piece("a", f32::NAN, 1)).contains("score of piece 0 (\"a\") is NaN"));
         assert!(error(&piece("a", 0.0, 9)).contains("of type 9"));

@@ -29,7 +29,9 @@ pub(crate) struct SentencePiece {
     denormalizer: Option<Normalizer>,
     /// Whether a space that a decoded text begins with goes: no, one, all.
     leading: Leading,
-    unknown_surface: String,
+    /// What pieces are in a decoded text (where they do not begin it), one behind the other; where each ends.
+    surfaces: String,
+    ends: Vec<usize>,
     specials: [Option<u32>; 3],
 }
 
@@ -108,7 +110,8 @@ impl SentencePiece {
         let mut ids = found;
         let all = ids.len() + reserved.len();
         ids.extend(reserved);
-        let user_defined = || pieces.iter().filter(|piece| piece.kind == Kind::UserDefined).map(|piece| &piece.text[..]);
+        let user_defined =
+            || pieces.iter().filter(|piece| piece.kind == Kind::UserDefined).map(|piece| &piece.text[..]);
         let engine = match model.algorithm {
             Algorithm::Unigram => Engine::Unigram(Box::new(unigram(pieces, unknown, &bytes)?)),
             Algorithm::Bpe => Engine::Bpe(Box::new(Bpe::new(pieces)?)),
@@ -120,6 +123,15 @@ impl SentencePiece {
         let denormalizer = (!model.denormalizer.charsmap.is_empty())
             .then(|| Normalizer::new(&model.denormalizer, std::iter::empty(), false))
             .transpose()?;
+        let (mut surfaces, mut ends) = (String::new(), Vec::with_capacity(pieces.len()));
+        for piece in pieces {
+            match piece.kind {
+                Kind::Control => {}
+                Kind::Unknown => surfaces.push_str(&model.unknown_surface),
+                _ => surfaces.push_str(&piece.text.replace(SPACE, " ")),
+            }
+            ends.push(surfaces.len());
+        }
         let control = |text: &String| ids.get(text).copied().filter(|&id| pieces[id as usize].kind == Kind::Control);
         Ok(SentencePiece {
             specials: [&model.begin, &model.end, &model.pad].map(control),
@@ -133,7 +145,8 @@ impl SentencePiece {
                 (false, true) => Leading::OneGoes,
                 (false, false) => Leading::Stays,
             },
-            unknown_surface: model.unknown_surface,
+            surfaces,
+            ends,
             shadowed: ids.len() < all,
             ids,
             pieces: model.pieces,
@@ -186,12 +199,7 @@ impl SentencePiece {
             let got = format!("{} bytes", text.len());
             return Err(Error::argument("SentencePiece", "a text", "shorter than 1 GiB", got, "cut it into documents"));
         }
-        self.normalizer.normalize(text, &mut scratch.text, &mut scratch.origins);
-        if scratch.text.len() >= u32::MAX as usize {
-            let got = format!("{} bytes once normalised", scratch.text.len());
-            return Err(Error::argument("SentencePiece", "a text", "shorter than 4 GiB", got, "cut it into documents"));
-        }
-        Ok(())
+        self.normalizer.normalize(text, &mut scratch.text, &mut scratch.origins)
     }
 
     /// Cuts a text and appends for each piece its number and its bytes in the text, from and to. No piece is added at the ends. The pieces of
@@ -208,7 +216,9 @@ impl SentencePiece {
             let (unknown, from, to) = (id == self.unknown, from as u32, to as u32);
             match &self.bytes {
                 Some(bytes) if unknown => {
-                    out.extend(normal[from as usize..to as usize].bytes().map(|byte| (bytes[usize::from(byte)], from, to)));
+                    out.extend(
+                        normal[from as usize..to as usize].bytes().map(|byte| (bytes[usize::from(byte)], from, to)),
+                    );
                 }
                 None if unknown && after_unknown => out.last_mut().into_iter().for_each(|last| last.2 = to),
                 _ => out.push((id, from, to)),
@@ -260,7 +270,8 @@ impl SentencePiece {
     /// `None` for a number that no piece has.
     pub(crate) fn decode_next(&self, state: &mut Decoding, id: u32, out: &mut String) -> Option<()> {
         let piece = self.pieces.get(id as usize)?;
-        let piece = if self.shadowed { &self.pieces[self.ids[&piece.text] as usize] } else { piece };
+        let id = if self.shadowed { self.ids[&piece.text] as usize } else { id as usize };
+        let piece = &self.pieces[id];
         let mut held = std::mem::take(&mut state.held);
         let text = if self.denormalizer.is_some() { &mut held } else { out };
         let before = text.len();
@@ -271,28 +282,33 @@ impl SentencePiece {
             push_bytes(text, &mut state.bytes, true);
             state.begins &= !state.space_gone && !state.any && text.len() == before;
             state.space_gone = false;
-            match piece.kind {
-                Kind::Control => {}
-                Kind::Unknown => text.push_str(&self.unknown_surface),
-                _ => {
-                    let mut rest = &piece.text[..];
-                    if state.begins
-                        && self.leading != Leading::Stays
-                        && let Some(without) = rest.strip_prefix(SPACE)
-                    {
-                        rest = without;
-                        state.space_gone = self.leading == Leading::OneGoes;
-                    }
-                    for (i, word) in rest.split(SPACE).enumerate() {
-                        text.push_str(if i > 0 { " " } else { "" });
-                        text.push_str(word);
-                    }
-                }
+            let mut surface = &self.surfaces[id.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[id]];
+            let starts = piece.kind != Kind::Unknown && piece.text.starts_with(SPACE);
+            if state.begins && self.leading != Leading::Stays && starts {
+                surface = &surface[1..];
+                state.space_gone = self.leading == Leading::OneGoes;
             }
+            text.push_str(surface);
         }
         state.any |= text.len() > before;
         state.held = held;
         Some(())
+    }
+
+    /// Appends what was held back.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a text that is too long to be normalised.
+    pub(crate) fn decode_end(&self, state: &mut Decoding, out: &mut String) -> Result<()> {
+        let Some(denormalizer) = &self.denormalizer else {
+            push_bytes(out, &mut state.bytes, true);
+            return Ok(());
+        };
+        push_bytes(&mut state.held, &mut state.bytes, true);
+        let mut text = String::new();
+        denormalizer.normalize(&state.held, &mut text, &mut vec![])?;
+        out.push_str(&text);
+        Ok(())
     }
 
     /// Appends what was held back.
@@ -368,4 +384,227 @@ fn push_bytes(text: &mut String, bytes: &mut Vec<u8>, end: bool) {
         }
     }
     bytes.drain(..bytes.len() - rest.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file::Normalization;
+    use super::*;
+
+    impl SentencePiece {
+        fn decode(&self, ids: &[u32]) -> Result<String> {
+            let (mut state, mut text) = (self.decoding(true), String::new());
+            for &id in ids {
+                self.decode_next(&mut state, id, &mut text).ok_or(Error::Empty { op: "decode", what: "the piece" })?;
+            }
+            self.decode_end(&mut state, &mut text)?;
+            Ok(text)
+        }
+    }
+
+    /// A model with one of each kind; what it does was seen in SentencePiece 0.2.3.
+    fn model(algorithm: Algorithm, change: impl FnOnce(&mut ModelFile)) -> SentencePiece {
+        let pieces = [
+            ("<unk>", 0.0, Kind::Unknown),
+            ("<s>", 0.0, Kind::Control),
+            ("</s>", 0.0, Kind::Control),
+            ("▁", -3.0, Kind::Normal),
+            ("▁a", -1.0, Kind::Normal),
+            ("a", -2.0, Kind::Normal),
+            ("b", -2.5, Kind::Normal),
+            ("ab", -2.0, Kind::Normal),
+            ("▁ab", -1.5, Kind::Unused),
+            ("[x]", 0.0, Kind::UserDefined),
+            ("bb", -1.2, Kind::Normal),
+            ("▁▁", -2.0, Kind::Normal),
+        ];
+        let pieces = pieces.map(|(text, score, kind)| Piece { text: text.to_owned(), score, kind }).into();
+        let mut model = ModelFile { algorithm, pieces, ..Default::default() };
+        change(&mut model);
+        SentencePiece::new(model).unwrap()
+    }
+
+    fn with_bytes(model: &mut ModelFile) {
+        model.byte_fallback = true;
+        let byte = |byte| Piece { text: format!("<0x{byte:02X}>"), score: 0.0, kind: Kind::Byte };
+        model.pieces.extend((0..=255).map(byte));
+    }
+
+    fn encode(model: &SentencePiece, text: &str) -> Vec<(u32, u32, u32)> {
+        let mut out = vec![];
+        model.encode(text, &mut Scratch::default(), &mut out).unwrap();
+        out
+    }
+
+    /// The ids, which decode to `back`.
+    fn ids(model: &SentencePiece, text: &str, back: &str) -> Vec<u32> {
+        let ids: Vec<u32> = encode(model, text).into_iter().map(|piece| piece.0).collect();
+        assert_eq!(model.decode(&ids).unwrap(), back, "{ids:?}");
+        ids
+    }
+
+    #[test]
+    fn pieces_of_every_kind() {
+        for algorithm in [Algorithm::Unigram, Algorithm::Bpe] {
+            let model = model(algorithm, |_| ());
+            assert_eq!(model.normalize(" ab  bb ").unwrap(), "▁ab▁bb");
+            assert_eq!(encode(&model, " ab  bb "), [(4, 1, 2), (6, 2, 3), (3, 3, 5), (10, 5, 7)]);
+            assert_eq!(ids(&model, " ab  bb ", "ab bb"), [4, 6, 3, 10]);
+            assert_eq!(ids(&model, "a[x]b[x", "a[x]b \u{2047} "), [4, 9, 6, 0]);
+            assert_eq!(encode(&model, "abb cab</s>")[3..], [(0, 4, 5), (7, 5, 7), (0, 7, 11)]);
+            assert_eq!(ids(&model, "a▁b", "a b"), [4, 3, 6]);
+            assert_eq!((ids(&model, "", ""), ids(&model, "   ", "")), (vec![], vec![]));
+            assert_eq!((model.begin(), model.end(), model.pad(), model.unknown()), (Some(1), Some(2), None, 0));
+            assert_eq!(model.decode(&[1, 4, 2, 3]).unwrap(), "a ");
+            let error = model.decode(&[4, 12]).unwrap_err().to_string();
+            assert!(error.contains("12 at position 1"), "{error}");
+        }
+        assert_eq!(ids(&model(Algorithm::Unigram, |_| ()), "bbbbb a", "bbbbb a"), [3, 6, 10, 10, 4]);
+        assert_eq!(ids(&model(Algorithm::Bpe, |_| ()), "bbbbb a", "bbbbb a"), [3, 10, 10, 6, 4]);
+        assert_eq!(ids(&model(Algorithm::Word, |_| ()), "bbbbb a", " \u{2047}  a"), [0, 4]);
+        assert_eq!(ids(&model(Algorithm::Char, |_| ()), "a[x]b[x", "a[x]b \u{2047} "), [3, 5, 9, 6, 0]);
+    }
+
+    #[test]
+    fn spaces_are_kept_or_stand_behind() {
+        let mut kept = Normalization { remove_extra_whitespaces: false, ..Default::default() };
+        let model_kept = model(Algorithm::Bpe, |model| model.normalizer = kept.clone());
+        assert_eq!(encode(&model_kept, " ab  bb ")[..4], [(3, 0, 0), (4, 0, 2), (6, 2, 3), (11, 3, 5)]);
+        assert_eq!(ids(&model_kept, "   ", "   "), [11, 11]);
+        kept.add_dummy_prefix = false;
+        let bytes = model(Algorithm::Bpe, |model| {
+            model.normalizer = kept;
+            with_bytes(model);
+        });
+        assert_eq!(ids(&bytes, " ab  bb ", " ab  bb "), [4, 6, 11, 10, 3]);
+        assert_eq!(ids(&bytes, "ab\u{3000}é", "ab\u{3000}é"), [7, 239, 140, 140, 207, 181]);
+        assert_eq!(encode(&bytes, "é"), [(207, 0, 2), (181, 0, 2)]);
+        let suffix = model(Algorithm::Unigram, |model| {
+            model.treat_whitespace_as_suffix = true;
+            with_bytes(model);
+        });
+        assert_eq!(ids(&suffix, " ab  bb ", "ab bb "), [7, 3, 10, 3]);
+        assert_eq!(encode(&suffix, "bbbbb a"), [(6, 0, 1), (10, 1, 3), (10, 3, 5), (4, 5, 7), (3, 7, 7)]);
+    }
+
+    #[test]
+    fn bytes_become_characters_where_they_are_some() {
+        let model = model(Algorithm::Unigram, with_bytes);
+        let byte = |byte: u8| 12 + u32::from(byte);
+        let ids = [byte(0xC3), byte(0xA9), byte(0xC3), 5, byte(0xE4), byte(0xB8), byte(0xFF), byte(b'x')];
+        assert_eq!(model.decode(&ids).unwrap(), "é\u{FFFD}a\u{FFFD}\u{FFFD}\u{FFFD}x");
+        assert_eq!(
+            (byte_of("<0x0A>"), byte_of("<0x0a>"), byte_of("<0x+A>"), byte_of("<0x100>")),
+            (Some(10), None, None, None)
+        );
+    }
+
+    fn byte_of(piece: &str) -> Option<u8> {
+        byte(piece)
+    }
+
+    #[test]
+    fn unused_pieces_are_taken_apart() {
+        let unused = |model: &mut ModelFile| {
+            let more = [
+                ("abb", -0.5, Kind::Unused),
+                ("x", -4.0, Kind::Unused),
+                ("xabb", -0.1, Kind::Normal),
+                ("xa", -0.2, Kind::Unused),
+            ];
+            model.pieces.extend(more.map(|(text, score, kind)| Piece { text: text.to_owned(), score, kind }));
+        };
+        let model = model(Algorithm::Bpe, unused);
+        assert_eq!(ids(&model, "cabb", " \u{2047} abb"), [3, 0, 5, 10]);
+        assert_eq!(ids(&model, "xa", " \u{2047} a"), [3, 0, 5]);
+        assert_eq!(ids(&model, "xabb", "xabb"), [3, 14]);
+    }
+
+    #[test]
+    fn merging_by_a_heap_is_merging_by_looking() {
+        // As the definition has it, on strings; words of up to 24 characters and texts of more go different ways.
+        fn naive(pieces: &[Piece], text: &str) -> Vec<String> {
+            let mut parts: Vec<String> = text.chars().map(String::from).collect();
+            let score =
+                |two: &[String]| pieces.iter().find(|piece| piece.text == two.concat()).map(|piece| piece.score);
+            loop {
+                let pairs = parts.windows(2).enumerate().filter_map(|(i, two)| Some((i, score(two)?)));
+                let best = pairs.fold(None, |best: Option<(usize, f32)>, pair| match best {
+                    Some(best) if best.1 >= pair.1 => Some(best),
+                    _ => Some(pair),
+                });
+                let Some((i, _)) = best else { return parts };
+                let right = parts.remove(i + 1);
+                parts[i] += &right;
+            }
+        }
+        let mut random = 3u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for round in 0..40 {
+            let letters = if round % 2 == 0 { ["a", "b", "c", "▁"] } else { ["a", "é", "▁", "▁"] };
+            let mut string = |most| (0..=next(most)).map(|_| letters[next(4) as usize]).collect::<String>();
+            let mut pieces = vec![Piece { text: "<unk>".into(), score: 0.0, kind: Kind::Unknown }];
+            for i in 0..60u8 {
+                let text = if i < 4 { letters[usize::from(i)].to_owned() } else { string(4) };
+                if pieces.iter().all(|piece| piece.text != text) {
+                    pieces.push(Piece { text, score: -f32::from(i % 11), kind: Kind::Normal });
+                }
+            }
+            let texts: Vec<String> = [5, 20, 60].into_iter().cycle().take(20).map(&mut string).collect();
+            let normalizer =
+                Normalization { add_dummy_prefix: false, remove_extra_whitespaces: false, ..Default::default() };
+            let file =
+                ModelFile { algorithm: Algorithm::Bpe, pieces: pieces.clone(), normalizer, ..Default::default() };
+            let model = SentencePiece::new(file).unwrap();
+            for text in texts {
+                let parts: Vec<&str> =
+                    encode(&model, &text).iter().map(|piece| &model.pieces()[piece.0 as usize].text[..]).collect();
+                assert_eq!(parts, naive(&pieces, &text), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs() {
+        let powers =
+            (0..10).map(|n| Piece { text: "a".repeat(1 << n), score: -1.0 - n as f32 / 16.0, kind: Kind::Normal });
+        let unknown = Piece { text: "<unk>".into(), score: 0.0, kind: Kind::Unknown };
+        let pieces: Vec<Piece> = [unknown].into_iter().chain(powers).collect();
+        for algorithm in [Algorithm::Unigram, Algorithm::Bpe, Algorithm::Char, Algorithm::Word] {
+            let file = ModelFile { algorithm, pieces: pieces.clone(), ..Default::default() };
+            let out = encode(&SentencePiece::new(file).unwrap(), &"a".repeat(200_000));
+            assert!(out.windows(2).all(|two| two[0].2 == two[1].1) && out.last().unwrap().2 == 200_000);
+            let most = if algorithm == Algorithm::Char { 200_001 } else { 500 };
+            assert!(out.len() <= most, "{} {algorithm:?}", out.len());
+        }
+    }
+
+    #[test]
+    fn models_that_cannot_be() {
+        let error = |change: &dyn Fn(&mut ModelFile)| {
+            let mut file = ModelFile::default();
+            let piece = |text: &str, kind| Piece { text: text.to_owned(), score: -1.0, kind };
+            file.pieces = vec![piece("<unk>", Kind::Unknown), piece("a", Kind::Normal)];
+            assert!(SentencePiece::new(file.clone()).is_ok());
+            change(&mut file);
+            SentencePiece::new(file).err().unwrap().to_string()
+        };
+        assert!(error(&|file| file.pieces[0].kind = Kind::Control).contains("no unknown piece"));
+        assert!(error(&|file| file.pieces[1].kind = Kind::Unknown).contains("pieces 0 and 1 are both the unknown one"));
+        assert!(
+            error(&|file| file.pieces.push(file.pieces[1].clone())).contains("piece 2 (\"a\") is piece 1 once more")
+        );
+        assert!(error(&|file| file.pieces[1].kind = Kind::Byte).contains("byte_fallback is off"));
+        assert!(error(&|file| file.byte_fallback = true).contains("there is no byte <0x00>"));
+        let bad_byte = |file: &mut ModelFile| {
+            with_bytes(file);
+            file.pieces[1].kind = Kind::Byte;
+        };
+        assert!(error(&bad_byte).contains("(\"a\") is to be a byte"));
+        assert!(error(&|file| file.pieces[1].text = "a".repeat(1025)).contains("1025 bytes"));
+        assert!(error(&|file| file.normalizer.charsmap = vec![1]).contains("precompiled_charsmap"));
+    }
 }

@@ -3,7 +3,7 @@
 use super::super::charsmap::Charsmap;
 use super::super::trie::Trie;
 use super::file::Normalization;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What SentencePiece writes for a space.
 pub(super) const SPACE: &str = "\u{2581}";
@@ -103,18 +103,20 @@ impl Normalizer {
         Some((length, &text[..length]))
     }
 
-    /// How many bytes from `at` on surely stay as they are.
-    fn unchanged(&self, text: &str, at: usize) -> usize {
-        let length = self.charsmap.as_ref().map_or(text.len() - at, |charsmap| charsmap.unchanged(text, at));
-        let bytes = &text.as_bytes()[at..];
+    /// From where on a character may not stay, at or behind `at`: that of a user-defined piece, or `stays`, up to which the table leaves all.
+    fn unchanged(&self, text: &str, at: usize, stays: usize) -> usize {
+        let bytes = text.as_bytes();
         let fixed = |&from: &usize| {
             self.begins_fixed[usize::from(bytes[from])] && self.fixed.longest_prefix(&bytes[from..]).is_some()
         };
-        (0..length).find(fixed).unwrap_or(length)
+        (at..stays).find(fixed).unwrap_or(stays)
     }
 
     /// Writes what `text` becomes to `out`, and to `origins` for each of its bytes (and its end) the place in `text`.
-    pub(super) fn normalize(&self, text: &str, out: &mut String, origins: &mut Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if that is 4 GiB or more.
+    pub(super) fn normalize(&self, text: &str, out: &mut String, origins: &mut Vec<u32>) -> Result<()> {
         out.clear();
         origins.clear();
         let mut at = 0;
@@ -124,14 +126,24 @@ impl Normalizer {
             at += length;
         }
         if at < text.len() {
-            let mut out = Out { text: out, origins, space: self.space, collapse: self.collapse, after_space: self.collapse };
+            let mut out =
+                Out { text: out, origins, space: self.space, collapse: self.collapse, after_space: self.collapse };
             if self.prefix {
                 out.push(self.space, at);
             }
+            let mut stays = at;
             while at < text.len() {
-                let length = self.unchanged(text, at);
-                out.keep(&text[at..at + length], at);
-                at += length;
+                if stays <= at {
+                    stays = self.charsmap.as_ref().map_or(text.len(), |charsmap| at + charsmap.unchanged(text, at));
+                }
+                let end = self.unchanged(text, at, stays);
+                out.keep(&text[at..end], at);
+                at = end;
+                if out.text.len() >= u32::MAX as usize - 1024 {
+                    let got = format!("more from {} bytes", text.len());
+                    let hint = "cut it into documents";
+                    return Err(Error::argument("SentencePiece", "a normalised text", "shorter than 4 GiB", got, hint));
+                }
                 if let Some((length, part)) = self.first(&text[at..]) {
                     out.replace(part, at);
                     at += length;
@@ -148,5 +160,6 @@ impl Normalizer {
             }
         }
         origins.push(at as u32);
+        Ok(())
     }
 }

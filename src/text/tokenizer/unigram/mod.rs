@@ -1,5 +1,6 @@
 //! Cutting a text into the pieces that are most probable together.
 
+mod corpus;
 mod lattice;
 mod seeds;
 pub(crate) mod train;
@@ -104,7 +105,9 @@ impl Unigram {
         if pieces.is_empty() || pieces.len() >= UNKNOWN as usize {
             return Err(wrong("the number of pieces", "at least 1 and below 2³² - 1", pieces.len().to_string()));
         }
-        if let Some((id, score)) = (0..).zip(&rules.scores).find(|(_, score)| score.is_some_and(|score| !score.is_finite())) {
+        if let Some((id, score)) =
+            (0..).zip(&rules.scores).find(|(_, score)| score.is_some_and(|score| !score.is_finite()))
+        {
             let got = format!("{} for piece {id} ({:?})", score.unwrap_or(f64::NAN), pieces[id]);
             return Err(wrong("a score", "finite", got));
         }
@@ -156,7 +159,13 @@ impl Unigram {
     pub(crate) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<(u32, u32, u32)>) -> Result<()> {
         if text.len() >= NOWHERE as usize {
             let hint = "cut it into documents";
-            return Err(Error::argument("Tokenizer", "a text", "shorter than 4 GiB", format!("{} bytes", text.len()), hint));
+            return Err(Error::argument(
+                "Tokenizer",
+                "a text",
+                "shorter than 4 GiB",
+                format!("{} bytes", text.len()),
+                hint,
+            ));
         }
         match self.precision {
             Precision::F64 => self.windows::<false>(text, scratch, out),
@@ -165,7 +174,12 @@ impl Unigram {
     }
 
     /// Goes from one place that every way goes through to the next, so that what is remembered stays short.
-    fn windows<const ROUND: bool>(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<(u32, u32, u32)>) -> Result<()> {
+    fn windows<const ROUND: bool>(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        out: &mut Vec<(u32, u32, u32)>,
+    ) -> Result<()> {
         let bytes = text.as_bytes();
         let nowhere = Way { score: 0.0, start: NOWHERE, id: UNKNOWN };
         let (mut window, mut score) = (0, 0.0);
@@ -296,5 +310,113 @@ fn width(first: u8) -> usize {
         0xC0..0xE0 => 2,
         0xE0..0xF0 => 3,
         _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unigram(pieces: &[(&str, f64)], unknown: Option<u32>, byte_fallback: bool) -> Unigram {
+        let pieces = pieces.iter().map(|&(piece, score)| (piece.to_owned(), score)).collect();
+        Unigram::new(pieces, unknown, byte_fallback).unwrap()
+    }
+
+    fn encode(unigram: &Unigram, text: &str) -> Vec<(u32, u32, u32)> {
+        let mut out = vec![];
+        unigram.encode(text, &mut Scratch::default(), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn the_path_with_the_greatest_sum() {
+        let pieces = [("<unk>", 0.0), ("a", -1.0), ("b", -1.0), ("ab", -1.5), ("abc", -9.0), ("é", -2.0)];
+        let unigram = unigram(&pieces, Some(0), false);
+        assert_eq!(encode(&unigram, "abéa"), [(3, 0, 2), (5, 2, 4), (1, 4, 5)]);
+        // Neighbouring unknown characters are one piece, and the text of the unknown piece is a piece as any other.
+        assert_eq!(encode(&unigram, "xyaz"), [(0, 0, 2), (1, 2, 3), (0, 3, 4)]);
+        assert_eq!(encode(&unigram, "<unk>"), [(0, 0, 5)]);
+        assert_eq!(encode(&unigram, ""), []);
+        assert_eq!((unigram.id("ab"), unigram.score(3), unigram.unknown()), (Some(3), Some(-1.5), Some(0)));
+        assert_eq!(unigram.pieces()[4], "abc");
+    }
+
+    #[test]
+    fn of_equal_ways_the_one_that_begins_first() {
+        let pieces = [("<unk>", -9.0), ("=", -2.0), ("==", -4.0), ("=a", -4.0), ("a", -2.0)];
+        let unigram = unigram(&pieces, Some(0), false);
+        assert_eq!(encode(&unigram, "==="), [(1, 0, 1), (2, 1, 3)]);
+        assert_eq!(encode(&unigram, "=a"), [(3, 0, 2)]);
+    }
+
+    #[test]
+    fn unknown_characters_as_bytes() {
+        let mut pieces = vec![("<unk>".to_owned(), 0.0), ("a".to_owned(), -1.0)];
+        pieces.extend((0..255).map(|byte| (format!("<0x{byte:02X}>"), -5.0)));
+        let unigram = Unigram::new(pieces, Some(0), true).unwrap();
+        assert_eq!(encode(&unigram, "aé"), [(1, 0, 1), (2 + 0xC3, 1, 3), (2 + 0xA9, 1, 3)]);
+        // A run for which one byte (here 0xFF, in no text) is missing stays unknown; all of these are there.
+        assert_eq!(encode(&unigram, "é中").len(), 5);
+    }
+
+    #[test]
+    fn as_all_ways_tried_one_after_the_other() {
+        // The definition, with strings: the best way to each place, by where the last piece begins.
+        fn naive(pieces: &[(String, f64)], text: &str) -> f64 {
+            let lowest = pieces.iter().map(|piece| piece.1).fold(f64::INFINITY, f64::min);
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let mut best = vec![f64::NEG_INFINITY; text.len() + 1];
+            best[0] = 0.0;
+            for (i, &from) in places.iter().enumerate() {
+                for (k, &to) in places.iter().enumerate().skip(i + 1) {
+                    let found = pieces.iter().rev().find(|piece| piece.0 == text[from..to]).map(|piece| piece.1);
+                    if let Some(score) = found.or((k == i + 1).then_some(lowest - 10.0)) {
+                        best[to] = best[to].max(best[from] + score);
+                    }
+                }
+            }
+            best[text.len()]
+        }
+        let mut random = 7u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let letters = ["a", "b", "é", "中", "𝄞"];
+        for _ in 0..50 {
+            let mut string = |most| (0..=next(most)).map(|_| letters[next(5) as usize]).collect::<String>();
+            let mut pieces: Vec<(String, f64)> = vec![("<unk>".into(), 0.0)];
+            (0..30).for_each(|i| pieces.push((string(4), -1.0 - f64::from(i * 7 % 13))));
+            let texts: Vec<String> = (0..20).map(|_| string(20)).collect();
+            let unigram = Unigram::new(pieces.clone(), Some(0), false).unwrap();
+            for text in texts {
+                let out = encode(&unigram, &text);
+                let score = |&(id, from, to): &(u32, u32, u32)| match id {
+                    0 => unigram.unknown_score * text[from as usize..to as usize].chars().count() as f64,
+                    _ => unigram.score(id).unwrap(),
+                };
+                let sum: f64 = out.iter().map(score).sum();
+                assert!((sum - naive(&pieces, &text)).abs() < 1e-9, "{text} {out:?}");
+                assert!(out.windows(2).all(|two| two[0].2 == two[1].1) && out.last().unwrap().2 == text.len() as u32);
+                assert!(out.iter().all(
+                    |&(id, from, to)| id == 0 || unigram.pieces()[id as usize] == text[from as usize..to as usize]
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs_and_what_is_wrong() {
+        let pieces: Vec<(String, f64)> = (1..=40).map(|n| ("a".repeat(n), -(n as f64).sqrt())).collect();
+        let unigram = Unigram::new(pieces, None, false).unwrap();
+        let out = encode(&unigram, &"a".repeat(100_000));
+        assert_eq!((out.len(), out[7]), (2500, (39, 280, 320)));
+        let error = unigram.encode("aab", &mut Scratch::default(), &mut vec![]).unwrap_err().to_string();
+        assert!(error.contains("\"b\" at byte 2 is no piece"), "{error}");
+        let error = |pieces: Vec<(String, f64)>, unknown| Unigram::new(pieces, unknown, false).unwrap_err().to_string();
+        assert!(error(vec![], None).contains("at least 1"));
+        assert!(error(vec![("a".into(), f64::NAN)], None).contains("NaN for piece 0 (\"a\")"));
+        assert!(error(vec![("a".into(), 0.0)], Some(1)).contains("1 of 1 pieces"));
+        assert!(error(vec![("a".repeat(2000), 0.0)], None).contains("2000 bytes for piece 0"));
     }
 }

@@ -1,14 +1,6 @@
 //! The pieces that training begins with.
 
-use super::train::Corpus;
-
-/// A piece that is being learned: a place in the text of the words, and its score.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub start: u32,
-    pub length: u32,
-    pub score: f64,
-}
+use super::corpus::{Corpus, Piece};
 
 /// A place of a word from which substrings begin.
 #[derive(Clone, Copy)]
@@ -21,10 +13,11 @@ struct Suffix {
     word: u32,
 }
 
-/// All characters, and of the substrings of two to `longest` characters that come at least twice the `most` that cover most of the text, with
-/// the logarithms of their shares as scores.
+/// All characters, and of the substrings of two to `longest` characters that come in at least two places (of words counted once) the `most`
+/// that cover most of the text, with the logarithms of their shares as scores.
 ///
-/// Of substrings that always are followed by the same character only the longer one counts (the inner nodes of the suffix tree), and whole words.
+/// Of substrings that always are followed by the same character only the longer one counts (the inner nodes of the suffix tree). A word that is
+/// part of no other one is none: were all words pieces from the beginning, no best path would use their parts, and all parts would go at once.
 pub(super) fn seeds(corpus: &Corpus, longest: usize, most: usize) -> Vec<Piece> {
     let mut pieces = characters(corpus);
     let mut found = substrings(corpus, longest);
@@ -68,14 +61,13 @@ fn substrings(corpus: &Corpus, longest: usize) -> Vec<Piece> {
             Some(top) if top.0 == suffix.length => (top.1, top.2) = (top.1 + count, top.2 + 1),
             _ => open.push((suffix.length, count, 1)),
         }
-        let common = suffixes.get(i + 1).map_or(0, |next| common(&corpus.text, bytes(suffix), bytes(next), suffix.start));
+        let common =
+            suffixes.get(i + 1).map_or(0, |next| common(&corpus.text, bytes(suffix), bytes(next), suffix.start));
         while let Some(&(length, times, places)) = open.last().filter(|top| top.0 > common) {
             open.pop();
-            let word = corpus.words[suffix.word as usize];
-            let whole = suffix.start == word.0 && suffix.start + length == word.1;
             let piece = Piece { start: suffix.start, length, score: 0.0 };
             let characters = corpus.text(&piece).chars().count();
-            if characters > 1 && times > 1.0 && (places > 1 || whole) {
+            if characters > 1 && places > 1 {
                 found.push(Piece { score: times * characters as f64, ..piece });
             }
             match open.last_mut() {

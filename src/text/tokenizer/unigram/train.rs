@@ -1,8 +1,9 @@
 //! Learning the pieces of a unigram model from words and how often they come.
 
 use super::super::trie::Trie;
+use super::corpus::{Corpus, Piece};
 use super::lattice::{Lattice, Model};
-use super::seeds::{Piece, seeds};
+use super::seeds::seeds;
 use crate::error::{Error, Result};
 
 /// Learns a [`Unigram`](super::Unigram) model (T. Kudo, "Subword regularization", 2018): it begins with many pieces, all characters and the
@@ -76,7 +77,12 @@ impl UnigramTrainer {
         let corpus = Corpus::new(words)?;
         let alphabet = self.alphabet(&corpus);
         let Some(room) = self.vocab_size.checked_sub(specials.len()).filter(|&room| room >= alphabet.len()) else {
-            let expected = format!("at least {}, {} characters and {} special tokens", alphabet.len() + specials.len(), alphabet.len(), specials.len());
+            let expected = format!(
+                "at least {}, {} characters and {} special tokens",
+                alphabet.len() + specials.len(),
+                alphabet.len(),
+                specials.len()
+            );
             let hint = "make the vocabulary larger, or take rare characters out of the text";
             return Err(Error::argument("UnigramTrainer", "vocab_size", expected, self.vocab_size, hint));
         };
@@ -111,7 +117,9 @@ impl UnigramTrainer {
 
     /// The special tokens in their order, each once, the unknown one among them.
     fn specials(&self) -> Result<Vec<String>> {
-        let wrong = |name, expected: &str, got: String| Err(Error::argument("UnigramTrainer", name, expected, got, "the default is a good one"));
+        let wrong = |name, expected: &str, got: String| {
+            Err(Error::argument("UnigramTrainer", name, expected, got, "the default is a good one"))
+        };
         if !(self.shrinking_factor > 0.0 && self.shrinking_factor < 1.0) {
             return wrong("shrinking_factor", "above 0 and below 1", self.shrinking_factor.to_string());
         }
@@ -140,14 +148,22 @@ impl UnigramTrainer {
     }
 
     /// The special pieces, all characters, and of the others those with the highest scores.
-    fn finished(&self, corpus: &Corpus, pieces: Vec<Piece>, alphabet: Vec<char>, specials: Vec<String>, room: usize) -> Trained {
+    fn finished(
+        &self,
+        corpus: &Corpus,
+        pieces: Vec<Piece>,
+        alphabet: Vec<char>,
+        specials: Vec<String>,
+        room: usize,
+    ) -> Trained {
         let mut found: Vec<(&str, f64)> = pieces.iter().map(|piece| (corpus.text(piece), piece.score)).collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let lowest = found.last().map_or(0.0, |last| last.1);
         let one = |text: &str| text.chars().nth(1).is_none();
         let mut kept: Vec<(String, f64)> = vec![];
         let mut missing = 0;
-        let scores: std::collections::HashMap<&str, f64> = found.iter().copied().filter(|(text, _)| one(text)).collect();
+        let scores: std::collections::HashMap<&str, f64> =
+            found.iter().copied().filter(|(text, _)| one(text)).collect();
         for c in alphabet {
             let text = c.to_string();
             let score = scores.get(&text[..]).copied().unwrap_or_else(|| {
@@ -163,56 +179,6 @@ impl UnigramTrainer {
         let unknown = self.unknown.as_ref().and_then(|unknown| specials.iter().position(|token| token == unknown));
         let pieces = specials.into_iter().map(|token| (token, 0.0)).chain(kept).collect();
         Trained { pieces, unknown: unknown.map(|place| place as u32) }
-    }
-}
-
-/// The words of a text, sorted, each once.
-pub(super) struct Corpus {
-    /// One behind the other.
-    pub text: String,
-    /// Where each word begins and ends, and how often it comes.
-    pub words: Vec<(u32, u32, f64)>,
-}
-
-impl Corpus {
-    pub(super) fn new(words: impl IntoIterator<Item = (String, u64)>) -> Result<Self> {
-        let mut counted: Vec<(String, u64)> = words.into_iter().filter(|(word, count)| !word.is_empty() && *count > 0).collect();
-        counted.sort_unstable();
-        counted.dedup_by(|next, kept| {
-            let equal = next.0 == kept.0;
-            if equal {
-                kept.1 = kept.1.saturating_add(next.1);
-            }
-            equal
-        });
-        if counted.is_empty() {
-            return Err(Error::Empty { op: "UnigramTrainer", what: "the text" });
-        }
-        let size = counted.iter().map(|(word, _)| word.len()).sum::<usize>();
-        if size >= u32::MAX as usize {
-            let hint = "take a part of the text; a few million words do";
-            return Err(Error::argument("UnigramTrainer", "the words", "shorter than 4 GiB together", format!("{size} bytes"), hint));
-        }
-        let mut corpus = Corpus { text: String::with_capacity(size), words: Vec::with_capacity(counted.len()) };
-        for (word, count) in counted {
-            let start = corpus.text.len() as u32;
-            corpus.text.push_str(&word);
-            corpus.words.push((start, start + word.len() as u32, count as f64));
-        }
-        Ok(corpus)
-    }
-
-    pub(super) fn text(&self, piece: &Piece) -> &str {
-        &self.text[piece.start as usize..(piece.start + piece.length) as usize]
-    }
-
-    pub(super) fn bytes(&self, piece: &Piece) -> &[u8] {
-        self.text(piece).as_bytes()
-    }
-
-    /// The words as bytes, with how often they come.
-    fn words(&self) -> impl Iterator<Item = (&[u8], f64)> {
-        self.words.iter().map(|&(start, end, count)| (&self.text.as_bytes()[start as usize..end as usize], count))
     }
 }
 
@@ -285,4 +251,119 @@ fn digamma(mut x: f64) -> f64 {
     }
     let y = 1.0 / (x * x);
     result + x.ln() - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y * (1.0 / 240.0 - y / 132.0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scratch, Unigram};
+    use super::*;
+
+    fn words() -> Vec<(String, u64)> {
+        let few = [("▁the", 500), ("▁then", 20), ("▁of", 300), ("▁off", 20), ("▁Ω", 1)];
+        let mut words: Vec<(String, u64)> = few.map(|(word, count)| (word.to_owned(), count)).into();
+        for (i, first) in (0..).zip(["b", "c", "f", "l", "p", "st"]) {
+            for (j, middle) in (0..).zip(["a", "e", "o", "oo"]) {
+                for (k, last) in (0..).zip(["ck", "ll", "n", "rk", "t"]) {
+                    let ends = [("", 4), ("ed", 2), ("ing", 3), ("s", 3), ("er", 1)];
+                    words.extend(
+                        ends.map(|(end, count)| {
+                            (format!("▁{first}{middle}{last}{end}"), count * (1 + (i + j * k) % 4))
+                        }),
+                    );
+                }
+            }
+        }
+        words
+    }
+
+    fn trainer(vocab_size: usize) -> UnigramTrainer {
+        let special_tokens = vec!["<s>".into(), "<unk>".into(), "<s>".into()];
+        UnigramTrainer { vocab_size, special_tokens, unknown: Some("<unk>".into()), ..Default::default() }
+    }
+
+    #[test]
+    fn frequent_words_and_endings_are_found_and_all_characters_kept() {
+        let mut stages = vec![];
+        let trained = trainer(50).train(words(), &mut |stage, done, total| stages.push((stage, done, total))).unwrap();
+        assert_eq!(trained.pieces.len(), 50);
+        assert_eq!(trained.pieces[..2], [("<s>".to_owned(), 0.0), ("<unk>".to_owned(), 0.0)]);
+        assert_eq!(trained.unknown, Some(1));
+        let text: Vec<&str> = trained.pieces.iter().map(|piece| &piece.0[..]).collect();
+        assert!(["▁the", "▁of", "ed", "ing", "Ω", "▁", "k"].iter().all(|piece| text.contains(piece)), "{text:?}");
+        assert!(trained.pieces[2..].windows(2).all(|two| two[0].1 >= two[1].1) && trained.pieces[2].1 < 0.0);
+        assert!(stages.iter().all(|&(_, done, total)| done <= total));
+        assert_eq!(stages.last().map(|stage| (stage.0, stage.1 == stage.2)), Some(("rounds", true)));
+        let unigram = Unigram::new(trained.pieces.clone(), trained.unknown, false).unwrap();
+        let mut out = vec![];
+        unigram.encode("▁locking", &mut Scratch::default(), &mut out).unwrap();
+        assert!(
+            out.len() <= 3 && out.last().map(|piece| &unigram.pieces()[piece.0 as usize][..]) == Some("ing"),
+            "{out:?}"
+        );
+    }
+
+    #[test]
+    fn the_order_of_words_changes_no_bit() {
+        let trained = trainer(60).train(words(), &mut |_, _, _| ()).unwrap();
+        let mut other: Vec<_> = words().into_iter().rev().collect();
+        other[3].1 -= 1;
+        let (word, _) = other[3].clone();
+        other.extend([(word, 1), (String::new(), 9), ("never".into(), 0)]);
+        assert_eq!(trainer(60).train(other, &mut |_, _, _| ()).unwrap(), trained);
+    }
+
+    #[test]
+    fn expectations_are_sums_over_all_ways() {
+        // Of "ab": the piece with 1/4, or a and b with 1/2 each: as probable, so each is expected half a time.
+        let corpus = Corpus::new([("ab".to_owned(), 6)]).unwrap();
+        let keys = ["a", "b", "ab"];
+        let trie = Trie::new(keys.iter().zip(0..).map(|(key, id)| (key.as_bytes(), id))).unwrap();
+        let model = Model { trie: &trie, scores: vec![0.5f64.ln(), 0.5f64.ln(), 0.25f64.ln()] };
+        let mut scale = 0.0;
+        let counts = expected(&corpus, &model, &mut scale);
+        assert!(counts.iter().all(|count| (count - 3.0).abs() < 1e-12), "{counts:?}");
+        assert!((scale - 2f64.ln() / 2.0).abs() < 1e-12);
+        // In logarithms, and with the scale, the same.
+        let long = Corpus::new([("ab".repeat(4000), 2)]).unwrap();
+        for mut scale in [0.0, scale, 3.0] {
+            let counts = expected(&long, &model, &mut scale);
+            assert!(counts.iter().all(|count| (count - 4000.0).abs() < 1e-6), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn digamma_at_known_places() {
+        let euler = 0.577_215_664_901_532_9;
+        let known = [
+            (1.0, -euler),
+            (0.5, -euler - 4f64.ln()),
+            (2.0, 1.0 - euler),
+            (10.0, 2.251_752_589_066_721),
+            (1e6, 13.815_510_057_964_191),
+        ];
+        for (x, value) in known {
+            assert!((digamma(x) - value).abs() < 1e-9, "{x}: {} instead of {value}", digamma(x));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_learned() {
+        let error = |trainer: UnigramTrainer, words: Vec<(String, u64)>| {
+            trainer.train(words, &mut |_, _, _| ()).unwrap_err().to_string()
+        };
+        assert!(error(trainer(50), vec![]).contains("has no samples"));
+        assert!(
+            error(trainer(5), words()).contains("19 characters and 2 special tokens"),
+            "{}",
+            error(trainer(5), words())
+        );
+        assert!(error(UnigramTrainer { shrinking_factor: 1.0, ..trainer(50) }, words()).contains("shrinking_factor"));
+        assert!(error(UnigramTrainer { max_piece_length: 0, ..trainer(50) }, words()).contains("max_piece_length"));
+        assert!(error(UnigramTrainer { n_sub_iterations: 0, ..trainer(50) }, words()).contains("n_sub_iterations"));
+        // One word of many bytes, fewer pieces than wanted, no substrings.
+        let trained = UnigramTrainer { seed_size: 0, ..trainer(50) }
+            .train([("xyz".repeat(20_000), 3)], &mut |_, _, _| ())
+            .unwrap();
+        assert_eq!(trained.pieces.len(), 5);
+    }
 }
