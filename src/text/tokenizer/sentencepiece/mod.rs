@@ -310,19 +310,6 @@ impl SentencePiece {
         out.push_str(&text);
         Ok(())
     }
-
-    /// Appends what was held back.
-    pub(crate) fn decode_end(&self, state: &mut Decoding, out: &mut String) {
-        match &self.denormalizer {
-            None => push_bytes(out, &mut state.bytes, true),
-            Some(denormalizer) => {
-                push_bytes(&mut state.held, &mut state.bytes, true);
-                let mut text = String::new();
-                denormalizer.normalize(&state.held, &mut text, &mut vec![]);
-                out.push_str(&text);
-            }
-        }
-    }
 }
 
 /// What is kept between one piece and the next while they become text.

@@ -68,7 +68,9 @@ type Pairs = HashMap<Pair, Found, BuildHasherDefault<PairHasher>>;
 /// Learns merges from words and how often each comes, which are in order. `progress` is told how many tokens there are.
 pub(super) fn learn(words: &[(String, u64)], rules: &BpeRules<'_>, progress: &mut dyn FnMut(usize)) -> Result<Learned> {
     let mut tokens = Tokens::default();
-    rules.special_tokens.iter().for_each(|token| drop(tokens.add(token)));
+    for token in rules.special_tokens {
+        tokens.add(token);
+    }
     let alphabet = alphabet(words, rules);
     for c in &alphabet {
         tokens.add(c.encode_utf8(&mut [0; 4]));
@@ -154,7 +156,7 @@ fn alphabet(words: &[(String, u64)], rules: &BpeRules<'_>) -> Vec<char> {
         }
     }
     // Those that are asked for stay, however seldom they come.
-    rules.initial_alphabet.iter().for_each(|c| drop(counts.insert(*c, u64::MAX)));
+    counts.extend(rules.initial_alphabet.iter().map(|c| (*c, u64::MAX)));
     let mut found: Vec<(char, u64)> = counts.into_iter().collect();
     found.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     found.truncate(rules.limit_alphabet.unwrap_or(usize::MAX));
