@@ -75,7 +75,9 @@ pub use table::Table;
 #[cfg(all(feature = "text", feature = "files"))]
 pub use text::JsonLines;
 #[cfg(feature = "text")]
-pub use text::{Encoded, TextFolder, TextLines, TextSample, TextTable, Texts, Vectorized};
+pub use text::{
+    Documents, Encoded, Packed, Packing, TextFolder, TextLines, TextSample, TextTable, Texts, TokenIds, Vectorized,
+};
 
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};

@@ -137,6 +137,19 @@ where
         )
     }
 
+    /// Appends some of a sample's ids.
+    pub(super) fn part(&self, position: usize, first: usize, n: usize, ids: &mut Vec<usize>) -> Result<()> {
+        check_range("encode", position, 1, Some(self.texts.len()))?;
+        self.idle.with(
+            || Ok(Work::default()),
+            |work| {
+                self.work(position, work)?;
+                ids.extend(work.ids.iter().skip(first).take(n));
+                Ok(())
+            },
+        )
+    }
+
     /// How many ids a sample has.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub(super) struct Labels {
     pub kind: Kind,
     /// Classes are numbered in the order in which they come first, not sorted.
     pub by_appearance: bool,
+    /// Whether a first record may be the columns' names.
+    pub table: bool,
     guessed: bool,
     /// The first label and its line.
     first: Option<(u64, String)>,
@@ -94,8 +96,13 @@ impl Labels {
                 _ => {
                     let (this, other) = (what(label.number), what(!label.number));
                     let problem = format!("the label {text:?} is {this}, that of line {line} ({first:?}) {other}");
-                    let hint = "correct the label, set .classes() if all are names, or .header(true) if that line holds the \
-                                columns' names";
+                    let hint = match self.table {
+                        true => {
+                            "correct the label, set .classes() if all are names, or .header(true) if that line holds the \
+                             columns' names"
+                        }
+                        false => "correct the label, or set .classes() if all are names",
+                    };
                     return Err(at.error(Some(column), problem, hint));
                 }
             }
@@ -152,7 +159,12 @@ impl Labels {
                 _ => text.parse::<f64>().ok().filter(|v| v.is_finite()),
             };
             let problem = || format!("expected a finite number as label, got {text:?}");
-            let hint = "correct the label, set .classes() if labels are names, or .header(true) if this line holds the columns' names";
+            let hint = match self.table {
+                true => {
+                    "correct the label, set .classes() if labels are names, or .header(true) if this line holds the columns' names"
+                }
+                false => "correct the label, or set .classes() if labels are names",
+            };
             return value.ok_or_else(|| at.error(Some(column), problem(), hint));
         }
         self.numbers.get(text).map(|&number| number as f64).ok_or_else(|| {

@@ -158,6 +158,7 @@ impl TextTable {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Texts> {
         let path = path.as_ref();
         let mut labels = self.labels.clone();
+        labels.table = true;
         labels.check("TextTable")?;
         if self.text.is_empty() {
             return Err(Error::argument("TextTable", "texts", "at least one column", "none", "name the column"));
