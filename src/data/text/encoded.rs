@@ -43,8 +43,34 @@ impl<F: Clone> Clone for Encoded<F> {
     }
 }
 
+impl Texts {
+    /// A source of token ids: every text through a function that gives whole numbers, as many as it needs.
+    ///
+    /// A sample is `[free]` numbers, or as many inputs of that kind as it has texts; its target is the label, `[]`, or nothing. The function has
+    /// to give the same ids for a text at any time. How many they are is kept once it is known, four bytes a text, so that
+    /// [`bucket`](Source::bucket) encodes every text once more in the first epoch alone.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let texts = Texts::labelled(["to be", "or not"], &[0, 1])?;
+    /// // Bytes as ids from 1 on; 0 is what batches are filled up with.
+    /// let data = texts.encode(|text| Ok(text.bytes().map(|byte| u32::from(byte) + 1).collect::<Vec<_>>())).batch(2);
+    /// let mut batch: Batch = Batch::default();
+    /// data.load(0, 0, &mut batch)?;
+    /// assert_eq!((batch.x.dims(), batch.x.row(0)[..2].to_vec()), ([2, 6].as_slice(), vec![117.0, 112.0]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn encode<F, I>(&self, f: F) -> Encoded<F>
+    where
+        F: Fn(&str) -> Result<I> + Send + Sync,
+        I: IntoIterator<Item: TryInto<usize>>,
+    {
+        Encoded::new(self.clone(), f)
+    }
+}
+
 impl<F> Encoded<F> {
-    pub(super) fn new(texts: Texts, f: F) -> Self {
+    fn new(texts: Texts, f: F) -> Self {
         let lengths = (0..texts.len().saturating_mul(texts.fields())).map(|_| AtomicU32::new(0)).collect();
         Encoded { texts, f, lengths, idle: Idle::default() }
     }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::encoded::Encoded;
-use super::vectorized::Vectorized;
 use crate::data::Split;
 use crate::data::pipeline::subset::parts;
 use crate::data::range::check_range;
@@ -242,49 +240,6 @@ impl Texts {
             Texts { positions: Some(positions.into()), ..self.clone() }
         });
         Ok((train, held))
-    }
-
-    /// A source of token ids: every text through a function that gives whole numbers, as many as it needs.
-    ///
-    /// A sample is `[free]` numbers, or as many inputs of that kind as it has texts; its target is the label, `[]`, or nothing. The function has
-    /// to give the same ids for a text at any time. How many they are is kept once it is known, four bytes a text, so that
-    /// [`bucket`](Source::bucket) encodes every text once more in the first epoch alone.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let texts = Texts::labelled(["to be", "or not"], &[0, 1])?;
-    /// // Bytes as ids from 1 on; 0 is what batches are filled up with.
-    /// let data = texts.encode(|text| Ok(text.bytes().map(|byte| u32::from(byte) + 1).collect::<Vec<_>>())).batch(2);
-    /// let mut batch: Batch = Batch::default();
-    /// data.load(0, 0, &mut batch)?;
-    /// assert_eq!((batch.x.dims(), batch.x.row(0)[..2].to_vec()), ([2, 6].as_slice(), vec![117.0, 112.0]));
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn encode<F, I>(&self, f: F) -> Encoded<F>
-    where
-        F: Fn(&str) -> Result<I> + Send + Sync,
-        I: IntoIterator<Item: TryInto<usize>>,
-    {
-        Encoded::new(self.clone(), f)
-    }
-
-    /// A source of vectors of one length: every text through a function that writes one, such as counts of words. What it is handed is zeros.
-    ///
-    /// ```
-    /// use gradus::prelude::*;
-    /// let texts = Texts::labelled(["to be", "or not to be"], &[0, 1])?;
-    /// let data = texts.vectorize(2, |text: &str, x: &mut [f32]| {
-    ///     x[0] = text.split(' ').count() as f32;
-    ///     x[1] = text.len() as f32;
-    ///     Ok(())
-    /// });
-    /// let mut batch = Batch::default();
-    /// data.batch(2).load(0, 0, &mut batch)?;
-    /// assert_eq!(batch.x, Tensor::from([[2.0, 5.0], [4.0, 12.0]]));
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn vectorize<F>(&self, width: usize, f: F) -> Vectorized<F> {
-        Vectorized::new(self.clone(), width, f)
     }
 }
 

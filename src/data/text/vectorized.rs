@@ -23,8 +23,29 @@ impl<F> fmt::Debug for Vectorized<F> {
     }
 }
 
+impl Texts {
+    /// A source of vectors of one length: every text through a function that writes one, such as counts of words. What it is handed is zeros.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let texts = Texts::labelled(["to be", "or not to be"], &[0, 1])?;
+    /// let data = texts.vectorize(2, |text: &str, x: &mut [f32]| {
+    ///     x[0] = text.split(' ').count() as f32;
+    ///     x[1] = text.len() as f32;
+    ///     Ok(())
+    /// });
+    /// let mut batch = Batch::default();
+    /// data.batch(2).load(0, 0, &mut batch)?;
+    /// assert_eq!(batch.x, Tensor::from([[2.0, 5.0], [4.0, 12.0]]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn vectorize<F>(&self, width: usize, f: F) -> Vectorized<F> {
+        Vectorized::new(self.clone(), width, f)
+    }
+}
+
 impl<F> Vectorized<F> {
-    pub(super) fn new(texts: Texts, width: usize, f: F) -> Self {
+    fn new(texts: Texts, width: usize, f: F) -> Self {
         Vectorized { texts, width, f, idle: Idle::default() }
     }
 
