@@ -11,6 +11,8 @@
 //! ```
 
 mod augment;
+#[cfg(any(feature = "csv", feature = "text"))]
+mod column;
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
@@ -23,7 +25,7 @@ mod idx_source;
 mod images;
 mod iris;
 mod min_max_scaler;
-#[cfg(any(feature = "csv", feature = "image"))]
+#[cfg(any(feature = "csv", feature = "image", feature = "text"))]
 mod names;
 #[cfg(not(feature = "image"))]
 mod no_images;
@@ -37,10 +39,14 @@ mod source;
 mod split;
 mod standard_scaler;
 mod table;
+#[cfg(feature = "text")]
+mod text;
 
 pub use self::augment::{Augment, Augmented, Beyond};
 #[cfg(feature = "csv")]
-pub use self::csv::{Column, Csv, CsvSource};
+pub use self::csv::{Csv, CsvSource};
+#[cfg(any(feature = "csv", feature = "text"))]
+pub use column::Column;
 pub use dataset::{Batch, Dataset};
 pub use digits::digits;
 pub use idx::{parse_idx, read_idx};
@@ -66,6 +72,12 @@ pub(crate) use split::number_classes;
 pub use split::{Parts, Split, train_test_split};
 pub use standard_scaler::StandardScaler;
 pub use table::Table;
+#[cfg(all(feature = "text", feature = "files"))]
+pub use text::JsonLines;
+#[cfg(feature = "text")]
+pub use text::{
+    Documents, Encoded, Packed, Packing, TextFolder, TextLines, TextSample, TextTable, Texts, TokenIds, Vectorized,
+};
 
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};

@@ -121,6 +121,15 @@ pub(crate) fn other_than(wanted: &str, start: &[u8]) -> Option<(String, String)>
     of(start).map(|(what, how)| (format!("the file is {what}, not {wanted}"), how.to_owned()))
 }
 
+/// [`other_than`] for a reader of plain text, which may be JSON, XML or a web page too.
+#[cfg(feature = "text")]
+pub(crate) fn no_text(start: &[u8]) -> Option<(String, String)> {
+    let (what, how) = of(start).filter(|(what, _)| !["a web page", "an XML file", "a JSON file"].contains(what))?;
+    let how =
+        how.replace("save its table as CSV", "save its text").replace("export the table as CSV", "export the text");
+    Some((format!("the file is {what}, not a text file"), how))
+}
+
 /// What a path is that leads to no file on a disk.
 pub(crate) fn folder(path: &Path) -> (&'static str, &'static str) {
     if path.join("saved_model.pb").exists() {

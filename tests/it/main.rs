@@ -52,6 +52,8 @@ mod selection;
 mod system;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
+#[cfg(feature = "text")]
+mod text_data;
 mod training_loop;
 mod training_options;
 mod units;

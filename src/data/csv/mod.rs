@@ -7,5 +7,5 @@ mod schema;
 mod settings;
 mod stream;
 
-pub use self::settings::{Column, Csv};
+pub use self::settings::Csv;
 pub use self::stream::CsvSource;

@@ -8,8 +8,9 @@ use csv::{ErrorKind, StringRecord};
 
 use super::number::{advice, delimiter, is_marker, is_number, is_row, parse};
 use super::quotes::{stray, stray_error};
-use super::settings::{Column, Csv, Labels};
+use super::settings::{Csv, Labels};
 use crate::data::Table;
+use crate::data::column::Column;
 use crate::data::names::twins;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
