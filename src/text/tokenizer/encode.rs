@@ -6,7 +6,12 @@ use super::{
     Tokenizer,
     aligned_text::{AlignedText, Span},
     encoding::Encoding,
-    model::{Model, Scratch, Tokens},
+    model::{
+        Model, Scratch, Tokens,
+        bpe::{self, Bpe},
+        word_cache::WordCache,
+    },
+    pattern::{Each, PieceSink},
     splitter::Pieces,
     template,
 };
@@ -240,7 +245,7 @@ impl Tokenizer {
         let before = tokens.spans_mut().len();
         if let Some(pattern) = &self.direct {
             let all = text.as_str();
-            pattern.each_piece(all, |start, end| self.model.encode(all, start, end, scratch, tokens)).unwrap_or(Ok(()))?;
+            pattern.each_piece(all, &mut Each(|start, end| self.model.encode(all, start, end, scratch, tokens)))?;
         } else {
             pieces.clear();
             pieces.push((0, text.as_str().len() as u32));
@@ -264,10 +269,10 @@ impl Tokenizer {
         match (&self.direct, &self.model) {
             (Some(pattern), Model::Bpe(bpe)) => {
                 let Scratch { bpe: scratch, cache, .. } = scratch;
-                pattern.each_piece(text, |start, end| bpe.encode(text, start, end, scratch, cache, tokens)).unwrap_or(Ok(()))?;
+                pattern.each_piece(text, &mut Words { bpe, text, scratch, cache, tokens })?;
             }
             (Some(pattern), model) => {
-                pattern.each_piece(text, |start, end| model.encode(text, start, end, scratch, tokens)).unwrap_or(Ok(()))?;
+                pattern.each_piece(text, &mut Each(|start, end| model.encode(text, start, end, scratch, tokens)))?;
             }
             (None, _) => {}
         }
@@ -278,6 +283,23 @@ impl Tokenizer {
             }
         }
         Ok(())
+    }
+}
+
+/// Encodes the pieces of a text by merges.
+struct Words<'t, 's> {
+    bpe: &'t Bpe,
+    text: &'t str,
+    scratch: &'s mut bpe::Scratch,
+    cache: &'s mut WordCache,
+    tokens: &'s mut Tokens,
+}
+
+impl PieceSink for Words<'_, '_> {
+    #[inline(always)]
+    fn piece(&mut self, start: usize, end: usize) -> Result<()> {
+        let Self { bpe, text, scratch, cache, tokens } = self;
+        bpe.encode(text, start, end, scratch, cache, tokens)
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::classes::{Classes, LETTER, LOWER, MARK, NUMBER, PUNCTUATION, SPACE, UPPER, WORD};
+use crate::error::Error;
 
 /// A text that is looked for, or one of the regular expressions of published tokenizers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,30 +187,47 @@ impl Pattern {
         }
     }
 
-    /// For patterns of which every text is one match after the other: hands each on, by its end, without a search between them.
-    /// Whether the pattern is such a one.
+    /// Whether every text is one match after the other, so that [`each_piece`](Self::each_piece) cuts it.
+    pub(super) fn is_total(&self) -> bool {
+        matches!(self.kind, Kind::Gpt2 | Kind::Words { .. } | Kind::Cased { .. })
+    }
+
+    /// Hands on one match after the other of a pattern that [is total](Self::is_total), without a search between them.
     #[inline(always)]
-    pub(super) fn each_piece<E>(&self, text: &str, mut f: impl FnMut(usize, usize) -> Result<(), E>) -> Option<Result<(), E>> {
+    pub(super) fn each_piece(&self, text: &str, pieces: &mut impl PieceSink) -> Result<(), Error> {
         let classes = Classes::get();
         match self.kind {
-            Kind::Gpt2 => Some(each(text, &mut f, |at| gpt2(classes, text, at))),
-            Kind::Words { digits, whole_end } => {
-                Some(each(text, &mut f, |at| words(classes, text, at, digits, whole_end)))
-            }
+            Kind::Gpt2 => each(text, pieces, |at| gpt2(classes, text, at)),
+            Kind::Words { digits, whole_end } => each(text, pieces, |at| words(classes, text, at, digits, whole_end)),
             Kind::Cased { digits, contractions } => {
-                Some(each(text, &mut f, |at| cased(classes, text, at, digits, contractions)))
+                each(text, pieces, |at| cased(classes, text, at, digits, contractions))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
 
+/// What takes pieces one after the other.
+pub(super) trait PieceSink {
+    /// The piece that lies in the text from byte to byte.
+    fn piece(&mut self, start: usize, end: usize) -> Result<(), Error>;
+}
+
+/// A function that takes pieces.
+pub(super) struct Each<F>(pub F);
+
+impl<F: FnMut(usize, usize) -> Result<(), Error>> PieceSink for Each<F> {
+    fn piece(&mut self, start: usize, end: usize) -> Result<(), Error> {
+        self.0(start, end)
+    }
+}
+
 #[inline(always)]
-fn each<E>(text: &str, f: &mut impl FnMut(usize, usize) -> Result<(), E>, end: impl Fn(usize) -> usize) -> Result<(), E> {
+fn each(text: &str, pieces: &mut impl PieceSink, end: impl Fn(usize) -> usize) -> Result<(), Error> {
     let mut at = 0;
     while at < text.len() {
         let to = end(at);
-        f(at, to)?;
+        pieces.piece(at, to)?;
         at = to;
     }
     Ok(())

@@ -120,7 +120,7 @@ impl Splitter {
         match self {
             Splitter::ByteLevel { add_prefix_space: false, use_regex: true, .. } => Some(Pattern::gpt2()),
             Splitter::Split { pattern, behavior: Behavior::Isolated, invert: false } => {
-                pattern.each_piece::<()>("", |_, _| Ok(())).map(|_| pattern.clone())
+                pattern.is_total().then(|| pattern.clone())
             }
             Splitter::Sequence { pretokenizers } => match &pretokenizers[..] {
                 [only] => only.direct(),

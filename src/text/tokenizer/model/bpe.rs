@@ -244,6 +244,27 @@ impl Bpe {
         cache: &mut WordCache,
         out: &mut Tokens,
     ) -> Result<()> {
+        // Nothing that merges do not give is in the cache but parts of pieces.
+        if self.whole.is_empty()
+            && let Some(ids) = cache.short(text.as_bytes(), start, end)
+        {
+            word_cache::push_pair(ids, start, &self.lengths, out);
+            return Ok(());
+        }
+        self.long_word(text, start, end, scratch, cache, out)
+    }
+
+    /// A piece that is no short one of the cache.
+    #[inline(never)]
+    fn long_word(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+        cache: &mut WordCache,
+        out: &mut Tokens,
+    ) -> Result<()> {
         if !self.whole.is_empty()
             && let Some(&id) = self.whole.get(&text.as_bytes()[start..end])
         {

@@ -109,18 +109,24 @@ impl WordCache {
         out: &mut Tokens,
         encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
     ) -> Result<()> {
-        let length = end - start;
-        if (1..=SHORT).contains(&length) {
-            let key = short_key(text.as_bytes(), start, length);
-            let set = &self.short[set_of(key)];
-            for way in 0..WAYS {
-                if set.keys[way] == key {
-                    push_pair(set.ids[way], start, lengths, out);
-                    return Ok(());
-                }
-            }
+        if let Some(ids) = self.short(text.as_bytes(), start, end) {
+            push_pair(ids, start, lengths, out);
+            return Ok(());
         }
         self.long_or_encode(text, start, end, lengths, out, encode)
+    }
+
+    /// The tokens of a word of up to [`SHORT`] bytes: the first, and the second or [`NONE`].
+    #[inline(always)]
+    pub(super) fn short(&self, text: &[u8], start: usize, end: usize) -> Option<[u32; 2]> {
+        let length = end - start;
+        if length.wrapping_sub(1) >= SHORT {
+            return None;
+        }
+        let key = short_key(text, start, length);
+        let set = &self.short[set_of(key)];
+        let way = set.keys.iter().position(|other| *other == key)?;
+        Some(set.ids[way])
     }
 
     #[inline(never)]
@@ -168,7 +174,7 @@ impl WordCache {
 
 /// Appends one token or two.
 #[inline(always)]
-fn push_pair([first, second]: [u32; 2], start: usize, lengths: &[u32], out: &mut Tokens) {
+pub(super) fn push_pair([first, second]: [u32; 2], start: usize, lengths: &[u32], out: &mut Tokens) {
     let count = 1 + usize::from(second != NONE);
     out.push_some([first, second, 0, 0], count);
     if out.wants_spans {

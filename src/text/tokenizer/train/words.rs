@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::{Normalizer, Splitter, aligned_text::AlignedText};
+use super::super::{Normalizer, Splitter, aligned_text::AlignedText, pattern::Each};
 use crate::{
     error::{Error, Result},
     kernels::parallel,
@@ -84,12 +84,13 @@ fn count_row<S: AsRef<str>>(texts: &[S], normalizer: Option<&Normalizer>, splitt
         }
         if let Some(pattern) = &direct {
             let all = text.as_str();
-            pattern
-                .each_piece(all, |start, end| {
+            pattern.each_piece(
+                all,
+                &mut Each(|start: usize, end: usize| {
                     count(&all[start..end]);
-                    Ok::<(), Error>(())
-                })
-                .unwrap_or(Ok(()))?;
+                    Ok(())
+                }),
+            )?;
             continue;
         }
         pieces.clear();
