@@ -52,6 +52,8 @@ mod selection;
 mod system;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
+#[cfg(all(feature = "text", feature = "files"))]
+mod text_front;
 mod training_loop;
 mod training_options;
 mod units;

@@ -1,0 +1,132 @@
+//! What stands between texts and a model: the front door.
+
+use super::encoded::{Encoded, Row};
+use super::hashed_ngrams::HashedNgrams;
+use super::text_vectorization::TextVectorization;
+use crate::error::Result;
+use crate::kernels::parallel;
+use crate::memory;
+use crate::tensor::{FREE, Float, Shape, Tensor};
+
+/// What turns texts into the input of a model, of any kind: what a [`Model`](crate::Model) carries and is saved with, see
+/// [`Model::set_text_front`](crate::Model::set_text_front).
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus::text::{HashedNgrams, TextFront};
+/// let front: TextFront = HashedNgrams::new(256).into();
+/// let x: Tensor = front.transform(&["to be", "or not to be"])?;
+/// assert_eq!((x.dims(), front.output_shape()), (&[2, 256][..], Shape::from([256])));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "class", content = "config"))]
+#[non_exhaustive]
+pub enum TextFront {
+    /// Ids or features by a vocabulary.
+    TextVectorization(TextVectorization),
+    /// Features by hashes.
+    HashedNgrams(HashedNgrams),
+}
+
+impl From<TextVectorization> for TextFront {
+    fn from(front: TextVectorization) -> Self {
+        TextFront::TextVectorization(front)
+    }
+}
+
+impl From<HashedNgrams> for TextFront {
+    fn from(front: HashedNgrams) -> Self {
+        TextFront::HashedNgrams(front)
+    }
+}
+
+/// The size of a text's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Fixed(usize),
+    /// That of its tokens.
+    Free,
+}
+
+impl TextFront {
+    /// The texts as a model takes them.
+    ///
+    /// # Errors
+    /// Those of the kind.
+    pub fn transform<T: Float>(&self, texts: &[impl AsRef<str>]) -> Result<Tensor<T>> {
+        match self {
+            TextFront::TextVectorization(front) => front.transform(texts),
+            TextFront::HashedNgrams(front) => front.transform(texts),
+        }
+    }
+
+    /// The shape of a text's row, which a model's input has to have; [`FREE`] for ids of any number.
+    pub fn output_shape(&self) -> Shape {
+        match self.width() {
+            Width::Fixed(width) => Shape::from([width]),
+            Width::Free => Shape::from([FREE]),
+        }
+    }
+
+    /// How many ids there are, which is what [`Embedding::new`](crate::layers::Embedding::new) takes; none where features come out.
+    pub fn ids(&self) -> Option<usize> {
+        match self {
+            TextFront::TextVectorization(front) => front.ids(),
+            TextFront::HashedNgrams(front) => front.id_count(),
+        }
+    }
+
+    /// That it can turn texts into numbers.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            TextFront::TextVectorization(front) => front.check(),
+            TextFront::HashedNgrams(front) => front.check(),
+        }
+    }
+
+    pub(crate) fn width(&self) -> Width {
+        match self {
+            TextFront::TextVectorization(front) => front.width(),
+            TextFront::HashedNgrams(front) => front.width(),
+        }
+    }
+
+    pub(crate) fn encode(&self, texts: &[&str]) -> Encoded {
+        match self {
+            TextFront::TextVectorization(front) => front.encode(texts),
+            TextFront::HashedNgrams(front) => front.encode(texts),
+        }
+    }
+
+    /// A text's row as the model takes it; `out` has its width, or is longer and filled up.
+    pub(crate) fn write<T: Float>(&self, row: Row<'_>, out: &mut [T]) {
+        match self {
+            TextFront::TextVectorization(front) => front.write(row, out),
+            TextFront::HashedNgrams(front) => front.write(row, out),
+        }
+    }
+}
+
+/// The tensor of all rows, of the longest where they differ, and of one value at least.
+pub(super) fn fill<T: Float>(
+    op: &'static str,
+    encoded: &Encoded,
+    width: Width,
+    write: impl Fn(Row<'_>, &mut [T]) + Sync,
+) -> Result<Tensor<T>> {
+    let width = match width {
+        Width::Fixed(width) => width,
+        Width::Free => encoded.longest().max(1),
+    };
+    let n = encoded.len();
+    let what = format_args!("{n} texts of {width} values (with TextSource a batch at a time)");
+    let mut values = memory::filled(op, what, n.saturating_mul(width), T::zero())?;
+    parallel::rows(&mut values, width, width, |first, rows| {
+        for (i, row) in (first..).zip(rows.chunks_exact_mut(width)) {
+            write(encoded.row(i), row);
+        }
+    });
+    Tensor::new([n, width], values)
+}
