@@ -27,7 +27,7 @@ use crate::model::{Edit, Model, Predictor, Sequential};
 use crate::optimizers::*;
 use crate::tensor::Tensor;
 #[cfg(feature = "text")]
-use crate::text::{HashedNgrams, TextSource, TextVectorization};
+use crate::text::{HashedNgrams, TextFront, TextSource, TextVectorization};
 use crate::{Activation, Float, Loss, Metric, Optimizer};
 
 /// Takes the address of every function, which is what has it compiled.
@@ -150,6 +150,7 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     #[cfg(feature = "text")]
     all.extend(addresses![
         HashedNgrams::transform_texts::<T>,
+        TextFront::transform_texts::<T>,
         TextVectorization::transform_texts::<T>,
         TextSource::<T>::of,
         <TextSource<T> as Source<T>>::read,

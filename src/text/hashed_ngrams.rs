@@ -128,8 +128,8 @@ impl HashedNgrams {
         self
     }
 
-    /// Ids of the n-grams in their order, the shortest first, in the place of features: so many, filled up with 0. Their number is that of
-    /// the features, which is what [`Embedding::new`](crate::layers::Embedding::new) takes.
+    /// Ids of the n-grams in their order, the shortest first, in the place of features: so many, filled up with 0; of a text without any that of
+    /// the empty text. Their number is that of the features, which is what [`Embedding::new`](crate::layers::Embedding::new) takes.
     pub fn ids(mut self, steps: usize) -> Self {
         self.ids = Some(steps);
         self
@@ -222,6 +222,9 @@ impl HashedNgrams {
                     ids.push(1 + place(murmur3(ngram.as_bytes()), self.features - 1));
                     ids.len() - before < most
                 });
+                if ids.len() == before {
+                    ids.push(1 + place(murmur3(b""), self.features - 1));
+                }
             });
         }
         encode(texts, |text, scratch, ids, counts| {

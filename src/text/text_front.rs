@@ -11,6 +11,9 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 /// What turns texts into the input of a model, of any kind: what a [`Model`](crate::Model) carries and is saved with, see
 /// [`Model::set_text_front`](crate::Model::set_text_front).
 ///
+/// Rows are those of the kind, but that a text without tokens has `[UNK]` in the place of padding alone, so that a mean over its steps is a
+/// number: a program that serves is asked about empty texts, too.
+///
 /// ```
 /// use gradus::prelude::*;
 /// use gradus::text::{HashedNgrams, TextFront};
@@ -56,10 +59,13 @@ impl TextFront {
     /// # Errors
     /// Those of the kind.
     pub fn transform<T: Float>(&self, texts: &[impl AsRef<str>]) -> Result<Tensor<T>> {
-        match self {
-            TextFront::TextVectorization(front) => front.transform(texts),
-            TextFront::HashedNgrams(front) => front.transform(texts),
-        }
+        self.transform_texts(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+    }
+
+    #[inline(never)]
+    pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
+        self.check()?;
+        fill("TextFront", &self.encode(texts), self.width(), |row, out| self.write(row, out))
     }
 
     /// The shape of a text's row, which a model's input has to have; [`FREE`] for ids of any number.
@@ -95,7 +101,7 @@ impl TextFront {
 
     pub(crate) fn encode(&self, texts: &[&str]) -> Encoded {
         match self {
-            TextFront::TextVectorization(front) => front.encode(texts),
+            TextFront::TextVectorization(front) => front.encode(texts, true),
             TextFront::HashedNgrams(front) => front.encode(texts),
         }
     }

@@ -374,7 +374,7 @@ impl TextVectorization {
     #[inline(never)]
     pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
         self.check()?;
-        fill(OP, &self.encode(texts), self.width(), |row, out| self.write(row, out))
+        fill(OP, &self.encode(texts, false), self.width(), |row, out| self.write(row, out))
     }
 
     /// That there is a vocabulary that goes with the settings.
@@ -435,8 +435,9 @@ impl TextVectorization {
         }
     }
 
+    /// The rows of texts; with `[UNK]` in that of ids of a text that has no tokens, if asked for.
     #[inline(never)]
-    pub(super) fn encode(&self, texts: &[&str]) -> Encoded {
+    pub(super) fn encode(&self, texts: &[&str], never_empty: bool) -> Encoded {
         let table = &self.learned.table;
         let special = self.special().len() as u32;
         // The id of what is not there is that before the first token.
@@ -449,6 +450,10 @@ impl TextVectorization {
                     ids.push(if entry.is_empty() { 0 } else { id(entry) });
                     ids.len() - before < most
                 });
+                if never_empty && ids[before..].iter().all(|id| *id == 0) {
+                    ids.truncate(before);
+                    ids.push(1);
+                }
             });
         }
         encode(texts, |text, scratch, ids, counts| {

@@ -71,7 +71,7 @@ def keras_cases():
 def hashed_case(rng, ngrams, **settings):
     some = [" ".join(text.split()) for text in texts(rng, 6)]
     vectorizer = HashingVectorizer(
-        preprocessor=lambda text: text, tokenizer=lambda text: text.split(" "), token_pattern=None, ngram_range=ngrams, **settings
+        preprocessor=lambda text: text, tokenizer=str.split, token_pattern=None, ngram_range=ngrams, **settings
     )
     x = vectorizer.transform(some).toarray()
     return {"settings": settings, "ngrams": ngrams, "texts": some, "x": x.ravel().tolist()}
