@@ -100,7 +100,19 @@ impl<T: Float> Model<T> {
         let wrong = |e: Error| Error::file(archive.path(), format!("bad notes: {e}"), "save the model again");
         model.check_notes("load").map_err(wrong)?;
         if let Some(settings) = text {
+            #[cfg(feature = "text")]
             model.read_text_front(archive, &settings)?;
+            #[cfg(not(feature = "text"))]
+            {
+                let problem = format!(
+                    "the model takes texts ({settings:.40}…), for which gradus was compiled without its feature \"text\""
+                );
+                return Err(Error::file(
+                    archive.path(),
+                    problem,
+                    "write features = [\"text\"] in Cargo.toml, in the line of gradus",
+                ));
+            }
         }
         if let (Some(text), true) = (&beside.compile, registry.compiles()) {
             compiled(text).and_then(|compiled| model.recompile(compiled, registry)).map_err(|e| {

@@ -114,8 +114,10 @@ impl<T: Float> Model<T> {
         self.classes_of(|| self.predict_front("predict_text_classes", &texts))
     }
 
-    /// [`fit`](Self::fit) on texts: they go through the front door once, before the first epoch. Where that would take too much memory,
-    /// [`TextSource`](crate::text::TextSource) writes out a batch at a time, for [`fit_dataset`](Self::fit_dataset).
+    /// [`fit`](Self::fit) on texts: they go through the front door once, before the first epoch. Where ids are of any number, all are filled up
+    /// to the longest text; where that, or features of a large vocabulary, would take too much memory,
+    /// [`TextSource`](crate::text::TextSource) writes out a batch at a time, for [`fit_dataset`](Self::fit_dataset). With callbacks:
+    /// [`fit_with`](Self::fit_with) on what [`TextFront::transform`] gives.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::Config`] for a model without a front door; [`Error::Memory`] where there is no room for all texts.

@@ -17,11 +17,25 @@ const WORD_ENDS: &str = "word_ends";
 impl TextFront {
     /// The settings, without what [`arrays`](Self::arrays) gives.
     pub(crate) fn settings(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| Error::Config {
+        let mut settings = self.clone();
+        if let TextFront::TextVectorization(front) = &mut settings {
+            front.forget();
+        }
+        if let TextSplit::WordList(list) = settings.split_mut() {
+            list.forget();
+        }
+        serde_json::to_string(&settings).map_err(|e| Error::Config {
             op: "save",
             problem: format!("the settings of the text front cannot be written: {e}"),
             hint: "check them".into(),
         })
+    }
+
+    fn split_mut(&mut self) -> &mut TextSplit {
+        match self {
+            TextFront::TextVectorization(front) => front.split_mut(),
+            TextFront::HashedNgrams(front) => front.split_mut(),
+        }
     }
 
     /// What stands beside the settings.
@@ -47,11 +61,7 @@ impl TextFront {
     pub(crate) fn read(settings: &str, mut array: impl FnMut(&str) -> Result<Option<Value>>) -> Result<Self> {
         let mut front: TextFront =
             serde_json::from_str(settings).map_err(|e| damaged(format!("its settings cannot be read: {e}")))?;
-        let split = match &mut front {
-            TextFront::TextVectorization(front) => front.split_mut(),
-            TextFront::HashedNgrams(front) => front.split_mut(),
-        };
-        if let TextSplit::WordList(list) = split {
+        if let TextSplit::WordList(list) = front.split_mut() {
             let text = get([WORDS, WORD_ENDS], &mut array)?;
             list.with_words_of(WordList::from_words(text.tokens()?)?);
         }
@@ -139,6 +149,9 @@ mod tests {
             let (settings, arrays) = (front.settings().unwrap(), front.arrays());
             let array = |name: &str| Ok(arrays.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()));
             assert_eq!(TextFront::read(&settings, array).unwrap(), front, "{settings}");
+            // As serde values they are whole.
+            let whole = serde_json::to_string(&front).unwrap();
+            assert_eq!(serde_json::from_str::<TextFront>(&whole).unwrap(), front);
             // Without its arrays it is damaged, where it has some.
             let none = TextFront::read(&settings, |_| Ok(None));
             assert_eq!(none.is_ok(), arrays.is_empty());

@@ -112,8 +112,8 @@ pub struct TextVectorization {
     output_mode: OutputMode,
     output_sequence_length: Option<usize>,
     pad_to_max_tokens: bool,
-    /// What was learned; in files arrays beside this.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    /// What was learned; in a model's file arrays beside the settings.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Learned::is_none", with = "written"))]
     learned: Arc<Learned>,
 }
 
@@ -122,6 +122,36 @@ pub struct TextVectorization {
 struct Learned {
     table: Table,
     idf: Vec<f64>,
+}
+
+#[cfg(feature = "serde")]
+impl Learned {
+    fn is_none(this: &Arc<Learned>) -> bool {
+        this.table.len() == 0 && this.idf.is_empty()
+    }
+}
+
+/// What was learned as serde has it: the tokens in their order, and the weights.
+#[cfg(feature = "serde")]
+mod written {
+    use std::sync::Arc;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Learned, Table};
+
+    pub fn serialize<S: Serializer>(learned: &Arc<Learned>, serializer: S) -> Result<S::Ok, S::Error> {
+        let tokens: Vec<&str> = learned.table.tokens().collect();
+        (tokens, &learned.idf).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Learned>, D::Error> {
+        let (tokens, idf) = <(Vec<String>, Vec<f64>)>::deserialize(deserializer)?;
+        let table = Table::new(tokens.into_iter().map(Arc::from).collect());
+        let table = table.map_err(|twice| D::Error::custom(format!("{twice:?} stands twice in the vocabulary")))?;
+        Ok(Arc::new(Learned { table, idf }))
+    }
 }
 
 impl Default for TextVectorization {
@@ -491,6 +521,12 @@ impl TextVectorization {
     #[cfg(feature = "files")]
     pub(super) fn split_mut(&mut self) -> &mut TextSplit {
         &mut self.analysis.split
+    }
+
+    /// The settings alone.
+    #[cfg(feature = "files")]
+    pub(super) fn forget(&mut self) {
+        self.learned = Arc::default();
     }
 
     #[cfg(feature = "files")]

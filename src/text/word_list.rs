@@ -48,9 +48,29 @@ pub enum Matching {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WordList {
     matching: Matching,
-    /// In files an array beside this.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    /// In a model's file arrays beside the settings.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Words::is_none", with = "written"))]
     words: Arc<Words>,
+}
+
+/// The words as serde has them, sorted.
+#[cfg(feature = "serde")]
+mod written {
+    use std::sync::Arc;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{WordList, Words};
+
+    pub fn serialize<S: Serializer>(words: &Arc<Words>, serializer: S) -> Result<S::Ok, S::Error> {
+        words.sorted().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Words>, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        WordList::from_words(words).map(|list| list.words).map_err(D::Error::custom)
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -244,15 +264,19 @@ impl WordList {
     /// The words, sorted, for a file.
     #[cfg(feature = "files")]
     pub(super) fn sorted(&self) -> Vec<&str> {
-        let mut words: Vec<&str> = self.words.set.iter().map(|word| &**word).collect();
-        words.sort_unstable();
-        words
+        self.words.sorted()
     }
 
     /// This with the words of another.
     #[cfg(feature = "files")]
     pub(super) fn with_words_of(&mut self, other: WordList) {
         self.words = other.words;
+    }
+
+    /// The settings alone.
+    #[cfg(feature = "files")]
+    pub(super) fn forget(&mut self) {
+        self.words = Arc::default();
     }
 }
 
@@ -292,6 +316,18 @@ impl Words {
             self.set.insert(word.into());
         }
         Ok(())
+    }
+
+    #[cfg(feature = "serde")]
+    fn is_none(this: &Arc<Words>) -> bool {
+        this.set.is_empty()
+    }
+
+    #[cfg(feature = "serde")]
+    fn sorted(&self) -> Vec<&str> {
+        let mut words: Vec<&str> = self.set.iter().map(|word| &**word).collect();
+        words.sort_unstable();
+        words
     }
 
     fn finish(self) -> Result<WordList> {

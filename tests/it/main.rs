@@ -48,7 +48,7 @@ mod registry;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
-#[cfg(feature = "files")]
+#[cfg(all(feature = "files", feature = "tools"))]
 mod system;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
