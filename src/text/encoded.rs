@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::analysis::Tokens;
+use crate::error::Result;
 use crate::kernels::parallel;
+use crate::memory;
+use crate::tensor::{Float, Tensor};
 
 /// Into how many parts texts are cut at most: enough for many threads to be done at about the same time.
 const PARTS: usize = 64;
@@ -19,6 +22,14 @@ pub(crate) struct Encoded {
     ids: Vec<u32>,
     /// As many as ids, or none where ids stand for themselves.
     counts: Vec<i32>,
+}
+
+/// The size of a text's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Fixed(usize),
+    /// That of its tokens.
+    Free,
 }
 
 /// The row of one text.
@@ -107,4 +118,26 @@ pub(super) fn sum_up(features: &mut [(u32, i32)], ids: &mut Vec<u32>, counts: &m
         ids.push(same[0].0);
         counts.push(same.iter().fold(0, |sum: i32, (_, count)| sum.saturating_add(*count)));
     }
+}
+
+/// The tensor of all rows, of the longest where they differ, and of one value at least.
+pub(super) fn fill<T: Float>(
+    op: &'static str,
+    encoded: &Encoded,
+    width: Width,
+    write: impl Fn(Row<'_>, &mut [T]) + Sync,
+) -> Result<Tensor<T>> {
+    let width = match width {
+        Width::Fixed(width) => width,
+        Width::Free => encoded.longest().max(1),
+    };
+    let n = encoded.len();
+    let what = format_args!("{n} texts of {width} values (with TextSource a batch at a time)");
+    let mut values = memory::filled(op, what, n.saturating_mul(width), T::zero())?;
+    parallel::rows(&mut values, width, width, |first, rows| {
+        for (i, row) in (first..).zip(rows.chunks_exact_mut(width)) {
+            write(encoded.row(i), row);
+        }
+    });
+    Tensor::new([n, width], values)
 }

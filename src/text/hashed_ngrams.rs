@@ -1,10 +1,9 @@
 //! Texts as features without a vocabulary.
 
 use super::analysis::{Analysis, Standardize, TextSplit};
-use super::encoded::{Encoded, Row, Scratch, encode, sum_up};
+use super::encoded::{Encoded, Row, Scratch, Width, encode, fill, sum_up};
 use super::hashing::murmur3;
 use super::stop_words::StopWords;
-use super::text_front::{Width, fill};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 

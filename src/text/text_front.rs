@@ -1,11 +1,9 @@
 //! What stands between texts and a model: the front door.
 
-use super::encoded::{Encoded, Row};
+use super::encoded::{Encoded, Row, Width, fill};
 use super::hashed_ngrams::HashedNgrams;
 use super::text_vectorization::TextVectorization;
 use crate::error::Result;
-use crate::kernels::parallel;
-use crate::memory;
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// What turns texts into the input of a model, of any kind: what a [`Model`](crate::Model) carries and is saved with, see
@@ -43,14 +41,6 @@ impl From<HashedNgrams> for TextFront {
     fn from(front: HashedNgrams) -> Self {
         TextFront::HashedNgrams(front)
     }
-}
-
-/// The size of a text's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Width {
-    Fixed(usize),
-    /// That of its tokens.
-    Free,
 }
 
 impl TextFront {
@@ -113,26 +103,4 @@ impl TextFront {
             TextFront::HashedNgrams(front) => front.write(row, out),
         }
     }
-}
-
-/// The tensor of all rows, of the longest where they differ, and of one value at least.
-pub(super) fn fill<T: Float>(
-    op: &'static str,
-    encoded: &Encoded,
-    width: Width,
-    write: impl Fn(Row<'_>, &mut [T]) + Sync,
-) -> Result<Tensor<T>> {
-    let width = match width {
-        Width::Fixed(width) => width,
-        Width::Free => encoded.longest().max(1),
-    };
-    let n = encoded.len();
-    let what = format_args!("{n} texts of {width} values (with TextSource a batch at a time)");
-    let mut values = memory::filled(op, what, n.saturating_mul(width), T::zero())?;
-    parallel::rows(&mut values, width, width, |first, rows| {
-        for (i, row) in (first..).zip(rows.chunks_exact_mut(width)) {
-            write(encoded.row(i), row);
-        }
-    });
-    Tensor::new([n, width], values)
 }

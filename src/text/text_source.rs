@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::encoded::Encoded;
-use super::text_front::{TextFront, Width};
+use super::encoded::{Encoded, Width};
+use super::text_front::TextFront;
 use crate::data::{Source, Stretch, check_range};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};

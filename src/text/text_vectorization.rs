@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::analysis::{Analysis, Standardize, TextSplit};
-use super::encoded::{Encoded, Row, Scratch, encode, in_parts, sum_up};
+use super::encoded::{Encoded, Row, Scratch, Width, encode, fill, in_parts, sum_up};
 use super::hashing::Seeded;
 use super::stop_words::StopWords;
 use super::table::Table;
-use super::text_front::{Width, fill};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 
