@@ -161,6 +161,11 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
     let Format2 { seed, graph, compile, notes, text, .. } = serde_json::from_str(text).map_err(damaged)?;
     let wrong = |e: Error| failed(format!("bad architecture: {e}"), "save the model again");
     let [compile, text] = [compile, text].map(|raw| raw.map(|raw| raw.get().to_owned()));
-    let beside = Beside { compile, notes: notes.unwrap_or_default(), ..Beside::default() };
+    let beside = Beside {
+        compile,
+        notes: notes.unwrap_or_default(),
+        #[cfg(feature = "text")]
+        front: None,
+    };
     Ok(About { seed, graph: Graph::read(graph).map_err(wrong)?, beside, text })
 }
