@@ -51,7 +51,7 @@ fn main() -> Result<(), Error> {
     let (new, truth): (Vec<_>, Vec<_>) = part(true).unzip();
     println!("{} sentences held out: {}", new.len(), model.evaluate_texts(&new, &Tensor::from_labels(&truth))?);
     let (p, answers) = (model.predict_texts(&new)?, model.predict_text_classes(&new)?);
-    println!("{}", ConfusionMatrix::new(&truth, &answers, 2)?.class_names(["blame", "praise"])?);
+    println!("{}", ConfusionMatrix::new(&truth, &answers, 2)?.class_names(&["blame", "praise"])?);
     let mut sorted: Vec<_> = (0..new.len()).map(|i| (p.row(i)[1], new[i])).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     sorted.iter().take(3).chain(sorted.iter().rev().take(3)).for_each(|(p, text)| println!("{p:.3} {text}"));

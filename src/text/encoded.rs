@@ -79,10 +79,14 @@ pub(super) struct Scratch {
     pub features: Vec<(u32, i32)>,
 }
 
-/// Parts of texts and what is made of each, by all threads; in order.
-pub(super) fn in_parts<R: Default + Send>(texts: &[&str], f: impl Fn(Range<usize>, &mut R) + Sync) -> Vec<R> {
+/// At most so many parts of texts and what is made of each, by all threads; in order.
+pub(super) fn in_parts<R: Default + Send>(
+    texts: &[&str],
+    most: usize,
+    f: impl Fn(Range<usize>, &mut R) + Sync,
+) -> Vec<R> {
     let bytes: usize = texts.iter().map(|text| text.len() + BYTE).sum();
-    let parts = PARTS.min(texts.len()).max(1);
+    let parts = most.min(texts.len()).max(1);
     let mut out: Vec<R> = (0..parts).map(|_| R::default()).collect();
     parallel::enter(bytes.saturating_mul(BYTE), || {
         parallel::rows(&mut out, 1, bytes.saturating_mul(BYTE) / parts, |first, out| {
@@ -96,7 +100,7 @@ pub(super) fn in_parts<R: Default + Send>(texts: &[&str], f: impl Fn(Range<usize
 
 /// The texts as `row` encodes each: it appends the ids of a text, and, if `counted`, the counts of as many.
 pub(super) fn encode(texts: &[&str], row: impl Fn(&str, &mut Scratch, &mut Vec<u32>, &mut Vec<i32>) + Sync) -> Encoded {
-    let parts = in_parts(texts, |range, out: &mut Encoded| {
+    let parts = in_parts(texts, PARTS, |range, out: &mut Encoded| {
         let mut scratch = Scratch::default();
         for text in &texts[range] {
             row(text, &mut scratch, &mut out.ids, &mut out.counts);

@@ -9,6 +9,7 @@ use super::hashing::Seeded;
 use super::stop_words::StopWords;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::kernels::parallel;
 use crate::tensor::{Float, Tensor};
 
 const OP: &str = "TextVectorization";
@@ -286,7 +287,8 @@ impl TextVectorization {
         if texts.is_empty() {
             return Err(Error::Empty { op: OP, what: "the list of texts" });
         }
-        let mut parts = in_parts(texts, |range, counts: &mut Counts| {
+        // A part for each thread, as each has a table of its own; sums are the same however many there are.
+        let mut parts = in_parts(texts, parallel::threads(), |range, counts: &mut Counts| {
             let mut scratch = Scratch::default();
             for (text, document) in texts[range].iter().zip(1..) {
                 self.each_entry(text, &mut scratch, |entry| {
