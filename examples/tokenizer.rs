@@ -19,7 +19,11 @@ fn show(text: &str, encoding: &Encoding) -> String {
             continue; // The rest of a character that is several tokens.
         }
         let piece = text[from as usize..to as usize].replace('\n', "⏎");
-        shown += &if colour { format!("\x1b[48;5;{}m{piece}\x1b[0m", [24, 58, 90, 22, 52][i % 5]) } else { format!("{piece}|") };
+        shown += &if colour {
+            format!("\x1b[48;5;{}m{piece}\x1b[0m", [24, 58, 90, 22, 52][i % 5])
+        } else {
+            format!("{piece}|")
+        };
         last = (from, to);
     }
     shown
@@ -29,7 +33,9 @@ fn main() -> gradus::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let corpus = match arguments.next() {
         Some(file) => std::fs::read_to_string(&file).map_err(gradus::Error::custom)?,
-        None => [include_str!("../README.md"), include_str!("../docs/design.md"), include_str!("../docs/text.md")].concat(),
+        None => {
+            [include_str!("../README.md"), include_str!("../docs/design.md"), include_str!("../docs/text.md")].concat()
+        }
     };
     let size = arguments.next().and_then(|size| size.parse().ok()).unwrap_or(2000);
     let lines: Vec<&str> = corpus.split_inclusive('\n').collect();
@@ -53,10 +59,16 @@ fn main() -> gradus::Result<()> {
         let start = Instant::now();
         let tokens: usize = tokenizer.encode_ordinary_batch(held_out)?.iter().map(Vec::len).sum();
         let speed = bytes as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!("{name:<12} {seconds:>7.2} {tokens:>9} {:>12.2} {speed:>14.1}  {}", bytes as f64 / tokens as f64, file.display());
+        println!(
+            "{name:<12} {seconds:>7.2} {tokens:>9} {:>12.2} {speed:>14.1}  {}",
+            bytes as f64 / tokens as f64,
+            file.display()
+        );
         tokenizers.push((name, Tokenizer::from_json_file(file)?));
     }
-    for line in held_out.iter().filter(|line| line.len() > 60).take(2).chain(&["Unseen words: tokenizable, 深度学习, naïve 🙂"]) {
+    for line in
+        held_out.iter().filter(|line| line.len() > 60).take(2).chain(&["Unseen words: tokenizable, 深度学习, naïve 🙂"])
+    {
         println!("\n{}", line.trim_end());
         for (name, tokenizer) in &tokenizers {
             let encoding = tokenizer.encode_without_template(line.trim_end())?;

@@ -26,6 +26,8 @@ use crate::metrics::*;
 use crate::model::{Edit, Model, Predictor, Sequential};
 use crate::optimizers::*;
 use crate::tensor::Tensor;
+#[cfg(feature = "text")]
+use crate::text::{HashedNgrams, TextFront, TextSource, TextVectorization};
 use crate::{Activation, Float, Loss, Metric, Optimizer};
 
 /// Takes the address of every function, which is what has it compiled.
@@ -145,6 +147,16 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     all.extend(addresses![Csv::table::<T>, Csv::open::<T>, <CsvSource<T> as Source<T>>::read]);
     #[cfg(feature = "image")]
     all.extend(addresses![<ImageFolder<T> as Source<T>>::read, resize_image::<T>]);
+    #[cfg(feature = "text")]
+    all.extend(addresses![
+        HashedNgrams::transform_texts::<T>,
+        TextFront::transform_texts::<T>,
+        TextVectorization::transform_texts::<T>,
+        TextSource::<T>::of,
+        <TextSource<T> as Source<T>>::read,
+        Model::<T>::set_front,
+        Model::<T>::predict_front,
+    ]);
     #[cfg(feature = "tools")]
     all.extend(addresses![
         Model::<T>::find_learning_rate,

@@ -1,7 +1,14 @@
 //! What a model's file holds beside architecture and weights.
 
+#[cfg(feature = "text")]
+use std::sync::Arc;
+
 use crate::data::Scaler;
 use crate::error::{Error, Result};
+#[cfg(feature = "files")]
+use crate::state::Value;
+#[cfg(feature = "text")]
+use crate::text::TextFront;
 
 /// The most bytes of a text.
 const MAX_TEXT: usize = 1 << 16;
@@ -19,7 +26,35 @@ pub(crate) struct Beside {
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
     pub compile: Option<String>,
     pub notes: Notes,
+    /// What turns texts into its input.
+    #[cfg(feature = "text")]
+    pub front: Option<Arc<TextFront>>,
 }
+
+#[cfg(feature = "files")]
+impl Beside {
+    /// The settings of the text front, as JSON.
+    pub fn text(&self) -> Result<Option<String>> {
+        #[cfg(feature = "text")]
+        return self.front.as_ref().map(|front| front.settings()).transpose();
+        #[cfg(not(feature = "text"))]
+        Ok(None)
+    }
+
+    /// Arrays by name that go into a file beside the weights.
+    pub fn arrays(&self) -> Vec<(String, Value)> {
+        #[cfg(feature = "text")]
+        if let Some(front) = &self.front {
+            let named = front.arrays().into_iter();
+            return named.map(|(name, value)| (format!("{TEXT_PREFIX}{name}"), value)).collect();
+        }
+        Vec::new()
+    }
+}
+
+/// How the names of a text front's arrays begin.
+#[cfg(feature = "files")]
+pub(crate) const TEXT_PREFIX: &str = "@text/";
 
 /// What those who predict with a model have to know.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -28,7 +28,7 @@ use std::path::Path;
 
 pub(crate) use self::beside::Beside;
 #[cfg(feature = "files")]
-pub(crate) use self::beside::Notes;
+pub(crate) use self::beside::{Notes, TEXT_PREFIX};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use self::compiled::{Compiled, CompiledHead};
 #[cfg(feature = "keras")]

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Written, WrittenItem};
 use crate::layers::config::NamedConfig;
 use crate::params::{ParamSpec, Params};
+use crate::state::Value;
 use crate::tensor::{Float, Shape};
 
 /// The version of what is written; older ones stay readable.
@@ -25,6 +26,8 @@ pub(crate) struct About {
     pub seed: u64,
     pub graph: Graph,
     pub beside: Beside,
+    /// The settings of the text front.
+    pub text: Option<String>,
 }
 
 /// Only the version, which every version has.
@@ -44,6 +47,9 @@ struct Format2 {
     compile: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notes: Option<Notes>,
+    /// What turns texts into the input; its long parts are arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Box<RawValue>>,
 }
 
 /// Format 1: layers one after the other, with containers.
@@ -58,13 +64,14 @@ struct Format1 {
 pub(crate) fn about(graph: &Graph, seed: u64, beside: &Beside) -> Result<String> {
     let config = |problem: String, hint: &str| Error::Config { op: "save", problem, hint: hint.into() };
     let unwritten = |e: serde_json::Error| config(e.to_string(), "check the layers' settings");
-    let Beside { compile, notes } = beside;
+    let Beside { compile, notes, .. } = beside;
     let about = Format2 {
         format: FORMAT,
         seed,
         graph: graph.written(),
         compile: compile.clone().map(RawValue::from_string).transpose().map_err(unwritten)?,
         notes: Some(notes.clone()).filter(|notes| *notes != Notes::default()),
+        text: beside.text()?.map(RawValue::from_string).transpose().map_err(unwritten)?,
     };
     let text = serde_json::to_string(&about).map_err(unwritten)?;
     if text.len() > MAX_LEN {
@@ -105,9 +112,18 @@ pub(crate) fn weights<'a, T: Float>(specs: &[ParamSpec], values: &'a [T]) -> Vec
     specs.iter().map(array).collect()
 }
 
+/// Arrays that stand beside the weights.
+pub(crate) fn further(arrays: &[(String, Value)]) -> impl Iterator<Item = Array<'_>> {
+    arrays.iter().map(|(name, value)| {
+        let values = value.values();
+        Array { name: name.clone(), shape: vec![values.len()], values }
+    })
+}
+
 /// Writes a model.
 pub(crate) fn save<T: Float>(path: &Path, graph: &Graph, seed: u64, beside: &Beside, params: &Params<T>) -> Result<()> {
-    write(path, &about(graph, seed, beside)?, weights(params.specs(), params.values()))
+    let (about, beside) = (about(graph, seed, beside)?, beside.arrays());
+    write(path, &about, weights(params.specs(), params.values()).into_iter().chain(further(&beside)).collect())
 }
 
 /// How a model was compiled, from what its file says.
@@ -140,10 +156,16 @@ pub(crate) fn parse(archive: &Archive<'_>) -> Result<About> {
     if version.format == 1 {
         let Format1 { seed, input, layers } = serde_json::from_str(text).map_err(damaged)?;
         let graph = Graph::line(Shape::try_from(&input[..])?, layers)?;
-        return Ok(About { seed, graph, beside: Beside::default() });
+        return Ok(About { seed, graph, beside: Beside::default(), text: None });
     }
-    let Format2 { seed, graph, compile, notes, .. } = serde_json::from_str(text).map_err(damaged)?;
+    let Format2 { seed, graph, compile, notes, text, .. } = serde_json::from_str(text).map_err(damaged)?;
     let wrong = |e: Error| failed(format!("bad architecture: {e}"), "save the model again");
-    let beside = Beside { compile: compile.map(|raw| raw.get().to_owned()), notes: notes.unwrap_or_default() };
-    Ok(About { seed, graph: Graph::read(graph).map_err(wrong)?, beside })
+    let [compile, text] = [compile, text].map(|raw| raw.map(|raw| raw.get().to_owned()));
+    let beside = Beside {
+        compile,
+        notes: notes.unwrap_or_default(),
+        #[cfg(feature = "text")]
+        front: None,
+    };
+    Ok(About { seed, graph: Graph::read(graph).map_err(wrong)?, beside, text })
 }

@@ -108,7 +108,7 @@ impl<T: Float> Model<T> {
     /// Those of [`Graph::build`].
     pub fn discard_weights(self, seed: u64) -> Result<Self> {
         let model = Model::assemble(self.graph, Builder::new(seed), seed)?;
-        Ok(Model { beside: Beside { compile: None, notes: self.beside.notes }, ..model })
+        Ok(Model { beside: Beside { compile: None, ..self.beside }, ..model })
     }
 
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of

@@ -177,9 +177,22 @@ impl<T: Float> Model<T> {
     pub fn predict_classes(&self, x: &Tensor<T>) -> Result<Vec<usize>> {
         self.check_single("predict_classes")?;
         let rule = self.class_rule()?;
-        let y = self.predict(x)?;
+        rule.classes(&self.predict(x)?)
+    }
+
+    /// [`predict_classes`](Self::predict_classes) of what `outputs` gives, which is not asked of a model that tells no classes.
+    #[cfg(feature = "text")]
+    pub(super) fn classes_of(&self, outputs: impl FnOnce() -> Result<Tensor<T>>) -> Result<Vec<usize>> {
+        let rule = self.class_rule()?;
+        rule.classes(&outputs()?)
+    }
+}
+
+impl Rule {
+    /// The class of each row of outputs.
+    fn classes<T: Float>(self, y: &Tensor<T>) -> Result<Vec<usize>> {
         let above = |limit: f64| y.iter().map(|p| usize::from(p.as_f64() > limit)).collect();
-        match rule {
+        match self {
             Rule::Largest => Ok(y.argmax()),
             Rule::Above(limit) => Ok(above(limit)),
             Rule::Probability => match y.iter().position(|p| !(T::zero()..=T::one()).contains(p)) {

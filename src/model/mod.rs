@@ -54,6 +54,8 @@ mod sequential;
 mod settings;
 mod summary;
 mod tensors;
+#[cfg(feature = "text")]
+mod texts;
 mod train;
 mod training_loop;
 

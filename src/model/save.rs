@@ -87,7 +87,7 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub fn of_archive_with(archive: &mut Archive<'_>, registry: &Registry<T>) -> Result<Self> {
         registry.check()?;
-        let About { seed, mut graph, beside } = parse(archive)?;
+        let About { seed, mut graph, beside, text } = parse(archive)?;
         graph.make_own(&|step| registry.step(step))?;
         let weights = archive
             .arrays()
@@ -99,6 +99,21 @@ impl<T: Float> Model<T> {
         model.beside.notes = beside.notes;
         let wrong = |e: Error| Error::file(archive.path(), format!("bad notes: {e}"), "save the model again");
         model.check_notes("load").map_err(wrong)?;
+        if let Some(settings) = text {
+            #[cfg(feature = "text")]
+            model.read_text_front(archive, &settings)?;
+            #[cfg(not(feature = "text"))]
+            {
+                let problem = format!(
+                    "the model takes texts ({settings:.40}…), for which gradus was compiled without its feature \"text\""
+                );
+                return Err(Error::file(
+                    archive.path(),
+                    problem,
+                    "write features = [\"text\"] in Cargo.toml, in the line of gradus",
+                ));
+            }
+        }
         if let (Some(text), true) = (&beside.compile, registry.compiles()) {
             compiled(text).and_then(|compiled| model.recompile(compiled, registry)).map_err(|e| {
                 let problem = format!("the model cannot be compiled as it was: {e}");
@@ -109,7 +124,7 @@ impl<T: Float> Model<T> {
     }
 
     /// Writes the model into one file: weights by name, the architecture as JSON in the metadata; if it is compiled, optimizer, losses and
-    /// metrics with their settings; class names, scaler and note if it carries any. [`load`](Model::load) reads it.
+    /// metrics with their settings; class names, scaler, note and text front if it carries any. [`load`](Model::load) reads it.
     ///
     /// The format is [safetensors](https://github.com/huggingface/safetensors), which Python's package of that name opens. The
     /// file is written beside the old one and then takes its place, so there is always a whole one. Not in it: the optimizer's moments;

@@ -12,11 +12,11 @@ use super::train::Training;
 use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::io::model::{CHECKPOINT_PREFIX, about, parse, weights};
-use crate::io::{Archive, Array, write};
+use crate::io::model::{CHECKPOINT_PREFIX, about, further, parse, weights};
+use crate::io::{Archive, Array, TEXT_PREFIX, write};
 use crate::memory;
 use crate::params::{ParamSpec, Params};
-use crate::state::State;
+use crate::state::{State, Value};
 use crate::tensor::Float;
 use crate::{io, model};
 
@@ -33,11 +33,14 @@ struct CheckpointFile {
     path: PathBuf,
     about: String,
     specs: Vec<ParamSpec>,
+    /// Arrays of what goes with the model.
+    beside: Vec<(String, Value)>,
 }
 
 impl CheckpointFile {
     fn write<T: Float>(&self, values: &[T], state: &State) -> Result<()> {
         let mut arrays = weights(&self.specs, values);
+        arrays.extend(further(&self.beside));
         let mut state: Vec<_> = state.entries().collect();
         // The same state, the same bytes, in whatever order it came together.
         state.sort_by_key(|(name, _)| *name);
@@ -130,6 +133,7 @@ impl<T: Float> Saver<T> {
             path: settings.path.clone(),
             about: about(&model.graph, model.seed, &model.beside)?,
             specs: model.params.specs().to_vec(),
+            beside: model.beside.arrays(),
         };
         // A copy of weights and optimizer, which a thread writes while they change.
         let training = model.training.as_ref();
@@ -242,6 +246,7 @@ impl<T: Float> Model<T> {
             path: path.as_ref().to_owned(),
             about: about(&self.graph, self.seed, &self.beside)?,
             specs: self.params.specs().to_vec(),
+            beside: self.beside.arrays(),
         };
         target.write(self.params.values(), &state)
     }
@@ -300,7 +305,8 @@ impl<T: Float> Model<T> {
         }
         let written = parse(archive)?;
         let mut state = State::default();
-        let apart = archive.arrays().iter().filter(|s| s.name.starts_with(CHECKPOINT_PREFIX)).cloned();
+        let of_run = |name: &str| name.starts_with(CHECKPOINT_PREFIX) && !name.starts_with(TEXT_PREFIX);
+        let apart = archive.arrays().iter().filter(|s| of_run(&s.name)).cloned();
         for stored in apart.collect::<Vec<io::Stored>>() {
             state.push(&stored.name[CHECKPOINT_PREFIX.len_utf8()..], archive.value(&stored)?);
         }

@@ -126,7 +126,8 @@ fn one(folder: &Path, lines: &[String]) -> Check {
             .ok_or("no token to fill up with")?;
         let mut padding = Padding::with(id, token);
         padding.strategy = PaddingStrategy::Fixed(20);
-        let cut = tokenizer.clone().with_truncation(Truncation::to(20)).with_padding(padding).map_err(|e| e.to_string())?;
+        let cut =
+            tokenizer.clone().with_truncation(Truncation::to(20)).with_padding(padding).map_err(|e| e.to_string())?;
         let (types, mask) = (get("truncated.type_ids")?, get("truncated.mask")?);
         for (i, (first, second)) in pairs.chunks(2).map(pair).enumerate() {
             let encoding = cut.encode_pair(first, second).map_err(|e| e.to_string())?;
@@ -138,7 +139,8 @@ fn one(folder: &Path, lines: &[String]) -> Check {
         }
     }
     beside(folder, &tokenizer, lines)?;
-    match ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"].iter().find(|file| folder.join(file).exists()) {
+    match ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"].iter().find(|file| folder.join(file).exists())
+    {
         Some(file) => sentencepiece(&folder.join(file), folder, &tensors, lines),
         None => Ok(()),
     }
@@ -146,7 +148,8 @@ fn one(folder: &Path, lines: &[String]) -> Check {
 
 /// The older files beside a `tokenizer.json`, which know no added tokens.
 fn beside(folder: &Path, tokenizer: &Tokenizer, lines: &[String]) -> Check {
-    let (merges, words, ranks) = (folder.join("merges.txt"), folder.join("vocab.txt"), folder.join("tokenizer.tiktoken"));
+    let (merges, words, ranks) =
+        (folder.join("merges.txt"), folder.join("vocab.txt"), folder.join("tokenizer.tiktoken"));
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let other = if merges.exists() {
         Tokenizer::from_vocab_and_merges(folder.join("vocab.json"), merges)
@@ -192,7 +195,12 @@ const REAL: [(&str, &str, Option<TiktokenPattern>); 6] = [
 ];
 
 /// A published vocabulary, or the reason why it is not there.
-fn real(reference: &Path, file: &str, pattern: Option<TiktokenPattern>, lines: &[String]) -> Result<Option<String>, String> {
+fn real(
+    reference: &Path,
+    file: &str,
+    pattern: Option<TiktokenPattern>,
+    lines: &[String],
+) -> Result<Option<String>, String> {
     let Some(folder) = std::env::var_os("GRADUS_VOCABULARIES").map(PathBuf::from) else {
         return Ok(Some("its vocabulary is fetched by tests/interop/real_tokenizers.py".into()));
     };
@@ -201,7 +209,9 @@ fn real(reference: &Path, file: &str, pattern: Option<TiktokenPattern>, lines: &
         (Some(pattern), _) => Tokenizer::from_tiktoken(&path, pattern, &[]),
         (None, Some("model")) => Tokenizer::from_sentencepiece(&path),
         (None, _) if file == "encoder.json" => Tokenizer::from_vocab_and_merges(&path, folder.join("vocab.bpe")),
-        (None, _) => Tokenizer::from_json_file(&path).and_then(|tokenizer| tokenizer.with_truncation(None).with_padding(None)),
+        (None, _) => {
+            Tokenizer::from_json_file(&path).and_then(|tokenizer| tokenizer.with_truncation(None).with_padding(None))
+        }
     };
     let tokenizer = tokenizer.map_err(|e| e.to_string())?;
     let data = std::fs::read(reference).map_err(|e| e.to_string())?;

@@ -48,12 +48,14 @@ mod registry;
 mod rooms;
 #[cfg(feature = "tools")]
 mod selection;
-#[cfg(feature = "files")]
+#[cfg(all(feature = "files", feature = "tools"))]
 mod system;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
 #[cfg(feature = "text")]
 mod text_data;
+#[cfg(all(feature = "text", feature = "files"))]
+mod text_front;
 mod training_loop;
 mod training_options;
 mod units;

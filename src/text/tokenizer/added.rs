@@ -161,13 +161,20 @@ mod tests {
 
     #[test]
     fn the_longest_counts_and_strips_eat_white_space() {
-        let mut tokens = vec![AddedToken::special(0, "<a>"), AddedToken::special(1, "<a><b>"), AddedToken::word(2, "net")];
+        let mut tokens =
+            vec![AddedToken::special(0, "<a>"), AddedToken::special(1, "<a><b>"), AddedToken::word(2, "net")];
         (tokens[0].lstrip, tokens[0].rstrip, tokens[2].single_word) = (true, true, true);
         let part = |token, text: &str| (token, text.to_owned());
         assert_eq!(
             split(&tokens, "x <a> \u{3000}<a><b <a><b>."),
-            [part(None, "x"), part(Some(0), " <a> \u{3000}"), part(Some(0), "<a>"), part(None, "<b "), part(Some(1), "<a><b>"),
-             part(None, ".")]
+            [
+                part(None, "x"),
+                part(Some(0), " <a> \u{3000}"),
+                part(Some(0), "<a>"),
+                part(None, "<b "),
+                part(Some(1), "<a><b>"),
+                part(None, ".")
+            ]
         );
         assert_eq!(split(&tokens, "net_net net"), [part(None, "net_net "), part(Some(2), "net")]);
         assert_eq!(split(&tokens, ""), []);

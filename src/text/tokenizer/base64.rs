@@ -3,15 +3,17 @@
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 fn value(letter: u8) -> Option<u32> {
-    Some(match letter {
-        b'A'..=b'Z' => letter - b'A',
-        b'a'..=b'z' => letter - b'a' + 26,
-        b'0'..=b'9' => letter - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }
-    .into())
+    Some(
+        match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        }
+        .into(),
+    )
 }
 
 /// The bytes of a text in base64; `None` if it is not.
@@ -22,7 +24,8 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     }
     let mut bytes = Vec::with_capacity(letters.len() * 3 / 4);
     for group in letters.chunks(4) {
-        let bits = group.iter().try_fold(0, |bits, &letter| Some(bits << 6 | value(letter)?))? << (6 * (4 - group.len()));
+        let bits =
+            group.iter().try_fold(0, |bits, &letter| Some(bits << 6 | value(letter)?))? << (6 * (4 - group.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     Some(bytes)
@@ -49,10 +52,15 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_standard_come_back() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")] {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
+        {
             assert_eq!(encode(bytes.as_bytes()), text);
             assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()));
         }
-        assert_eq!((decode("Zg"), decode("Z"), decode("Z*=="), decode("====")), (Some(b"f".to_vec()), None, None, None));
+        assert_eq!(
+            (decode("Zg"), decode("Z"), decode("Z*=="), decode("====")),
+            (Some(b"f".to_vec()), None, None, None)
+        );
     }
 }

@@ -55,6 +55,9 @@ mod tests {
     fn every_byte_has_a_character_of_its_own() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(bytes_of(&text_of(&all)), all);
-        assert_eq!((char_of(b' '), char_of(b'\n'), char_of(0xAD), byte_of('Ġ'), byte_of('字')), ('Ġ', 'Ċ', 'Ń', Some(b' '), None));
+        assert_eq!(
+            (char_of(b' '), char_of(b'\n'), char_of(0xAD), byte_of('Ġ'), byte_of('字')),
+            ('Ġ', 'Ċ', 'Ń', Some(b' '), None)
+        );
     }
 }

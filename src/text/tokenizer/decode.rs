@@ -93,7 +93,9 @@ impl Tokenizer {
                 ids
             };
             if let Some(bytes) = bytes.concat(ids) {
-                return Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()));
+                return Ok(
+                    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+                );
             }
         }
         let mut text = String::with_capacity(ids.len() * 4);
@@ -114,7 +116,14 @@ impl Tokenizer {
     }
 
     /// Appends what is complete with the next id.
-    fn decode_next(&self, state: &mut Decoding, id: u32, position: usize, skip_special: bool, out: &mut String) -> Result<()> {
+    fn decode_next(
+        &self,
+        state: &mut Decoding,
+        id: u32,
+        position: usize,
+        skip_special: bool,
+        out: &mut String,
+    ) -> Result<()> {
         let token = self.decoded(id).ok_or_else(|| self.no_token(id, position))?;
         if skip_special && self.is_special(id) {
             return Ok(());
@@ -141,7 +150,9 @@ impl Tokenizer {
     /// Appends what was held back.
     fn end_decoding(&self, state: &mut Decoding, out: &mut String) -> Result<()> {
         match (state, &self.model) {
-            (Decoding::SentencePiece(state), Model::SentencePiece(model)) => return model.engine.decode_end(state, out),
+            (Decoding::SentencePiece(state), Model::SentencePiece(model)) => {
+                return model.engine.decode_end(state, out);
+            }
             (Decoding::Bytes(held), _) => out.push_str(&String::from_utf8_lossy(held)),
             (Decoding::Steps(states), _) => self.steps.finish(states, out),
             _ => unreachable!("the state is that of the decoder"),
@@ -175,11 +186,18 @@ impl Tokenizer {
     /// # }
     /// ```
     pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream<'_> {
-        DecodeStream { tokenizer: self, skip_special_tokens, state: self.begin_decoding(), position: 0, text: String::new() }
+        DecodeStream {
+            tokenizer: self,
+            skip_special_tokens,
+            state: self.begin_decoding(),
+            position: 0,
+            text: String::new(),
+        }
     }
 
     fn no_token(&self, id: u32, position: usize) -> Error {
-        let expected = format!("ids of the vocabulary, which has {} tokens with ids below {}", self.vocab_size(), self.id_bound());
+        let expected =
+            format!("ids of the vocabulary, which has {} tokens with ids below {}", self.vocab_size(), self.id_bound());
         let hint = "decode with the tokenizer that encoded";
         Error::argument("Tokenizer::decode", "ids", expected, format!("{id} at position {position}"), hint)
     }

@@ -192,7 +192,8 @@ impl Steps {
                 _ => states[i].text.push_str(token),
             },
             Decoder::Strip { content, start, stop } => {
-                let fused = i > 0 && matches!(self.steps[i - 1], Decoder::Fuse) && *stop == 0 && i + 1 == self.steps.len();
+                let fused =
+                    i > 0 && matches!(self.steps[i - 1], Decoder::Fuse) && *stop == 0 && i + 1 == self.steps.len();
                 if !fused {
                     (state.stripped, state.inside) = (0, false);
                 }

@@ -30,7 +30,7 @@ struct Work {
 
 /// Buffers that wait for a caller.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Vec<Box<Work>>>);
+pub(super) struct Pool(Mutex<Vec<Work>>);
 
 impl Clone for Pool {
     fn clone(&self) -> Self {

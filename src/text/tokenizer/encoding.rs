@@ -109,7 +109,10 @@ impl Truncation {
         }
         let too_short = |which: &str, n: usize| {
             let hint = "raise max_length, or cut the longest first";
-            let expected = format!("at least {} tokens for this pair when only the {which} text is cut", first + other - n + added + 1);
+            let expected = format!(
+                "at least {} tokens for this pair when only the {which} text is cut",
+                first + other - n + added + 1
+            );
             Err(Error::argument("Truncation", "max_length", expected, self.max_length, hint))
         };
         let surplus = first + other - max;
@@ -188,7 +191,9 @@ impl Padding {
             PaddingStrategy::BatchLongest => longest,
             PaddingStrategy::Fixed(length) => length,
         };
-        self.pad_to_multiple_of.filter(|n| *n > 0).map_or(length, |n| length.checked_next_multiple_of(n).unwrap_or(length))
+        self.pad_to_multiple_of
+            .filter(|n| *n > 0)
+            .map_or(length, |n| length.checked_next_multiple_of(n).unwrap_or(length))
     }
 
     pub(super) fn fill(&self, encoding: &mut Encoding, length: usize) {

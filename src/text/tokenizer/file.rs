@@ -153,7 +153,9 @@ impl Merge {
             Merge::Pair(left, right) => Ok((left, right)),
             Merge::Line(line) => match line.split_once(' ') {
                 Some((left, right)) if !right.contains(' ') => Ok((left.to_owned(), right.to_owned())),
-                _ => Err(format!("expected merges of two tokens with a space between them, got {line:?} (merge {rank})")),
+                _ => {
+                    Err(format!("expected merges of two tokens with a space between them, got {line:?} (merge {rank})"))
+                }
             },
         }
     }
@@ -212,7 +214,10 @@ impl ModelFile {
                 ];
                 self.only(&kind, &allowed)?;
                 if self.dropout.is_some_and(|p| p != 0.0) {
-                    return Err("expected BPE without dropout, which draws merges at random and is not built; got dropout".into());
+                    return Err(
+                        "expected BPE without dropout, which draws merges at random and is not built; got dropout"
+                            .into(),
+                    );
                 }
                 let vocab = ids(&self.vocab)?;
                 let settings = BpeSettings {
@@ -223,8 +228,13 @@ impl ModelFile {
                     continuing_prefix: self.continuing_subword_prefix.unwrap_or_default(),
                     end_suffix: self.end_of_word_suffix.unwrap_or_default(),
                 };
-                let merges: Result<Vec<_>, _> =
-                    self.merges.unwrap_or_default().into_iter().enumerate().map(|(rank, merge)| merge.pair(rank)).collect();
+                let merges: Result<Vec<_>, _> = self
+                    .merges
+                    .unwrap_or_default()
+                    .into_iter()
+                    .enumerate()
+                    .map(|(rank, merge)| merge.pair(rank))
+                    .collect();
                 Ok(Model::Bpe(Bpe::new(vocab, merges?.into_iter(), settings, byte_level)?))
             }
             "WordPiece" => {
@@ -263,7 +273,9 @@ impl ModelFile {
                     byte_fallback: Some(bpe.settings.byte_fallback),
                     ignore_merges: Some(bpe.settings.ignore_merges),
                     vocab: ids(&bpe.vocab),
-                    merges: Some(bpe.merges.iter().map(|&(left, right)| Merge::Pair(token(left), token(right))).collect()),
+                    merges: Some(
+                        bpe.merges.iter().map(|&(left, right)| Merge::Pair(token(left), token(right))).collect(),
+                    ),
                     ..Self::default()
                 }
             }
@@ -300,7 +312,13 @@ impl Tokenizer {
     /// [`Error::Argument`] for what is no such file, or means something that is not built here, by name.
     pub fn from_json(json: &str) -> Result<Self> {
         Self::read_json(json).map_err(|problem| {
-            Error::argument("Tokenizer", "tokenizer.json", "a tokenizer's file", problem, "look at the place that is named")
+            Error::argument(
+                "Tokenizer",
+                "tokenizer.json",
+                "a tokenizer's file",
+                problem,
+                "look at the place that is named",
+            )
         })
     }
 
@@ -329,7 +347,8 @@ impl Tokenizer {
     pub fn from_json_file(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
         let json = super::read_text(file)?;
-        Self::read_json(&json).map_err(|problem| Error::file(file, problem, "pass a tokenizer.json of Hugging Face's form"))
+        Self::read_json(&json)
+            .map_err(|problem| Error::file(file, problem, "pass a tokenizer.json of Hugging Face's form"))
     }
 
     /// The text of a `tokenizer.json` that Python's `tokenizers` opens, too. A SentencePiece model is written in the parts that come nearest
@@ -342,7 +361,8 @@ impl Tokenizer {
             let hint = "keep the .model file";
             Error::argument("Tokenizer::to_json", "model", "one that tokenizer.json has", problem, hint)
         };
-        let (mut normalizer, mut splitter, mut decoder) = (self.normalizer.clone(), self.splitter.clone(), self.decoder.clone());
+        let (mut normalizer, mut splitter, mut decoder) =
+            (self.normalizer.clone(), self.splitter.clone(), self.decoder.clone());
         let model = match &self.model {
             Model::SentencePiece(model) => {
                 let parts = files::as_parts(model).map_err(refused)?;

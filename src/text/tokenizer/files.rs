@@ -3,8 +3,8 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    AddedToken, Behavior, Decoder, Metaspace, Normalizer, Parts, Pattern, Precompiled, PrependScheme, Splitter, Template,
-    Tokenizer, base64, byte_level,
+    AddedToken, Behavior, Decoder, Metaspace, Normalizer, Parts, Pattern, Precompiled, PrependScheme, Splitter,
+    Template, Tokenizer, base64, byte_level,
     file::Tokens,
     model::{
         Model,
@@ -35,7 +35,9 @@ pub enum TiktokenPattern {
 impl TiktokenPattern {
     fn pattern(self) -> Pattern {
         let (contractions, rest) = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"\s*[\r\n]+|\s+(?!\S)|\s+");
-        let words = |numbers: &str| format!(r"{contractions}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{rest}");
+        let words = |numbers: &str| {
+            format!(r"{contractions}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{rest}")
+        };
         let source = match self {
             TiktokenPattern::Gpt2 => return Pattern::gpt2(),
             TiktokenPattern::Cl100k => words(r"\p{N}{1,3}"),
@@ -79,22 +81,35 @@ impl Tokenizer {
     /// [`Error::File`] for files that cannot be read or are none of this form.
     pub fn from_vocab_and_merges(vocab: impl AsRef<Path>, merges: impl AsRef<Path>) -> Result<Self> {
         let (vocab_file, merges_file) = (vocab.as_ref(), merges.as_ref());
-        let wrong = |file: &Path, problem: String| Error::file(file, problem, "pass a vocab.json and the merges.txt that belongs to it");
+        let wrong = |file: &Path, problem: String| {
+            Error::file(file, problem, "pass a vocab.json and the merges.txt that belongs to it")
+        };
         let json = super::read_text(vocab_file)?;
         let Tokens::Ids(tokens) = serde_json::from_str(&json).map_err(|e| wrong(vocab_file, e.to_string()))? else {
             return Err(wrong(vocab_file, "expected tokens with their ids, got a list".into()));
         };
-        let vocab = Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))).map_err(|e| wrong(vocab_file, e))?;
+        let vocab =
+            Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))).map_err(|e| wrong(vocab_file, e))?;
         let text = super::read_text(merges_file)?;
         let mut merges = Vec::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with("#version") && !line.trim_end().is_empty()) {
+        for (number, line) in
+            text.lines().enumerate().filter(|(_, line)| !line.starts_with("#version") && !line.trim_end().is_empty())
+        {
             match line.trim_end_matches(['\r', '\n']).split_once(' ') {
-                Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => merges.push((left.to_owned(), right.to_owned())),
-                _ => return Err(wrong(merges_file, format!("line {}: expected two tokens with a space between them, got {line:?}", number + 1))),
+                Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
+                    merges.push((left.to_owned(), right.to_owned()))
+                }
+                _ => {
+                    return Err(wrong(
+                        merges_file,
+                        format!("line {}: expected two tokens with a space between them, got {line:?}", number + 1),
+                    ));
+                }
             }
         }
         let added = special_of(&vocab, &["<|endoftext|>", "<s>", "</s>", "<pad>", "<unk>", "<mask>"]);
-        let bpe = Bpe::new(vocab, merges.into_iter(), BpeSettings::default(), true).map_err(|e| wrong(merges_file, e))?;
+        let bpe =
+            Bpe::new(vocab, merges.into_iter(), BpeSettings::default(), true).map_err(|e| wrong(merges_file, e))?;
         let splitter = Splitter::ByteLevel { add_prefix_space: false, trim_offsets: true, use_regex: true };
         Self::from_parts(byte_level_parts(Model::Bpe(bpe), splitter, added)).map_err(|e| wrong(vocab_file, e))
     }
@@ -107,18 +122,29 @@ impl Tokenizer {
     pub fn from_vocab_txt(file: impl AsRef<Path>, lowercase: bool) -> Result<Self> {
         let file = file.as_ref();
         let text = super::read_text(file)?;
-        Self::read_vocab_txt(&text, lowercase).map_err(|problem| Error::file(file, problem, "pass the vocab.txt of a BERT model, a token a line"))
+        Self::read_vocab_txt(&text, lowercase)
+            .map_err(|problem| Error::file(file, problem, "pass the vocab.txt of a BERT model, a token a line"))
     }
 
     fn read_vocab_txt(text: &str, lowercase: bool) -> Result<Self, String> {
         let lines = text.lines().map(|line| line.trim_end_matches(['\r', '\n']));
         let vocab = Vocab::new(lines.clone().zip(0..))?;
-        let special = |token: &str| Ok::<_, String>((token.to_owned(), vocab.id(token).ok_or_else(|| format!("expected {token} among the tokens"))?));
+        let special = |token: &str| {
+            Ok::<_, String>((
+                token.to_owned(),
+                vocab.id(token).ok_or_else(|| format!("expected {token} among the tokens"))?,
+            ))
+        };
         let (sep, cls) = (special("[SEP]")?, special("[CLS]")?);
         let added = special_of(&vocab, &["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]);
         let model = WordPiece::new(vocab, "[UNK]".into(), "##".into(), 100)?;
         Self::from_parts(Parts {
-            normalizer: Some(Normalizer::BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase }),
+            normalizer: Some(Normalizer::BertNormalizer {
+                clean_text: true,
+                handle_chinese_chars: true,
+                strip_accents: None,
+                lowercase,
+            }),
             splitter: Some(Splitter::BertPreTokenizer),
             model: Model::WordPiece(model),
             template: Some(Template::BertProcessing { sep, cls }),
@@ -138,14 +164,20 @@ impl Tokenizer {
     pub fn from_tiktoken(file: impl AsRef<Path>, pattern: TiktokenPattern, special: &[(&str, u32)]) -> Result<Self> {
         let file = file.as_ref();
         let text = super::read_text(file)?;
-        Self::read_tiktoken(&text, pattern, special).map_err(|problem| Error::file(file, problem, "pass a *.tiktoken file of ranks"))
+        Self::read_tiktoken(&text, pattern, special)
+            .map_err(|problem| Error::file(file, problem, "pass a *.tiktoken file of ranks"))
     }
 
     fn read_tiktoken(text: &str, pattern: TiktokenPattern, special: &[(&str, u32)]) -> Result<Self, String> {
         let mut tokens: Vec<(Vec<u8>, u32)> = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let entry = line.trim().split_once(' ').and_then(|(token, rank)| Some((base64::decode(token)?, rank.trim().parse().ok()?)));
-            tokens.push(entry.ok_or_else(|| format!("line {}: expected a token in base64, a space and its rank, got {line:?}", number + 1))?);
+            let entry = line
+                .trim()
+                .split_once(' ')
+                .and_then(|(token, rank)| Some((base64::decode(token)?, rank.trim().parse().ok()?)));
+            tokens.push(entry.ok_or_else(|| {
+                format!("line {}: expected a token in base64, a space and its rank, got {line:?}", number + 1)
+            })?);
         }
         tokens.sort_by_key(|(_, rank)| *rank);
         let written: Vec<String> = tokens.iter().map(|(token, _)| byte_level::text_of(token)).collect();
@@ -166,7 +198,9 @@ impl Tokenizer {
         let bpe = Bpe::with_equal_ranks(vocab, pairs, results, settings)?;
         let added = special.iter().map(|(token, id)| AddedToken::special(*id, *token)).collect();
         let splitter = match pattern {
-            TiktokenPattern::Gpt2 => Splitter::ByteLevel { add_prefix_space: false, trim_offsets: true, use_regex: true },
+            TiktokenPattern::Gpt2 => {
+                Splitter::ByteLevel { add_prefix_space: false, trim_offsets: true, use_regex: true }
+            }
             _ => Splitter::Sequence {
                 pretokenizers: vec![
                     Splitter::Split { pattern: pattern.pattern(), behavior: Behavior::Isolated, invert: false },
@@ -201,7 +235,9 @@ impl Tokenizer {
 }
 
 /// What comes nearest to a SentencePiece model in the parts of `tokenizer.json`; not all of its texts become the same ids.
-pub(super) fn as_parts(model: &SentencePiece) -> Result<(Option<Normalizer>, Option<Splitter>, Decoder, Model), String> {
+pub(super) fn as_parts(
+    model: &SentencePiece,
+) -> Result<(Option<Normalizer>, Option<Splitter>, Decoder, Model), String> {
     let rules = &model.normalization;
     let replace = |pattern, content: &str| Normalizer::Replace { pattern, content: content.to_owned() };
     let mut normalizers = Vec::new();

@@ -44,11 +44,16 @@ impl TryFrom<Written> for Metaspace {
 
     fn try_from(written: Written) -> Result<Self, String> {
         if written.str_rep.as_ref().is_some_and(|text| *text != written.replacement.to_string()) {
-            return Err(format!("expected str_rep to be the replacement {:?}, got {:?}", written.replacement, written.str_rep));
+            return Err(format!(
+                "expected str_rep to be the replacement {:?}, got {:?}",
+                written.replacement, written.str_rep
+            ));
         }
         let prepend_scheme = match (written.prepend_scheme, written.add_prefix_space) {
             (Some(PrependScheme::Never), Some(true)) | (Some(PrependScheme::Always), Some(false)) => {
-                return Err("expected prepend_scheme and add_prefix_space of Metaspace to say the same; leave one out".into());
+                return Err(
+                    "expected prepend_scheme and add_prefix_space of Metaspace to say the same; leave one out".into()
+                );
             }
             (Some(scheme), _) => scheme,
             (None, Some(false)) => PrependScheme::Never,

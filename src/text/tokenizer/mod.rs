@@ -147,7 +147,10 @@ impl Tokenizer {
             let other = vocab.id(&token.content).filter(|id| *id != token.id).map(|id| id.to_string());
             let taken = vocab.token(token.id).filter(|other| *other != token.content).map(|other| format!("{other:?}"));
             if let Some(other) = other.or(taken) {
-                return Err(format!("expected the added token {:?} to have the id that the vocabulary gives it, got {} and {other}", token.content, token.id));
+                return Err(format!(
+                    "expected the added token {:?} to have the id that the vocabulary gives it, got {} and {other}",
+                    token.content, token.id
+                ));
             }
             by_id.push((token.id, i));
         }
@@ -182,6 +185,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Argument`] for texts of 4 GiB and more.
     pub fn normalize(&self, text: &str) -> Result<String> {
+        if let Model::SentencePiece(model) = &self.model {
+            return model.engine.normalize(text);
+        }
         let mut aligned = aligned_text::AlignedText::new(text, 0, false);
         if let Some(normalizer) = &self.normalizer {
             normalizer.apply(&mut aligned)?;
@@ -248,14 +254,20 @@ impl Tokenizer {
                     *other = token;
                 }
                 None => {
-                    let next = added.iter().map(|token| token.id as usize + 1).max().unwrap_or(0).max(self.model.vocab().end());
+                    let next = added
+                        .iter()
+                        .map(|token| token.id as usize + 1)
+                        .max()
+                        .unwrap_or(0)
+                        .max(self.model.vocab().end());
                     token.id = known.unwrap_or(next as u32);
                     added.push(token);
                 }
             }
         }
         let hint = "give each a content";
-        self.set_added(added).map_err(|got| Error::argument("Tokenizer", "added tokens", "tokens of their own", got, hint))?;
+        self.set_added(added)
+            .map_err(|got| Error::argument("Tokenizer", "added tokens", "tokens of their own", got, hint))?;
         Ok(self)
     }
 
@@ -271,7 +283,9 @@ impl Tokenizer {
     /// [`Error::Argument`] for an id that is no token.
     pub fn with_padding(mut self, padding: impl Into<Option<Padding>>) -> Result<Self> {
         let padding = padding.into();
-        if let Some(id) = padding.as_ref().map(|padding: &Padding| padding.pad_id).filter(|id| self.token(*id).is_none()) {
+        if let Some(id) =
+            padding.as_ref().map(|padding: &Padding| padding.pad_id).filter(|id| self.token(*id).is_none())
+        {
             let hint = "add the token first";
             return Err(Error::argument("Tokenizer", "pad_id", "the id of a token", id, hint));
         }
@@ -285,7 +299,9 @@ impl Tokenizer {
     /// [`Error::Argument`] for ids that are no tokens, and templates without the texts.
     pub fn with_template(mut self, template: impl Into<Option<Template>>) -> Result<Self> {
         let template = template.into();
-        let refuse = |got| Error::argument("Tokenizer", "template", "one of this vocabulary", got, "take ids from Tokenizer::id");
+        let refuse = |got| {
+            Error::argument("Tokenizer", "template", "one of this vocabulary", got, "take ids from Tokenizer::id")
+        };
         let layout = Layout::new(template.as_ref()).map_err(refuse)?;
         if let Some(id) = layout.ids().find(|id| self.token(*id).is_none()) {
             return Err(refuse(format!("the id {id}, which is no token")));

@@ -10,8 +10,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::{
     aligned_text::{AlignedText, Rewriter},
-    precompiled::Precompiled,
     pattern::Pattern,
+    precompiled::Precompiled,
 };
 use crate::error::Result;
 

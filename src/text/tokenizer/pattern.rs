@@ -22,9 +22,15 @@ enum Kind {
     /// GPT-2's words.
     Gpt2,
     /// Words of cl100k: how many digits go together (0: all).
-    Words { digits: u8, whole_end: bool },
+    Words {
+        digits: u8,
+        whole_end: bool,
+    },
     /// Words of o200k, which end where capitals begin.
-    Cased { digits: u8, contractions: bool },
+    Cased {
+        digits: u8,
+        contractions: bool,
+    },
     /// Up to so many numbers (0: all).
     Numbers(u8),
     /// Three digits of ASCII.
@@ -53,10 +59,7 @@ fn known() -> Vec<(String, Kind)> {
     let mut all = vec![
         (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+".to_owned(), Kind::Gpt2),
         (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+".to_owned(), Kind::Gpt2),
-        (
-            r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s".to_owned(),
-            Kind::Gpt2,
-        ),
+        (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s".to_owned(), Kind::Gpt2),
     ];
     for (numbers, digits) in [(r"\p{N}{1,3}", 3), (r"\p{N}", 1), (r"\p{N}+", 0), (r"\p{N}{1,2}", 2)] {
         let rest = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -343,9 +346,9 @@ fn lines_or_space(classes: Classes, text: &str, at: usize, whole_end: bool) -> u
 #[inline(always)]
 fn no_letters(eight: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let small = (eight | 0x20 * EACH) & 0x7F * EACH;
+    let small = (eight | (0x20 * EACH)) & (0x7F * EACH);
     let (from_a, behind_z) = (small + (0x80 - b'a' as u64) * EACH, small + (0x80 - b'z' as u64 - 1) * EACH);
-    !(from_a & !behind_z & !eight) & 0x80 * EACH
+    !(from_a & !behind_z & !eight) & (0x80 * EACH)
 }
 
 /// What a byte may be at the beginning of a word of ASCII letters: 2 for a letter, 1 for what may stand before one.
@@ -437,7 +440,13 @@ fn cased(classes: Classes, text: &str, at: usize, digits: u8, contractions: bool
         false => None,
     };
     match end {
-        Some(end) => if contractions { contraction(text, end, true) } else { end },
+        Some(end) => {
+            if contractions {
+                contraction(text, end, true)
+            } else {
+                end
+            }
+        }
         None if class & NUMBER != 0 => numbers(classes, text, at, digits),
         None => marks_and_space(classes, text, at, true, false),
     }

@@ -108,7 +108,9 @@ impl Splitter {
             for (i, splitter) in pretokenizers.iter().enumerate() {
                 splitter.check()?;
                 if splitter.is_byte_level() && i + 1 < pretokenizers.len() {
-                    return Err("expected ByteLevel at the end of the sequence of splitters, got others behind it".into());
+                    return Err(
+                        "expected ByteLevel at the end of the sequence of splitters, got others behind it".into()
+                    );
                 }
             }
         }
@@ -174,7 +176,9 @@ impl Splitter {
                 }
             }
             Splitter::Whitespace => cut(text.as_str(), pieces, &Pattern::words_or_marks(), Behavior::Removed, true),
-            Splitter::WhitespaceSplit => by_char(text.as_str(), pieces, Behavior::Removed, |c| classes.of(c) & SPACE != 0),
+            Splitter::WhitespaceSplit => {
+                by_char(text.as_str(), pieces, Behavior::Removed, |c| classes.of(c) & SPACE != 0)
+            }
             Splitter::BertPreTokenizer => {
                 by_char(text.as_str(), pieces, Behavior::Removed, |c| classes.of(c) & SPACE != 0);
                 by_char(text.as_str(), pieces, Behavior::Isolated, |c| is_punctuation(classes, c));

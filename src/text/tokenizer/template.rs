@@ -151,7 +151,10 @@ impl Layout {
                             TemplatePart::Sequence { id, type_id } => all.push(text(*id == Sequence::B, *type_id)),
                             TemplatePart::SpecialToken { id, type_id } => {
                                 let found = special_tokens.get(id).ok_or_else(|| {
-                                    format!("expected the template's token {id:?} among its special_tokens, got {:?}", special_tokens.keys())
+                                    format!(
+                                        "expected the template's token {id:?} among its special_tokens, got {:?}",
+                                        special_tokens.keys()
+                                    )
                                 })?;
                                 all.extend(found.ids.iter().map(|&id| Part::Token { id, type_id: *type_id }));
                             }
@@ -159,9 +162,15 @@ impl Layout {
                     }
                     Ok::<_, String>(all)
                 };
-                let count = |parts: &[Part], b| parts.iter().filter(|part| matches!(part, Part::Text { second, .. } if *second == b)).count();
+                let count = |parts: &[Part], b| {
+                    parts.iter().filter(|part| matches!(part, Part::Text { second, .. } if *second == b)).count()
+                };
                 (self.single, self.pair) = (parts(single)?, parts(pair)?);
-                if count(&self.single, false) != 1 || count(&self.single, true) != 0 || count(&self.pair, false) != 1 || count(&self.pair, true) != 1 {
+                if count(&self.single, false) != 1
+                    || count(&self.single, true) != 0
+                    || count(&self.pair, false) != 1
+                    || count(&self.pair, true) != 1
+                {
                     return Err("expected a template with A once for one text, and A and B once each for two".into());
                 }
             }
@@ -171,7 +180,8 @@ impl Layout {
             }
             Template::RobertaProcessing { sep, cls, trim_offsets, add_prefix_space } => {
                 self.single = vec![token(cls, 0), text(false, 0), token(sep, 0)];
-                self.pair = vec![token(cls, 0), text(false, 0), token(sep, 0), token(sep, 0), text(true, 0), token(sep, 0)];
+                self.pair =
+                    vec![token(cls, 0), text(false, 0), token(sep, 0), token(sep, 0), text(true, 0), token(sep, 0)];
                 self.trim = trim_offsets.then_some(*add_prefix_space).or(self.trim);
             }
             Template::ByteLevel { add_prefix_space, trim_offsets, .. } => {

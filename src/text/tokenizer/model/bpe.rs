@@ -10,10 +10,10 @@ use std::{
 
 use super::{
     super::{byte_level, vocab::Vocab},
+    Tokens,
     junctions::Junctions,
     pair_table::{NONE, PairTable},
     word_cache::{self, WordCache},
-    Tokens,
 };
 use crate::error::{Error, Result};
 
@@ -155,7 +155,9 @@ impl Bpe {
         equal_ranks: bool,
     ) -> Result<Self, String> {
         let unknown = match &settings.unknown {
-            Some(token) => Some(vocab.id(token).ok_or_else(|| format!("expected the unknown token {token:?} in the vocabulary"))?),
+            Some(token) => {
+                Some(vocab.id(token).ok_or_else(|| format!("expected the unknown token {token:?} in the vocabulary"))?)
+            }
             None => None,
         };
         let table = PairTable::new(&pairs, |i| match equal_ranks {
@@ -227,10 +229,6 @@ impl Bpe {
             }
         }
         found
-    }
-
-    pub(in super::super) fn is_byte_level(&self) -> bool {
-        self.byte_level
     }
 
     /// The tokens of the piece that lies in a text from byte to byte.
@@ -354,7 +352,11 @@ impl Bpe {
     #[inline(never)]
     fn merge(&self, piece: &[u8], start: usize, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
         self.begin(piece, start, scratch)?;
-        if scratch.ids.len() <= MAX_SCAN && self.results.len() < MAX_RANKS { self.merge_by_scan(scratch) } else { self.merge_by_rank(scratch) }
+        if scratch.ids.len() <= MAX_SCAN && self.results.len() < MAX_RANKS {
+            self.merge_by_scan(scratch)
+        } else {
+            self.merge_by_rank(scratch)
+        }
         let mut at = start as u32;
         for (&id, &to) in scratch.ids.iter().zip(&scratch.ends) {
             out.push(id, at, start as u32 + to);
@@ -373,7 +375,9 @@ impl Bpe {
             ids.extend(bytes.iter().map(|&byte| self.first[byte as usize]));
             ends.extend(1..=bytes.len() as u32);
             if !ids.contains(&NONE) {
-                ranks.extend(bytes.windows(2).map(|pair| self.byte_ranks[usize::from(pair[0]) << 8 | usize::from(pair[1])]));
+                ranks.extend(
+                    bytes.windows(2).map(|pair| self.byte_ranks[usize::from(pair[0]) << 8 | usize::from(pair[1])]),
+                );
                 ranks.push(NONE);
                 return Ok(());
             }
@@ -437,7 +441,13 @@ impl Bpe {
                     false => format!("{:?} at byte {}", String::from_utf8_lossy(&bytes[at..to]), start + at),
                 };
                 let hint = "add an unknown token to the model, or train it on all bytes (ByteLevel's alphabet)";
-                return Err(Error::argument("Tokenizer", "the text", "of characters that the vocabulary has, as it has no unknown token", got, hint));
+                return Err(Error::argument(
+                    "Tokenizer",
+                    "the text",
+                    "of characters that the vocabulary has, as it has no unknown token",
+                    got,
+                    hint,
+                ));
             }
             at = to;
         }

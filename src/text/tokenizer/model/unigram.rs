@@ -13,7 +13,6 @@ use crate::error::Result;
 pub(in super::super) struct Unigram {
     pub(in super::super) vocab: Vocab,
     pieces: Pieces,
-    scores: Vec<f64>,
     byte_fallback: bool,
 }
 
@@ -24,11 +23,14 @@ pub(in super::super) struct Scratch {
 }
 
 impl Unigram {
-    pub(in super::super) fn new(pieces: Vec<(String, f64)>, unknown: Option<u32>, byte_fallback: bool) -> Result<Self, String> {
+    pub(in super::super) fn new(
+        pieces: Vec<(String, f64)>,
+        unknown: Option<u32>,
+        byte_fallback: bool,
+    ) -> Result<Self, String> {
         let vocab = Vocab::new(pieces.iter().enumerate().map(|(id, (piece, _))| (piece.as_str(), id as u32)))?;
-        let scores = pieces.iter().map(|(_, score)| *score).collect();
         let pieces = Pieces::new(pieces, unknown, byte_fallback).map_err(|e| e.to_string())?;
-        Ok(Self { vocab, pieces, scores, byte_fallback })
+        Ok(Self { vocab, pieces, byte_fallback })
     }
 
     pub(in super::super) fn unknown(&self) -> Option<u32> {
@@ -40,7 +42,8 @@ impl Unigram {
     }
 
     pub(in super::super) fn pieces(&self) -> Vec<(String, f64)> {
-        self.vocab.iter().map(|(id, piece)| (piece.to_owned(), self.scores[id as usize])).collect()
+        let score = |id: u32| self.pieces.score(id).unwrap_or(0.0);
+        self.pieces.pieces().iter().zip(0..).map(|(piece, id)| (piece.clone(), score(id))).collect()
     }
 
     pub(in super::super) fn encode(

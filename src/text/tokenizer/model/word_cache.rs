@@ -47,7 +47,8 @@ fn sets<S: Copy + std::fmt::Debug>(empty: S) -> Box<[S; SETS]> {
 impl Default for WordCache {
     fn default() -> Self {
         // No word has length 0, so nothing is found in an empty entry.
-        let (short, long) = (ShortSet { keys: [0; WAYS], ids: [[0; 2]; WAYS] }, LongSet { keys: [0; WAYS], ids: [0; WAYS] });
+        let (short, long) =
+            (ShortSet { keys: [0; WAYS], ids: [[0; 2]; WAYS] }, LongSet { keys: [0; WAYS], ids: [0; WAYS] });
         Self { short: sets(short), long: sets(long), next: 0 }
     }
 }

@@ -21,7 +21,13 @@ impl WordLevel {
         let Some(id) = self.vocab.id(word).or(self.unknown_id) else {
             let hint = "add an unknown token to the vocabulary";
             let got = format!("{word:?} at byte {start}");
-            return Err(Error::argument("Tokenizer", "the text", "of words that the vocabulary has, as it has no unknown token", got, hint));
+            return Err(Error::argument(
+                "Tokenizer",
+                "the text",
+                "of words that the vocabulary has, as it has no unknown token",
+                got,
+                hint,
+            ));
         };
         out.push(id, start as u32, end as u32);
         Ok(())

@@ -30,12 +30,15 @@ impl WordPiece {
         continuing_prefix: String,
         max_chars: usize,
     ) -> Result<Self, String> {
-        let unknown_id = vocab.id(&unknown).ok_or_else(|| format!("expected the unknown token {unknown:?} in the vocabulary"))?;
+        let unknown_id =
+            vocab.id(&unknown).ok_or_else(|| format!("expected the unknown token {unknown:?} in the vocabulary"))?;
         let all = || vocab.iter().map(|(id, token)| (token.to_owned(), id as usize));
         let first = Matcher::new(all());
         let inside = match continuing_prefix.is_empty() {
             true => first.clone(),
-            false => Matcher::new(all().filter_map(|(token, id)| Some((token.strip_prefix(&continuing_prefix)?.to_owned(), id)))),
+            false => Matcher::new(
+                all().filter_map(|(token, id)| Some((token.strip_prefix(&continuing_prefix)?.to_owned(), id))),
+            ),
         };
         let mut lengths = vec![0; vocab.end()];
         for (id, token) in vocab.iter() {

@@ -32,7 +32,6 @@ pub(crate) struct SentencePiece {
     /// What pieces are in a decoded text (where they do not begin it), one behind the other; where each ends.
     surfaces: String,
     ends: Vec<usize>,
-    specials: [Option<u32>; 3],
 }
 
 #[derive(Clone)]
@@ -132,9 +131,7 @@ impl SentencePiece {
             }
             ends.push(surfaces.len());
         }
-        let control = |text: &String| ids.get(text).copied().filter(|&id| pieces[id as usize].kind == Kind::Control);
         Ok(SentencePiece {
-            specials: [&model.begin, &model.end, &model.pad].map(control),
             unknown,
             bytes,
             engine,
@@ -166,21 +163,6 @@ impl SentencePiece {
     /// The number of the unknown piece.
     pub(crate) fn unknown(&self) -> u32 {
         self.unknown
-    }
-
-    /// The number of the piece that begins a text (bos), if there is one.
-    pub(crate) fn begin(&self) -> Option<u32> {
-        self.specials[0]
-    }
-
-    /// The number of the piece that ends a text (eos), if there is one.
-    pub(crate) fn end(&self) -> Option<u32> {
-        self.specials[1]
-    }
-
-    /// The number of the piece that fills up, if there is one.
-    pub(crate) fn pad(&self) -> Option<u32> {
-        self.specials[2]
     }
 
     /// What a text is before it is cut.
@@ -441,7 +423,7 @@ mod tests {
             assert_eq!(encode(&model, "abb cab</s>")[3..], [(0, 4, 5), (7, 5, 7), (0, 7, 11)]);
             assert_eq!(ids(&model, "a▁b", "a b"), [4, 3, 6]);
             assert_eq!((ids(&model, "", ""), ids(&model, "   ", "")), (vec![], vec![]));
-            assert_eq!((model.begin(), model.end(), model.pad(), model.unknown()), (Some(1), Some(2), None, 0));
+            assert_eq!(model.unknown(), 0);
             assert_eq!(model.decode(&[1, 4, 2, 3]).unwrap(), "a ");
             let error = model.decode(&[4, 12]).unwrap_err().to_string();
             assert!(error.contains("12 at position 1"), "{error}");

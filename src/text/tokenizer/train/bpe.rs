@@ -82,7 +82,8 @@ pub(super) fn learn(words: &[(String, u64)], rules: &BpeRules<'_>, progress: &mu
         return Err(Error::argument("Trainer", "vocab_size", expected, rules.vocab_size, hint));
     }
     let mut pairs = corpus.pairs();
-    let mut heap: BinaryHeap<(i64, Reverse<Pair>)> = pairs.iter().map(|(pair, found)| (found.count, Reverse(*pair))).collect();
+    let mut heap: BinaryHeap<(i64, Reverse<Pair>)> =
+        pairs.iter().map(|(pair, found)| (found.count, Reverse(*pair))).collect();
     let (mut merges, mut results) = (Vec::new(), Vec::new());
     let mut changed: Vec<Pair> = Vec::new();
     while tokens.list.len() < rules.vocab_size
@@ -177,7 +178,15 @@ struct Corpus {
 
 impl Corpus {
     fn new(words: &[(String, u64)], alphabet: &[char], rules: &BpeRules<'_>, tokens: &mut Tokens) -> Result<Self> {
-        let too_many = || Error::argument("Trainer", "the corpus", "fewer than 2³² words and 2⁶³ of them together", "more", "train on a part of it");
+        let too_many = || {
+            Error::argument(
+                "Trainer",
+                "the corpus",
+                "fewer than 2³² words and 2⁶³ of them together",
+                "more",
+                "train on a part of it",
+            )
+        };
         let mut corpus = Self { symbols: Vec::new(), words: Vec::new(), counts: Vec::new(), lengths: Vec::new() };
         if u32::try_from(words.len()).is_err() {
             return Err(too_many());

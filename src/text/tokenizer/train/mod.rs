@@ -56,7 +56,13 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    fn new(kind: Kind, vocab_size: usize, normalizer: Option<Normalizer>, splitter: Splitter, decoder: Decoder) -> Self {
+    fn new(
+        kind: Kind,
+        vocab_size: usize,
+        normalizer: Option<Normalizer>,
+        splitter: Splitter,
+        decoder: Decoder,
+    ) -> Self {
         Self {
             kind,
             vocab_size,
@@ -77,14 +83,24 @@ impl Trainer {
     pub fn byte_level_bpe(vocab_size: usize) -> Self {
         let (add_prefix_space, trim_offsets, use_regex) = (false, true, true);
         let splitter = Splitter::ByteLevel { add_prefix_space, trim_offsets, use_regex };
-        Self::new(Kind::ByteLevelBpe, vocab_size, None, splitter, Decoder::ByteLevel { add_prefix_space, trim_offsets, use_regex })
+        Self::new(
+            Kind::ByteLevelBpe,
+            vocab_size,
+            None,
+            splitter,
+            Decoder::ByteLevel { add_prefix_space, trim_offsets, use_regex },
+        )
     }
 
     /// WordPiece, as BERT has it: small letters without accents, punctuation apart, `[PAD] [UNK] [CLS] [SEP] [MASK]` first. Pieces are learned as
     /// merges are, by how often they come.
     pub fn word_piece(vocab_size: usize) -> Self {
-        let normalizer =
-            Normalizer::BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: true };
+        let normalizer = Normalizer::BertNormalizer {
+            clean_text: true,
+            handle_chinese_chars: true,
+            strip_accents: None,
+            lowercase: true,
+        };
         let decoder = Decoder::WordPiece { prefix: "##".into(), cleanup: true };
         let trainer = Self::new(Kind::WordPiece, vocab_size, Some(normalizer), Splitter::BertPreTokenizer, decoder);
         trainer.special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
@@ -165,18 +181,37 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`train`](Self::train), and the first error of the texts.
-    pub fn try_train<S: AsRef<str> + Send + Sync>(&self, texts: impl IntoIterator<Item = Result<S>>) -> Result<Tokenizer> {
+    pub fn try_train<S: AsRef<str> + Send + Sync>(
+        &self,
+        texts: impl IntoIterator<Item = Result<S>>,
+    ) -> Result<Tokenizer> {
         let tokens = &self.special_tokens;
         for (i, token) in tokens.iter().enumerate() {
             if token.is_empty() || tokens[..i].contains(token) {
                 let hint = "give each one once";
-                return Err(Error::argument("Trainer", "special_tokens", "different ones that are not empty", format!("{token:?}"), hint));
+                return Err(Error::argument(
+                    "Trainer",
+                    "special_tokens",
+                    "different ones that are not empty",
+                    format!("{token:?}"),
+                    hint,
+                ));
             }
         }
         let byte_level = self.splitter.as_ref().is_some_and(Splitter::is_byte_level);
         if byte_level != (self.kind == Kind::ByteLevelBpe) {
-            let expected = if byte_level { "one without ByteLevel for pieces of characters" } else { "one that ends with ByteLevel" };
-            return Err(Error::argument("Trainer", "splitter", expected, "another", "take the trainer's own, or one of its kind"));
+            let expected = if byte_level {
+                "one without ByteLevel for pieces of characters"
+            } else {
+                "one that ends with ByteLevel"
+            };
+            return Err(Error::argument(
+                "Trainer",
+                "splitter",
+                expected,
+                "another",
+                "take the trainer's own, or one of its kind",
+            ));
         }
         let mut line = Line::new(self.progress);
         let words = words::count(texts.into_iter(), self.normalizer.as_ref(), self.splitter.as_ref(), &mut |bytes| {
@@ -201,9 +236,16 @@ impl Trainer {
     fn model(&self, words: Vec<(String, u64)>, line: &mut Line) -> Result<Model> {
         let missing = |token: &str| {
             let hint = format!("give {token} among them");
-            Error::argument("Trainer", "special_tokens", format!("{token} among them"), format!("{:?}", self.special_tokens), hint)
+            Error::argument(
+                "Trainer",
+                "special_tokens",
+                format!("{token} among them"),
+                format!("{:?}", self.special_tokens),
+                hint,
+            )
         };
-        let unknown = |token: &str| self.special_tokens.iter().any(|special| special == token).then(|| token.to_owned());
+        let unknown =
+            |token: &str| self.special_tokens.iter().any(|special| special == token).then(|| token.to_owned());
         if self.kind == Kind::Unigram {
             let trainer = UnigramTrainer {
                 vocab_size: self.vocab_size,
@@ -247,7 +289,9 @@ impl Trainer {
 
     /// `[CLS]` and `[SEP]` around texts, where both are among the special tokens.
     fn template(&self) -> Option<Template> {
-        let special = |token: &str| Some((token.to_owned(), self.special_tokens.iter().position(|special| special == token)? as u32));
+        let special = |token: &str| {
+            Some((token.to_owned(), self.special_tokens.iter().position(|special| special == token)? as u32))
+        };
         let (sep, cls) = (special("[SEP]")?, special("[CLS]")?);
         (self.kind == Kind::WordPiece).then_some(Template::BertProcessing { sep, cls })
     }

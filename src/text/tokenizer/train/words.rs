@@ -69,7 +69,11 @@ fn count_part<S: AsRef<str> + Sync>(
     rows.into_iter().collect()
 }
 
-fn count_row<S: AsRef<str>>(texts: &[S], normalizer: Option<&Normalizer>, splitter: Option<&Splitter>) -> Result<Counts> {
+fn count_row<S: AsRef<str>>(
+    texts: &[S],
+    normalizer: Option<&Normalizer>,
+    splitter: Option<&Splitter>,
+) -> Result<Counts> {
     let (mut counts, mut pieces) = (Counts::new(), Vec::new());
     let mut count = |word: &str| match counts.get_mut(word) {
         Some(count) => *count += 1,

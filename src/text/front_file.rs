@@ -1,0 +1,183 @@
+//! What a file holds of a front door: its settings as JSON, and arrays for what may be long.
+
+use super::analysis::TextSplit;
+use super::text_front::TextFront;
+use super::word_list::WordList;
+use crate::error::{Error, Result};
+use crate::state::Value;
+
+/// Entries of the vocabulary one after the other, where each ends, and their weights.
+const VOCABULARY: &str = "vocabulary";
+const VOCABULARY_ENDS: &str = "vocabulary_ends";
+const IDF: &str = "idf_weights";
+/// The words by which texts are cut.
+const WORDS: &str = "words";
+const WORD_ENDS: &str = "word_ends";
+
+impl TextFront {
+    /// The settings, without what [`arrays`](Self::arrays) gives.
+    pub(crate) fn settings(&self) -> Result<String> {
+        let mut settings = self.clone();
+        if let TextFront::TextVectorization(front) = &mut settings {
+            front.forget();
+        }
+        if let TextSplit::WordList(list) = settings.split_mut() {
+            list.forget();
+        }
+        serde_json::to_string(&settings).map_err(|e| Error::Config {
+            op: "save",
+            problem: format!("the settings of the text front cannot be written: {e}"),
+            hint: "check them".into(),
+        })
+    }
+
+    fn split_mut(&mut self) -> &mut TextSplit {
+        match self {
+            TextFront::TextVectorization(front) => front.split_mut(),
+            TextFront::HashedNgrams(front) => front.split_mut(),
+        }
+    }
+
+    /// What stands beside the settings.
+    pub(crate) fn arrays(&self) -> Vec<(&'static str, Value)> {
+        let mut out = Vec::new();
+        if let TextFront::TextVectorization(front) = self {
+            out.extend(put([VOCABULARY, VOCABULARY_ENDS], &front.tokens()));
+            if !front.idf_weights().is_empty() {
+                out.push((IDF, Value::F64(front.idf_weights().to_vec())));
+            }
+        }
+        let split = match self {
+            TextFront::TextVectorization(front) => front.the_split(),
+            TextFront::HashedNgrams(front) => front.the_split(),
+        };
+        if let TextSplit::WordList(list) = split {
+            out.extend(put([WORDS, WORD_ENDS], &list.sorted()));
+        }
+        out
+    }
+
+    /// The front door of a file.
+    pub(crate) fn read(settings: &str, mut array: impl FnMut(&str) -> Result<Option<Value>>) -> Result<Self> {
+        let mut front: TextFront =
+            serde_json::from_str(settings).map_err(|e| damaged(format!("its settings cannot be read: {e}")))?;
+        if let TextSplit::WordList(list) = front.split_mut() {
+            let text = get([WORDS, WORD_ENDS], &mut array)?;
+            list.with_words_of(WordList::from_words(text.tokens()?)?);
+        }
+        if let TextFront::TextVectorization(own) = front {
+            let text = get([VOCABULARY, VOCABULARY_ENDS], &mut array)?;
+            let idf = match array(IDF)? {
+                None => Vec::new(),
+                Some(Value::F64(idf)) => idf,
+                Some(_) => return Err(damaged(format!("{IDF} are no F64"))),
+            };
+            front = own.with_learned(&text.tokens()?, idf)?.into();
+        }
+        front.check()?;
+        Ok(front)
+    }
+}
+
+fn damaged(problem: String) -> Error {
+    Error::Config { op: "load", problem, hint: "save the model again".into() }
+}
+
+/// Tokens as two arrays.
+fn put([bytes, ends]: [&'static str; 2], tokens: &[&str]) -> [(&'static str, Value); 2] {
+    let mut end = 0;
+    let all = tokens.iter().map(|token| {
+        end += token.len() as u64;
+        end
+    });
+    let all = all.collect();
+    [(bytes, Value::U8(tokens.concat().into_bytes())), (ends, Value::U64(all))]
+}
+
+/// Two arrays that are tokens.
+struct Text {
+    text: String,
+    ends: Vec<u64>,
+}
+
+fn get([bytes, ends]: [&'static str; 2], array: &mut impl FnMut(&str) -> Result<Option<Value>>) -> Result<Text> {
+    let (Some(Value::U8(text)), Some(Value::U64(all))) = (array(bytes)?, array(ends)?) else {
+        return Err(damaged(format!("the arrays {bytes} and {ends} of its text front are not there")));
+    };
+    let text = String::from_utf8(text).map_err(|_| damaged(format!("the array {bytes} is not UTF-8")))?;
+    Ok(Text { text, ends: all })
+}
+
+impl Text {
+    fn tokens(&self) -> Result<Vec<&str>> {
+        let mut start = 0;
+        let tokens = self.ends.iter().map(|&end| {
+            let end = usize::try_from(end).ok()?;
+            let token = self.text.get(start..end)?;
+            start = end;
+            Some(token)
+        });
+        let tokens: Option<Vec<&str>> = tokens.collect();
+        let whole = self.ends.last().is_none_or(|end| *end == self.text.len() as u64);
+        tokens
+            .filter(|_| whole)
+            .ok_or_else(|| damaged("the ends of its entries do not lie in their text one after the other".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{HashedNgrams, OutputMode, StopWords, TextVectorization};
+
+    fn fronts() -> Vec<TextFront> {
+        let texts = ["今天天气好 ok", "好天气 a\nb", "今天"];
+        let list = WordList::from_words(["今天", "天气"]).unwrap();
+        let new = || TextVectorization::new().stop_words(StopWords::chinese());
+        vec![
+            new().split(list.clone()).adapt(&texts).unwrap().into(),
+            new().split(TextSplit::Character).output_mode(OutputMode::TfIdf).ngrams([2]).adapt(&texts).unwrap().into(),
+            new().max_tokens(2).adapt(&texts).unwrap().into(),
+            HashedNgrams::new(64).split(list).into(),
+            HashedNgrams::new(64).ids(3).into(),
+        ]
+    }
+
+    #[test]
+    fn there_and_back() {
+        for front in fronts() {
+            let (settings, arrays) = (front.settings().unwrap(), front.arrays());
+            let array = |name: &str| Ok(arrays.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()));
+            assert_eq!(TextFront::read(&settings, array).unwrap(), front, "{settings}");
+            // As serde values they are whole.
+            let whole = serde_json::to_string(&front).unwrap();
+            assert_eq!(serde_json::from_str::<TextFront>(&whole).unwrap(), front);
+            // Without its arrays it is damaged, where it has some.
+            let none = TextFront::read(&settings, |_| Ok(None));
+            assert_eq!(none.is_ok(), arrays.is_empty());
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let front = &fronts()[1];
+        let settings = front.settings().unwrap();
+        let with = |name: &str, value: Value| {
+            let arrays = front.arrays();
+            let found = |n: &str| arrays.iter().find(|(own, _)| *own == n).map(|(_, value)| value.clone());
+            let array = |n: &str| Ok(if n == name { Some(value.clone()) } else { found(n) });
+            TextFront::read(&settings, array).unwrap_err().to_string()
+        };
+        assert!(with(VOCABULARY, Value::U8(vec![0xff])).contains("not UTF-8"));
+        for ends in [vec![u64::MAX], vec![4, 2], vec![1], vec![]] {
+            let error = with(VOCABULARY_ENDS, Value::U64(ends));
+            assert!(error.contains("one after the other") || error.contains("vocabulary"), "{error}");
+        }
+        assert!(with(IDF, Value::F64(vec![1.0])).contains("the mode was changed"));
+        assert!(with(IDF, Value::F64(vec![f64::NAN; 99])).contains("finite"));
+        assert!(with(IDF, Value::U8(vec![1])).contains("no F64"));
+        assert!(TextFront::read("{\"class\":\"Other\"}", |_| Ok(None)).is_err());
+        let more = settings.replace("\"ngrams\"", "\"other\":1,\"ngrams\"");
+        assert!(TextFront::read(&more, |_| Ok(None)).unwrap_err().to_string().contains("unknown field"));
+    }
+}
