@@ -101,3 +101,7 @@ pub use tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 #[cfg(all(doctest, feature = "csv", feature = "files", feature = "tools"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, feature = "text", feature = "files"))]
+#[doc = include_str!("../docs/text.md")]
+struct TextGuide;

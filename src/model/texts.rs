@@ -151,7 +151,7 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub(crate) fn predict_front(&self, op: &'static str, texts: &[&str]) -> Result<Tensor<T>> {
         let front = self.front(op)?;
-        let encoded = front.encode(texts);
+        let encoded = front.encode(texts)?;
         let width = |i: usize| match front.width() {
             Width::Fixed(width) => width,
             Width::Free => encoded.row(i).ids.len().max(1),

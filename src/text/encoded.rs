@@ -115,6 +115,18 @@ pub(super) fn encode(texts: &[&str], row: impl Fn(&str, &mut Scratch, &mut Vec<u
     all
 }
 
+impl Encoded {
+    /// From rows of ids.
+    pub(super) fn of_ids(rows: &[Vec<u32>]) -> Self {
+        let mut all = Self::default();
+        for row in rows {
+            all.ids.extend_from_slice(row);
+            all.end_row();
+        }
+        all
+    }
+}
+
 /// Appends features by their place, each once with all that it adds.
 pub(super) fn sum_up(features: &mut [(u32, i32)], ids: &mut Vec<u32>, counts: &mut Vec<i32>) {
     features.sort_unstable();

@@ -2,6 +2,7 @@
 
 use super::analysis::TextSplit;
 use super::text_front::TextFront;
+use super::tokenizer::Tokenizer;
 use super::word_list::WordList;
 use crate::error::{Error, Result};
 use crate::state::Value;
@@ -13,15 +14,22 @@ const IDF: &str = "idf_weights";
 /// The words by which texts are cut.
 const WORDS: &str = "words";
 const WORD_ENDS: &str = "word_ends";
+/// A tokenizer's file.
+const TOKENIZER: &str = "tokenizer";
+/// What stands among the settings where a tokenizer's file stands beside them.
+const BESIDE: &str = r#"{"class":"Tokenizer","config":null}"#;
 
 impl TextFront {
     /// The settings, without what [`arrays`](Self::arrays) gives.
     pub(crate) fn settings(&self) -> Result<String> {
+        if let TextFront::Tokenizer(_) = self {
+            return Ok(BESIDE.to_owned());
+        }
         let mut settings = self.clone();
         if let TextFront::TextVectorization(front) = &mut settings {
             front.forget();
         }
-        if let TextSplit::WordList(list) = settings.split_mut() {
+        if let Some(TextSplit::WordList(list)) = settings.split_mut() {
             list.forget();
         }
         serde_json::to_string(&settings).map_err(|e| Error::Config {
@@ -31,10 +39,11 @@ impl TextFront {
         })
     }
 
-    fn split_mut(&mut self) -> &mut TextSplit {
+    fn split_mut(&mut self) -> Option<&mut TextSplit> {
         match self {
-            TextFront::TextVectorization(front) => front.split_mut(),
-            TextFront::HashedNgrams(front) => front.split_mut(),
+            TextFront::TextVectorization(front) => Some(front.split_mut()),
+            TextFront::HashedNgrams(front) => Some(front.split_mut()),
+            TextFront::Tokenizer(_) => None,
         }
     }
 
@@ -48,10 +57,14 @@ impl TextFront {
             }
         }
         let split = match self {
-            TextFront::TextVectorization(front) => front.the_split(),
-            TextFront::HashedNgrams(front) => front.the_split(),
+            TextFront::TextVectorization(front) => Some(front.the_split()),
+            TextFront::HashedNgrams(front) => Some(front.the_split()),
+            TextFront::Tokenizer(front) => {
+                out.push((TOKENIZER, Value::U8(front.to_state().into_bytes())));
+                None
+            }
         };
-        if let TextSplit::WordList(list) = split {
+        if let Some(TextSplit::WordList(list)) = split {
             out.extend(put([WORDS, WORD_ENDS], &list.sorted()));
         }
         out
@@ -59,9 +72,18 @@ impl TextFront {
 
     /// The front door of a file.
     pub(crate) fn read(settings: &str, mut array: impl FnMut(&str) -> Result<Option<Value>>) -> Result<Self> {
+        if settings == BESIDE {
+            let Some(Value::U8(file)) = array(TOKENIZER)? else {
+                return Err(damaged(format!("the array {TOKENIZER} of its text front is not there")));
+            };
+            let file = String::from_utf8(file).map_err(|_| damaged(format!("the array {TOKENIZER} is not UTF-8")))?;
+            let front = TextFront::from(Tokenizer::from_json(&file)?);
+            front.check()?;
+            return Ok(front);
+        }
         let mut front: TextFront =
             serde_json::from_str(settings).map_err(|e| damaged(format!("its settings cannot be read: {e}")))?;
-        if let TextSplit::WordList(list) = front.split_mut() {
+        if let Some(TextSplit::WordList(list)) = front.split_mut() {
             let text = get([WORDS, WORD_ENDS], &mut array)?;
             list.with_words_of(WordList::from_words(text.tokens()?)?);
         }

@@ -3,7 +3,8 @@
 use super::encoded::{Encoded, Row, Width, fill};
 use super::hashed_ngrams::HashedNgrams;
 use super::text_vectorization::TextVectorization;
-use crate::error::Result;
+use super::tokenizer::{PaddingStrategy, Tokenizer};
+use crate::error::{Error, Result};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// What turns texts into the input of a model, of any kind: what a [`Model`](crate::Model) carries and is saved with, see
@@ -29,6 +30,10 @@ pub enum TextFront {
     TextVectorization(TextVectorization),
     /// Features by hashes.
     HashedNgrams(HashedNgrams),
+    /// Ids of subwords, with the special tokens of the template, cut as its truncation says, filled up with the id of its padding (0 without
+    /// one; [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero) takes 0 for padding). Of one length if the padding is
+    /// [`PaddingStrategy::Fixed`], which truncation has to keep to.
+    Tokenizer(Box<Tokenizer>),
 }
 
 impl From<TextVectorization> for TextFront {
@@ -40,6 +45,12 @@ impl From<TextVectorization> for TextFront {
 impl From<HashedNgrams> for TextFront {
     fn from(front: HashedNgrams) -> Self {
         TextFront::HashedNgrams(front)
+    }
+}
+
+impl From<Tokenizer> for TextFront {
+    fn from(front: Tokenizer) -> Self {
+        TextFront::Tokenizer(Box::new(front))
     }
 }
 
@@ -55,7 +66,7 @@ impl TextFront {
     #[inline(never)]
     pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
         self.check()?;
-        fill("TextFront", &self.encode(texts), self.width(), |row, out| self.write(row, out))
+        fill("TextFront", &self.encode(texts)?, self.width(), |row, out| self.write(row, out))
     }
 
     /// The shape of a text's row, which a model's input has to have; [`FREE`] for ids of any number.
@@ -71,6 +82,7 @@ impl TextFront {
         match self {
             TextFront::TextVectorization(front) => front.ids(),
             TextFront::HashedNgrams(front) => front.id_count(),
+            TextFront::Tokenizer(front) => Some(front.id_bound()),
         }
     }
 
@@ -79,6 +91,15 @@ impl TextFront {
         match self {
             TextFront::TextVectorization(front) => front.check(),
             TextFront::HashedNgrams(front) => front.check(),
+            TextFront::Tokenizer(front) => match (fixed(front), front.truncation().map(|cut| cut.max_length)) {
+                (Some(length), most) if most.is_none_or(|most| most > length) => {
+                    let got = most.map_or("no truncation".into(), |most| format!("{most}"));
+                    let hint = "set with_truncation(Truncation::to(length)), or pad to the longest text";
+                    let expected = format!("at most {length}, the length that padding fills up to");
+                    Err(Error::argument("TextFront", "the tokenizer's truncation", expected, got, hint))
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -86,14 +107,16 @@ impl TextFront {
         match self {
             TextFront::TextVectorization(front) => front.width(),
             TextFront::HashedNgrams(front) => front.width(),
+            TextFront::Tokenizer(front) => fixed(front).map_or(Width::Free, Width::Fixed),
         }
     }
 
-    pub(crate) fn encode(&self, texts: &[&str]) -> Encoded {
-        match self {
+    pub(crate) fn encode(&self, texts: &[&str]) -> Result<Encoded> {
+        Ok(match self {
             TextFront::TextVectorization(front) => front.encode(texts, true),
             TextFront::HashedNgrams(front) => front.encode(texts),
-        }
+            TextFront::Tokenizer(front) => Encoded::of_ids(&front.encode_ids_batch(texts)?),
+        })
     }
 
     /// A text's row as the model takes it; `out` has its width, or is longer and filled up.
@@ -101,6 +124,18 @@ impl TextFront {
         match self {
             TextFront::TextVectorization(front) => front.write(row, out),
             TextFront::HashedNgrams(front) => front.write(row, out),
+            TextFront::Tokenizer(front) => {
+                out.fill(T::of(front.padding().map_or(0, |padding| padding.pad_id).into()));
+                out.iter_mut().zip(row.ids).for_each(|(v, id)| *v = T::of(f64::from(*id)));
+            }
         }
     }
+}
+
+/// The length that a tokenizer fills up to.
+fn fixed(tokenizer: &Tokenizer) -> Option<usize> {
+    tokenizer.padding().and_then(|padding| match padding.strategy {
+        PaddingStrategy::Fixed(length) => Some(padding.length(length)),
+        PaddingStrategy::BatchLongest => None,
+    })
 }

@@ -54,7 +54,7 @@ impl<T: Float> TextSource<T> {
             return Err(Error::shape(OP, expected, y.shape(), "pass a target for each text"));
         }
         let shapes = (front.output_shape(), y.shape().sample());
-        let encoded = Arc::new(front.encode(texts));
+        let encoded = Arc::new(front.encode(texts)?);
         Ok(TextSource { front, encoded, y, shapes })
     }
 

@@ -328,3 +328,43 @@ fn damaged_fronts_are_errors() {
         assert!(error.starts_with("<bytes>: bad text front: "), "{from} {to}: {error}");
     }
 }
+
+/// A model over ids of subwords, with the tokenizer as its front door.
+#[test]
+fn a_tokenizer_is_saved_with_the_model() {
+    use gradus::text::{
+        Tokenizer,
+        tokenizer::{Padding, PaddingStrategy, Trainer, Truncation},
+    };
+    let texts = ["a fine film", "what a dull film", "fine acting, 好看", "dull acting", ""];
+    let y = Tensor::from([[1.0f32], [0.0], [1.0], [0.0], [0.0]]);
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tokenizers");
+    let trained = Trainer::word_piece(60).train(texts).unwrap();
+    let mut fixed = Padding::with(0, "[PAD]");
+    fixed.strategy = PaddingStrategy::Fixed(12);
+    let cut = trained.clone().with_truncation(Truncation::to(12)).with_padding(fixed.clone()).unwrap();
+    let pieces = Tokenizer::from_sentencepiece(format!("{fixtures}/t5/spiece.model")).unwrap();
+    for tokenizer in [trained.clone(), cut, pieces] {
+        let front = TextFront::from(tokenizer);
+        let mut model = Sequential::new(front.output_shape())
+            .add(Embedding::new(front.ids().unwrap(), 4))
+            .add(GlobalAveragePooling1d::new())
+            .add(Dense::new(1).activation(Activation::Sigmoid))
+            .build(3)
+            .unwrap();
+        model.compile(Adam::default(), BinaryCrossentropy::default(), [Accuracy::default()]).unwrap();
+        model.set_text_front(front).unwrap();
+        model.fit_texts(&texts, &y, &silent().epochs(2)).unwrap();
+        let folder = Folder::new("tokenizer_front");
+        let file = folder.path("model.safetensors");
+        model.save(&file).unwrap();
+        let loaded = Model::load(&file).unwrap();
+        assert_eq!(loaded.text_front(), model.text_front());
+        let unseen = ["dull, dull 看 film", "x"];
+        assert_eq!(loaded.predict_texts(&unseen).unwrap(), model.predict_texts(&unseen).unwrap());
+    }
+    // Longer texts would not fit.
+    let front = TextFront::from(trained.with_padding(fixed).unwrap());
+    let error = front.transform::<f32>(&["a"]).unwrap_err().to_string();
+    assert!(error.contains("truncation") && error.contains("at most 12"), "{error}");
+}

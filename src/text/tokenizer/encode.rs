@@ -114,6 +114,11 @@ impl Tokenizer {
         Ok(self.encode(text)?.ids)
     }
 
+    /// The ids of texts with the template's, cut as set, on all cores, filled up where padding is to a fixed length.
+    pub(in super::super) fn encode_ids_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        each(texts, |text| text.len(), &|text: &&str| self.encode_ids(text))
+    }
+
     /// Texts on all cores, filled up to one length if [`Padding`](super::Padding) says so.
     ///
     /// # Errors

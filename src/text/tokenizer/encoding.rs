@@ -186,7 +186,7 @@ impl Padding {
     }
 
     /// The length of encodings of which the longest has so many tokens.
-    pub(super) fn length(&self, longest: usize) -> usize {
+    pub(in super::super) fn length(&self, longest: usize) -> usize {
         let length = match self.strategy {
             PaddingStrategy::BatchLongest => longest,
             PaddingStrategy::Fixed(length) => length,

@@ -11,12 +11,14 @@ use serde::{
 use super::{
     Parts, Tokenizer,
     added::AddedToken,
+    base64,
     decoder::Decoder,
     encoding::{Padding, Truncation},
     files,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
+        sentence_piece::SentencePiece,
         unigram::Unigram,
         word_level::WordLevel,
         word_piece::WordPiece,
@@ -77,6 +79,9 @@ struct ModelFile {
     vocab: Tokens,
     #[serde(skip_serializing_if = "Option::is_none")]
     merges: Option<Vec<Merge>>,
+    /// A SentencePiece file in base64; only in the files of this crate's models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentencepiece: Option<String>,
 }
 
 /// Tokens with ids, or with scores in order of their ids.
@@ -186,6 +191,7 @@ impl ModelFile {
             ("ignore_merges", self.ignore_merges.is_some()),
             ("max_input_chars_per_word", self.max_input_chars_per_word.is_some()),
             ("merges", self.merges.is_some()),
+            ("sentencepiece", self.sentencepiece.is_some()),
         ];
         match set.iter().find(|(name, set)| *set && !allowed.contains(name)) {
             Some((name, _)) => Err(format!("expected settings of {kind} ({}), got {name}", allowed.join(", "))),
@@ -254,6 +260,12 @@ impl ModelFile {
                 };
                 Ok(Model::Unigram(Unigram::new(pieces, self.unk_id, self.byte_fallback.unwrap_or(false))?))
             }
+            "SentencePiece" => {
+                self.only(&kind, &["sentencepiece"])?;
+                let bytes = self.sentencepiece.as_deref().and_then(base64::decode);
+                let bytes = bytes.ok_or("expected the SentencePiece file in base64, got none")?;
+                Ok(Model::SentencePiece(Box::new(SentencePiece::new(&bytes, Path::new("the model"))?)))
+            }
             other => Err(format!("expected the model BPE, WordPiece, WordLevel or Unigram, got {other:?}")),
         }
     }
@@ -293,7 +305,11 @@ impl ModelFile {
                 vocab: ids(&model.vocab),
                 ..Self::default()
             },
-            Model::SentencePiece(_) => unreachable!("written as one of the others"),
+            Model::SentencePiece(model) => Self {
+                kind: Some("SentencePiece".into()),
+                sentencepiece: Some(base64::encode(&model.bytes)),
+                ..Self::default()
+            },
             Model::Unigram(model) => Self {
                 kind: Some("Unigram".into()),
                 unk_id: model.unknown(),
@@ -361,28 +377,33 @@ impl Tokenizer {
             let hint = "keep the .model file";
             Error::argument("Tokenizer::to_json", "model", "one that tokenizer.json has", problem, hint)
         };
-        let (mut normalizer, mut splitter, mut decoder) =
-            (self.normalizer.clone(), self.splitter.clone(), self.decoder.clone());
-        let model = match &self.model {
+        let file = match &self.model {
             Model::SentencePiece(model) => {
-                let parts = files::as_parts(model).map_err(refused)?;
-                (normalizer, splitter, decoder) = (parts.0, parts.1, Some(parts.2));
-                ModelFile::write(&parts.3)
+                let (normalizer, splitter, decoder, model) = files::as_parts(model).map_err(refused)?;
+                File { normalizer, pre_tokenizer: splitter, decoder: Some(decoder), ..self.file(&model) }
             }
-            model => ModelFile::write(model),
+            model => self.file(model),
         };
-        let file = File {
+        serde_json::to_string_pretty(&file).map_err(|e| refused(e.to_string()))
+    }
+
+    /// As [`to_json`](Self::to_json), but that a SentencePiece model stays one.
+    pub(in super::super) fn to_state(&self) -> String {
+        serde_json::to_string(&self.file(&self.model)).expect("names are strings, and numbers are finite")
+    }
+
+    fn file(&self, model: &Model) -> File {
+        File {
             version: Some("1.0".into()),
             truncation: self.truncation,
             padding: self.padding.clone(),
             added_tokens: self.added.clone(),
-            normalizer,
-            pre_tokenizer: splitter,
+            normalizer: self.normalizer.clone(),
+            pre_tokenizer: self.splitter.clone(),
             post_processor: self.template.clone(),
-            decoder,
-            model,
-        };
-        serde_json::to_string_pretty(&file).map_err(|e| refused(e.to_string()))
+            decoder: self.decoder.clone(),
+            model: ModelFile::write(model),
+        }
     }
 
     /// Writes a `tokenizer.json`.
@@ -391,5 +412,25 @@ impl Tokenizer {
     /// As [`to_json`](Self::to_json), and [`Error::File`] if it cannot be written.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         super::write_text(file.as_ref(), &self.to_json()?)
+    }
+}
+
+impl PartialEq for Tokenizer {
+    /// Whether both are written alike.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_state() == other.to_state()
+    }
+}
+
+impl Serialize for Tokenizer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_state())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tokenizer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::read_json(&json).map_err(serde::de::Error::custom)
     }
 }

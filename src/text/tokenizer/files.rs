@@ -13,7 +13,7 @@ use super::{
         unigram::Unigram,
         word_piece::WordPiece,
     },
-    sentencepiece::file::{Algorithm, ModelFile},
+    sentencepiece::file::Algorithm,
     vocab::Vocab,
 };
 use crate::error::{Error, Result};
@@ -221,12 +221,11 @@ impl Tokenizer {
         let file = file.as_ref();
         let hint = "pass a *.model of SentencePiece, as it was written";
         let bytes = std::fs::read(file).map_err(|e| Error::file(file, e, hint))?;
-        let model = ModelFile::read(&bytes, file)?;
-        Self::from_model_file(model).map_err(|problem| Error::file(file, problem, hint))
+        Self::read_sentencepiece(&bytes, file).map_err(|problem| Error::file(file, problem, hint))
     }
 
-    fn from_model_file(file: ModelFile) -> Result<Self, String> {
-        let model = SentencePiece::new(file)?;
+    fn read_sentencepiece(bytes: &[u8], file: &Path) -> Result<Self, String> {
+        let model = SentencePiece::new(bytes, file)?;
         let added = model.reserved().map(|(id, piece)| AddedToken::special(id, piece)).collect();
         let model = Model::SentencePiece(Box::new(model));
         let (normalizer, splitter, template, decoder, truncation, padding) = (None, None, None, None, None, None);

@@ -310,6 +310,16 @@ impl Tokenizer {
         Ok(self)
     }
 
+    /// How encodings are cut.
+    pub fn truncation(&self) -> Option<&Truncation> {
+        self.truncation.as_ref()
+    }
+
+    /// How encodings are filled up.
+    pub fn padding(&self) -> Option<&Padding> {
+        self.padding.as_ref()
+    }
+
     /// The normaliser.
     pub fn normalizer(&self) -> Option<&Normalizer> {
         self.normalizer.as_ref()

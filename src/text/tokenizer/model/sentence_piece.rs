@@ -1,5 +1,7 @@
 //! A SentencePiece model as SentencePiece runs it, normalisation and all.
 
+use std::{path::Path, sync::Arc};
+
 use super::{
     super::{
         sentencepiece::{
@@ -19,6 +21,8 @@ pub(in super::super) struct SentencePiece {
     pub(in super::super) algorithm: Algorithm,
     pub(in super::super) normalization: Normalization,
     pub(in super::super) byte_fallback: bool,
+    /// The file.
+    pub(in super::super) bytes: Arc<[u8]>,
 }
 
 impl std::fmt::Debug for SentencePiece {
@@ -40,11 +44,12 @@ impl std::fmt::Debug for Scratch {
 }
 
 impl SentencePiece {
-    pub(in super::super) fn new(file: ModelFile) -> Result<Self, String> {
+    pub(in super::super) fn new(bytes: &[u8], name: &Path) -> Result<Self, String> {
+        let file = ModelFile::read(bytes, name).map_err(|e| e.to_string())?;
         let (algorithm, normalization, byte_fallback) = (file.algorithm, file.normalizer.clone(), file.byte_fallback);
         let vocab = Vocab::new(file.pieces.iter().map(|piece| piece.text.as_str()).zip(0..))?;
         let engine = Engine::new(file).map_err(|e| e.to_string())?;
-        Ok(Self { vocab, engine, algorithm, normalization, byte_fallback })
+        Ok(Self { vocab, engine, algorithm, normalization, byte_fallback, bytes: bytes.into() })
     }
 
     pub(in super::super) fn encode(
