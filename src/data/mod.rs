@@ -58,8 +58,12 @@ pub use pipeline::{
 #[cfg(not(test))]
 pub(crate) use pipeline::{Loader, by_size, mix};
 pub use ragged::{Ragged, SampleTensors};
+#[cfg(feature = "text")]
+pub(crate) use range::check_range;
 pub use samples::{FromFn, Samples};
 pub use scaler::Scaler;
+#[cfg(feature = "text")]
+pub(crate) use source::Stretch;
 pub use source::{Order, Source};
 #[cfg(feature = "tools")]
 pub(crate) use split::number_classes;

@@ -1,4 +1,4 @@
-//! Text: raw text cleaned and cut, and how well what was written agrees with what was wanted.
+//! Text: raw text cleaned and cut, vectors of words, and how well what was written agrees with what was wanted.
 //!
 //! The scores work on lists of tokens, words or ids, or on characters where their definition does; how a text becomes tokens is up to the
 //! caller, and two scores can be compared only where that was the same.
@@ -17,9 +17,11 @@
 mod clean;
 mod scores;
 mod split;
+mod vectors;
 mod vocabulary;
 
 pub use clean::{Cleaner, Form};
 pub use scores::*;
 pub use split::{sentences, words};
+pub use vectors::*;
 pub use vocabulary::Vocabulary;

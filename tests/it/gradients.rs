@@ -345,6 +345,8 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.3)),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.4)),
+        // The kernel of the Dense before it.
+        "TiedDense" => activated!(TiedDense::new("dense/kernel").use_bias(true).bias_initializer(bias())),
         "TimeDistributed" => DynPart::new(TimeDistributed::new(Dense::new(2).bias_initializer(bias()))),
         "UnitNormalization" => probed(UnitNormalization::new(), watch(Watch::Norm)),
         "UpSampling1d" => DynPart::new(UpSampling1d::new(2)),
