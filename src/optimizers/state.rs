@@ -13,6 +13,9 @@ use crate::written::{Rows, Written};
 /// kept aside on the stack until the new ones are known to be finite.
 const PART: usize = 256;
 
+/// Parts of a table that are asked for before they are needed.
+const AHEAD: usize = 3;
+
 /// The moments of an optimizer and the number of steps taken.
 #[derive(Clone, Debug, Default)]
 pub struct OptimizerState<T = f32> {
@@ -294,6 +297,14 @@ struct Run<'a, T> {
 }
 
 impl<T: Float> Run<'_, T> {
+    /// Asks for a part that will be read soon.
+    fn fetch(&self, start: usize) {
+        let range = start..start + PART;
+        simd::fetch(self.w, range.clone());
+        simd::fetch(self.g, range.clone());
+        self.moments.iter().for_each(|m| simd::fetch(m, range.clone()));
+    }
+
     fn split_at(self, n: usize) -> (Self, Self) {
         let (w, w2) = self.w.split_at_mut(n);
         let (g, g2) = self.g.split_at_mut(n);
@@ -338,7 +349,11 @@ impl<T: Float> Run<'_, T> {
             return a && b;
         }
         let (mut rest, mut first, mut finite) = (self, first, true);
-        for &part in parts {
+        for (i, &part) in parts.iter().enumerate() {
+            // A part that comes soon, from a place that no processor could foresee.
+            if let Some(&soon) = parts.get(i + AHEAD) {
+                rest.fetch(place(soon, first));
+            }
             let (_, from) = rest.split_at(place(part, first));
             let len = from.w.len().min(PART);
             let (own, after) = from.split_at(len);

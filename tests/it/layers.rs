@@ -28,7 +28,10 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(DepthwiseConv2d::new(2).kernel_initializer(Init::HeNormal)), &[3, 4, 2]),
         layer(Box::new(Dropout::new(0.4)), &[3, 5]),
         layer(Box::new(Elu::new().alpha(0.7)), &[5]),
-        layer(Box::new(Embedding::new(9, 4).mask_zero(true).embeddings_regularizer(Regularizer::L2(0.1))), &[3, 5]),
+        layer(
+            Box::new(Embedding::new(9, 4).mask_zero(true).padding_idx(2).embeddings_regularizer(Regularizer::L2(0.1))),
+            &[3, 5],
+        ),
         layer(Box::new(Flatten::new()), &[3, 5]),
         layer(Box::new(GaussianDropout::new(0.3)), &[5]),
         layer(Box::new(GaussianNoise::new(0.25)), &[3, 5]),

@@ -50,6 +50,7 @@ mod rooms;
 mod selection;
 #[cfg(feature = "files")]
 mod system;
+mod tables;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
 mod training_loop;

@@ -59,6 +59,8 @@ impl Draw {
 fn classes() -> Vec<&'static str> {
     let mut all = [LayerConfig::CLASSES, &["Add", "Block", "Concatenate", "Multiply", "Residual"]].concat();
     all.sort_unstable();
+    // It stands beside the layer whose weights it uses.
+    all.retain(|class| *class != "TiedDense");
     all
 }
 
@@ -190,8 +192,6 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "Softmax" => DynPart::new(Softmax::new()),
         "SpatialDropout1d" => DynPart::new(SpatialDropout1d::new(0.9 * d.unit())),
         "SpatialDropout2d" => DynPart::new(SpatialDropout2d::new(0.9 * d.unit())),
-        // It needs another layer.
-        "TiedDense" => return None,
         "TimeDistributed" if shape.rank() > 1 => DynPart::new(TimeDistributed::new(dense(d, units))),
         "TimeDistributed" => return None,
         "UnitNormalization" => DynPart::new(UnitNormalization::new()),

@@ -23,8 +23,8 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// - Defaults: a uniform draw between −0.05 and 0.05, no penalty, no bounds, no mask.
 /// - With `mask_zero` the output has a mask: a step counts unless its id is 0. Row 0 is a row as others are, with a gradient where something
 ///   reads it.
-/// - With `padding_idx` a row begins as zeros and has no gradient here, so that training leaves it; the output has no mask by that, and
-///   what else reads the matrix ([`TiedDense`](super::TiedDense), a penalty) may still give it a gradient.
+/// - With `padding_idx` the vector of an id is zeros, always: its row begins as zeros, is not read here and has no gradient, so that training
+///   leaves it; what else reads the matrix ([`TiedDense`](super::TiedDense)) may still give it one. The output has no mask by that.
 /// - Gradient: of each row the sum of dy at the steps that name it, in their order, for any number of threads; the ids have none.
 /// - Vectors that are there already: [`from_vectors`](Self::from_vectors). Frozen as any layer: `Sequential::trainable(false)`.
 ///
@@ -114,7 +114,8 @@ impl Embedding {
         }
     }
 
-    /// The id whose row begins as zeros and gets no gradient from this layer, so that it stays what it is; none by default. PyTorch's word.
+    /// The id whose vector is zeros, without a gradient; none by default. PyTorch's word (where a row that was set to others is read all the
+    /// same).
     pub fn padding_idx(mut self, id: usize) -> Self {
         self.padding_idx = Some(id);
         self
@@ -297,6 +298,7 @@ impl<T: Float> Layer<T> for Embedding {
         parallel::rows(y.as_mut_slice(), n, n, |first, y| {
             for (y, &id) in y.chunks_exact_mut(n).zip(&x.as_slice()[first..]) {
                 match self.id(id) {
+                    Some(id) if self.padding_idx == Some(id) => y.fill(T::zero()),
                     Some(id) => y.copy_from_slice(&rows[id * n..][..n]),
                     None => y.fill(T::nan()),
                 }
@@ -379,6 +381,7 @@ mod tests {
         gradcheck::check_layer(&Embedding::new(2, 1), Shape::SCALAR).unwrap();
         // Ids of two digits.
         gradcheck::check_layer(&Embedding::new((1 << DIGIT) + 1, 1), [7]).unwrap();
+        gradcheck::check_layer(&Embedding::new(4, 3).padding_idx(2), [5]).unwrap();
     }
 
     #[test]

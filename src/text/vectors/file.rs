@@ -202,15 +202,15 @@ impl WordVectorFile {
         let word = std::str::from_utf8(rest).map_err(|_| {
             from.error(Some(number), "the word is not UTF-8".into(), "save the file as UTF-8, or correct the line")
         })?;
-        if !is_word(word) {
-            // Its place is taken by a number, or by white space.
-            return Err(from.error(Some(number), "the line has no word before its numbers".into(), "correct the line"));
-        }
         if let Some((_, last)) = last_field(rest)
             && parse(last).is_some()
         {
             let problem = format!("{size} numbers are expected after the word, and there are {} or more", size + 1);
             return Err(from.error(Some(number), problem, "say with size(…) how many there are, or correct the line"));
+        }
+        if !is_word(word) {
+            // Its place is taken by a number, or by white space.
+            return Err(from.error(Some(number), "the line has no word before its numbers".into(), "correct the line"));
         }
         if !self.keeps(word) {
             return Ok(());
@@ -432,8 +432,8 @@ mod tests {
     fn other_words_are_passed_over() {
         let vocabulary = Vocabulary::count(["b", "c"], 1, None).unwrap();
         let file = WordVectorFile::default().only(&vocabulary);
-        let found = file.parse("a 1 what\nb 1 2\nb 3 4\nd 1 2\n").unwrap();
-        assert_eq!((found.len(), found.get("b"), found.duplicates()), (1, Some(&[1.0, 2.0][..]), 1));
+        let found = file.parse("a 1 2\nc 1 2\nd 1 what\nb 1 2\nb 3 4\nd 1 2\n").unwrap();
+        assert_eq!((found.len(), found.get("b"), found.duplicates()), (2, Some(&[1.0, 2.0][..]), 1));
         assert!(file.parse("b 1 2\na 1\n").is_err());
     }
 

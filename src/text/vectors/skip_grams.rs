@@ -103,32 +103,11 @@ impl SkipGrams {
         };
         let frequencies = (0..vocabulary.len()).map(frequency).collect::<Result<Vec<u64>>>()?;
         let total = frequencies.iter().map(|&f| f as f64).sum::<f64>();
-        let kept = |id: usize| {
-            let part = self.subsample * total / frequencies[id] as f64;
-            if self.subsample == 0.0 { 1.0 } else { part.sqrt() + part }
-        };
-        let key = Key::new(self.seed, Purpose::Data);
-        let (mut pairs, mut words) = (Vec::new(), Vec::new());
+        let mut found = Found { vocabulary, frequencies: &frequencies, total, pairs: Vec::new(), words: Vec::new() };
         for (number, text) in texts.into_iter().enumerate() {
-            let (kept_key, window_key) = (key.with(KEPT).with(number as u64), key.with(WINDOW).with(number as u64));
-            words.clear();
-            for (place, &id) in text.as_ref().iter().enumerate() {
-                // An id that is not of the vocabulary is an error that names it.
-                vocabulary.token(id)?;
-                if id > Vocabulary::END && kept_key.unit(place as u64) < kept(id) {
-                    words.push(id as u32);
-                }
-            }
-            for (place, &word) in words.iter().enumerate() {
-                let reach = 1 + window_key.below(place as u64, self.window);
-                let near = place.saturating_sub(reach)..words.len().min(place.saturating_add(reach).saturating_add(1));
-                if pairs.capacity() - pairs.len() < near.len() {
-                    let more = near.len().max(pairs.len() / 2);
-                    memory::reserve(OP, format_args!("{} pairs", pairs.len() + more), &mut pairs, more)?;
-                }
-                pairs.extend(near.filter(|&other| other != place).map(|other| [word, words[other]]));
-            }
+            found.add(self, number as u64, text.as_ref())?;
         }
+        let pairs = found.pairs;
         if pairs.is_empty() {
             return Err(Error::Empty {
                 op: OP,
@@ -141,7 +120,51 @@ impl SkipGrams {
             sum
         };
         let cumulative = frequencies.iter().map(weight).collect();
-        Ok(SkipGramSource { pairs, cumulative, negatives: self.negatives, key: key.with(NEGATIVE) })
+        let key = Key::new(self.seed, Purpose::Data).with(NEGATIVE);
+        Ok(SkipGramSource { pairs, cumulative, negatives: self.negatives, key })
+    }
+}
+
+/// What has been found in texts.
+struct Found<'a> {
+    vocabulary: &'a Vocabulary,
+    frequencies: &'a [u64],
+    /// The sum of the frequencies.
+    total: f64,
+    pairs: Vec<[u32; 2]>,
+    /// What is left of a text.
+    words: Vec<u32>,
+}
+
+impl Found<'_> {
+    /// Adds the pairs of a text.
+    fn add(&mut self, how: &SkipGrams, number: u64, text: &[usize]) -> Result<()> {
+        let Found { vocabulary, frequencies, total, pairs, words } = self;
+        let total = *total;
+        let kept = |id: usize| {
+            let part = how.subsample * total / frequencies[id] as f64;
+            if how.subsample == 0.0 { 1.0 } else { part.sqrt() + part }
+        };
+        let key = Key::new(how.seed, Purpose::Data);
+        let (kept_key, window_key) = (key.with(KEPT).with(number), key.with(WINDOW).with(number));
+        words.clear();
+        for (place, &id) in text.iter().enumerate() {
+            // An id that is not of the vocabulary is an error that names it.
+            vocabulary.token(id)?;
+            if id > Vocabulary::END && kept_key.unit(place as u64) < kept(id) {
+                words.push(id as u32);
+            }
+        }
+        for (place, &word) in words.iter().enumerate() {
+            let reach = 1 + window_key.below(place as u64, how.window);
+            let near = place.saturating_sub(reach)..words.len().min(place.saturating_add(reach).saturating_add(1));
+            if pairs.capacity() - pairs.len() < near.len() {
+                let more = near.len().max(pairs.len() / 2);
+                memory::reserve(OP, format_args!("{} pairs", pairs.len() + more), pairs, more)?;
+            }
+            pairs.extend(near.filter(|&other| other != place).map(|other| [word, words[other]]));
+        }
+        Ok(())
     }
 }
 
@@ -252,11 +275,12 @@ mod tests {
             (x, y)
         };
         let (x, y) = read(0, 0, n);
-        let mut drawn = [0.0; 8];
+        let (mut drawn, mut near) = ([0.0; 8], 0);
         for (i, (x, y)) in x.chunks(2).zip(&y).enumerate() {
             assert_eq!(*y, f64::from(i % 5 == 0));
             let pair = source.pairs[i / 5].map(f64::from);
-            assert!(x[0] == pair[0] && (*y == 1.0) == (x[1] == pair[1]));
+            assert!(x[0] == pair[0] && (*y == 0.0 || x[1] == pair[1]));
+            near += usize::from(*y == 0.0 && x[1] == pair[1]);
             // What stands near is drawn again: only pairs with the rarest word beside it are counted.
             if *y == 0.0 && pair[1] == 7.0 {
                 drawn[x[1] as usize] += 1.0;
@@ -264,7 +288,8 @@ mod tests {
         }
         let weight = |id: usize| (vocabulary.frequency(id).unwrap() as f64).powf(0.75);
         let (total, all) = ((4..7).map(weight).sum::<f64>(), drawn.iter().sum::<f64>());
-        assert!(all > 3000.0);
+        // Eight draws fail now and then.
+        assert!(all > 3000.0 && near < n / 1000, "{near} of {n}");
         (4..7).for_each(|id| assert!((drawn[id] / all - weight(id) / total).abs() < 0.03, "{drawn:?}"));
         // Position by position, in another epoch, and with another seed.
         assert_eq!(read(0, 17, 30), (x[34..94].to_vec(), y[17..47].to_vec()));

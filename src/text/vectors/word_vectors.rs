@@ -45,7 +45,7 @@ impl WordVectors {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of rows; [`Error::Argument`] for a word that comes twice, or that no text file can hold: an empty
-    /// one, one with a line break, or with a space or tab at an end; [`Error::NonFinite`] for NaN or an infinity.
+    /// one, one with a line break, with a space or tab at an end, or with a number behind its last space; [`Error::NonFinite`] for NaN or an infinity.
     pub fn new<S: Into<String>>(words: impl IntoIterator<Item = S>, vectors: Tensor<f32>) -> Result<Self> {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();
         let size = match *vectors.dims() {
@@ -58,7 +58,7 @@ impl WordVectors {
         let mut all = WordVectors { size, ..WordVectors::default() };
         for (row, word) in words.into_iter().enumerate() {
             if !is_word(&word) {
-                let expected = "a word without line breaks, and without white space at its ends";
+                let expected = "a word without line breaks, white space at its ends, or a number behind a space";
                 return Err(Error::argument(OP, "word", expected, format!("{word:?} in row {row}"), "clean it before"));
             }
             if all.places.contains_key(&word) {
@@ -278,7 +278,11 @@ impl PartialEq for WordVectors {
 /// Whether a line of a text file can begin with it.
 pub(super) fn is_word(word: &str) -> bool {
     let ends = [word.bytes().next(), word.bytes().next_back()];
-    !word.is_empty() && !word.contains(['\n', '\r']) && !ends.iter().any(|b| matches!(b, Some(b' ' | b'\t')))
+    let last = word.rsplit_once([' ', '\t']).map(|(_, last)| last);
+    !word.is_empty()
+        && !word.contains(['\n', '\r'])
+        && !ends.iter().any(|b| matches!(b, Some(b' ' | b'\t')))
+        && last.is_none_or(|last| last.parse::<f32>().is_err())
 }
 
 fn unit_of(name: &str, mut vector: Vec<f64>) -> Result<Vec<f64>> {
@@ -380,7 +384,7 @@ mod tests {
         };
         assert!(error(&["a"], Tensor::zeros([2, 3])).contains("a matrix of 1 rows"));
         assert!(error(&["a", "a"], Tensor::zeros([2, 1])).contains("\"a\" again in row 1"));
-        for bad in ["", " a", "a\t", "a\nb"] {
+        for bad in ["", " a", "a\t", "a\nb", "a 1", "windows 95"] {
             assert!(error(&[bad], Tensor::zeros([1, 1])).contains("without line breaks"), "{bad:?}");
         }
         assert!(error(&["a"], Tensor::from([[0.0, f32::NAN]])).contains("NaN in row 0, column 1"));
