@@ -77,6 +77,7 @@ mod state;
 mod tensor;
 #[cfg(feature = "text")]
 pub mod text;
+mod written;
 
 /// Random numbers keyed by what they are for.
 pub mod random {

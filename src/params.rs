@@ -43,6 +43,15 @@ pub struct ParamSpec {
     pub regularizer: Option<Regularizer>,
     /// The bounds that it is brought back into after each update.
     pub constraint: Option<Constraint>,
+    /// Whether its gradient comes by rows, see `Builder::sparse_gradient`.
+    pub(crate) sparse_gradient: bool,
+}
+
+impl ParamSpec {
+    /// Whether a batch gives it the gradients of some rows alone: a penalty would give all rows one.
+    pub(crate) fn is_table(&self) -> bool {
+        self.sparse_gradient && self.regularizer.is_none()
+    }
 }
 
 /// All weights of a model, one after the other in one buffer; gradients and optimizer moments have the same layout.
@@ -116,6 +125,7 @@ impl<T: Float> Params<T> {
             learning_rate_factor: 1.0,
             regularizer: None,
             constraint: None,
+            sparse_gradient: false,
         });
         Ok(ParamId((self.specs.len() - 1) as u32))
     }

@@ -179,6 +179,32 @@ fn steps_with_training_options() {
     });
 }
 
+/// A table of which each batch names other rows, and more of them than the first, by rows and as a whole.
+#[test]
+fn steps_of_embeddings() {
+    fn check(optimizer: impl Optimizer<f32> + 'static, embedding: Embedding) {
+        let mut model =
+            Sequential::new([6]).add(embedding).add(GlobalAveragePooling1d::new()).add(Dense::new(2)).build(0).unwrap();
+        model.compile(optimizer, MeanSquaredError::default(), ()).unwrap();
+        let t = Tensor::from_fn([9, 2], |i| i as f32);
+        for number in 0..12 {
+            let x = Tensor::from_fn([9, 6], |i| (i * (number % 7 + 1) % (10 + 50 * number)) as f32);
+            let (own, _) = allocations(|| {
+                model.train_on_batch(&x, &t).unwrap();
+            });
+            assert!(number == 0 || own == 0, "step {number} takes memory");
+        }
+    }
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        let embedding = || Embedding::new(1000, 3).mask_zero(true);
+        check(Sgd::default().global_clipnorm(1.0), embedding());
+        check(Adagrad::default().gradient_accumulation_steps(3), embedding().padding_idx(0));
+        check(Adam::default(), embedding());
+        check(Sgd::default(), embedding().embeddings_regularizer(Regularizer::L2(0.1)));
+    });
+}
+
 /// A prediction holds the widest layers and not all of them, and takes nothing from the second call on.
 #[test]
 fn predictions() {

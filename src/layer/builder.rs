@@ -184,6 +184,55 @@ impl<T: Float> Builder<T> {
         Ok(())
     }
 
+    /// Says that batches give a parameter the gradients of some rows, and most have none: [`Pass::gradient_of_rows`](crate::Pass) is
+    /// where they go.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that is not of this model.
+    pub(crate) fn sparse_gradient(&mut self, id: ParamId) -> Result<()> {
+        self.spec_mut("sparse_gradient", id)?.sparse_gradient = true;
+        Ok(())
+    }
+
+    /// A parameter that another layer has registered before, by its path from the root of the model: both use the same weights, and
+    /// their gradients add up. What is said of it (penalties, whether it is trained) is said where it was registered.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut b = Builder::<f32>::new(0);
+    /// let kernel = b.weight("kernel", [3, 2], &Init::GlorotUniform)?;
+    /// assert_eq!(b.reuse("/kernel")?, kernel);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if no weight has this path yet.
+    pub fn reuse(&mut self, path: &str) -> Result<ParamId> {
+        let id = self.params.find(path).ok_or_else(|| {
+            let all: Vec<_> = self.params.specs().iter().map(|spec| spec.name.as_str()).take(8).collect();
+            let expected = match all.is_empty() {
+                true => "one that was added before, and there is none".to_owned(),
+                false => {
+                    format!("one that was added before ({}{})", all.join(", "), if all.len() < 8 { "" } else { " …" })
+                }
+            };
+            let hint = "name it by its path in the whole model, and add the layer that has it before";
+            Error::argument("build", "weight", expected, format!("{path:?}"), hint)
+        })?;
+        // Who shares it may write all of its gradient.
+        self.spec_mut("reuse", id)?.sparse_gradient = false;
+        self.registered.push(id);
+        Ok(id)
+    }
+
+    /// Overwrites a row of a parameter with zeros.
+    pub(crate) fn clear_row(&mut self, id: ParamId, row: usize) {
+        let width = self.params.spec(id).map_or(0, |spec| spec.shape.last());
+        if let Some(values) = self.params.get_mut(id).get_mut(row * width..(row + 1) * width) {
+            values.fill(T::zero());
+        }
+    }
+
     /// What a layer, or a container for those inside, says of its parameters, which are those from position `first` on.
     ///
     /// # Errors

@@ -4,14 +4,15 @@ use super::Masks;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
+use crate::written::Written;
 
 /// One pass over a batch: the weights, the gradients, and what the whole pass knows.
 #[derive(Debug)]
 pub struct Pass<'a, T: Float = f32> {
     params: &'a Params<T>,
     gradients: &'a mut [T],
-    /// Which parameters' gradients hold something; empty where all do.
-    has_gradient: &'a mut [bool],
+    /// Which parameters' gradients hold something; none where all do.
+    written: Option<&'a mut Written>,
     /// Where new statistics are kept until the step is done.
     statistics: Option<&'a mut Statistics<T>>,
     /// Whether this is training (dropout drops) or inference.
@@ -36,7 +37,7 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             gradients: &mut [],
-            has_gradient: &mut [],
+            written: None,
             statistics: None,
             training: false,
             logits: false,
@@ -73,8 +74,8 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// The same, where gradients of parameters that are not yet marked hold leftovers, which the first to write replaces.
-    pub(crate) fn replacing(self, has_gradient: &'a mut [bool]) -> Self {
-        Pass { has_gradient, ..self }
+    pub(crate) fn replacing(self, written: &'a mut Written) -> Self {
+        Pass { written: Some(written), ..self }
     }
 
     /// The same, with a place for new statistics; without one they are not kept.
@@ -164,8 +165,20 @@ impl<'a, T: Float> Pass<'a, T> {
         let Some(spec) = self.params.spec(id).filter(|spec| spec.trainable && !self.gradients.is_empty()) else {
             return (&mut [], T::one());
         };
-        let held = self.has_gradient.get_mut(id.0 as usize).is_none_or(|has| std::mem::replace(has, true));
+        let held = self.written.as_deref_mut().is_none_or(|written| written.write(id));
         (&mut self.gradients[spec.range.clone()], if held { T::one() } else { T::zero() })
+    }
+
+    /// The gradient of a parameter of which a layer adds to these rows alone, each named once and in ascending order.
+    pub(crate) fn gradient_of_rows(&mut self, id: ParamId, rows: &[u32]) -> &mut [T] {
+        let Some(spec) = self.params.spec(id).filter(|spec| spec.trainable && !self.gradients.is_empty()) else {
+            return &mut [];
+        };
+        let gradient = &mut self.gradients[spec.range.clone()];
+        if self.written.as_deref_mut().is_some_and(|written| !written.write_rows(id, rows)) {
+            gradient.fill(T::zero());
+        }
+        gradient
     }
 
     /// Adds the gradients of the penalties on weights.

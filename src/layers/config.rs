@@ -5,7 +5,7 @@ use super::{
     Cropping, Dense, DepthwiseConv, Dropout, Elu, Embedding, Flatten, GaussianDropout, GaussianNoise,
     GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking, MaxPooling, Negative,
     Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm, SeparableConv, Slice, Softmax,
-    SpatialDropout, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
+    SpatialDropout, TiedDense, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ macro_rules! layer_classes {
             one {
                 Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Embedding Flatten
                 GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Masking Negative Normalization PRelu Permute
-                RepeatVector Rescaling Reshape RmsNorm Slice Softmax TimeDistributed UnitNormalization
+                RepeatVector Rescaling Reshape RmsNorm Slice Softmax TiedDense TimeDistributed UnitNormalization
             }
             axes {
                 AveragePooling1d(AveragePooling<1>) AveragePooling2d(AveragePooling<2>) Conv1d(Conv<1>)

@@ -264,7 +264,7 @@ macro_rules! epilogue_builders {
             self
         }
 
-        /// Whether a bias is added; yes by default.
+        /// Whether a bias is added; the defaults above say whether it is unless this is called.
         pub fn use_bias(mut self, use_bias: bool) -> Self {
             self.epilogue.use_bias = use_bias;
             self

@@ -129,13 +129,13 @@ impl<T: Float> Model<T> {
         let (params, state) = (self.params.clone(), training.state.clone());
         let sums = training.sums.clone();
         // What has been added up for the next update.
-        let open = (training.accumulated, training.gradients.clone(), training.has_gradient.clone());
+        let open = (training.accumulated, training.gradients.clone(), training.written.clone());
         training.accumulated = 0;
         let found = self.rising_rates(x, y, how);
         self.params = params;
         if let Some(training) = &mut self.training {
             (training.state, training.sums) = (state, sums);
-            (training.accumulated, training.gradients, training.has_gradient) = open;
+            (training.accumulated, training.gradients, training.written) = open;
         }
         found
     }

@@ -150,8 +150,8 @@ impl<T: Float> Training<T> {
         // Between two updates nothing of the gradients is needed.
         let open = self.accumulated > 0;
         state.put("gradients", if open { &self.gradients[..] } else { &[] });
-        let has_gradient: Vec<u8> = self.has_gradient.iter().map(|&w| u8::from(w)).collect();
-        state.put("written", if open { &has_gradient[..] } else { &[] });
+        let written = self.written.flags();
+        state.put("written", if open { &written[..] } else { &[] });
     }
 
     /// Takes it back; nothing is changed in case of an error.
@@ -182,13 +182,15 @@ impl<T: Float> Training<T> {
         if accumulated as u64 >= self.optimizer.options().gradient_accumulation_steps.max(1) {
             return Err(misfit("number of batches since the last update"));
         }
-        let (mut gradients, mut has_gradient) = (self.gradients.clone(), vec![0u8; self.has_gradient.len()]);
+        let mut gradients = self.gradients.clone();
+        self.written.begin(&mut gradients);
         if accumulated > 0 {
+            let mut written = self.written.flags();
             copy(state, "gradients", &mut gradients).map_err(misfit)?;
-            copy(state, "written", &mut has_gradient).map_err(misfit)?;
+            copy(state, "written", &mut written).map_err(misfit)?;
+            self.written.restore(&written);
         }
         self.gradients = gradients;
-        self.has_gradient = has_gradient.into_iter().map(|w| w != 0).collect();
         self.accumulated = accumulated as u64;
         self.state = new;
         Ok(())

@@ -21,6 +21,7 @@ use crate::optimizers::{Optimizer, OptimizerState};
 use crate::params::Params;
 use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
+use crate::written::Written;
 
 /// What training adds to a model: how it is trained, and the buffers that a step reuses.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub(crate) struct Training<T: Float> {
     pub accumulated: u64,
     /// The sum of the gradients of these batches, laid out as the weights.
     pub gradients: Vec<T>,
-    /// For each parameter whether one of these batches has written its gradient; what stands there else is left over.
-    pub has_gradient: Vec<bool>,
+    /// What of it these batches have written; what stands elsewhere is left over.
+    pub written: Written,
     /// What layers have found out about the batch (moving averages), until the step is done.
     statistics: Statistics<T>,
     /// Whether any weight has a penalty, and whether any has bounds.
@@ -259,7 +260,7 @@ impl<T: Float> Training<T> {
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
             accumulated: 0,
             gradients: vec![T::zero(); params.len()],
-            has_gradient: vec![false; params.specs().len()],
+            written: Written::new(params),
             statistics: Statistics::new(params),
             buffers,
             plan: way_back(&heads, net, params),
@@ -366,7 +367,7 @@ impl<T: Float> Training<T> {
 
     fn step_here(&mut self, net: &Net<T>, params: &mut Params<T>, seed: u64) -> Outcome {
         if self.accumulated == 0 {
-            self.has_gradient.fill(false);
+            self.written.begin(&mut self.gradients);
         }
         let value = self.differentiate(net, params, seed);
         if !value.is_finite() {
@@ -402,26 +403,22 @@ impl<T: Float> Training<T> {
 
     /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
     fn update(&mut self, params: &mut Params<T>) -> bool {
-        clear_unwritten(params, &self.has_gradient, &mut self.gradients);
+        self.written.end(params, &mut self.gradients);
         if self.accumulated > 1 {
-            let part = T::one() / T::of(self.accumulated as f64);
-            parallel::rows(&mut self.gradients, 1, 1, |_, g| g.iter_mut().for_each(|g| *g *= part));
+            self.written.scale(&mut self.gradients, T::one() / T::of(self.accumulated as f64));
         }
         self.accumulated = 0;
-        let mut gradients = std::mem::take(&mut self.gradients);
-        let finite = self.optimize(params, &mut gradients);
-        self.gradients = gradients;
+        let before = self.state.step;
+        let finite = self.state.step_by(&*self.optimizer, params, &mut self.gradients, Some(&self.written));
+        self.constrain(params, before);
         finite
     }
 
-    /// The optimizer's step, and the bounds of weights.
-    fn optimize(&mut self, params: &mut Params<T>, gradients: &mut [T]) -> bool {
-        let before = self.state.step;
-        let finite = self.state.step(&*self.optimizer, params, gradients);
+    /// Brings weights into their bounds, if there was an update since step number `before`.
+    fn constrain(&self, params: &mut Params<T>, before: u64) {
         if self.bounded && self.state.step != before {
             params.constrain();
         }
-        finite
     }
 
     /// One update by gradients of a loop of the user's, to which those of penalties are added; whether all was finite.
@@ -429,11 +426,14 @@ impl<T: Float> Training<T> {
         if self.penalised {
             Pass::training(params, gradients, 0, 0, 0).regularize();
         }
-        self.optimize(params, gradients)
+        let before = self.state.step;
+        let finite = self.state.step(&*self.optimizer, params, gradients);
+        self.constrain(params, before);
+        finite
     }
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
-    /// added where `has_gradient` says that there is one, else nothing is changed.
+    /// added where `written` says that there is one, else nothing is changed.
     fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
         let Buffers { work, batch, masked, .. } = &mut self.buffers;
         masked.resize_with(self.heads.len(), MaskedRows::default);
@@ -442,7 +442,7 @@ impl<T: Float> Training<T> {
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let batches = batches.wrapping_add(self.accumulated);
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
-            .replacing(&mut self.has_gradient)
+            .replacing(&mut self.written)
             .with_statistics(&mut self.statistics);
         net.run(&mut pass, work, x);
         let mut value = 0.0;
@@ -556,9 +556,9 @@ impl<T: Float> Training<T> {
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
         let kept = std::mem::replace(&mut self.gradients, own);
-        let has_gradient = std::mem::replace(&mut self.has_gradient, vec![false; params.specs().len()]);
+        let written = std::mem::replace(&mut self.written, Written::new(params));
         let value = self.differentiate(net, params, seed);
-        self.has_gradient = has_gradient;
+        self.written = written;
         self.statistics.clear();
         Ok((value, std::mem::replace(&mut self.gradients, kept)))
     }
@@ -633,11 +633,4 @@ fn copy_all<T: Float>(from: &[&Tensor<T>], first: &mut Tensor<T>, more: &mut Vec
     more.resize_with(from.len().saturating_sub(1), Tensor::default);
     let to = std::iter::once(first).chain(more);
     to.zip(from).for_each(|(to, from)| to.copy_from(from));
-}
-
-/// Zeroes the gradients that no batch has written.
-fn clear_unwritten<T: Float>(params: &Params<T>, has_gradient: &[bool], gradients: &mut [T]) {
-    for (spec, _) in params.specs().iter().zip(has_gradient).filter(|(_, has_gradient)| !**has_gradient) {
-        gradients[spec.range.clone()].fill(T::zero());
-    }
 }

@@ -73,6 +73,11 @@ impl<T: Float> Optimizer<T> for Adagrad {
         check_epsilon::<T>("Adagrad", "epsilon", self.epsilon)
     }
 
+    fn leaves_zeros(&self) -> bool {
+        // Else 0 / 0 where the sum of squares is 0 too.
+        T::of(self.epsilon) > T::zero()
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, self.epsilon, 0.0, 0.0, 0.0, 0.0]
     }

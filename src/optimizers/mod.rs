@@ -141,6 +141,13 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         false
     }
 
+    /// Whether every weight whose gradient is 0 stays as it is with its moments, in every bit and at any finite learning rate: of a table of
+    /// which a batch reads a few rows ([`Embedding`](crate::layers::Embedding)), the others are then not looked at. No by default: where
+    /// moments decay, as with momentum, weights go on moving without a gradient.
+    fn leaves_zeros(&self) -> bool {
+        false
+    }
+
     /// The shape as which a rule that takes whole parameters is handed the one of this path and shape, with as many
     /// elements; its own by default.
     fn update_shape(&self, name: &str, shape: Shape) -> Shape {
@@ -204,6 +211,10 @@ impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn whole_parameters(&self) -> bool {
         (**self).whole_parameters()
+    }
+
+    fn leaves_zeros(&self) -> bool {
+        (**self).leaves_zeros()
     }
 
     fn update_shape(&self, name: &str, shape: Shape) -> Shape {

@@ -70,6 +70,10 @@ impl<T: Float> Optimizer<T> for Sgd {
         check_fraction("Sgd", "momentum", self.momentum)
     }
 
+    fn leaves_zeros(&self) -> bool {
+        self.momentum == 0.0
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, self.momentum, 0.0, 0.0, 0.0, 0.0]
     }

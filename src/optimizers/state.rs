@@ -7,10 +7,14 @@ use super::{Clip, Coefficients, Moments, Optimizer};
 use crate::kernels::{parallel, simd};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
+use crate::written::{Rows, Written};
 
 /// Elements of a part that clipping, decay, update and averaging pass over together, in the first-level cache; its weights are
 /// kept aside on the stack until the new ones are known to be finite.
 const PART: usize = 256;
+
+/// Parts of a table that are asked for before they are needed.
+const AHEAD: usize = 3;
 
 /// The moments of an optimizer and the number of steps taken.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,8 @@ pub struct OptimizerState<T = f32> {
     /// The moving average of the weights; empty unless asked for.
     pub average: Vec<T>,
     segments: Vec<Segment>,
+    /// The parts of a table in which a step works, by number.
+    touched: Vec<u32>,
     /// Scratch where runs have learning-rate factors: the scalars before the step, and a copy to be advanced.
     scratch: [Vec<f64>; 2],
 }
@@ -40,6 +46,15 @@ struct Segment {
     decays: bool,
     /// What the learning rate is multiplied by.
     factor: f64,
+    /// The number of its parameter, if that is a table of which a batch may give some rows a gradient.
+    table: Option<usize>,
+}
+
+impl Segment {
+    /// The rows outside of which its gradient is 0; none where nothing is known of it.
+    fn rows<'w>(&self, written: Option<&'w Written>) -> Option<Rows<'w>> {
+        written?.rows_of(self.table?)
+    }
 }
 
 /// What one step does to every run.
@@ -61,6 +76,7 @@ impl<T: Float> OptimizerState<T> {
         let options = optimizer.options();
         let starts = optimizer.moments();
         let (segments, lens) = segments(optimizer, params);
+        let touched = Vec::with_capacity(most_touched(&segments));
         OptimizerState {
             step: 0,
             learning_rate: None,
@@ -68,6 +84,7 @@ impl<T: Float> OptimizerState<T> {
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
+            touched,
             scratch: [optimizer.scalars(), optimizer.scalars()],
         }
     }
@@ -75,6 +92,7 @@ impl<T: Float> OptimizerState<T> {
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor. Moments stay.
     pub(crate) fn refresh_segments(&mut self, optimizer: &dyn Optimizer<T>, params: &Params<T>) {
         self.segments = segments(optimizer, params).0;
+        self.touched = Vec::with_capacity(most_touched(&self.segments));
     }
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
@@ -84,12 +102,26 @@ impl<T: Float> OptimizerState<T> {
     /// finite, and its moments begin anew.
     #[inline(never)]
     pub fn step(&mut self, optimizer: &dyn Optimizer<T>, params: &mut Params<T>, gradients: &mut [T]) -> bool {
+        self.step_by(optimizer, params, gradients, None)
+    }
+
+    /// [`step`](Self::step) that leaves out rows of tables which nobody has written: what their zeros would do is nothing, in any bit.
+    pub(crate) fn step_by(
+        &mut self,
+        optimizer: &dyn Optimizer<T>,
+        params: &mut Params<T>,
+        gradients: &mut [T],
+        written: Option<&Written>,
+    ) -> bool {
         let options = optimizer.options();
         let rate = self.learning_rate.unwrap_or_else(|| options.learning_rate.at(self.step));
         let decay = T::of(1.0 - options.weight_decay * rate);
         // Squares of usual gradients can be added up over many steps.
-        let usual = self.all_within(gradients, T::max_value().sqrt() / T::of(1024.0));
-        if !(T::of(rate).is_finite() && decay.is_finite() && (usual || self.all_within(gradients, T::max_value()))) {
+        let usual = self.all_within(gradients, written, T::max_value().sqrt() / T::of(1024.0));
+        if !(T::of(rate).is_finite()
+            && decay.is_finite()
+            && (usual || self.all_within(gradients, written, T::max_value())))
+        {
             return false;
         }
         let starts = (!usual).then(|| {
@@ -103,17 +135,23 @@ impl<T: Float> OptimizerState<T> {
         let base = (optimizer.coefficients(self.step + 1, rate, &mut self.scalars), decay);
         let mut scaled = (1.0, base);
         let global = match options.clip {
-            Clip::GlobalNorm(limit) => Shrink::of(self.segments.iter().map(|s| &gradients[s.range.clone()]), limit),
+            Clip::GlobalNorm(limit) => {
+                let parts = self.segments.iter().map(|s| (&gradients[s.range.clone()], s.rows(written)));
+                Shrink::of(parts, limit)
+            }
             _ => Shrink::none(),
         };
         let ema = options.ema_momentum.map(|m| T::of(if self.step == 0 { 0.0 } else { m }));
         let whole = optimizer.whole_parameters();
+        // A moving average takes something of every weight.
+        let leaves_zeros = optimizer.leaves_zeros() && !whole && ema.is_none();
         let mut finite = true;
         for segment in &self.segments {
             let range = segment.range.clone();
             let g = &mut gradients[range.clone()];
+            let rows = segment.rows(written);
             let shrink = match options.clip {
-                Clip::Norm(limit) => Shrink::of(std::iter::once(&*g), limit),
+                Clip::Norm(limit) => Shrink::of(std::iter::once((&*g, rows)), limit),
                 _ => global,
             };
             if segment.factor != scaled.0 {
@@ -144,6 +182,13 @@ impl<T: Float> OptimizerState<T> {
             let average: &mut [T] = if ema.is_some() { &mut self.average[range.clone()] } else { &mut [] };
             let w = &mut params.values_mut()[range];
             let run = Run { w, g, moments, average };
+            let skips = leaves_zeros && step.decay == T::one() && T::of(rate * segment.factor).is_finite();
+            if let Some(rows) = rows.filter(|_| skips) {
+                parts_of(rows, &mut self.touched);
+                let threads = parallel::parts(self.touched.len(), 4 * PART);
+                finite &= run.apply_parts(&step, threads, &self.touched, 0);
+                continue;
+            }
             let parts = if whole { 1 } else { parallel::parts(run.w.len(), 4) };
             finite &= run.apply(&step, parts, if whole { usize::MAX } else { PART });
         }
@@ -155,10 +200,15 @@ impl<T: Float> OptimizerState<T> {
     }
 
     /// Whether the gradients of all trainable weights lie within ±limit.
-    fn all_within(&self, gradients: &[T], limit: T) -> bool {
+    fn all_within(&self, gradients: &[T], written: Option<&Written>, limit: T) -> bool {
         let all = AtomicBool::new(true);
         for segment in &self.segments {
             let g = &gradients[segment.range.clone()];
+            if let Some(Rows { rows, width }) = segment.rows(written) {
+                let row = |row: &u32| within(&g[*row as usize * width..][..width], limit);
+                all.fetch_and(rows.iter().all(row), Ordering::Relaxed);
+                continue;
+            }
             parallel::ranges(g.len(), 1, |part| {
                 if !within(&g[part], limit) {
                     all.store(false, Ordering::Relaxed);
@@ -187,7 +237,7 @@ fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<
     let by_parameter = whole || matches!(options.clip, Clip::Norm(_));
     let mut lens = [if whole { 0 } else { params.len() }; 3];
     let mut segments: Vec<Segment> = Vec::new();
-    for spec in params.specs().iter().filter(|s| !s.state) {
+    for (number, spec) in params.specs().iter().enumerate().filter(|(_, s)| !s.state) {
         let mut moments = [0; 3].map(|_| spec.range.clone());
         let mut shape = spec.shape;
         if whole {
@@ -202,16 +252,40 @@ fn segments<T: Float>(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> (Vec<
         }
         let decays = options.weight_decay != 0.0 && (spec.decays || options.decay_all);
         let factor = spec.learning_rate_factor;
-        let alike = |s: &Segment| s.decays == decays && s.factor == factor && s.range.end == spec.range.start;
+        let table = spec.is_table().then_some(number);
+        let alike = |s: &Segment| {
+            s.decays == decays
+                && s.factor == factor
+                && s.range.end == spec.range.start
+                && (s.table, table) == (None, None)
+        };
         match segments.last_mut() {
             Some(last) if !by_parameter && alike(last) => {
                 last.range.end = spec.range.end;
                 last.moments = [0; 3].map(|_| last.range.clone());
             }
-            _ => segments.push(Segment { range: spec.range.clone(), moments, shape, decays, factor }),
+            _ => segments.push(Segment { range: spec.range.clone(), moments, shape, decays, factor, table }),
         }
     }
     (segments, lens)
+}
+
+/// The most parts of a table.
+fn most_touched(segments: &[Segment]) -> usize {
+    let tables = segments.iter().filter(|segment| segment.table.is_some());
+    tables.map(|table| table.range.len().div_ceil(PART)).max().unwrap_or(0)
+}
+
+/// The numbers of the parts that hold something of some rows.
+fn parts_of(Rows { rows, width }: Rows<'_>, parts: &mut Vec<u32>) {
+    parts.clear();
+    let mut next = 0;
+    for &row in rows {
+        let start = row as usize * width;
+        let (first, end) = ((start / PART).max(next), (start + width).div_ceil(PART));
+        parts.extend(first as u32..end as u32);
+        next = end.max(next);
+    }
 }
 
 /// Equal stretches of all buffers.
@@ -223,6 +297,14 @@ struct Run<'a, T> {
 }
 
 impl<T: Float> Run<'_, T> {
+    /// Asks for a part that will be read soon.
+    fn fetch(&self, start: usize) {
+        let range = start..start + PART;
+        simd::fetch(self.w, range.clone());
+        simd::fetch(self.g, range.clone());
+        self.moments.iter().for_each(|m| simd::fetch(m, range.clone()));
+    }
+
     fn split_at(self, n: usize) -> (Self, Self) {
         let (w, w2) = self.w.split_at_mut(n);
         let (g, g2) = self.g.split_at_mut(n);
@@ -251,6 +333,34 @@ impl<T: Float> Run<'_, T> {
             rest = tail;
         }
         finite & rest.update(step)
+    }
+
+    /// [`apply`](Self::apply) to some parts of a [`PART`] each, by number; the run begins with number `first`.
+    fn apply_parts(self, step: &Step<'_, T>, threads: usize, parts: &[u32], first: u32) -> bool {
+        let place = |part: u32, first: u32| (part - first) as usize * PART;
+        if threads > 1 {
+            let (left, right) = parts.split_at(parts.len() * (threads / 2) / threads);
+            let (head, tail) = self.split_at(place(right[0], first));
+            let (mut a, mut b) = (true, true);
+            parallel::join(
+                || a = head.apply_parts(step, threads / 2, left, first),
+                || b = tail.apply_parts(step, threads - threads / 2, right, right[0]),
+            );
+            return a && b;
+        }
+        let (mut rest, mut first, mut finite) = (self, first, true);
+        for (i, &part) in parts.iter().enumerate() {
+            // A part that comes soon, from a place that no processor could foresee.
+            if let Some(&soon) = parts.get(i + AHEAD) {
+                rest.fetch(place(soon, first));
+            }
+            let (_, from) = rest.split_at(place(part, first));
+            let len = from.w.len().min(PART);
+            let (own, after) = from.split_at(len);
+            finite &= own.update(step);
+            (rest, first) = (after, part + 1);
+        }
+        finite
     }
 
     fn update(self, step: &Step<'_, T>) -> bool {
@@ -299,14 +409,35 @@ fn within<T: Float>(values: &[T], limit: T) -> bool {
 }
 
 /// Σ g² in f64, in an order that depends on the length only.
-fn norm2<T: Float>(g: &[T]) -> f64 {
+fn norm2<T: Float>(g: &[T], rows: Option<Rows<'_>>) -> f64 {
     let mut lanes = [0.0f64; 8];
-    for chunk in g.chunks(8) {
-        for (s, v) in lanes.iter_mut().zip(chunk) {
+    let mut add = |lane: usize, g: &[T]| {
+        for (s, v) in lanes[lane..].iter_mut().zip(g) {
             *s += v.as_f64() * v.as_f64();
+        }
+    };
+    match rows {
+        None => g.chunks(8).for_each(|chunk| add(0, chunk)),
+        // Every value goes where it would go if the zeros between the rows were added too.
+        Some(Rows { rows, width }) => {
+            for start in rows.iter().map(|&row| row as usize * width) {
+                let lane = start % 8;
+                let (head, rest) = g[start..][..width].split_at(((8 - lane) % 8).min(width));
+                add(lane, head);
+                rest.chunks(8).for_each(|chunk| add(0, chunk));
+            }
         }
     }
     lanes.iter().sum()
+}
+
+/// The values that are not known to be 0, in their order.
+fn known<'a, T>(g: &'a [T], rows: Option<Rows<'a>>) -> impl Iterator<Item = &'a T> {
+    let all = if rows.is_none() { g } else { &[] };
+    let rows = rows
+        .into_iter()
+        .flat_map(move |Rows { rows, width }| rows.iter().flat_map(move |&row| &g[row as usize * width..][..width]));
+    all.iter().chain(rows)
 }
 
 /// How gradients are brought down to a length: a divisor, and after it a factor.
@@ -323,20 +454,20 @@ impl<T: Float> Shrink<T> {
     }
 
     /// Brings all parts together down to a length of `limit`.
-    fn of<'a>(parts: impl Iterator<Item = &'a [T]> + Clone, limit: f64) -> Self {
-        let norm = parts.clone().map(norm2).sum::<f64>().sqrt();
+    fn of<'a>(parts: impl Iterator<Item = (&'a [T], Option<Rows<'a>>)> + Clone, limit: f64) -> Self {
+        let norm = parts.clone().map(|(g, rows)| norm2(g, rows)).sum::<f64>().sqrt();
         let factor = T::of(if norm > limit { limit / norm } else { 1.0 });
         // Squares of f64 below 1e-290 are not exact any more.
         if norm > 1e-145 && norm.is_finite() && factor.is_normal() {
             return Shrink { divisor: T::one(), factor };
         }
         // By way of gradients over the largest, where squares or the factor would leave the type.
-        let top = parts.clone().flatten().fold(T::zero(), |m, v| v.abs().max(m));
+        let top = parts.clone().flat_map(|(g, rows)| known(g, rows)).fold(T::zero(), |m, v| v.abs().max(m));
         if top == T::zero() {
             return Self::none();
         }
         let square = |v: &T| (v.as_f64() / top.as_f64()).powi(2);
-        let length = parts.map(|g| g.iter().map(square).sum::<f64>()).sum::<f64>().sqrt();
+        let length = parts.map(|(g, rows)| known(g, rows).map(square).sum::<f64>()).sum::<f64>().sqrt();
         match top.as_f64() > limit / length {
             true => Shrink { divisor: top, factor: T::of(limit / length) },
             false => Self::none(),

@@ -1,7 +1,9 @@
-//! Text: raw text cleaned and cut, turned into what a model takes, and how well what was written agrees with what was wanted.
+//! Text: raw text cleaned and cut, turned into what a model takes, vectors of words, and how well what was written agrees with what was
+//! wanted.
 //!
 //! [`TextVectorization`] numbers tokens by a vocabulary, [`HashedNgrams`] does without one. Either becomes the front door of a model
-//! ([`Model::set_text_front`](crate::Model::set_text_front)), which then takes texts and is saved with it.
+//! ([`Model::set_text_front`](crate::Model::set_text_front)), which then takes texts and is saved with it; so does a [`Tokenizer`], which
+//! cuts texts into subwords as other libraries do.
 //!
 //! The scores work on lists of tokens, words or ids, or on characters where their definition does; how a text becomes tokens is up to the
 //! caller, and two scores can be compared only where that was the same.
@@ -33,6 +35,7 @@ mod text_front;
 mod text_source;
 mod text_vectorization;
 pub mod tokenizer;
+mod vectors;
 mod vocabulary;
 mod word_list;
 
@@ -48,5 +51,6 @@ pub use text_front::TextFront;
 pub use text_source::TextSource;
 pub use text_vectorization::{Ngrams, OutputMode, TextVectorization};
 pub use tokenizer::{Encoding, Tokenizer};
+pub use vectors::*;
 pub use vocabulary::Vocabulary;
 pub use word_list::{Matching, WordList};

@@ -647,7 +647,7 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         23 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.at(*s as isize - 2))),
         24 => Box::new(sizes.iter().fold(Slice::new(), |slice, s| slice.every(*s, -2..*s as isize))),
         26 => Box::new(Masking::new(setting)),
-        27 => Box::new(Embedding::new(size, sizes.len()).mask_zero(size > 1)),
+        27 => Box::new(Embedding::new(size, sizes.len()).mask_zero(size > 1).padding_idx(sizes.len())),
         28 => Box::new(Embedding::new(1000, size)),
         29 => Box::new(TimeDistributed::new(Normalization::from_stats(vec![setting; size], vec![1.0; size]))),
         25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),

@@ -50,6 +50,7 @@ mod rooms;
 mod selection;
 #[cfg(all(feature = "files", feature = "tools"))]
 mod system;
+mod tables;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text;
 #[cfg(feature = "text")]

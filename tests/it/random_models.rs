@@ -59,6 +59,8 @@ impl Draw {
 fn classes() -> Vec<&'static str> {
     let mut all = [LayerConfig::CLASSES, &["Add", "Block", "Concatenate", "Multiply", "Residual"]].concat();
     all.sort_unstable();
+    // It stands beside the layer whose weights it uses.
+    all.retain(|class| *class != "TiedDense");
     all
 }
 

@@ -1,6 +1,9 @@
 //! Text: scores against those of the packages that everyone compares by.
 
-use gradus::text::{Bleu, Chrf, Rouge, Smoothing, character_error_rate, perplexity, rouge_l, rouge_n, word_error_rate};
+use gradus::text::{
+    Bleu, Chrf, Rouge, Smoothing, WordVectorFile, character_error_rate, perplexity, rouge_l, rouge_n, word_error_rate,
+};
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn words(text: &str) -> Vec<&str> {
@@ -92,4 +95,31 @@ fn what_has_no_score() {
     // The same sentence scores in full.
     let long = [(0..40).collect::<Vec<u32>>()];
     assert!((bleu.corpus(&long, &[vec![long[0].clone()]]).unwrap().score - 100.0).abs() < 1e-9);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// Any text is vectors or an error; what is read can be saved, and is the same when it is read again.
+    #[test]
+    fn any_file_of_word_vectors(
+        text in "([a1 ]{1,3}|2 2|a 1 2|b b -1 0\\.5| |\t|\n|\r\n|\u{a0}|nan|1e9){0,12}",
+        (header, size) in (prop::option::of(any::<bool>()), prop::option::of(0usize..4)),
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let mut file = WordVectorFile::default();
+        file = if let Some(header) = header { file.header(header) } else { file };
+        file = if let Some(size) = size { file.size(size) } else { file };
+        if let Ok(vectors) = file.parse(&text) {
+            prop_assert!(vectors.size() > 0);
+            let path = std::env::temp_dir().join(format!("gradus-any-vectors-{}.txt", std::process::id()));
+            vectors.save(&path).unwrap();
+            let again = WordVectorFile::default().read(&path);
+            std::fs::remove_file(&path).unwrap();
+            prop_assert_eq!(again.unwrap(), vectors);
+        }
+        let _ = file.read_from("bytes", &bytes[..]);
+        let with_header = [b"3 2\n".as_slice(), &bytes].concat();
+        let _ = WordVectorFile::default().binary(true).read_from("bytes", &with_header[..]);
+    }
 }

@@ -1,9 +1,13 @@
 //! A vector for each token id.
 
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
-use crate::initializers::Init;
-use crate::kernels::parallel;
+use crate::initializers::{Init, Initializer};
+use crate::kernels::parallel::{self, SplitMut};
+use crate::kernels::random::KeyedRng;
 use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
@@ -19,9 +23,21 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 /// - Defaults: a uniform draw between −0.05 and 0.05, no penalty, no bounds, no mask.
 /// - With `mask_zero` the output has a mask: a step counts unless its id is 0. Row 0 is a row as others are, with a gradient where something
 ///   reads it.
+/// - With `padding_idx` the vector of an id is zeros, always: its row begins as zeros, is not read here and has no gradient, so that training
+///   leaves it; what else reads the matrix ([`TiedDense`](super::TiedDense)) may still give it one. The output has no mask by that.
 /// - Gradient: of each row the sum of dy at the steps that name it, in their order, for any number of threads; the ids have none.
+/// - Vectors that are there already: [`from_vectors`](Self::from_vectors). Frozen as any layer: `Sequential::trainable(false)`.
 ///
-/// Keras and PyTorch `Embedding` (whose `padding_idx` keeps its row, which `mask_zero` does not).
+/// # Large vocabularies
+/// A step of `fit` costs what the batch names and not the whole matrix where the optimizer leaves weights without a gradient as they
+/// are ([`Optimizer::leaves_zeros`](crate::Optimizer::leaves_zeros)): SGD without momentum, and Adagrad, clipped by value or length or
+/// not, and with gradients of several batches added up. All bits are those of an update of all rows. With another optimizer (Adam's
+/// moments move a weight long after its last gradient), weight decay or a moving average of the weights, gradients are still gathered
+/// and looked at by rows, but the update goes through the whole matrix, as its rule says; there is no update that leaves out what a rule
+/// asks for ("lazy" or "sparse" Adam). A penalty on the matrix, or a head that is tied to it, gives every row a gradient; bounds go through all rows
+/// after each update. So does an update by [`TrainingLoop`](crate::model::TrainingLoop).
+///
+/// Keras and PyTorch `Embedding`.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -44,6 +60,8 @@ pub struct Embedding {
     output_dim: usize,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     mask_zero: bool,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    padding_idx: Option<usize>,
     embeddings_initializer: Init,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     embeddings_regularizer: Option<Regularizer>,
@@ -63,12 +81,44 @@ impl Embedding {
             input_dim,
             output_dim,
             mask_zero: false,
+            padding_idx: None,
             embeddings_initializer: Init::Uniform { min: -0.05, max: 0.05 },
             embeddings_regularizer: None,
             embeddings_constraint: None,
             embeddings: ParamId::default(),
             input: Shape::default(),
         }
+    }
+
+    /// A layer whose matrix begins as this one, a row for each id: vectors that were trained elsewhere, such as
+    /// [`WordVectors::matrix_for`](crate::text::WordVectors::matrix_for) gives. It is trained like any other unless it is frozen.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let vectors = Tensor::from([[0.0, 0.0], [0.5, -1.0], [2.0, 0.25]]);
+    /// let model = Sequential::new([1]).add(Embedding::from_vectors(vectors)?).trainable(false).build(0)?;
+    /// assert_eq!(model.predict(&Tensor::from([[2.0]]))?.as_slice(), [2.0, 0.25]);
+    /// assert_eq!(model.summary().trainable, 0);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// PyTorch `Embedding.from_pretrained` (which freezes unless told otherwise).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for what is no matrix. NaN and infinities are errors of `build`.
+    pub fn from_vectors(vectors: impl Into<Arc<Tensor<f32>>>) -> Result<Self> {
+        let vectors = vectors.into();
+        match *vectors.dims() {
+            [ids, size] => Ok(Embedding::new(ids, size).embeddings_initializer(Vectors(vectors))),
+            _ => Err(Error::shape("Embedding", "a matrix, a row for each id", vectors.shape(), "reshape it")),
+        }
+    }
+
+    /// The id whose vector is zeros, without a gradient; none by default. PyTorch's word (where a row that was set to others is read all the
+    /// same).
+    pub fn padding_idx(mut self, id: usize) -> Self {
+        self.padding_idx = Some(id);
+        self
     }
 
     /// Whether id 0 is padding, whose steps do not count: the output has a mask. No by default.
@@ -106,6 +156,93 @@ impl Embedding {
         let v = v.as_f64();
         (v >= 0.0 && v < self.input_dim as f64 && v.fract() == 0.0).then_some(v as usize)
     }
+
+    /// The steps that name each row, by rows and then in their order, with the work space `indices`.
+    fn by_row<'s, T: Float>(&self, x: &Tensor<T>, indices: &'s mut Vec<u32>) -> Named<'s> {
+        let n = x.len();
+        indices.clear();
+        indices.resize(3 * n, 0);
+        let (steps, rest) = indices.split_at_mut(n);
+        let (mut other, rows) = rest.split_at_mut(n);
+        let mut steps = steps;
+        let mut len = 0;
+        for (step, v) in (0u32..).zip(x) {
+            if self.id(*v).is_some_and(|id| self.padding_idx != Some(id)) {
+                steps[len] = step;
+                len += 1;
+            }
+        }
+        // By digits of the ids, the last one first; those with an equal digit keep their order.
+        let row = |step: u32| x.as_slice()[step as usize].as_f64() as u64;
+        let largest = (self.input_dim as u64).saturating_sub(1);
+        for shift in (0..u64::BITS).step_by(DIGIT).take_while(|shift| largest >> shift > 0) {
+            let digit = |step: u32| (row(step) >> shift) as usize % (1 << DIGIT);
+            let mut places = [0u32; 1 << DIGIT];
+            steps[..len].iter().for_each(|&step| places[digit(step)] += 1);
+            let mut before = 0;
+            places.iter_mut().for_each(|place| before += std::mem::replace(place, before));
+            for &step in &steps[..len] {
+                let place = &mut places[digit(step)];
+                other[*place as usize] = step;
+                *place += 1;
+            }
+            std::mem::swap(&mut steps, &mut other);
+        }
+        // Where the steps of each row end.
+        let (mut distinct, ends) = (0, other);
+        for (i, &step) in steps[..len].iter().enumerate() {
+            let row = row(step) as u32;
+            if distinct == 0 || rows[distinct - 1] != row {
+                rows[distinct] = row;
+                distinct += 1;
+            }
+            ends[distinct - 1] = i as u32 + 1;
+        }
+        Named { rows: &rows[..distinct], ends: &ends[..distinct], steps: &steps[..len] }
+    }
+}
+
+/// Bits of an id by which steps are sorted at a time.
+const DIGIT: usize = 11;
+
+/// The rows that a batch names, ascending, and the steps that name each.
+struct Named<'s> {
+    rows: &'s [u32],
+    ends: &'s [u32],
+    steps: &'s [u32],
+}
+
+/// The rows of a matrix that are named, from row number `first` on.
+struct RowsMut<'a, T> {
+    values: &'a mut [T],
+    width: usize,
+    rows: &'a [u32],
+    first: u32,
+}
+
+impl<T: Send> SplitMut for RowsMut<'_, T> {
+    fn split(self, items: usize, _: usize) -> (Self, Self) {
+        let RowsMut { values, width, rows, first } = self;
+        let (left, right) = rows.split_at(items);
+        let next = right.first().map_or(first, |&row| row);
+        let (a, b) = values.split_at_mut((next - first) as usize * width);
+        (RowsMut { values: a, width, rows: left, first }, RowsMut { values: b, width, rows: right, first: next })
+    }
+}
+
+/// Vectors that are there before training.
+struct Vectors(Arc<Tensor<f32>>);
+
+impl Debug for Vectors {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "vectors {}", self.0.shape())
+    }
+}
+
+impl Initializer for Vectors {
+    fn fill(&self, _: Shape, _: &mut KeyedRng, values: &mut [f64]) {
+        values.iter_mut().zip(&*self.0).for_each(|(v, given)| *v = f64::from(*given));
+    }
 }
 
 impl<T: Float> Layer<T> for Embedding {
@@ -120,9 +257,9 @@ impl<T: Float> Layer<T> for Embedding {
             }
         }
         // From 2²⁴ on single precision does not tell neighbours apart.
-        let exact = if T::NAME == "f32" { 1 << 24 } else { 1 << 53 };
+        let exact = if T::NAME == "f32" { 1 << 24 } else { 1 << 32 };
         if self.input_dim as u64 > exact {
-            let expected = format!("at most {exact}, as larger ids are not exact as {}", T::NAME);
+            let expected = format!("at most {exact}, the most ids that are kept as {}", T::NAME);
             return Err(Error::argument(
                 "Embedding",
                 "input_dim",
@@ -132,6 +269,14 @@ impl<T: Float> Layer<T> for Embedding {
             ));
         }
         self.embeddings = b.weight("embeddings", [self.input_dim, self.output_dim], &self.embeddings_initializer)?;
+        b.sparse_gradient(self.embeddings)?;
+        if let Some(padding) = self.padding_idx {
+            if padding >= self.input_dim {
+                let expected = format!("below {}, the number of ids", self.input_dim);
+                return Err(Error::argument("Embedding", "padding_idx", expected, padding, "0 is usual"));
+            }
+            b.clear_row(self.embeddings, padding);
+        }
         b.regularize(self.embeddings, self.embeddings_regularizer)?;
         b.constrain(self.embeddings, self.embeddings_constraint.clone())?;
         self.input = input;
@@ -153,6 +298,7 @@ impl<T: Float> Layer<T> for Embedding {
         parallel::rows(y.as_mut_slice(), n, n, |first, y| {
             for (y, &id) in y.chunks_exact_mut(n).zip(&x.as_slice()[first..]) {
                 match self.id(id) {
+                    Some(id) if self.padding_idx == Some(id) => y.fill(T::zero()),
                     Some(id) => y.copy_from_slice(&rows[id * n..][..n]),
                     None => y.fill(T::nan()),
                 }
@@ -175,28 +321,17 @@ impl<T: Float> Layer<T> for Embedding {
         if !pass.wants(self.embeddings) {
             return;
         }
-        // The steps that name each id, in their order: those of id 0, then those of id 1 …; `ends` says where each id's end.
-        let (n, ids) = (self.output_dim, self.input_dim);
-        slot.indices.clear();
-        slot.indices.resize(ids + x.len(), 0);
-        let (ends, steps) = slot.indices.split_at_mut(ids);
-        let named = || (0u32..).zip(x).filter_map(|(step, v)| Some((step, self.id(*v)?)));
-        named().for_each(|(_, id)| ends[id] += 1);
-        let mut before = 0;
-        for end in ends.iter_mut() {
-            before += std::mem::replace(end, before);
-        }
-        for (step, id) in named() {
-            steps[ends[id] as usize] = step;
-            ends[id] += 1;
-        }
         // dE[id] += Σ dy
-        let (ends, steps, dy) = (&*ends, &*steps, dy.as_slice());
-        parallel::rows(pass.gradient(self.embeddings), n, 1 + n * x.len() / ids, |first, rows| {
-            for (id, row) in (first..).zip(rows.chunks_exact_mut(n)) {
-                let start = if id == 0 { 0 } else { ends[id - 1] as usize };
-                for &step in &steps[start..ends[id] as usize] {
-                    row.iter_mut().zip(&dy[step as usize * n..][..n]).for_each(|(g, dy)| *g += *dy);
+        let (width, dy) = (self.output_dim, dy.as_slice());
+        let Named { rows, ends, steps } = self.by_row(x, &mut slot.indices);
+        let values = pass.gradient_of_rows(self.embeddings, rows);
+        let parts = parallel::parts(rows.len(), 1 + width * steps.len() / rows.len().max(1));
+        parallel::par_chunks(0..rows.len(), parts, RowsMut { values, width, rows, first: 0 }, &|range, own| {
+            for (i, &row) in range.zip(own.rows) {
+                let sum = &mut own.values[(row - own.first) as usize * width..][..width];
+                let start = if i == 0 { 0 } else { ends[i - 1] as usize };
+                for &step in &steps[start..ends[i] as usize] {
+                    sum.iter_mut().zip(&dy[step as usize * width..][..width]).for_each(|(g, dy)| *g += *dy);
                 }
             }
         });
@@ -220,7 +355,7 @@ impl<T: Float> Layer<T> for Embedding {
 
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         // The order of steps by their ids.
-        if backward { self.input_dim.saturating_add(x.len()) } else { 0 }
+        if backward { x.len().saturating_mul(3) } else { 0 }
     }
 
     fn config(&self) -> LayerConfig {
@@ -232,8 +367,11 @@ impl<T: Float> Layer<T> for Embedding {
 mod tests {
     use super::*;
     use crate::gradcheck;
-    use crate::layers::{Dense, Reshape, Slice};
-    use crate::model::Sequential;
+    use crate::kernels::random::{Key, Purpose};
+    use crate::layers::{Dense, GlobalAveragePooling1d, Reshape, Slice};
+    use crate::losses::MeanSquaredError;
+    use crate::model::{Model, Sequential};
+    use crate::optimizers::{Adagrad, Adam, Lion, Muon, Optimizer, OptimizerOptions, Sgd};
 
     #[test]
     fn gradients() {
@@ -241,6 +379,152 @@ mod tests {
         gradcheck::check_layer(&Embedding::new(3, 4), [5]).unwrap();
         gradcheck::check_layer(&Embedding::new(50, 2).mask_zero(true), [2, 3]).unwrap();
         gradcheck::check_layer(&Embedding::new(2, 1), Shape::SCALAR).unwrap();
+        // Ids of two digits.
+        gradcheck::check_layer(&Embedding::new((1 << DIGIT) + 1, 1), [7]).unwrap();
+        gradcheck::check_layer(&Embedding::new(4, 3).padding_idx(2), [5]).unwrap();
+    }
+
+    #[test]
+    fn steps_are_sorted_by_rows() {
+        let (mut layer, n) = (Embedding::new(5_000_000, 1), 1000);
+        layer.padding_idx = Some(17);
+        let key = Key::new(1, Purpose::Data);
+        let id = |i: usize| match i % 3 {
+            0 => key.below(i as u64, 5_000_000),
+            1 => key.below(i as u64, 40),
+            _ => 4_999_999 - key.below(i as u64, 4000),
+        };
+        let x = Tensor::<f32>::from_fn([n], |i| id(i) as f32);
+        let mut expected: Vec<(usize, usize)> = (0..n).map(|i| (id(i), i)).filter(|(id, _)| *id != 17).collect();
+        expected.sort_unstable();
+        let mut indices = Vec::new();
+        let Named { rows, ends, steps } = layer.by_row(&x, &mut indices);
+        let mut found = Vec::new();
+        for (i, row) in rows.iter().enumerate() {
+            let start = if i == 0 { 0 } else { ends[i - 1] as usize };
+            found.extend(steps[start..ends[i] as usize].iter().map(|&step| (*row as usize, step as usize)));
+        }
+        assert_eq!(found, expected);
+        assert!(rows.is_sorted() && rows.len() == ends.len());
+    }
+
+    /// A model of an embedding alone, so that the runs of weights are the same whether its matrix is a table or not.
+    fn pooled<T: Float>(layer: Embedding, table: bool) -> Model<T> {
+        let layers = Sequential::new([4]).add(layer).learning_rate_factor(0.5).add(GlobalAveragePooling1d::new());
+        let mut model = layers.build_as(3).unwrap();
+        model.params.specs_mut()[0].sparse_gradient = table;
+        model
+    }
+
+    /// Losses and weights of some steps, in bits; gradients are of size `scale`.
+    fn trained<T: Float>(
+        layer: &Embedding,
+        optimizer: impl Optimizer<T> + 'static,
+        scale: f64,
+        table: bool,
+    ) -> (Vec<Option<u64>>, Vec<u64>) {
+        let mut model = pooled::<T>(layer.clone(), table);
+        model.compile(optimizer, MeanSquaredError::default(), ()).unwrap();
+        let (ids, width) = (layer.input_dim, layer.output_dim);
+        let losses = (0..7).map(|step| {
+            let key = Key::new(2, Purpose::Data).with(step);
+            let x = Tensor::from_fn([5, 4], |i| T::of(key.below(i as u64, ids) as f64));
+            let y = Tensor::from_fn([5, width], |i| T::of(scale * (key.unit(i as u64) - 0.5)));
+            model.train_on_batch(&x, &y).ok().map(f64::to_bits)
+        });
+        let losses = losses.collect();
+        (losses, model.params().values().iter().map(|w| w.as_f64().to_bits()).collect())
+    }
+
+    /// All optimizers' ways, at sizes below and above a part of the optimizer's walk.
+    fn check_tables<T: Float>(layer: &Embedding, scale: f64) {
+        macro_rules! check {
+            ($($optimizer:expr),+ $(,)?) => {$(
+                let [rows, all] = [true, false].map(|table| trained::<T>(layer, $optimizer, scale, table));
+                assert!(rows == all, "{layer:?} {scale} {}", stringify!($optimizer));
+            )+};
+        }
+        let (sgd, adagrad) = (Sgd::default().learning_rate(0.7), Adagrad::default().learning_rate(0.3));
+        check!(
+            sgd.clone(),
+            sgd.clone().clipvalue(0.01),
+            sgd.clone().clipnorm(0.02),
+            sgd.clone().global_clipnorm(0.02),
+            sgd.clone().gradient_accumulation_steps(3),
+            sgd.clone().momentum(0.9),
+            sgd.clone().weight_decay(0.1),
+            sgd.clone().ema(0.9).ema_overwrite_frequency(3),
+            adagrad.clone(),
+            adagrad.clone().global_clipnorm(0.02).gradient_accumulation_steps(2),
+            adagrad.clone().initial_accumulator_value(0.0),
+            adagrad.clone().initial_accumulator_value(0.0).epsilon(0.0),
+            Adam::default().clipnorm(0.5),
+            Lion::default(),
+            Muon::default(),
+        );
+    }
+
+    #[test]
+    fn an_update_by_rows_is_that_of_all_rows() {
+        for (ids, width) in [(90, 1), (70, 3), (9, 128), (40, 300), (3000, 7)] {
+            check_tables::<f32>(&Embedding::new(ids, width), 1.0);
+            check_tables::<f64>(&Embedding::new(ids, width).padding_idx(ids - 1), 1.0);
+        }
+        let layer = Embedding::new(50, 5);
+        check_tables::<f32>(&layer.clone().embeddings_regularizer(Regularizer::L2(0.1)), 1.0);
+        check_tables::<f32>(&layer.clone().embeddings_constraint(Constraint::max_norm(0.05)), 1.0);
+        // Steps that fail, and moments that begin anew.
+        for scale in [1e10, 1e19, 1e22, 1e30] {
+            check_tables::<f32>(&layer, scale);
+        }
+    }
+
+    #[cfg(feature = "parallel")]
+    #[test]
+    fn threads_change_no_bit() {
+        let layer = Embedding::new(20_000, 65);
+        let after = |threads: usize| {
+            let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut model =
+                Sequential::new([600]).add(layer.clone()).add(GlobalAveragePooling1d::new()).build(3).unwrap();
+            let optimizer = Adagrad::default().learning_rate(0.5);
+            model.compile(optimizer, MeanSquaredError::default(), ()).unwrap();
+            pool.install(|| {
+                for step in 0..3 {
+                    let key = Key::new(2, Purpose::Data).with(step);
+                    let x = Tensor::from_fn([32, 600], |i| key.below(i as u64, 20_000) as f32);
+                    let y = Tensor::from_fn([32, 65], |i| key.unit(i as u64) as f32);
+                    model.train_on_batch(&x, &y).unwrap();
+                }
+            });
+            model.params().values().iter().map(|w| w.to_bits()).collect::<Vec<_>>()
+        };
+        let one = after(1);
+        assert!([2, 3, 4].iter().all(|&threads| one == after(threads)));
+    }
+
+    #[test]
+    fn padding_stays_what_it_is() {
+        let mut model = pooled::<f64>(Embedding::new(5, 2).padding_idx(2), true);
+        model.compile(Adam::default(), MeanSquaredError::default(), ()).unwrap();
+        let x = Tensor::from([[2.0, 2.0, 1.0, 4.0], [2.0, 2.0, 2.0, 2.0]]);
+        model.train_on_batch(&x, &Tensor::from([[1.0, 2.0], [1.0, 2.0]])).unwrap();
+        let rows = model.weight("embedding/embeddings").unwrap();
+        assert!(rows[4..6] == [0.0; 2] && rows.iter().filter(|w| **w == 0.0).count() == 2);
+        let error = Sequential::new([3]).add(Embedding::new(2, 2).padding_idx(2)).build(0).unwrap_err().to_string();
+        assert!(error.contains("padding_idx must be below 2, the number of ids, got 2"), "{error}");
+    }
+
+    #[test]
+    fn vectors_that_are_there() {
+        let vectors = Tensor::from([[1.0, -0.5, 3.0], [0.0, f32::MAX, 1e-40]]);
+        let layer = Embedding::from_vectors(vectors.clone()).unwrap();
+        let model = Sequential::new([1]).add(layer.clone()).build(0).unwrap();
+        assert_eq!(model.params().values(), vectors.as_slice());
+        assert!(format!("{layer:?}").contains("vectors [2, 3]"));
+        assert!(Embedding::from_vectors(Tensor::zeros([2])).unwrap_err().to_string().contains("a matrix"));
+        let layer = Embedding::from_vectors(Tensor::from([[f32::NAN]])).unwrap();
+        assert!(Sequential::new([1]).add(layer).build(0).unwrap_err().to_string().contains("finite initial values"));
     }
 
     #[test]

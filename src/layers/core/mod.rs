@@ -5,10 +5,12 @@ mod dense;
 mod embedding;
 mod identity;
 mod masking;
+mod tied_dense;
 mod time_distributed;
 
 pub use dense::Dense;
 pub use embedding::Embedding;
 pub use identity::Identity;
 pub use masking::Masking;
+pub use tied_dense::TiedDense;
 pub use time_distributed::TimeDistributed;
