@@ -6,6 +6,7 @@
 
 mod added;
 mod aligned_text;
+mod ascii;
 mod base64;
 mod byte_level;
 mod charsmap;

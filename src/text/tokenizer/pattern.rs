@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::ascii;
 use super::classes::{Classes, LETTER, LOWER, MARK, NUMBER, PUNCTUATION, SPACE, UPPER, WORD};
 use crate::error::Error;
 
@@ -283,7 +284,7 @@ fn contraction(text: &str, at: usize, ignore_case: bool) -> usize {
 
 #[inline(always)]
 fn gpt2(classes: Classes, text: &str, at: usize) -> usize {
-    match ascii_word(text, at, &GPT2_BEGINNINGS) {
+    match ascii::word(text, at, &ascii::SPACE_BEFORE) {
         Some(end) => end,
         None => any_gpt2(classes, text, at),
     }
@@ -291,6 +292,10 @@ fn gpt2(classes: Classes, text: &str, at: usize) -> usize {
 
 #[inline(never)]
 fn any_gpt2(classes: Classes, text: &str, at: usize) -> usize {
+    let rules = ascii::Rules { digits: 0, gpt2: true, slash: false, whole_end: false };
+    if let Some(end) = ascii::other(text, at, rules) {
+        return end;
+    }
     let end = contraction(text, at, false);
     if end > at {
         return end;
@@ -342,55 +347,9 @@ fn lines_or_space(classes: Classes, text: &str, at: usize, whole_end: bool) -> u
     }
 }
 
-/// A bit at the top of each of eight bytes that is no letter of ASCII.
-#[inline(always)]
-fn no_letters(eight: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let small = (eight | (0x20 * EACH)) & (0x7F * EACH);
-    let (from_a, behind_z) = (small + (0x80 - b'a' as u64) * EACH, small + (0x80 - b'z' as u64 - 1) * EACH);
-    !(from_a & !behind_z & !eight) & (0x80 * EACH)
-}
-
-/// What a byte may be at the beginning of a word of ASCII letters: 2 for a letter, 1 for what may stand before one.
-const fn beginnings(gpt2: bool) -> [u8; 256] {
-    let mut all = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let prefix = match byte as u8 {
-            b'\r' | b'\n' | b'\'' | b'0'..=b'9' => false,
-            other => !gpt2 || other == b' ',
-        };
-        all[byte] = if (byte as u8).is_ascii_alphabetic() { 2 } else { prefix as u8 };
-        byte += 1;
-    }
-    all
-}
-
-static GPT2_BEGINNINGS: [u8; 256] = beginnings(true);
-static BEGINNINGS: [u8; 256] = beginnings(false);
-
-/// The end of a word of ASCII letters, eight bytes at a time, with a character before it where `beginnings` allows; `None` for what is to
-/// be looked at character by character.
-#[inline(always)]
-fn ascii_word(text: &str, at: usize, beginnings: &[u8; 256]) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut end = at + 1;
-    loop {
-        let stops = no_letters(u64::from_le_bytes(*bytes.get(end..)?.first_chunk::<8>()?));
-        if stops == 0 {
-            end += 8;
-            continue;
-        }
-        end += stops.trailing_zeros() as usize / 8;
-        let begins = beginnings[bytes[at] as usize] + u8::from(end > at + 1) >= 2;
-        // A letter beyond ASCII goes on with the word.
-        return (begins && bytes[end] < 0x80).then_some(end);
-    }
-}
-
 #[inline(always)]
 fn words(classes: Classes, text: &str, at: usize, digits: u8, whole_end: bool) -> usize {
-    match ascii_word(text, at, &BEGINNINGS) {
+    match ascii::word(text, at, &ascii::ANY_BEFORE) {
         Some(end) => end,
         None => any_word(classes, text, at, digits, whole_end),
     }
@@ -398,6 +357,13 @@ fn words(classes: Classes, text: &str, at: usize, digits: u8, whole_end: bool) -
 
 #[inline(never)]
 fn any_word(classes: Classes, text: &str, at: usize, digits: u8, whole_end: bool) -> usize {
+    let next = text.as_bytes().get(at + 1);
+    // A mark before a letter belongs to the word, which was not found as the text ends near.
+    if !next.is_some_and(u8::is_ascii_alphabetic)
+        && let Some(end) = ascii::other(text, at, ascii::Rules { digits, gpt2: false, slash: false, whole_end })
+    {
+        return end;
+    }
     let (class, length) = classes.at(text, at);
     if class & LETTER != 0 {
         return classes.run(text, at + length, LETTER);

@@ -152,7 +152,7 @@ impl Model {
             Model::Bpe(model) => model.encode(text, start, end, &mut scratch.bpe, &mut scratch.cache, out),
             Model::WordPiece(model) => model.encode(text, start, end, &mut scratch.cache, out),
             Model::WordLevel(model) => model.encode(text, start, end, out),
-            Model::Unigram(model) => model.encode(text, start, end, &mut scratch.unigram, out),
+            Model::Unigram(model) => model.encode(text, start, end, &mut scratch.unigram, &mut scratch.cache, out),
             Model::SentencePiece(model) => model.encode(text, start, end, &mut scratch.sentence_piece, out),
         }
     }

@@ -6,6 +6,7 @@ use super::{
         vocab::Vocab,
     },
     Tokens,
+    word_cache::WordCache,
 };
 use crate::error::Result;
 
@@ -14,6 +15,8 @@ pub(in super::super) struct Unigram {
     pub(in super::super) vocab: Vocab,
     pieces: Pieces,
     byte_fallback: bool,
+    /// Bytes that each piece stands for; none for the unknown one and for bytes.
+    lengths: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +33,13 @@ impl Unigram {
     ) -> Result<Self, String> {
         let vocab = Vocab::new(pieces.iter().enumerate().map(|(id, (piece, _))| (piece.as_str(), id as u32)))?;
         let pieces = Pieces::new(pieces, unknown, byte_fallback).map_err(|e| e.to_string())?;
-        Ok(Self { vocab, pieces, byte_fallback })
+        let unknown = pieces.unknown();
+        let stands = |(id, piece): (u32, &str)| {
+            let byte = byte_fallback && piece.len() == 6 && piece.starts_with("<0x");
+            if byte || Some(id) == unknown { 0 } else { piece.len() as u32 }
+        };
+        let lengths = vocab.iter().map(stands).collect();
+        Ok(Self { vocab, pieces, byte_fallback, lengths })
     }
 
     pub(in super::super) fn unknown(&self) -> Option<u32> {
@@ -52,13 +61,16 @@ impl Unigram {
         start: usize,
         end: usize,
         scratch: &mut Scratch,
+        cache: &mut WordCache,
         out: &mut Tokens,
     ) -> Result<()> {
-        scratch.found.clear();
-        self.pieces.encode(&text[start..end], &mut scratch.unigram, &mut scratch.found)?;
-        for &(id, from, to) in &scratch.found {
-            out.push(id, start as u32 + from, start as u32 + to);
-        }
-        Ok(())
+        cache.or_encode(text, start, end, &self.lengths, out, |_, out| {
+            scratch.found.clear();
+            self.pieces.encode(&text[start..end], &mut scratch.unigram, &mut scratch.found)?;
+            for &(id, from, to) in &scratch.found {
+                out.push(id, start as u32 + from, start as u32 + to);
+            }
+            Ok(())
+        })
     }
 }

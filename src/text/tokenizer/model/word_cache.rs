@@ -31,11 +31,23 @@ struct LongSet {
     ids: [u64; WAYS],
 }
 
+/// Longer pieces, and words of many tokens.
+#[derive(Clone, Debug, Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    ids: Vec<u32>,
+}
+
+/// Places for those, and how long they may be, in bytes.
+const PIECES: usize = 1 << 11;
+const MAX_PIECE: usize = 160;
+
 /// What is in it changes no result.
 #[derive(Debug)]
 pub(in super::super) struct WordCache {
     short: Box<[ShortSet; SETS]>,
     long: Box<[LongSet; SETS]>,
+    pieces: Vec<Piece>,
     /// The way that the next new word takes.
     next: usize,
 }
@@ -49,7 +61,7 @@ impl Default for WordCache {
         // No word has length 0, so nothing is found in an empty entry.
         let (short, long) =
             (ShortSet { keys: [0; WAYS], ids: [[0; 2]; WAYS] }, LongSet { keys: [0; WAYS], ids: [0; WAYS] });
-        Self { short: sets(short), long: sets(long), next: 0 }
+        Self { short: sets(short), long: sets(long), pieces: vec![Piece::default(); PIECES], next: 0 }
     }
 }
 
@@ -142,7 +154,7 @@ impl WordCache {
     ) -> Result<()> {
         let length = end - start;
         if length > MAX_WORD || length == 0 {
-            return encode(self, out);
+            return self.piece_or_encode(text, start, end, lengths, out, encode);
         }
         let key = long_key(text.as_bytes(), start, length);
         let place = set_of(key as u64 ^ ((key >> 64) as u64).rotate_left(29));
@@ -154,7 +166,7 @@ impl WordCache {
             }
         }
         let before = out.len();
-        encode(self, out)?;
+        self.piece_or_encode(text, start, end, lengths, out, encode)?;
         let found = &out.ids()[before..];
         let Some(packed) = pack(found, length, lengths) else { return Ok(()) };
         self.next = (self.next + 1) % WAYS;
@@ -168,6 +180,50 @@ impl WordCache {
                 let set = &mut self.long[place];
                 (set.keys[self.next], set.ids[self.next]) = (key, packed);
             }
+        }
+        Ok(())
+    }
+
+    fn piece_or_encode(
+        &mut self,
+        text: &str,
+        start: usize,
+        end: usize,
+        lengths: &[u32],
+        out: &mut Tokens,
+        encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
+    ) -> Result<()> {
+        let bytes = &text.as_bytes()[start..end];
+        if bytes.len() > MAX_PIECE || bytes.is_empty() {
+            return encode(self, out);
+        }
+        let mixed = bytes.chunks(8).fold(bytes.len() as u64, |all, part| {
+            let mut eight = [0; 8];
+            eight[..part.len()].copy_from_slice(part);
+            (all ^ u64::from_le_bytes(eight)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+        });
+        let place = (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - PIECES.trailing_zeros())) as usize;
+        let piece = &self.pieces[place];
+        if piece.bytes == bytes {
+            let mut at = start as u32;
+            for &id in &piece.ids {
+                let end = at + lengths[id as usize];
+                out.push(id, at, end);
+                at = end;
+            }
+            return Ok(());
+        }
+        let before = out.len();
+        encode(self, out)?;
+        let found = &out.ids()[before..];
+        // Few that fit three go to the tables above, so that what stands here is worth it.
+        let stands = bytes.len() > MAX_WORD || found.len() > MAX_TOKENS;
+        if stands && found.iter().map(|&id| lengths[id as usize] as usize).sum::<usize>() == bytes.len() {
+            let piece = &mut self.pieces[place];
+            piece.bytes.clear();
+            piece.bytes.extend_from_slice(bytes);
+            piece.ids.clear();
+            piece.ids.extend_from_slice(found);
         }
         Ok(())
     }
