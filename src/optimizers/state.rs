@@ -143,8 +143,6 @@ impl<T: Float> OptimizerState<T> {
         };
         let ema = options.ema_momentum.map(|m| T::of(if self.step == 0 { 0.0 } else { m }));
         let whole = optimizer.whole_parameters();
-        // A moving average takes something of every weight.
-        let leaves_zeros = optimizer.leaves_zeros() && !whole && ema.is_none();
         let mut finite = true;
         for segment in &self.segments {
             let range = segment.range.clone();
@@ -182,8 +180,9 @@ impl<T: Float> OptimizerState<T> {
             let average: &mut [T] = if ema.is_some() { &mut self.average[range.clone()] } else { &mut [] };
             let w = &mut params.values_mut()[range];
             let run = Run { w, g, moments, average };
-            let skips = leaves_zeros && step.decay == T::one() && T::of(rate * segment.factor).is_finite();
-            if let Some(rows) = rows.filter(|_| skips) {
+            // Decay and a moving average take something of every weight.
+            let skips = || optimizer.leaves_zeros() && !whole && ema.is_none() && step.decay == T::one();
+            if let Some(rows) = rows.filter(|_| skips() && T::of(rate * segment.factor).is_finite()) {
                 parts_of(rows, &mut self.touched);
                 let threads = parallel::parts(self.touched.len(), 4 * PART);
                 finite &= run.apply_parts(&step, threads, &self.touched, 0);

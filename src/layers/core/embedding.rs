@@ -91,7 +91,7 @@ impl Embedding {
     }
 
     /// A layer whose matrix begins as this one, a row for each id: vectors that were trained elsewhere, such as
-    /// [`WordVectors::matrix_for`](crate::text::WordVectors::matrix_for) gives. It is trained like any other unless it is frozen.
+    /// `WordVectors::matrix_for` gives (feature `text`). It is trained like any other unless it is frozen.
     ///
     /// ```
     /// use gradus::prelude::*;
