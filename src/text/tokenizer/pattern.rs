@@ -28,14 +28,16 @@ enum Kind {
     Numbers(u8),
     /// Three digits of ASCII.
     ThreeDigits,
+    /// Three decimal digits of any script.
+    ThreeDecimals,
     /// So many spaces or more.
     Spaces(u8),
     /// White space.
     WhiteSpace,
     /// A line end each.
     LineEnd,
-    /// `\w+|[^\w\s]+`.
-    WordsOrMarks,
+    /// `\w+|[^\w\s]+`; whether joiners (U+200C, U+200D) are in `\w`, which they are for the splitter `Whitespace` and not in an expression.
+    WordsOrMarks { joiners: bool },
     /// A run of kana and Chinese characters, as DeepSeek has it.
     KanaAndChinese,
     /// DeepSeek's words.
@@ -80,13 +82,13 @@ fn known() -> Vec<(String, Kind)> {
     all.push((older.to_owned(), Kind::Words { digits: 3, whole_end: false }));
     for (source, kind) in [
         ("[0-9][0-9][0-9]", Kind::ThreeDigits),
-        (r"\d{3}", Kind::ThreeDigits),
+        (r"\d{3}", Kind::ThreeDecimals),
         (r"\s+", Kind::WhiteSpace),
         (r"\s", Kind::Spaces(0)),
         (" +", Kind::Spaces(1)),
         (" {2,}", Kind::Spaces(2)),
         (r"[\r\n]", Kind::LineEnd),
-        (r"\w+|[^\w\s]+", Kind::WordsOrMarks),
+        (r"\w+|[^\w\s]+", Kind::WordsOrMarks { joiners: false }),
         ("[一-龥\u{3040}-ゟ゠-ヿ]+", Kind::KanaAndChinese),
         (
             r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
@@ -120,7 +122,7 @@ impl Pattern {
     }
 
     pub(super) fn words_or_marks() -> Self {
-        Self { kind: Kind::WordsOrMarks, source: r"\w+|[^\w\s]+".to_owned() }
+        Self { kind: Kind::WordsOrMarks { joiners: true }, source: r"\w+|[^\w\s]+".to_owned() }
     }
 
     /// The first match that begins at or behind a byte: its beginning and end. Never an empty one.
@@ -140,6 +142,7 @@ impl Pattern {
                 (start < text.len()).then(|| (start, numbers(classes, text, start, most)))
             }
             Kind::ThreeDigits => three_digits(text.as_bytes(), from),
+            Kind::ThreeDecimals => three_decimals(text, from),
             Kind::Spaces(0) => {
                 let start = classes.run_without(text, from, SPACE);
                 (start < text.len()).then(|| (start, start + classes.at(text, start).1))
@@ -160,12 +163,12 @@ impl Pattern {
                 (start < text.len()).then(|| (start, classes.run(text, start, SPACE)))
             }
             Kind::LineEnd => text[from..].find(['\r', '\n']).map(|at| (from + at, from + at + 1)),
-            Kind::WordsOrMarks => {
+            Kind::WordsOrMarks { joiners } => {
                 let start = classes.run(text, from, SPACE);
-                let word = classes.at(text, start).0 & WORD != 0;
-                let end =
-                    if word { classes.run(text, start, WORD) } else { classes.run_without(text, start, WORD | SPACE) };
-                (start < end).then_some((start, end))
+                let is_word = |c: char| classes.of(c) & WORD != 0 && (joiners || !matches!(c, '\u{200C}' | '\u{200D}'));
+                let word = is_word(text[start..].chars().next()?);
+                let ends = |c: char| is_word(c) != word || classes.of(c) & SPACE != 0;
+                Some((start, text[start..].find(ends).map_or(text.len(), |at| start + at)))
             }
             Kind::KanaAndChinese => {
                 let inside = |c: char| matches!(c, '一'..='龥' | '\u{3040}'..='ヿ');
@@ -468,6 +471,21 @@ fn cased_word(classes: Classes, text: &str, start: usize) -> Word {
 fn three_digits(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let found = bytes[from..].windows(3).position(|three| three.iter().all(u8::is_ascii_digit))?;
     Some((from + found, from + found + 3))
+}
+
+fn three_decimals(text: &str, from: usize) -> Option<(usize, usize)> {
+    use unicode_properties::{GeneralCategory::DecimalNumber, UnicodeGeneralCategory};
+    let (mut start, mut count) = (from, 0);
+    for (at, c) in text[from..].char_indices() {
+        let end = from + at + c.len_utf8();
+        count = if c.general_category() == DecimalNumber { count + 1 } else { 0 };
+        match count {
+            0 => start = end,
+            3 => return Some((start, end)),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The end of a match of DeepSeek's pattern at `at`; 0 for none.

@@ -215,15 +215,18 @@ impl Layout {
     }
 }
 
-/// A span without the spaces that its token begins and ends with.
-pub(super) fn trim(token: &str, span: Span, first: bool, prefix_space: bool) -> Span {
+/// A span without the spaces that its token begins and ends with, as far as they stand in the text.
+pub(super) fn trim(token: &str, span: Span, text: &str, first: bool, prefix_space: bool) -> Span {
     let is_space = |c: &char| *c == 'Ġ' || c.is_whitespace();
-    let mut leading = token.chars().take_while(is_space).count() as u32;
-    let trailing = token.chars().rev().take_while(is_space).count() as u32;
+    let mut leading = token.chars().take_while(is_space).count();
     if (first || span.0 == 0) && prefix_space {
         leading = leading.saturating_sub(1);
     }
-    let start = (span.0 + leading).min(span.1);
-    let end = if span.1 >= trailing { (span.1 - trailing).max(start) } else { span.1 };
-    (start, end)
+    let trailing = token.chars().rev().take_while(is_space).count();
+    let bytes = |spaces: &mut dyn Iterator<Item = char>, most: usize| {
+        spaces.take(most).take_while(|c| c.is_whitespace()).map(char::len_utf8).sum::<usize>() as u32
+    };
+    let part = &text[span.0 as usize..span.1 as usize];
+    let start = span.0 + bytes(&mut part.chars(), leading);
+    (start, (span.1 - bytes(&mut part.chars().rev(), trailing)).max(start))
 }
