@@ -36,8 +36,10 @@ enum Kind {
     WhiteSpace,
     /// A line end each.
     LineEnd,
-    /// `\w+|[^\w\s]+`; whether joiners (U+200C, U+200D) are in `\w`, which they are for the splitter `Whitespace` and not in an expression.
-    WordsOrMarks { joiners: bool },
+    /// `\w+|[^\w\s]+` as Unicode has it, for the splitter `Whitespace`.
+    WordsOrMarks,
+    /// The same as an expression of a file, where Oniguruma's `\w` counts.
+    OnigurumaWordsOrMarks,
     /// A run of kana and Chinese characters, as DeepSeek has it.
     KanaAndChinese,
     /// DeepSeek's words.
@@ -78,7 +80,8 @@ fn known() -> Vec<(String, Kind)> {
     }
     let possessive = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
     let older = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
-    all.push((possessive.to_owned(), Kind::Words { digits: 3, whole_end: true }));
+    // For Oniguruma, by which files mean their expressions, `{1,3}+` is no possessive form: any number of digits.
+    all.push((possessive.to_owned(), Kind::Words { digits: 0, whole_end: true }));
     all.push((older.to_owned(), Kind::Words { digits: 3, whole_end: false }));
     for (source, kind) in [
         ("[0-9][0-9][0-9]", Kind::ThreeDigits),
@@ -88,7 +91,7 @@ fn known() -> Vec<(String, Kind)> {
         (" +", Kind::Spaces(1)),
         (" {2,}", Kind::Spaces(2)),
         (r"[\r\n]", Kind::LineEnd),
-        (r"\w+|[^\w\s]+", Kind::WordsOrMarks { joiners: false }),
+        (r"\w+|[^\w\s]+", Kind::OnigurumaWordsOrMarks),
         ("[一-龥\u{3040}-ゟ゠-ヿ]+", Kind::KanaAndChinese),
         (
             r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
@@ -122,7 +125,15 @@ impl Pattern {
     }
 
     pub(super) fn words_or_marks() -> Self {
-        Self { kind: Kind::WordsOrMarks { joiners: true }, source: r"\w+|[^\w\s]+".to_owned() }
+        Self { kind: Kind::WordsOrMarks, source: r"\w+|[^\w\s]+".to_owned() }
+    }
+
+    /// How many bytes a match has at least.
+    pub(super) fn least(&self) -> usize {
+        match self.kind {
+            Kind::Literal => self.source.len().max(1),
+            _ => 1,
+        }
     }
 
     /// The first match that begins at or behind a byte: its beginning and end. Never an empty one.
@@ -163,9 +174,14 @@ impl Pattern {
                 (start < text.len()).then(|| (start, classes.run(text, start, SPACE)))
             }
             Kind::LineEnd => text[from..].find(['\r', '\n']).map(|at| (from + at, from + at + 1)),
-            Kind::WordsOrMarks { joiners } => {
+            Kind::WordsOrMarks | Kind::OnigurumaWordsOrMarks => {
                 let start = classes.run(text, from, SPACE);
-                let is_word = |c: char| classes.of(c) & WORD != 0 && (joiners || !matches!(c, '\u{200C}' | '\u{200D}'));
+                let is_word = |c: char| match c {
+                    // No joiners, and the numbers of Latin-1.
+                    '\u{200C}' | '\u{200D}' => self.kind == Kind::WordsOrMarks,
+                    '²' | '³' | '¹' | '¼' | '½' | '¾' => self.kind == Kind::OnigurumaWordsOrMarks,
+                    c => classes.of(c) & WORD != 0,
+                };
                 let word = is_word(text[start..].chars().next()?);
                 let ends = |c: char| is_word(c) != word || classes.of(c) & SPACE != 0;
                 Some((start, text[start..].find(ends).map_or(text.len(), |at| start + at)))
