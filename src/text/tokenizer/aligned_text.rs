@@ -20,12 +20,19 @@ pub(super) struct AlignedText<'a> {
     spans: Vec<Span>,
     wants_spans: bool,
     changed: bool,
+    /// How long it may become, in bytes.
+    most: usize,
 }
+
+/// How many times as long a text may become, beside a little that short ones may: no real table comes near, and a damaged one fills no memory.
+const TIMES: usize = 256;
+const BESIDE: usize = 1 << 16;
 
 impl<'a> AlignedText<'a> {
     pub(super) fn new(original: &'a str, base: usize, wants_spans: bool) -> Self {
         let (base, spans) = (base as u32, Vec::new());
-        Self { text: Cow::Borrowed(original), base, spans, wants_spans, changed: false }
+        let most = original.len().saturating_mul(TIMES).saturating_add(BESIDE).min(u32::MAX as usize);
+        Self { text: Cow::Borrowed(original), base, spans, wants_spans, changed: false, most }
     }
 
     /// A range of bytes as a text of its own.
@@ -33,7 +40,7 @@ impl<'a> AlignedText<'a> {
         let spans = if self.spans.is_empty() { Vec::new() } else { self.spans[start..end].to_vec() };
         let base = if self.changed { self.base } else { self.base + start as u32 };
         let (wants_spans, changed) = (self.wants_spans, self.changed);
-        AlignedText { text: Cow::Borrowed(&self.text[start..end]), base, spans, wants_spans, changed }
+        AlignedText { text: Cow::Borrowed(&self.text[start..end]), base, spans, wants_spans, changed, most: self.most }
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -63,14 +70,16 @@ impl<'a> AlignedText<'a> {
     pub(super) fn rewrite(&mut self, edit: impl FnOnce(&mut Rewriter<'_, 'a>) -> Result<()>) -> Result<()> {
         let capacity = self.text.len() + self.text.len() / 8 + 16;
         let spans = Vec::with_capacity(if self.wants_spans { capacity } else { 0 });
-        let mut rewriter = Rewriter { old: self, at: 0, text: String::with_capacity(capacity), spans };
+        let mut rewriter = Rewriter { old: self, at: 0, text: String::with_capacity(capacity), spans, full: false };
         edit(&mut rewriter)?;
         let rest = rewriter.old.text.len() - rewriter.at;
         rewriter.keep(rest);
-        let Rewriter { text, spans, .. } = rewriter;
-        if u32::try_from(text.len()).is_err() {
-            let hint = "cut it into documents first";
-            return Err(Error::argument("Tokenizer", "the text", "shorter than 4 GiB", "a longer one", hint));
+        let Rewriter { text, spans, full, .. } = rewriter;
+        if full || text.len() > self.most {
+            let expected = format!("one that is normalised to {} bytes at most", self.most);
+            let hint =
+                format!("cut it into documents first, or look for a normaliser that makes text {TIMES} times as long");
+            return Err(Error::argument("Tokenizer", "the text", expected, "one that becomes longer", hint));
         }
         (self.text, self.spans, self.changed) = (Cow::Owned(text), spans, true);
         Ok(())
@@ -100,6 +109,8 @@ pub(super) struct Rewriter<'t, 'a> {
     at: usize,
     text: String,
     spans: Vec<Span>,
+    /// Nothing more is put in: it became too long.
+    full: bool,
 }
 
 impl<'t> Rewriter<'t, '_> {
@@ -113,6 +124,10 @@ impl<'t> Rewriter<'t, '_> {
     }
 
     fn push(&mut self, c: char, span: Span) {
+        if self.text.len() >= self.old.most {
+            self.full = true;
+            return;
+        }
         self.text.push(c);
         if self.old.wants_spans {
             self.spans.resize(self.spans.len() + c.len_utf8(), span);

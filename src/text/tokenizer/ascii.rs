@@ -100,7 +100,9 @@ pub(super) fn other(text: &str, at: usize, rules: Rules) -> Option<usize> {
             while kind(bytes, end) == Some(MARK) {
                 end += 1;
             }
-            let after = |end: usize| !rules.gpt2 && (kind(bytes, end) == Some(LINE_END) || (rules.slash && bytes.get(end) == Some(&b'/')));
+            let after = |end: usize| {
+                !rules.gpt2 && (kind(bytes, end) == Some(LINE_END) || (rules.slash && bytes.get(end) == Some(&b'/')))
+            };
             if kind(bytes, end) == Some(WIDE) {
                 return None;
             }

@@ -71,6 +71,11 @@ pub enum Decoder {
     },
 }
 
+/// Each step calls the next one.
+const MAX_STEPS: usize = 64;
+/// How many times as long all replacements together may make a text.
+const MAX_TIMES: usize = 4096;
+
 /// A decoder as a row of steps. Each step is handed one token after the other and hands on what becomes of it.
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
@@ -103,6 +108,28 @@ impl Steps {
         }
         if let Some(decoder) = decoder {
             flatten(decoder, &mut steps);
+        }
+        if steps.len() > MAX_STEPS {
+            return Err(format!("expected at most {MAX_STEPS} decoders one after the other, got {}", steps.len()));
+        }
+        for i in (1..steps.len()).rev() {
+            // What bytes give is one token.
+            if matches!(steps[i - 1], Decoder::ByteLevel { .. }) {
+                steps.insert(i, Decoder::Fuse);
+            }
+        }
+        let longer = |step: &Decoder| match step {
+            Decoder::Replace { pattern, content } => content.len().max(1).div_ceil(pattern.least()),
+            _ => 1,
+        };
+        let times = steps
+            .iter()
+            .map(longer)
+            .try_fold(1usize, |times, n| times.checked_mul(n).filter(|times| *times <= MAX_TIMES));
+        if times.is_none() {
+            return Err(format!(
+                "expected decoders that make text at most {MAX_TIMES} times as long, got some that replace it by more"
+            ));
         }
         Ok(Self { steps, spaced: decoder.is_none() })
     }

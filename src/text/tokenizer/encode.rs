@@ -207,7 +207,7 @@ impl Tokenizer {
                 Some(_) => &text[span.0 as usize..span.1 as usize],
                 None => self.token(id).unwrap_or(""),
             };
-            *span = template::trim(token, *span, i == 0, prefix_space);
+            *span = template::trim(token, *span, text, i == 0, prefix_space);
         }
     }
 

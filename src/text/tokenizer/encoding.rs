@@ -133,6 +133,16 @@ impl Truncation {
 
     /// Which tokens of the first and of the second text stay.
     pub(super) fn ranges(&self, first: usize, second: Option<usize>, added: usize) -> Result<[Range<usize>; 2]> {
+        if added > self.max_length {
+            let expected = format!("at least {added}, the tokens of the template");
+            return Err(Error::argument(
+                "Truncation",
+                "max_length",
+                expected,
+                self.max_length,
+                "raise it, or encode without the template",
+            ));
+        }
         let (a, b) = self.lengths(first, second, added)?;
         let range = |all: usize, kept: usize| match self.direction {
             Side::Left => all - kept..all,
@@ -142,6 +152,9 @@ impl Truncation {
     }
 }
 
+/// Encodings are filled up to so many tokens at most, or to a multiple of so many.
+const MAX_LENGTH: usize = 1 << 20;
+
 /// To which length encodings are filled up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -149,7 +162,7 @@ pub enum PaddingStrategy {
     /// The longest of the batch.
     #[default]
     BatchLongest,
-    /// A length; longer ones stay as they are.
+    /// A length, of 2²⁰ at most; longer ones stay as they are.
     Fixed(usize),
 }
 
@@ -161,7 +174,7 @@ pub struct Padding {
     pub strategy: PaddingStrategy,
     /// On which side.
     pub direction: Side,
-    /// The length is a multiple of this.
+    /// The length is a multiple of this, which is 2²⁰ at most.
     #[serde(default)]
     pub pad_to_multiple_of: Option<usize>,
     /// The id that is put in.
@@ -182,6 +195,20 @@ impl Padding {
             pad_id,
             pad_type_id: 0,
             pad_token: pad_token.into(),
+        }
+    }
+
+    /// Refuses lengths for which memory would be taken that no model needs.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let fixed = match self.strategy {
+            PaddingStrategy::BatchLongest => 0,
+            PaddingStrategy::Fixed(length) => length,
+        };
+        match fixed.max(self.pad_to_multiple_of.unwrap_or(0)) {
+            length if length > MAX_LENGTH => {
+                Err(format!("expected padding to at most {MAX_LENGTH} tokens, got {length}"))
+            }
+            _ => Ok(()),
         }
     }
 

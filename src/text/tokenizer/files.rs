@@ -54,6 +54,11 @@ impl TiktokenPattern {
     }
 }
 
+/// The longest line of a file of ranks, in bytes: every cut of a token is tried.
+const MAX_LINE: usize = 2048;
+/// The longest piece of which every cut is tried, in bytes.
+const MAX_PIECE: usize = 1024;
+
 fn byte_level_parts(model: Model, splitter: Splitter, added: Vec<AddedToken>) -> Parts {
     Parts {
         normalizer: None,
@@ -175,6 +180,13 @@ impl Tokenizer {
                 .trim()
                 .split_once(' ')
                 .and_then(|(token, rank)| Some((base64::decode(token)?, rank.trim().parse().ok()?)));
+            if line.len() > MAX_LINE {
+                return Err(format!(
+                    "line {}: expected a token in base64 and its rank, got {} bytes",
+                    number + 1,
+                    line.len()
+                ));
+            }
             tokens.push(entry.ok_or_else(|| {
                 format!("line {}: expected a token in base64, a space and its rank, got {line:?}", number + 1)
             })?);
@@ -262,6 +274,9 @@ pub(super) fn as_parts(
             Ok((sequence(normalizers), Some(Splitter::Metaspace(metaspace)), Decoder::Metaspace(metaspace), Model::Unigram(unigram)))
         }
         Algorithm::Bpe => {
+            if let Some(piece) = pieces.iter().find(|piece| piece.text.len() > MAX_PIECE) {
+                return Err(format!("expected pieces of at most {MAX_PIECE} bytes, got one of {}", piece.text.len()));
+            }
             if rules.add_dummy_prefix {
                 normalizers.push(Normalizer::Prepend { prepend: "▁".into() });
             }

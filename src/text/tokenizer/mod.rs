@@ -20,6 +20,7 @@ mod files;
 mod metaspace;
 mod model;
 mod normalizer;
+mod open;
 mod pattern;
 mod precompiled;
 mod sentencepiece;
@@ -30,7 +31,7 @@ mod trie;
 mod unigram;
 mod vocab;
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 pub use added::AddedToken;
 pub use decode::DecodeStream;
@@ -101,6 +102,9 @@ impl Tokenizer {
         let Parts { normalizer, splitter, model, template, decoder, added, truncation, padding } = parts;
         if let Some(splitter) = &splitter {
             splitter.check()?;
+        }
+        if let Some(padding) = &padding {
+            padding.check()?;
         }
         let direct = match &splitter {
             Some(splitter) => splitter.direct(),
@@ -246,22 +250,20 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Argument`] for one without a content.
     pub fn with_added_tokens(mut self, tokens: impl IntoIterator<Item = AddedToken>) -> Result<Self> {
-        let mut added = self.added.clone();
+        let mut added = std::mem::take(&mut self.added);
+        let mut places: HashMap<String, usize> =
+            added.iter().enumerate().map(|(i, token)| (token.content.clone(), i)).collect();
+        let mut next = self.id_bound();
         for mut token in tokens {
-            let known = self.model.vocab().id(&token.content);
-            match added.iter_mut().find(|other| other.content == token.content) {
-                Some(other) => {
-                    token.id = other.id;
-                    *other = token;
+            match places.get(&token.content) {
+                Some(&place) => {
+                    token.id = added[place].id;
+                    added[place] = token;
                 }
                 None => {
-                    let next = added
-                        .iter()
-                        .map(|token| token.id as usize + 1)
-                        .max()
-                        .unwrap_or(0)
-                        .max(self.model.vocab().end());
-                    token.id = known.unwrap_or(next as u32);
+                    token.id = self.model.vocab().id(&token.content).unwrap_or(next as u32);
+                    next = next.max(token.id as usize + 1);
+                    places.insert(token.content.clone(), added.len());
                     added.push(token);
                 }
             }
@@ -281,12 +283,19 @@ impl Tokenizer {
     /// Encodings are filled up, or (`None`) not.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an id that is no token.
+    /// [`Error::Argument`] for an id that is no token, and lengths above 2²⁰.
     pub fn with_padding(mut self, padding: impl Into<Option<Padding>>) -> Result<Self> {
-        let padding = padding.into();
-        if let Some(id) =
-            padding.as_ref().map(|padding: &Padding| padding.pad_id).filter(|id| self.token(*id).is_none())
-        {
+        let padding: Option<Padding> = padding.into();
+        if let Some(Err(got)) = padding.as_ref().map(Padding::check) {
+            return Err(Error::argument(
+                "Tokenizer",
+                "padding",
+                "a length that a model has",
+                got,
+                "pass a smaller one",
+            ));
+        }
+        if let Some(id) = padding.as_ref().map(|padding| padding.pad_id).filter(|id| self.token(*id).is_none()) {
             let hint = "add the token first";
             return Err(Error::argument("Tokenizer", "pad_id", "the id of a token", id, hint));
         }
@@ -319,6 +328,70 @@ impl Tokenizer {
     /// How encodings are filled up.
     pub fn padding(&self) -> Option<&Padding> {
         self.padding.as_ref()
+    }
+
+    /// With another normaliser, or (`None`) none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a SentencePiece model, which has its own.
+    pub fn with_normalizer(self, normalizer: impl Into<Option<Normalizer>>) -> Result<Self> {
+        let normalizer = normalizer.into();
+        self.with(|parts| parts.normalizer = normalizer)
+    }
+
+    /// With another splitter, or (`None`) none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one that does not go with the model: tokens of bytes need [`Splitter::ByteLevel`] at the end, others must not have it; for
+    /// a SentencePiece model, which has its own.
+    pub fn with_splitter(self, splitter: impl Into<Option<Splitter>>) -> Result<Self> {
+        let splitter: Option<Splitter> = splitter.into();
+        let bytes = splitter.as_ref().is_some_and(Splitter::is_byte_level);
+        if let Model::Bpe(bpe) = &self.model
+            && bpe.is_byte_level() != bytes
+        {
+            let expected = if bytes {
+                "one without ByteLevel, as tokens are characters"
+            } else {
+                "one with ByteLevel at its end, as tokens are bytes"
+            };
+            return Err(Error::argument(
+                "Tokenizer",
+                "splitter",
+                expected,
+                "another",
+                "take one of the kind that the tokenizer has",
+            ));
+        }
+        self.with(|parts| parts.splitter = splitter)
+    }
+
+    /// With another decoder, or (`None`) none: tokens with a space between them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for decoders that make text thousands of times as long; for a SentencePiece model, which has its own.
+    pub fn with_decoder(self, decoder: impl Into<Option<Decoder>>) -> Result<Self> {
+        let decoder = decoder.into();
+        self.with(|parts| parts.decoder = decoder)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Parts)) -> Result<Self> {
+        if matches!(self.model, Model::SentencePiece(_)) {
+            let hint = "save it by to_json and read that, where every part is by itself";
+            return Err(Error::argument(
+                "Tokenizer",
+                "model",
+                "one without parts of its own",
+                "a SentencePiece model",
+                hint,
+            ));
+        }
+        let Self { normalizer, splitter, model, template, decoder, added, truncation, padding, .. } = self;
+        let mut parts = Parts { normalizer, splitter, model, template, decoder, added, truncation, padding };
+        change(&mut parts);
+        Self::from_parts(parts).map_err(|got| {
+            Error::argument("Tokenizer", "part", "one that goes with the others", got, "look at what is named")
+        })
     }
 
     /// The normaliser.

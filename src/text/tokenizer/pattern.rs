@@ -36,14 +36,18 @@ enum Kind {
     Numbers(u8),
     /// Three digits of ASCII.
     ThreeDigits,
+    /// Three decimal digits of any script.
+    ThreeDecimals,
     /// So many spaces or more.
     Spaces(u8),
     /// White space.
     WhiteSpace,
     /// A line end each.
     LineEnd,
-    /// `\w+|[^\w\s]+`.
+    /// `\w+|[^\w\s]+` as Unicode has it, for the splitter `Whitespace`.
     WordsOrMarks,
+    /// The same as an expression of a file, where Oniguruma's `\w` counts.
+    OnigurumaWordsOrMarks,
     /// A run of kana and Chinese characters, as DeepSeek has it.
     KanaAndChinese,
     /// DeepSeek's words.
@@ -81,17 +85,18 @@ fn known() -> Vec<(String, Kind)> {
     }
     let possessive = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
     let older = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
-    all.push((possessive.to_owned(), Kind::Words { digits: 3, whole_end: true }));
+    // For Oniguruma, by which files mean their expressions, `{1,3}+` is no possessive form: any number of digits.
+    all.push((possessive.to_owned(), Kind::Words { digits: 0, whole_end: true }));
     all.push((older.to_owned(), Kind::Words { digits: 3, whole_end: false }));
     for (source, kind) in [
         ("[0-9][0-9][0-9]", Kind::ThreeDigits),
-        (r"\d{3}", Kind::ThreeDigits),
+        (r"\d{3}", Kind::ThreeDecimals),
         (r"\s+", Kind::WhiteSpace),
         (r"\s", Kind::Spaces(0)),
         (" +", Kind::Spaces(1)),
         (" {2,}", Kind::Spaces(2)),
         (r"[\r\n]", Kind::LineEnd),
-        (r"\w+|[^\w\s]+", Kind::WordsOrMarks),
+        (r"\w+|[^\w\s]+", Kind::OnigurumaWordsOrMarks),
         ("[一-龥\u{3040}-ゟ゠-ヿ]+", Kind::KanaAndChinese),
         (
             r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
@@ -128,6 +133,14 @@ impl Pattern {
         Self { kind: Kind::WordsOrMarks, source: r"\w+|[^\w\s]+".to_owned() }
     }
 
+    /// How many bytes a match has at least.
+    pub(super) fn least(&self) -> usize {
+        match self.kind {
+            Kind::Literal => self.source.len().max(1),
+            _ => 1,
+        }
+    }
+
     /// The first match that begins at or behind a byte: its beginning and end. Never an empty one.
     pub(super) fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
         if from >= text.len() {
@@ -145,6 +158,7 @@ impl Pattern {
                 (start < text.len()).then(|| (start, numbers(classes, text, start, most)))
             }
             Kind::ThreeDigits => three_digits(text.as_bytes(), from),
+            Kind::ThreeDecimals => three_decimals(text, from),
             Kind::Spaces(0) => {
                 let start = classes.run_without(text, from, SPACE);
                 (start < text.len()).then(|| (start, start + classes.at(text, start).1))
@@ -165,12 +179,17 @@ impl Pattern {
                 (start < text.len()).then(|| (start, classes.run(text, start, SPACE)))
             }
             Kind::LineEnd => text[from..].find(['\r', '\n']).map(|at| (from + at, from + at + 1)),
-            Kind::WordsOrMarks => {
+            Kind::WordsOrMarks | Kind::OnigurumaWordsOrMarks => {
                 let start = classes.run(text, from, SPACE);
-                let word = classes.at(text, start).0 & WORD != 0;
-                let end =
-                    if word { classes.run(text, start, WORD) } else { classes.run_without(text, start, WORD | SPACE) };
-                (start < end).then_some((start, end))
+                let is_word = |c: char| match c {
+                    // No joiners, and the numbers of Latin-1.
+                    '\u{200C}' | '\u{200D}' => self.kind == Kind::WordsOrMarks,
+                    '²' | '³' | '¹' | '¼' | '½' | '¾' => self.kind == Kind::OnigurumaWordsOrMarks,
+                    c => classes.of(c) & WORD != 0,
+                };
+                let word = is_word(text[start..].chars().next()?);
+                let ends = |c: char| is_word(c) != word || classes.of(c) & SPACE != 0;
+                Some((start, text[start..].find(ends).map_or(text.len(), |at| start + at)))
             }
             Kind::KanaAndChinese => {
                 let inside = |c: char| matches!(c, '一'..='龥' | '\u{3040}'..='ヿ');
@@ -461,6 +480,21 @@ fn cased_word(classes: Classes, text: &str, start: usize) -> Word {
 fn three_digits(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let found = bytes[from..].windows(3).position(|three| three.iter().all(u8::is_ascii_digit))?;
     Some((from + found, from + found + 3))
+}
+
+fn three_decimals(text: &str, from: usize) -> Option<(usize, usize)> {
+    use unicode_properties::{GeneralCategory::DecimalNumber, UnicodeGeneralCategory};
+    let (mut start, mut count) = (from, 0);
+    for (at, c) in text[from..].char_indices() {
+        let end = from + at + c.len_utf8();
+        count = if c.general_category() == DecimalNumber { count + 1 } else { 0 };
+        match count {
+            0 => start = end,
+            3 => return Some((start, end)),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The end of a match of DeepSeek's pattern at `at`; 0 for none.

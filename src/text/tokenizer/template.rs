@@ -106,12 +106,25 @@ pub enum Template {
     },
 }
 
+impl Template {
+    /// Whether it says where the texts and their tokens stand.
+    fn adds(&self) -> bool {
+        match self {
+            Template::Sequence { processors } => processors.iter().any(Template::adds),
+            other => !matches!(other, Template::ByteLevel { .. }),
+        }
+    }
+}
+
 /// A part as it is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Token { id: u32, type_id: u32 },
     Text { second: bool, type_id: u32 },
 }
+
+/// The most tokens that a template adds to a text.
+const MAX_TOKENS: usize = 1024;
 
 /// Templates read for use.
 #[derive(Clone, Debug)]
@@ -135,18 +148,31 @@ impl Layout {
         if let Some(template) = template {
             layout.read(template)?;
         }
-        Ok(layout)
+        match layout.added(false).max(layout.added(true)) {
+            tokens if tokens > MAX_TOKENS => {
+                Err(format!("expected a template of at most {MAX_TOKENS} tokens, got {tokens}"))
+            }
+            _ => Ok(layout),
+        }
     }
 
     fn read(&mut self, template: &Template) -> Result<(), String> {
         let text = |second, type_id| Part::Text { second, type_id };
         let token = |(_, id): &(String, u32), type_id| Part::Token { id: *id, type_id };
         match template {
-            Template::Sequence { processors } => processors.iter().try_for_each(|template| self.read(template))?,
+            Template::Sequence { processors } => {
+                if processors.iter().filter(|template| template.adds()).count() > 1 {
+                    return Err("expected one template that adds tokens in a sequence, got several".into());
+                }
+                processors.iter().try_for_each(|template| self.read(template))?;
+            }
             Template::TemplateProcessing { single, pair, special_tokens } => {
                 let parts = |parts: &[TemplatePart]| {
                     let mut all = Vec::new();
                     for part in parts {
+                        if all.len() > MAX_TOKENS + 2 {
+                            break;
+                        }
                         match part {
                             TemplatePart::Sequence { id, type_id } => all.push(text(*id == Sequence::B, *type_id)),
                             TemplatePart::SpecialToken { id, type_id } => {
@@ -225,15 +251,18 @@ impl Layout {
     }
 }
 
-/// A span without the spaces that its token begins and ends with.
-pub(super) fn trim(token: &str, span: Span, first: bool, prefix_space: bool) -> Span {
+/// A span without the spaces that its token begins and ends with, as far as they stand in the text.
+pub(super) fn trim(token: &str, span: Span, text: &str, first: bool, prefix_space: bool) -> Span {
     let is_space = |c: &char| *c == 'Ġ' || c.is_whitespace();
-    let mut leading = token.chars().take_while(is_space).count() as u32;
-    let trailing = token.chars().rev().take_while(is_space).count() as u32;
+    let mut leading = token.chars().take_while(is_space).count();
     if (first || span.0 == 0) && prefix_space {
         leading = leading.saturating_sub(1);
     }
-    let start = (span.0 + leading).min(span.1);
-    let end = if span.1 >= trailing { (span.1 - trailing).max(start) } else { span.1 };
-    (start, end)
+    let trailing = token.chars().rev().take_while(is_space).count();
+    let bytes = |spaces: &mut dyn Iterator<Item = char>, most: usize| {
+        spaces.take(most).take_while(|c| c.is_whitespace()).map(char::len_utf8).sum::<usize>() as u32
+    };
+    let part = &text[span.0 as usize..span.1 as usize];
+    let start = span.0 + bytes(&mut part.chars(), leading);
+    (start, (span.1 - bytes(&mut part.chars().rev(), trailing)).max(start))
 }

@@ -56,7 +56,8 @@ pub(in super::super) struct Bpe {
     byte_ranks: Vec<u32>,
     /// The tokens `<0x00>` to `<0xFF>`.
     fallback: Box<[u32; 256]>,
-    /// Bytes of a piece that each token stands for; none for the unknown token.
+    /// Bytes of a piece that each token stands for at least: without prefix and suffix, none for the unknown token. Where they add up to a
+    /// piece, they are exact.
     lengths: Vec<u32>,
     /// Where a piece can be cut without changing a token; none for symbols that know where they stand in a piece.
     junctions: Option<Junctions>,
@@ -174,19 +175,26 @@ impl Bpe {
             true => (0..1 << 16).map(|pair: usize| table.rank(first[pair >> 8], first[pair & 255])).collect(),
             false => Vec::new(),
         };
-        let fallback = Box::new(std::array::from_fn(|byte| match settings.byte_fallback {
+        let fallback: Box<[u32; 256]> = Box::new(std::array::from_fn(|byte| match settings.byte_fallback {
             true => vocab.id(&format!("<0x{byte:02X}>")).unwrap_or(NONE),
             false => NONE,
         }));
         let lengths = (0..vocab.end() as u32)
             .map(|id| match vocab.token(id) {
                 Some(_) if Some(id) == unknown => 0,
-                Some(token) if byte_level => byte_level::bytes_of(token).len() as u32,
-                Some(token) => token.len() as u32,
+                Some(_) if fallback.contains(&id) => 1,
+                Some(token) => {
+                    let bare = token.strip_prefix(&settings.continuing_prefix).unwrap_or(token);
+                    let bare = bare.strip_suffix(&settings.end_suffix).unwrap_or(bare);
+                    if byte_level { byte_level::bytes_of(bare).len() as u32 } else { bare.len() as u32 }
+                }
                 None => 0,
             })
             .collect();
         let plain = settings.continuing_prefix.is_empty() && settings.end_suffix.is_empty();
+        // What stands for other text than its own hides which characters a merge joins.
+        let hides = |id: &u32| Some(*id) == unknown || fallback.contains(id);
+        let plain = plain && !pairs.iter().any(|(left, right)| hides(left) || hides(right));
         let junctions = plain.then(|| {
             let bytes: Vec<_> = (0..vocab.end() as u32)
                 .map(|id| match vocab.token(id).unwrap_or("") {
@@ -222,6 +230,10 @@ impl Bpe {
     fn not_from_merges(&self) -> HashMap<Box<[u8]>, u32> {
         let (mut scratch, mut out, mut found) = (Scratch::default(), Tokens::default(), HashMap::new());
         for (id, token) in self.vocab.iter() {
+            if self.byte_level && !token.chars().all(|c| byte_level::byte_of(c).is_some()) {
+                // Of no bytes: no text becomes it.
+                continue;
+            }
             let bytes = if self.byte_level { byte_level::bytes_of(token) } else { token.as_bytes().to_vec() };
             out.clear(false);
             if self.merge(&bytes, 0, &mut scratch, &mut out).is_err() || out.ids() != [id] {
@@ -229,6 +241,11 @@ impl Bpe {
             }
         }
         found
+    }
+
+    /// Whether tokens are bytes.
+    pub(in super::super) fn is_byte_level(&self) -> bool {
+        self.byte_level
     }
 
     /// The tokens of the piece that lies in a text from byte to byte.
@@ -310,6 +327,8 @@ impl Bpe {
         let mut chars = text[start..end].chars();
         let Some(mut left) = chars.next() else { return Ok(()) };
         let (mut from, mut at) = (start, start + left.len_utf8());
+        // The first character of a part, and the last of the part before it.
+        let (mut part_begins, mut ended) = (left, left);
         loop {
             // The part goes on while its neighbours may be joined.
             let alone = from + left.len_utf8() == at;
@@ -333,12 +352,18 @@ impl Bpe {
                     self.merge(&bytes[from..at], from, scratch, out)
                 })?,
             }
-            if self.settings.fuse_unknown && before > first {
+            if self.settings.fuse_unknown && before > first && self.lacks(part_begins) && self.lacks(ended) {
                 self.fuse(before, out);
             }
+            ended = left;
             let Some(right) = right else { return Ok(()) };
-            (left, from, at) = (right, at, at + right.len_utf8());
+            (left, from, at, part_begins) = (right, at, at + right.len_utf8(), right);
         }
+    }
+
+    /// Whether a character is no token.
+    fn lacks(&self, c: char) -> bool {
+        self.vocab.id(c.encode_utf8(&mut [0; 4])).is_none()
     }
 
     /// Makes one of the unknown tokens on both sides of a place.
