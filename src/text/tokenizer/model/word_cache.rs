@@ -109,6 +109,13 @@ fn set_of(bits: u64) -> usize {
     (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize & (SETS - 1)
 }
 
+/// Where a key stands. Which of the ways it is cannot be foreseen, so there is no branch for it.
+#[inline(always)]
+fn way_of<K: Copy + PartialEq>(keys: &[K; WAYS], key: K) -> Option<usize> {
+    let found = (0..WAYS).fold(0, |found, way| found | u32::from(keys[way] == key) << way);
+    (found != 0).then(|| found.trailing_zeros() as usize % WAYS)
+}
+
 impl WordCache {
     /// Appends the tokens of the word that lies in a text from byte to byte, from the cache or by `encode`. `lengths` says for how many
     /// bytes of a word each token stands; none for one that stands for others than its own.
@@ -138,8 +145,7 @@ impl WordCache {
         }
         let key = short_key(text, start, length);
         let set = &self.short[set_of(key)];
-        let way = set.keys.iter().position(|other| *other == key)?;
-        Some(set.ids[way])
+        Some(set.ids[way_of(&set.keys, key)?])
     }
 
     #[inline(never)]
@@ -159,11 +165,9 @@ impl WordCache {
         let key = long_key(text.as_bytes(), start, length);
         let place = set_of(key as u64 ^ ((key >> 64) as u64).rotate_left(29));
         let set = &self.long[place];
-        for way in 0..WAYS {
-            if set.keys[way] == key {
-                push(set.ids[way], start, lengths, out);
-                return Ok(());
-            }
+        if let Some(way) = way_of(&set.keys, key) {
+            push(set.ids[way], start, lengths, out);
+            return Ok(());
         }
         let before = out.len();
         self.piece_or_encode(text, start, end, lengths, out, encode)?;
