@@ -1,6 +1,6 @@
 //! Whether a sentence praises, in English and Chinese, negation included. `cargo run --release --features text --example sentiment [FILE]`
 //!
-//! FILE has a sentence and 1 or 0 a line, with a tab or a comma between them; a fifth of it is held out. Without one the example makes
+//! FILE is a CSV or TSV of sentences and 1 or 0; a fifth of it is held out. Without one the example makes
 //! sentences, and holds out subjects together with judgements that it was never trained on.
 
 use gradus::prelude::*;
@@ -28,9 +28,8 @@ fn made_up() -> Vec<(String, bool, bool)> {
 }
 
 fn read(path: String) -> Result<Vec<(String, bool, bool)>, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::custom)?;
-    let lines = text.lines().filter_map(|line| line.rsplit_once(['\t', ','])).enumerate();
-    Ok(lines.map(|(i, (text, class))| (text.to_owned(), class.trim() == "1", i % 5 == 0)).collect())
+    let rows = TextTable::default().numbers().open(path)?.read_all()?.into_iter().enumerate();
+    Ok(rows.map(|(i, row)| (row.texts.concat(), row.label == Some(1.0), i % 5 == 0)).collect())
 }
 
 fn main() -> Result<(), Error> {

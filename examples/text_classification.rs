@@ -1,6 +1,6 @@
 //! What a text is about. `cargo run --release --features text --example text_classification [FILE]`
 //!
-//! FILE has a text and its class a line, with a tab or a comma between them; a fifth of it is held out. Without one the example makes
+//! FILE is a CSV or TSV of texts and their classes; a fifth of it is held out. Without one the example makes
 //! sentences of two words of a topic and one of another, in English and Chinese, and holds out pairs of words that it was never trained on.
 
 use gradus::prelude::*;
@@ -24,9 +24,10 @@ fn made_up() -> Vec<(String, String, bool)> {
 }
 
 fn read(path: String) -> Result<Vec<(String, String, bool)>, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::custom)?;
-    let lines = text.lines().filter_map(|line| line.rsplit_once(['\t', ','])).enumerate();
-    Ok(lines.map(|(i, (text, class))| (text.into(), class.trim().into(), i % 5 == 0)).collect())
+    let table = TextTable::default().classes().open(path)?;
+    let class = |row: &TextSample| table.class_names()[row.label.unwrap_or_default() as usize].clone();
+    let rows = table.read_all()?.into_iter().enumerate();
+    Ok(rows.map(|(i, row)| (row.texts.concat(), class(&row), i % 5 == 0)).collect())
 }
 
 fn main() -> Result<(), Error> {

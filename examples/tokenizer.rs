@@ -1,32 +1,20 @@
-//! Trains a tokenizer on a text, shows the pieces of a few lines in colour, saves it, and compares three kinds of model.
+//! Trains tokenizers on a text, saves them, compares them, and shows the pieces of a few lines in colour.
 //!
-//! `cargo run --release --features text --example tokenizer -- [FILE] [VOCABULARY]`; without a file, on the crate's own documentation.
+//! `cargo run --release --features text --example tokenizer [FILE] [VOCABULARY]`; without a file, on the crate's own documentation.
 
 use std::{io::IsTerminal, time::Instant};
 
-use gradus::text::{
-    Tokenizer,
-    tokenizer::{Encoding, Trainer},
-};
+use gradus::text::{Encoding, Tokenizer, tokenizer::Trainer};
 
-/// Each token of a text on a colour of its own, or between bars where that is no terminal.
+/// Each token on a colour of its own, or with a bar behind it where that is no terminal.
 fn show(text: &str, encoding: &Encoding) -> String {
-    let colour = std::io::stdout().is_terminal();
-    let mut shown = String::new();
-    let mut last = (0, 0);
-    for (i, &(from, to)) in encoding.offsets.iter().enumerate().filter(|(_, (from, to))| from < to) {
-        if (from, to) == last {
-            continue; // The rest of a character that is several tokens.
-        }
-        let piece = text[from as usize..to as usize].replace('\n', "⏎");
-        shown += &if colour {
-            format!("\x1b[48;5;{}m{piece}\x1b[0m", [24, 58, 90, 22, 52][i % 5])
-        } else {
-            format!("{piece}|")
-        };
-        last = (from, to);
-    }
-    shown
+    let mut spans = encoding.offsets.clone();
+    spans.dedup(); // Of a character that is several tokens each has all of it.
+    let pieces = spans.iter().enumerate().map(|(i, &(from, to))| {
+        let (piece, colour) = (&text[from as usize..to as usize], [24, 58, 90, 22, 52][i % 5]);
+        if std::io::stdout().is_terminal() { format!("\x1b[48;5;{colour}m{piece}\x1b[0m") } else { format!("{piece}|") }
+    });
+    pieces.collect()
 }
 
 fn main() -> gradus::Result<()> {
@@ -37,42 +25,35 @@ fn main() -> gradus::Result<()> {
             [include_str!("../README.md"), include_str!("../docs/design.md"), include_str!("../docs/text.md")].concat()
         }
     };
-    let size = arguments.next().and_then(|size| size.parse().ok()).unwrap_or(2000);
-    let lines: Vec<&str> = corpus.split_inclusive('\n').collect();
+    let size = arguments.next().map_or(Ok(2000), |size| size.parse()).map_err(gradus::Error::custom)?;
+    let lines: Vec<&str> = corpus.lines().collect();
     let (train, held_out) = lines.split_at(lines.len() * 9 / 10);
-
-    println!("{} bytes, {} lines; vocabularies of {size}, measured on the last tenth\n", corpus.len(), lines.len());
-    println!("{:<12} {:>7} {:>9} {:>12} {:>14}  file", "model", "train s", "tokens", "bytes/token", "encode MB/s");
-    let trainers = [
+    let bytes = held_out.iter().map(|line| line.len()).sum::<usize>() as f64;
+    println!("{} lines, vocabularies of {size}; the last tenth is held out", lines.len());
+    println!("{:<10} {:>7} {:>7} {:>11} {:>9}  file", "model", "train s", "tokens", "bytes/token", "MB/s");
+    let mut tokenizers: Vec<(&str, Tokenizer)> = Vec::new();
+    for (name, trainer) in [
         ("BPE", Trainer::byte_level_bpe(size).special_tokens(["<|endoftext|>"])),
         ("WordPiece", Trainer::word_piece(size)),
         ("Unigram", Trainer::unigram(size)),
-    ];
-    let mut tokenizers: Vec<(&str, Tokenizer)> = Vec::new();
-    for (name, trainer) in trainers {
+    ] {
         let start = Instant::now();
         let tokenizer = trainer.progress(true).train(train.iter().copied())?;
         let seconds = start.elapsed().as_secs_f64();
         let file = std::env::temp_dir().join(format!("gradus_{}.json", name.to_lowercase()));
         tokenizer.save(&file)?;
-        let bytes: usize = held_out.iter().map(|line| line.len()).sum();
         let start = Instant::now();
-        let tokens: usize = tokenizer.encode_ordinary_batch(held_out)?.iter().map(Vec::len).sum();
-        let speed = bytes as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!(
-            "{name:<12} {seconds:>7.2} {tokens:>9} {:>12.2} {speed:>14.1}  {}",
-            bytes as f64 / tokens as f64,
-            file.display()
-        );
-        tokenizers.push((name, Tokenizer::from_json_file(file)?));
+        let tokens = tokenizer.encode_ordinary_batch(held_out)?.iter().map(Vec::len).sum::<usize>();
+        let (speed, each) = (bytes / start.elapsed().as_secs_f64() / 1e6, bytes / tokens as f64);
+        println!("{name:<10} {seconds:>7.2} {tokens:>7} {each:>11.2} {speed:>9.1}  {}", file.display());
+        tokenizers.push((name, Tokenizer::open(file)?));
     }
-    for line in
-        held_out.iter().filter(|line| line.len() > 60).take(2).chain(&["Unseen words: tokenizable, 深度学习, naïve 🙂"])
+    for line in held_out.iter().filter(|line| line.len() > 60).take(2).chain(&["tokenizable, 深度学习, naïve 🙂"])
     {
-        println!("\n{}", line.trim_end());
+        println!("\n{line}");
         for (name, tokenizer) in &tokenizers {
-            let encoding = tokenizer.encode_without_template(line.trim_end())?;
-            println!("{name:<12} {:>3}  {}", encoding.len(), show(line.trim_end(), &encoding));
+            let encoding = tokenizer.encode_without_template(line)?;
+            println!("{name:<10} {:>4}  {}", encoding.len(), show(line, &encoding));
         }
     }
     Ok(())
