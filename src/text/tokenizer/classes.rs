@@ -21,9 +21,8 @@ pub(super) const WORD: u8 = 64;
 /// `\p{M}`: combining marks.
 pub(super) const MARK: u8 = 128;
 
-/// Code points from here on are private, unassigned, or (variation selectors) marks: no table.
+/// Code points from here on come hardly ever: no table.
 const END: usize = 0x3_2400;
-const VARIATION_SELECTORS: std::ops::RangeInclusive<u32> = 0xE_0100..=0xE_01EF;
 
 struct Table {
     /// For each 256 code points the number of their block.
@@ -71,6 +70,11 @@ fn class_from_properties(c: char) -> u8 {
     class
 }
 
+#[cold]
+fn seldom(c: char) -> u8 {
+    class_from_properties(c)
+}
+
 /// The table, fetched once before a loop.
 #[derive(Clone, Copy)]
 pub(super) struct Classes {
@@ -89,8 +93,7 @@ impl Classes {
         let code = c as u32;
         match self.table.blocks.get((code >> 8) as usize) {
             Some(&block) => self.table.classes[block as usize][(code & 0xFF) as usize],
-            None if VARIATION_SELECTORS.contains(&code) => MARK | UPPER | LOWER | WORD,
-            None => 0,
+            None => seldom(c),
         }
     }
 

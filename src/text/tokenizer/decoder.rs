@@ -248,23 +248,21 @@ impl Steps {
                 self.hand_on(i, states, text, out);
             }
             Decoder::Bpe { suffix } => {
-                // A word's end is a space once something follows.
+                // A word's end is a space once something follows, and else nothing.
                 let held = std::mem::take(&mut state.text);
                 if !held.is_empty() {
-                    self.step(i + 1, states, &held, out);
+                    self.step(i + 1, states, &held.replace(suffix.as_str(), " "), out);
                 }
-                match suffix.is_empty() || !token.contains(suffix.as_str()) {
-                    true => self.step(i + 1, states, token, out),
-                    false => {
-                        let parts = token.replace(suffix.as_str(), " ");
-                        match parts.strip_suffix(' ') {
-                            Some(word) => {
-                                self.step(i + 1, states, word, out);
-                                states[i].text.push(' ');
-                            }
-                            None => self.step(i + 1, states, &parts, out),
-                        }
+                if suffix.is_empty() || !token.contains(suffix.as_str()) {
+                    return self.step(i + 1, states, token, out);
+                }
+                // A step behind this one is to see the word and its space as one.
+                match token.strip_suffix(suffix.as_str()).filter(|word| i + 1 == self.steps.len() && !word.contains(suffix.as_str())) {
+                    Some(word) => {
+                        self.step(i + 1, states, word, out);
+                        states[i].text.push_str(suffix);
                     }
+                    None => states[i].text.push_str(token),
                 }
             }
         }
@@ -286,6 +284,12 @@ impl Steps {
                 }
             }
             Decoder::ByteFallback => self.end_bytes(i, states, out),
+            Decoder::Bpe { suffix } => {
+                let held = std::mem::take(&mut states[i].text).replace(suffix.as_str(), "");
+                if !held.is_empty() {
+                    self.step(i + 1, states, &held, out);
+                }
+            }
             Decoder::Fuse => {
                 let text = std::mem::take(&mut states[i].text);
                 if !text.is_empty() {
@@ -365,5 +369,53 @@ fn clean_up(text: &mut String) {
         if text.contains(from) {
             *text = text.replace(from, to);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(json: &str, tokens: &[&str]) -> String {
+        let decoder = serde_json::from_str(json).unwrap();
+        let steps = Steps::new(Some(&decoder)).unwrap();
+        let (mut states, mut out) = (steps.begin(), String::new());
+        tokens.iter().for_each(|token| steps.push(&mut states, token, &mut out));
+        steps.finish(&mut states, &mut out);
+        out
+    }
+
+    #[test]
+    fn each_decoder_does_what_its_name_says() {
+        assert_eq!(decode(r#"{"type":"ByteLevel"}"#, &["Ġa", "Ã", "©", "Ã", "b"]), " aé\u{FFFD}b");
+        let word_piece = |cleanup| format!(r###"{{"type":"WordPiece","prefix":"##","cleanup":{cleanup}}}"###);
+        assert_eq!(decode(&word_piece(false), &["##a", "##b", "c", "."]), "##ab c .");
+        assert_eq!(decode(&word_piece(true), &["i", "do", "n't", "."]), "i don't.");
+        assert_eq!(decode(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, &["▁a▁", "▁b"]), "a b");
+        assert_eq!(decode(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"never"}"#, &["▁a", "▁b"]), " a b");
+        // Bytes that are no text together: one sign each.
+        assert_eq!(decode(r#"{"type":"ByteFallback"}"#, &["<0xC3>", "<0xA9>", "a", "<0x41>", "<0xC3>", "<0xZZ>"]), "éa\u{FFFD}\u{FFFD}<0xZZ>");
+        assert_eq!(decode(r#"{"type":"BPEDecoder","suffix":"</w>"}"#, &["a", "b</w>", "c</w>d", "e</w>"]), "ab c de");
+        assert_eq!(decode(r#"{"type":"Replace","pattern":{"String":"a"},"content":"bb"}"#, &["aa", "ca"]), "bbbbcbb");
+        assert_eq!(decode(r#"{"type":"Strip","content":" ","start":1,"stop":0}"#, &["  a", " b"]), " ab");
+    }
+
+    #[test]
+    fn what_is_fused_is_one_token_for_what_comes_behind() {
+        let sequence = |steps: &str| format!(r#"{{"type":"Sequence","decoders":[{steps}]}}"#);
+        let strip = r#"{"type":"Strip","content":" ","start":1,"stop":0}"#;
+        assert_eq!(decode(&sequence(&format!(r#"{{"type":"Fuse"}},{strip}"#)), &[" a", " b"]), "a b");
+        assert_eq!(decode(&sequence(&format!(r#"{{"type":"ByteLevel"}},{strip}"#)), &["Ġa", "Ġb"]), "a b");
+        assert_eq!(decode(&sequence(&format!(r#"{{"type":"Fuse"}},{}"#, r#"{"type":"BPEDecoder","suffix":"</w>"}"#)), &["a</w>", "b</w>"]), "ab");
+    }
+
+    #[test]
+    fn decoders_without_end_are_refused() {
+        let error = |step: &str, times: usize| {
+            let all = vec![step; times].join(",");
+            Steps::new(Some(&serde_json::from_str(&format!(r#"{{"type":"Sequence","decoders":[{all}]}}"#)).unwrap())).unwrap_err()
+        };
+        assert!(error(r#"{"type":"Fuse"}"#, 100_000).contains("at most 64 decoders"));
+        assert!(error(r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#, 40).contains("4096 times as long"));
     }
 }

@@ -557,3 +557,74 @@ impl<'de> Deserialize<'de> for Pattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces<'t>(pattern: &Pattern, text: &'t str) -> Vec<&'t str> {
+        let (mut found, mut at) = (Vec::new(), 0);
+        while let Some((start, end)) = pattern.find(text, at) {
+            assert!(at <= start && start < end, "{text:?}");
+            found.push(&text[start..end]);
+            at = end;
+        }
+        found
+    }
+
+    fn of(kind: Kind) -> Pattern {
+        let (source, kind) = known().into_iter().find(|(_, other)| *other == kind).unwrap();
+        Pattern { kind, source }
+    }
+
+    #[test]
+    fn words_of_the_great_tokenizers() {
+        let gpt2 = Pattern::gpt2();
+        assert_eq!(pieces(&gpt2, "I'll  pay 100€, don'T\n\n x"), ["I", "'ll", " ", " pay", " 100", "€,", " don", "'", "T", "\n\n", " x"]);
+        let cl100k = of(Kind::Words { digits: 3, whole_end: false });
+        assert_eq!(pieces(&cl100k, "DON'T 12345 'ſ 'ſs\r\n \n  x!\n\n"), ["DON", "'T", " ", "123", "45", " '", "ſ", " '", "ſs", "\r\n \n", " ", " x", "!\n\n"]);
+        assert_eq!(pieces(&cl100k, "a'ſb"), ["a", "'ſ", "b"]);
+        assert_eq!(pieces(&of(Kind::Words { digits: 1, whole_end: false }), "12"), ["1", "2"]);
+        let o200k = of(Kind::Cased { digits: 3, contractions: true });
+        assert_eq!(pieces(&o200k, "camelCaseHTTPServer's 中文A\u{301}b !//\n"), ["camel", "Case", "HTTPServer's", " 中文A\u{301}b", " !//\n"]);
+        assert_eq!(pieces(&of(Kind::DeepSeek), "(ab1 é\u{301} +"), ["(ab", " é\u{301}", " +"]);
+    }
+
+    #[test]
+    fn runs_of_characters() {
+        assert_eq!(pieces(&of(Kind::ThreeDigits), "12345678٣٤٥"), ["123", "456"]);
+        assert_eq!(pieces(&of(Kind::ThreeDecimals), "12٣45½678"), ["12٣", "678"]);
+        assert_eq!(pieces(&of(Kind::Spaces(2)), "a b  c   "), ["  ", "   "]);
+        assert_eq!(pieces(&of(Kind::WhiteSpace), "a \u{3000}b\n"), [" \u{3000}", "\n"]);
+        assert_eq!(pieces(&of(Kind::KanaAndChinese), "aあ中ー1龦"), ["あ中ー"]);
+        assert_eq!(pieces(&Pattern::words_or_marks(), "a\u{200D}b ²+"), ["a\u{200D}b", "²+"]);
+        assert_eq!(pieces(&of(Kind::OnigurumaWordsOrMarks), "a\u{200D}b ²+"), ["a", "\u{200D}", "b", "²", "+"]);
+        assert_eq!(pieces(&Pattern::literal(""), "ab"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn known_ones_take_all_of_every_text() {
+        let alphabet: Vec<char> = "aZéſ中1٣½'st\r\n \u{3000}\u{301}!/\u{200D}😀ǅ".chars().collect();
+        let mut number = 1u64;
+        for _ in 0..2000 {
+            let mut text = String::new();
+            for _ in 0..number as usize % 17 {
+                number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                text.push(alphabet[(number >> 33) as usize % alphabet.len()]);
+            }
+            number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            for (source, kind) in known() {
+                let pattern = Pattern::regex(&source).unwrap();
+                let mut direct = Vec::new();
+                let whole = pattern.each_piece::<()>(&text, |start, end| {
+                    direct.push(&text[start..end]);
+                    Ok(())
+                });
+                if whole.is_some() {
+                    assert_eq!(direct.concat(), text);
+                    assert_eq!(pieces(&pattern, &text), direct, "{kind:?}");
+                }
+            }
+        }
+    }
+}

@@ -321,3 +321,58 @@ fn sort_pieces(
     }
     *pieces = found;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(json: &str, text: &str) -> Vec<String> {
+        let splitter: Splitter = serde_json::from_str(json).unwrap();
+        let mut aligned = AlignedText::new(text, 0, true);
+        let mut pieces = vec![(0, text.len() as u32)];
+        splitter.apply(&mut aligned, &mut pieces).unwrap();
+        pieces.iter().map(|&(start, end)| aligned.as_str()[start as usize..end as usize].to_owned()).collect()
+    }
+
+    #[test]
+    fn every_behaviour_with_and_without_inversion() {
+        let cases: [(&str, &[&str], &[&str]); 5] = [
+            ("Removed", &["a", "b"], &["-", "-", "-"]),
+            ("Isolated", &["a", "-", "-", "b", "-"], &["a", "-", "-", "b", "-"]),
+            ("MergedWithPrevious", &["a-", "-", "b-"], &["a", "-", "-b", "-"]),
+            ("MergedWithNext", &["a", "-", "-b", "-"], &["a-", "-", "b-"]),
+            ("Contiguous", &["a", "--", "b", "-"], &["a", "--", "b", "-"]),
+        ];
+        for (behavior, plain, inverted) in cases {
+            let json = |invert| format!(r#"{{"type":"Split","pattern":{{"String":"-"}},"behavior":"{behavior}","invert":{invert}}}"#);
+            assert_eq!((split(&json(false), "a--b-"), split(&json(true), "a--b-")), (plain.iter().map(|s| s.to_string()).collect(), inverted.iter().map(|s| s.to_string()).collect()), "{behavior}");
+        }
+    }
+
+    #[test]
+    fn each_splitter_does_what_its_name_says() {
+        assert_eq!(split(r#"{"type":"Digits","individual_digits":false}"#, "a12٣½b"), ["a", "12٣½", "b"]);
+        assert_eq!(split(r#"{"type":"Digits","individual_digits":true}"#, "a12b"), ["a", "1", "2", "b"]);
+        assert_eq!(split(r#"{"type":"Punctuation"}"#, "a,b。$"), ["a", ",", "b", "。", "$"]);
+        assert_eq!(split(r#"{"type":"Whitespace"}"#, " a_1 +-\u{85}é\u{200D}b"), ["a_1", "+-", "é\u{200D}b"]);
+        assert_eq!(split(r#"{"type":"WhitespaceSplit"}"#, "\u{3000}a, b\n"), ["a,", "b"]);
+        assert_eq!(split(r#"{"type":"CharDelimiterSplit","delimiter":"é"}"#, "aéébé"), ["a", "b"]);
+        assert_eq!(split(r#"{"type":"BertPreTokenizer"}"#, "don't $x"), ["don", "'", "t", "$", "x"]);
+        assert_eq!(split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, "a  b"), ["▁a", "▁", "▁b"]);
+        assert_eq!(split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":false}"#, " b"), ["▁b"]);
+        let first = r#"{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]}"#;
+        assert_eq!(split(first, "a b"), ["▁a", "b"]);
+        assert_eq!(split(r#"{"type":"ByteLevel","add_prefix_space":true,"use_regex":true}"#, "a  b's"), [" a", " ", " b", "'s"]);
+    }
+
+    #[test]
+    fn bytes_stand_at_the_end() {
+        let json = r#"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false},{"type":"WhitespaceSplit"}]}"#;
+        let splitter: Splitter = serde_json::from_str(json).unwrap();
+        assert!(splitter.check().unwrap_err().contains("ByteLevel at the end"));
+        assert!(serde_json::from_str::<Splitter>(r#"{"type":"Split","pattern":{"Regex":"a+"},"behavior":"Isolated","invert":false}"#)
+            .unwrap_err()
+            .to_string()
+            .contains("a split pattern that is known"));
+    }
+}

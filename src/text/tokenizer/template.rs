@@ -255,8 +255,9 @@ impl Layout {
 pub(super) fn trim(token: &str, span: Span, text: &str, first: bool, prefix_space: bool) -> Span {
     let is_space = |c: &char| *c == 'Ġ' || c.is_whitespace();
     let mut leading = token.chars().take_while(is_space).count();
-    if (first || span.0 == 0) && prefix_space {
-        leading = leading.saturating_sub(1);
+    if leading == 1 && (first || span.0 == 0) && prefix_space {
+        // The one that was put in front; where there are more, none was.
+        leading = 0;
     }
     let trailing = token.chars().rev().take_while(is_space).count();
     let bytes = |spaces: &mut dyn Iterator<Item = char>, most: usize| {
@@ -265,4 +266,54 @@ pub(super) fn trim(token: &str, span: Span, text: &str, first: bool, prefix_spac
     let part = &text[span.0 as usize..span.1 as usize];
     let start = span.0 + bytes(&mut part.chars(), leading);
     (start, (span.1 - bytes(&mut part.chars().rev(), trailing)).max(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Layout, String> {
+        Layout::new(Some(&serde_json::from_str(json).unwrap()))
+    }
+
+    #[test]
+    fn parts_stand_where_the_template_says() {
+        let layout = read(r#"{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]}"#).unwrap();
+        let mut out = Encoding::default();
+        layout.fill([(&[7, 8], &[(0, 1), (1, 2)]), (&[9], &[(0, 4)])], true, true, &mut out);
+        assert_eq!((out.ids, out.type_ids), (vec![2, 7, 8, 3, 9, 3], vec![0, 0, 0, 0, 1, 1]));
+        assert_eq!(out.offsets, [(0, 0), (0, 1), (1, 2), (0, 0), (0, 4), (0, 0)]);
+        assert_eq!((out.special_tokens_mask, layout.added(true), layout.added(false)), (vec![1, 0, 0, 1, 0, 1], 3, 2));
+    }
+
+    #[test]
+    fn templates_that_mean_nothing_here_are_refused() {
+        let parts = |single: &str, ids: &str| {
+            format!(
+                r#"{{"type":"TemplateProcessing","single":{single},"pair":[{{"Sequence":{{"id":"A","type_id":0}}}},{{"Sequence":{{"id":"B","type_id":1}}}}],
+                "special_tokens":{{"X":{{"id":"X","ids":{ids},"tokens":[]}}}}}}"#
+            )
+        };
+        let a = r#"{"Sequence":{"id":"A","type_id":0}}"#;
+        let x = r#"{"SpecialToken":{"id":"X","type_id":0}}"#;
+        assert!(read(&parts(&format!("[{x},{a}]"), "[1,2]")).is_ok());
+        assert!(read(&parts("[]", "[1]")).unwrap_err().contains("A once"));
+        assert!(read(&parts(&format!("[{a},{a}]"), "[1]")).unwrap_err().contains("A once"));
+        assert!(read(&parts(&format!("[{a},{}]", x.replace('X', "Y")), "[1]")).unwrap_err().contains("\"Y\" among its special_tokens"));
+        let many = format!("{:?}", [1; 999]);
+        assert!(read(&parts(&format!("[{a}{}]", format!(",{x}").repeat(100)), &many)).unwrap_err().contains("at most 1024 tokens"));
+        let bert = r#"{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]}"#;
+        assert!(read(&format!(r#"{{"type":"Sequence","processors":[{bert},{bert}]}}"#)).unwrap_err().contains("got several"));
+    }
+
+    #[test]
+    fn spans_lose_whole_characters_only() {
+        let text = "a \u{3000}\u{a0}b é";
+        assert_eq!(trim("Ġ", (1, 2), text, false, false), (2, 2));
+        assert_eq!(trim(" \u{3000}\u{a0}b ", (1, 9), text, false, false), (7, 8));
+        assert_eq!(trim(" \u{3000}\u{a0}b ", (1, 9), text, true, true), (7, 8));
+        assert_eq!((trim("Ġ", (1, 2), text, true, true), trim("Ġ", (1, 2), text, true, false)), ((1, 1), (2, 2)));
+        // The space was put in front, and does not stand in the text.
+        assert_eq!(trim("Ġé", (9, 11), text, false, false), (9, 11));
+    }
 }

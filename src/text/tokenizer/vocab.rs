@@ -86,3 +86,26 @@ impl Vocab {
         (0..self.ranges.len() as u32).filter_map(|id| self.token(id).map(|token| (id, token)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_found_both_ways_around_gaps() {
+        let vocab = Vocab::new([("a", 3), ("", 0), ("é\0", 7)].into_iter()).unwrap();
+        assert_eq!((vocab.len(), vocab.end()), (3, 8));
+        assert_eq!((vocab.id("é\0"), vocab.id(""), vocab.id("b")), (Some(7), Some(0), None));
+        assert_eq!((vocab.token(3), vocab.token(4), vocab.token(8), vocab.token(u32::MAX)), (Some("a"), None, None, None));
+        assert_eq!(vocab.iter().collect::<Vec<_>>(), [(0, ""), (3, "a"), (7, "é\0")]);
+    }
+
+    #[test]
+    fn what_is_no_vocabulary_is_refused_before_memory_is_taken() {
+        let error = |tokens: &[(&'static str, u32)]| Vocab::new(tokens.iter().copied()).unwrap_err();
+        assert!(error(&[]).contains("got an empty one"));
+        assert!(error(&[("a", 0), ("b", 0)]).contains("got 0 for \"a\" and for \"b\""));
+        assert!(error(&[("a", 0), ("a", 1)]).contains("got \"a\" twice"));
+        assert!(error(&[("a", u32::MAX)]).contains("got 4294967295"));
+    }
+}

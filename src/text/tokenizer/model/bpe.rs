@@ -608,3 +608,172 @@ fn keep_symbols(ids: &mut Vec<u32>, ends: &mut Vec<u32>) {
     ids.truncate(kept);
     ends.truncate(kept);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few numbers that look random.
+    struct Draw(u64);
+
+    impl Draw {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % n
+        }
+
+        fn text(&mut self, alphabet: &[char], most: usize) -> String {
+            let length = 1 + self.below(most);
+            // Runs too, in which pairs overlap.
+            let (mut text, mut last) = (String::new(), alphabet[0]);
+            for _ in 0..length {
+                if self.below(3) > 0 {
+                    last = alphabet[self.below(alphabet.len())];
+                }
+                text.push(last);
+            }
+            text
+        }
+    }
+
+    /// The definition: of all pairs the one of the smallest rank, the leftmost of them, until there is none.
+    fn plain(bpe: &Bpe, text: &str, merges: &[(String, String)]) -> Vec<u32> {
+        let settings = &bpe.settings;
+        let written = if bpe.byte_level { byte_level::text_of(text.as_bytes()) } else { text.to_owned() };
+        if settings.ignore_merges && let Some(id) = bpe.vocab.id(&written) {
+            return vec![id];
+        }
+        let mut symbols: Vec<String> = Vec::new();
+        let (unknown, mut last_unknown) = (settings.unknown.clone().unwrap_or_default(), false);
+        for (i, c) in written.chars().enumerate() {
+            let prefix = if i > 0 { settings.continuing_prefix.as_str() } else { "" };
+            let suffix = if i + 1 == written.chars().count() { settings.end_suffix.as_str() } else { "" };
+            let name = format!("{prefix}{c}{suffix}");
+            let known = bpe.vocab.id(&name).is_some();
+            if known {
+                symbols.push(name);
+            } else if settings.byte_fallback {
+                symbols.extend(c.to_string().bytes().map(|byte| format!("<0x{byte:02X}>")));
+            } else if !(last_unknown && settings.fuse_unknown) {
+                symbols.push(unknown.clone());
+            }
+            last_unknown = !known && !settings.byte_fallback;
+        }
+        let ranks: HashMap<(&str, &str), usize> = merges.iter().zip(0..).map(|((left, right), rank)| ((&**left, &**right), rank)).collect();
+        loop {
+            let rank = |pair: &[String]| ranks.get(&(&*pair[0], &*pair[1])).copied();
+            let best = symbols.windows(2).enumerate().filter_map(|(i, pair)| Some((rank(pair)?, i))).min();
+            let Some((_, i)) = best else { break };
+            let right = symbols.remove(i + 1);
+            let right = right.strip_prefix(&settings.continuing_prefix).unwrap_or(&right);
+            symbols[i].push_str(right);
+        }
+        symbols.iter().map(|symbol| bpe.vocab.id(symbol).unwrap()).collect()
+    }
+
+    /// A vocabulary over an alphabet with merges in an order that no training gives.
+    fn draw(draw: &mut Draw, alphabet: &[char], settings: BpeSettings, byte_level: bool) -> (Bpe, Vec<(String, String)>) {
+        let BpeSettings { continuing_prefix: prefix, end_suffix: suffix, .. } = &settings;
+        let mut tokens: Vec<String> = settings.unknown.iter().cloned().collect();
+        if settings.byte_fallback {
+            tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+        }
+        let mut symbols: Vec<String> = match byte_level {
+            true => (0..=255).map(|byte| byte_level::char_of(byte).to_string()).collect(),
+            // One of them is unknown.
+            false => alphabet[1..].iter().map(char::to_string).collect(),
+        };
+        symbols = symbols.iter().flat_map(|c| [c.clone(), format!("{prefix}{c}"), format!("{c}{suffix}"), format!("{prefix}{c}{suffix}")]).collect();
+        symbols.sort();
+        symbols.dedup();
+        let mut merges: Vec<(String, String)> = Vec::new();
+        for _ in 0..400 {
+            // Pairs that come in texts: what stands inside words, from the alphabet.
+            let of_alphabet = |symbol: &&String| !byte_level || byte_level::bytes_of(symbol).iter().all(|byte| alphabet.iter().any(|c| c.to_string().as_bytes().contains(byte)));
+            let known: Vec<&String> = symbols.iter().filter(of_alphabet).collect();
+            let (left, right) = (known[draw.below(known.len())].clone(), known[draw.below(known.len())].clone());
+            let joins = (suffix.is_empty() || !left.ends_with(suffix)) && (prefix.is_empty() || right.starts_with(prefix));
+            if !joins || merges.contains(&(left.clone(), right.clone())) || left.len() + right.len() > 24 {
+                continue;
+            }
+            let whole = format!("{left}{}", right.strip_prefix(prefix).unwrap_or(&right));
+            if !symbols.contains(&whole) {
+                symbols.push(whole);
+            }
+            merges.push((left, right));
+        }
+        for i in (1..merges.len()).rev() {
+            merges.swap(i, draw.below(i + 1));
+        }
+        tokens.extend(symbols);
+        let vocab = Vocab::new(tokens.iter().map(String::as_str).zip(0..)).unwrap();
+        (Bpe::new(vocab, merges.iter().cloned(), settings, byte_level).unwrap(), merges)
+    }
+
+    #[test]
+    fn every_short_way_gives_what_the_definition_gives() {
+        let alphabet = ['z', 'a', 'b', 'c', 'é', 'è', '中', '😀'];
+        let mut numbers = Draw(7);
+        for round in 0..24 {
+            let byte_level = round % 3 == 0;
+            let affixes = round % 3 == 1 && round % 2 == 0;
+            let settings = BpeSettings {
+                unknown: (!byte_level).then(|| "<unk>".to_owned()),
+                fuse_unknown: round % 4 < 2,
+                byte_fallback: round % 3 == 2 && round % 2 == 0,
+                ignore_merges: round % 5 == 0,
+                continuing_prefix: if affixes { "@".into() } else { String::new() },
+                end_suffix: if affixes && round % 4 == 0 { "</w>".into() } else { String::new() },
+            };
+            let (bpe, merges) = draw(&mut numbers, &alphabet, settings, byte_level);
+            let (mut scratch, mut cache, mut out) = (Scratch::default(), WordCache::default(), Tokens::default());
+            for i in 0..120 {
+                let word = numbers.text(&alphabet, if i % 20 == 0 { 400 } else { 12 });
+                let expected = plain(&bpe, &word, &merges);
+                let text = format!("{word}{word}");
+                // Twice: the second time short ones come from the cache.
+                for start in [0, word.len(), 0] {
+                    out.clear(true);
+                    bpe.encode(&text, start, start + word.len(), &mut scratch, &mut cache, &mut out).unwrap();
+                    assert_eq!(out.ids(), expected, "round {round}, {word:?}");
+                    let spans = out.spans_mut();
+                    assert!(spans.windows(2).all(|pair| pair[0].1 == pair[1].0), "round {round}, {word:?}: {spans:?}");
+                    assert_eq!((spans[0].0, spans[spans.len() - 1].1), (start as u32, (start + word.len()) as u32), "{word:?}");
+                    for (id, span) in expected.iter().zip(spans) {
+                        let token = bpe.vocab.token(*id).unwrap();
+                        let part = &text.as_bytes()[span.0 as usize..span.1 as usize];
+                        let bare = token.strip_prefix(&bpe.settings.continuing_prefix).unwrap_or(token);
+                        let bare = bare.strip_suffix(&bpe.settings.end_suffix).unwrap_or(bare);
+                        let same = if byte_level { byte_level::bytes_of(bare) == part } else { bare.as_bytes() == part || token.as_bytes() == part };
+                        assert!(same || token == "<unk>" || token.starts_with("<0x"), "round {round}, {word:?}: {token:?} is {part:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn merges_of_one_result_have_one_rank() {
+        // "aaa": the leftmost pair first, then "aa" with "a", which is another way to the token than "a" with "aa".
+        let tokens = ["a", "b", "aa", "aab", "aaa"];
+        let vocab = Vocab::new(tokens.into_iter().zip(0..)).unwrap();
+        let (pairs, results) = (vec![(0, 0), (2, 1), (0, 2), (2, 0)], vec![2, 3, 4, 4]);
+        let bpe = Bpe::with_equal_ranks(vocab, pairs, results, BpeSettings::default()).unwrap();
+        let (mut scratch, mut cache, mut out) = (Scratch::default(), WordCache::default(), Tokens::default());
+        let mut ids = |text: &str| {
+            out.clear(false);
+            bpe.encode(text, 0, text.len(), &mut scratch, &mut cache, &mut out).map(|()| out.ids().to_vec())
+        };
+        assert_eq!((ids("aaa").unwrap(), ids("aaab").unwrap(), ids("aaaaa").unwrap()), (vec![4], vec![4, 1], vec![2, 4]));
+        let error = ids("abc").unwrap_err().to_string();
+        assert!(error.contains("the byte 0x63 at 2") && error.contains("no unknown token"), "{error}");
+    }
+
+    #[test]
+    fn merges_that_are_of_no_tokens_are_named() {
+        let vocab = Vocab::new(["a", "b"].into_iter().zip(0..)).unwrap();
+        let merges = [("a".to_owned(), "b".to_owned())];
+        let error = Bpe::new(vocab, merges.into_iter(), BpeSettings::default(), false).unwrap_err();
+        assert!(error.contains("\"a\" with \"b\" (merge 0), where \"ab\" is none"), "{error}");
+    }
+}

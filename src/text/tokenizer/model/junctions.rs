@@ -69,3 +69,24 @@ impl Junctions {
         (chars | bytes) & 1 != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_merge_joins_is_joined() {
+        let merges: [(&[u8], &[u8]); 4] =
+            [(b"a", b"b"), ("é".as_bytes(), "中".as_bytes()), (b"x", b"\xE4\xB8"), (b"\xC3", b"\xA9")];
+        let junctions = Junctions::new(merges.into_iter());
+        let may = |left: char, right: char| {
+            let (mut a, mut b) = ([0; 4], [0; 4]);
+            let (a, b) = (left.encode_utf8(&mut a).as_bytes(), right.encode_utf8(&mut b).as_bytes());
+            junctions.may_join(left, right, a[a.len() - 1], b[0])
+        };
+        assert!(may('a', 'b') && may('é', '中'));
+        // Any character that begins with that part of one.
+        assert!(may('x', '中') && may('x', '丁'));
+        assert!(!may('b', 'a') && !may('中', 'é') && !may('x', 'é') && !may('a', '中'));
+    }
+}

@@ -272,3 +272,56 @@ pub(super) fn push(packed: u64, start: usize, lengths: &[u32], out: &mut Tokens)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_what_came_first() {
+        // Token n stands for n bytes, except for 0, which stands for any.
+        let lengths: Vec<u32> = (0..20).collect();
+        let mut cache = WordCache::default();
+        let words: [(usize, &[u32]); 10] =
+            [(1, &[1]), (5, &[2, 3]), (7, &[7]), (7, &[1, 2, 4]), (8, &[8]), (12, &[3, 4, 5]), (15, &[15]), (16, &[16]), (10, &[1, 2, 3, 4]), (6, &[0])];
+        for (n, (length, ids)) in words.into_iter().enumerate() {
+            let text = char::from(b'a' + n as u8).to_string().repeat(26);
+            // At the end of the text too, where fewer than 16 bytes are left.
+            for start in [0, text.len() - length] {
+                let mut called = 0;
+                for _ in 0..3 {
+                    let mut out = Tokens::default();
+                    out.clear(true);
+                    cache
+                        .or_encode(&text, start, start + length, &lengths, &mut out, |_, out| {
+                            called += 1;
+                            let mut at = start as u32;
+                            for &id in ids {
+                                let end = if id == 0 { (start + length) as u32 } else { at + id };
+                                out.push(id, at, end);
+                                at = end;
+                            }
+                            Ok(())
+                        })
+                        .unwrap();
+                    assert_eq!(out.ids(), ids);
+                    assert_eq!(out.spans_mut().last().unwrap().1 as usize, start + length);
+                }
+                let kept = length <= MAX_WORD && ids.len() <= MAX_TOKENS && ids != [0];
+                assert!(called == 3 || (kept && called <= 1), "{length} {ids:?}: {called}");
+            }
+        }
+    }
+
+    #[test]
+    fn packed_ids_come_back() {
+        let lengths = vec![1; 1 << BITS];
+        let most = (1 << BITS) - 2;
+        for ids in [&[0][..], &[most], &[0, most], &[most, 0, most]] {
+            let mut out = Tokens::default();
+            push(pack(ids, ids.len(), &lengths).unwrap(), 0, &lengths, &mut out);
+            assert_eq!(out.ids(), ids);
+        }
+        assert_eq!((pack(&[most + 1], 1, &lengths), pack(&[0; 4], 4, &lengths), pack(&[0], 2, &lengths)), (None, None, None));
+    }
+}

@@ -18,6 +18,9 @@ impl WordLevel {
 
     pub(in super::super) fn encode(&self, text: &str, start: usize, end: usize, out: &mut Tokens) -> Result<()> {
         let word = &text[start..end];
+        if word.is_empty() {
+            return Ok(());
+        }
         let Some(id) = self.vocab.id(word).or(self.unknown_id) else {
             let hint = "add an unknown token to the vocabulary";
             let got = format!("{word:?} at byte {start}");

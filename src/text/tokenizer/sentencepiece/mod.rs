@@ -363,8 +363,9 @@ mod tests {
     impl SentencePiece {
         fn decode(&self, ids: &[u32]) -> Result<String> {
             let (mut state, mut text) = (self.decoding(true), String::new());
-            for &id in ids {
-                self.decode_next(&mut state, id, &mut text).ok_or(Error::Empty { op: "decode", what: "the piece" })?;
+            for (position, &id) in ids.iter().enumerate() {
+                let unknown = || Error::argument("decode", "ids", "pieces", format!("{id} at position {position}"), "look at it");
+                self.decode_next(&mut state, id, &mut text).ok_or_else(unknown)?;
             }
             self.decode_end(&mut state, &mut text)?;
             Ok(text)
