@@ -54,6 +54,8 @@ mod system;
 mod text;
 #[cfg(feature = "text")]
 mod text_data;
+#[cfg(all(feature = "text", feature = "files"))]
+mod tokenizers;
 mod training_loop;
 mod training_options;
 mod units;
