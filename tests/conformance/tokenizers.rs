@@ -10,6 +10,8 @@ use gradus::text::{
 use safetensors::{Dtype, SafeTensors};
 
 type Check = Result<(), String>;
+/// A case by name, and why it was not run.
+type Case = (String, Result<Option<String>, String>);
 
 /// The values of a tensor of whole numbers.
 fn numbers(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<u32>> {
@@ -52,7 +54,7 @@ fn equal<V: PartialEq + std::fmt::Debug>(what: &str, text: &str, got: V, expecte
 }
 
 /// All cases of a folder `tokenizers`, by name.
-pub fn run(folder: &Path) -> Result<Vec<(String, Result<Option<String>, String>)>, String> {
+pub fn run(folder: &Path) -> Result<Vec<Case>, String> {
     let lines: Vec<String> = json(&folder.join("lines.json"))?;
     let mut cases: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(|e| e.to_string())?

@@ -296,7 +296,7 @@ fn alone(c: char) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// A table in the layout of the files, made the slow way.

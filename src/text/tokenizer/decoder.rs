@@ -257,7 +257,10 @@ impl Steps {
                     return self.step(i + 1, states, token, out);
                 }
                 // A step behind this one is to see the word and its space as one.
-                match token.strip_suffix(suffix.as_str()).filter(|word| i + 1 == self.steps.len() && !word.contains(suffix.as_str())) {
+                match token
+                    .strip_suffix(suffix.as_str())
+                    .filter(|word| i + 1 == self.steps.len() && !word.contains(suffix.as_str()))
+                {
                     Some(word) => {
                         self.step(i + 1, states, word, out);
                         states[i].text.push_str(suffix);
@@ -391,10 +394,16 @@ mod tests {
         let word_piece = |cleanup| format!(r###"{{"type":"WordPiece","prefix":"##","cleanup":{cleanup}}}"###);
         assert_eq!(decode(&word_piece(false), &["##a", "##b", "c", "."]), "##ab c .");
         assert_eq!(decode(&word_piece(true), &["i", "do", "n't", "."]), "i don't.");
-        assert_eq!(decode(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, &["▁a▁", "▁b"]), "a b");
+        assert_eq!(
+            decode(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, &["▁a▁", "▁b"]),
+            "a b"
+        );
         assert_eq!(decode(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"never"}"#, &["▁a", "▁b"]), " a b");
         // Bytes that are no text together: one sign each.
-        assert_eq!(decode(r#"{"type":"ByteFallback"}"#, &["<0xC3>", "<0xA9>", "a", "<0x41>", "<0xC3>", "<0xZZ>"]), "éa\u{FFFD}\u{FFFD}<0xZZ>");
+        assert_eq!(
+            decode(r#"{"type":"ByteFallback"}"#, &["<0xC3>", "<0xA9>", "a", "<0x41>", "<0xC3>", "<0xZZ>"]),
+            "éa\u{FFFD}\u{FFFD}<0xZZ>"
+        );
         assert_eq!(decode(r#"{"type":"BPEDecoder","suffix":"</w>"}"#, &["a", "b</w>", "c</w>d", "e</w>"]), "ab c de");
         assert_eq!(decode(r#"{"type":"Replace","pattern":{"String":"a"},"content":"bb"}"#, &["aa", "ca"]), "bbbbcbb");
         assert_eq!(decode(r#"{"type":"Strip","content":" ","start":1,"stop":0}"#, &["  a", " b"]), " ab");
@@ -406,16 +415,25 @@ mod tests {
         let strip = r#"{"type":"Strip","content":" ","start":1,"stop":0}"#;
         assert_eq!(decode(&sequence(&format!(r#"{{"type":"Fuse"}},{strip}"#)), &[" a", " b"]), "a b");
         assert_eq!(decode(&sequence(&format!(r#"{{"type":"ByteLevel"}},{strip}"#)), &["Ġa", "Ġb"]), "a b");
-        assert_eq!(decode(&sequence(&format!(r#"{{"type":"Fuse"}},{}"#, r#"{"type":"BPEDecoder","suffix":"</w>"}"#)), &["a</w>", "b</w>"]), "ab");
+        assert_eq!(
+            decode(
+                &sequence(&format!(r#"{{"type":"Fuse"}},{}"#, r#"{"type":"BPEDecoder","suffix":"</w>"}"#)),
+                &["a</w>", "b</w>"]
+            ),
+            "ab"
+        );
     }
 
     #[test]
     fn decoders_without_end_are_refused() {
         let error = |step: &str, times: usize| {
             let all = vec![step; times].join(",");
-            Steps::new(Some(&serde_json::from_str(&format!(r#"{{"type":"Sequence","decoders":[{all}]}}"#)).unwrap())).unwrap_err()
+            Steps::new(Some(&serde_json::from_str(&format!(r#"{{"type":"Sequence","decoders":[{all}]}}"#)).unwrap()))
+                .unwrap_err()
         };
         assert!(error(r#"{"type":"Fuse"}"#, 100_000).contains("at most 64 decoders"));
-        assert!(error(r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#, 40).contains("4096 times as long"));
+        assert!(
+            error(r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#, 40).contains("4096 times as long")
+        );
     }
 }

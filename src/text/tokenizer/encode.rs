@@ -1,55 +1,23 @@
 //! From text to tokens.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::{
     Tokenizer,
     aligned_text::{AlignedText, Span},
     encoding::Encoding,
     model::{
-        Model, Scratch, Tokens,
+        Model, Scratch,
         bpe::{self, Bpe},
+        tokens::Tokens,
         word_cache::WordCache,
     },
     pattern::{Each, PieceSink},
-    splitter::Pieces,
+    pool::Work,
     template,
 };
 use crate::{
     error::{Error, Result},
     kernels::parallel,
 };
-
-/// Buffers of one caller, with what it has seen; no result depends on it.
-#[derive(Debug, Default)]
-struct Work {
-    tokens: Tokens,
-    pieces: Pieces,
-    scratch: Scratch,
-}
-
-/// Buffers that wait for a caller.
-#[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Vec<Work>>);
-
-impl Clone for Pool {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Pool {
-    fn with<R>(&self, f: impl FnOnce(&mut Work) -> R) -> R {
-        let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let result = f(&mut work);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(work);
-        result
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
 
 /// Work of encoding a byte, in the units by which work is shared out among threads.
 const WORK_PER_BYTE: usize = 20;

@@ -1,20 +1,17 @@
 //! `tokenizer.json`, the form of Hugging Face's `tokenizers`.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor},
-    ser::{SerializeMap, SerializeSeq},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Parts, Tokenizer,
+    Tokenizer,
     added::AddedToken,
     base64,
     decoder::Decoder,
+    disk,
     encoding::{Padding, Truncation},
-    files,
+    engine::Parts,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
@@ -24,9 +21,11 @@ use super::{
         word_piece::WordPiece,
     },
     normalizer::Normalizer,
+    sentencepiece_parts,
     splitter::Splitter,
     template::Template,
     vocab::Vocab,
+    written_vocab::WrittenVocab,
 };
 use crate::error::{Error, Result};
 
@@ -76,72 +75,12 @@ struct ModelFile {
     ignore_merges: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_input_chars_per_word: Option<usize>,
-    vocab: Tokens,
+    vocab: WrittenVocab,
     #[serde(skip_serializing_if = "Option::is_none")]
     merges: Option<Vec<Merge>>,
     /// A SentencePiece file in base64; only in the files of this crate's models.
     #[serde(skip_serializing_if = "Option::is_none")]
     sentencepiece: Option<String>,
-}
-
-/// Tokens with ids, or with scores in order of their ids.
-#[derive(Debug, PartialEq)]
-pub(super) enum Tokens {
-    Ids(Vec<(String, u32)>),
-    Scores(Vec<(String, f64)>),
-}
-
-impl Default for Tokens {
-    fn default() -> Self {
-        Tokens::Ids(Vec::new())
-    }
-}
-
-impl<'de> Deserialize<'de> for Tokens {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Tokens;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("tokens with their ids, or a list of tokens with their scores")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tokens, A::Error> {
-                let mut tokens = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    tokens.push(entry);
-                }
-                Ok(Tokens::Ids(tokens))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tokens, A::Error> {
-                let mut tokens = Vec::new();
-                while let Some(entry) = seq.next_element()? {
-                    tokens.push(entry);
-                }
-                Ok(Tokens::Scores(tokens))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Serialize for Tokens {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Tokens::Ids(tokens) => {
-                let mut map = serializer.serialize_map(Some(tokens.len()))?;
-                tokens.iter().try_for_each(|(token, id)| map.serialize_entry(token, id))?;
-                map.end()
-            }
-            Tokens::Scores(tokens) => {
-                let mut seq = serializer.serialize_seq(Some(tokens.len()))?;
-                tokens.iter().try_for_each(|entry| seq.serialize_element(entry))?;
-                seq.end()
-            }
-        }
-    }
 }
 
 /// `["a", "b"]`, in older files `"a b"`.
@@ -172,7 +111,7 @@ impl ModelFile {
         match &self.kind {
             Some(kind) => kind,
             None if self.merges.is_some() => "BPE",
-            None if matches!(self.vocab, Tokens::Scores(_)) => "Unigram",
+            None if matches!(self.vocab, WrittenVocab::Scores(_)) => "Unigram",
             None if self.max_input_chars_per_word.is_some() || self.continuing_subword_prefix.is_some() => "WordPiece",
             None => "WordLevel",
         }
@@ -201,9 +140,9 @@ impl ModelFile {
 
     fn read(self, byte_level: bool) -> Result<Model, String> {
         let kind = self.kind().to_owned();
-        let ids = |tokens: &Tokens| match tokens {
-            Tokens::Ids(tokens) => Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))),
-            Tokens::Scores(_) => Err(format!("expected a vocabulary with ids for {kind}, got scores")),
+        let ids = |tokens: &WrittenVocab| match tokens {
+            WrittenVocab::Ids(tokens) => Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))),
+            WrittenVocab::Scores(_) => Err(format!("expected a vocabulary with ids for {kind}, got scores")),
         };
         let unknown = |token: &Option<String>| token.clone().unwrap_or_else(|| "[UNK]".to_owned());
         match kind.as_str() {
@@ -255,7 +194,7 @@ impl ModelFile {
             }
             "Unigram" => {
                 self.only(&kind, &["unk_id", "byte_fallback"])?;
-                let Tokens::Scores(pieces) = self.vocab else {
+                let WrittenVocab::Scores(pieces) = self.vocab else {
                     return Err("expected a list of pieces with scores for Unigram, got ids".into());
                 };
                 Ok(Model::Unigram(Unigram::new(pieces, self.unk_id, self.byte_fallback.unwrap_or(false))?))
@@ -271,7 +210,7 @@ impl ModelFile {
     }
 
     fn write(model: &Model) -> Self {
-        let ids = |vocab: &Vocab| Tokens::Ids(vocab.iter().map(|(id, token)| (token.to_owned(), id)).collect());
+        let ids = |vocab: &Vocab| WrittenVocab::Ids(vocab.iter().map(|(id, token)| (token.to_owned(), id)).collect());
         let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         match model {
             Model::Bpe(bpe) => {
@@ -314,7 +253,7 @@ impl ModelFile {
                 kind: Some("Unigram".into()),
                 unk_id: model.unknown(),
                 byte_fallback: Some(model.byte_fallback()),
-                vocab: Tokens::Scores(model.pieces()),
+                vocab: WrittenVocab::Scores(model.pieces()),
                 ..Self::default()
             },
         }
@@ -362,7 +301,7 @@ impl Tokenizer {
     /// [`Error::File`] if the file cannot be read, is no such file, or means something that is not built here, by name.
     pub fn from_json_file(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        let json = super::read_text(file)?;
+        let json = disk::read_text(file)?;
         Self::read_json(&json)
             .map_err(|problem| Error::file(file, problem, "pass a tokenizer.json of Hugging Face's form"))
     }
@@ -379,7 +318,7 @@ impl Tokenizer {
         };
         let file = match &self.model {
             Model::SentencePiece(model) => {
-                let (normalizer, splitter, decoder, model) = files::as_parts(model).map_err(refused)?;
+                let (normalizer, splitter, decoder, model) = sentencepiece_parts::as_parts(model).map_err(refused)?;
                 File { normalizer, pre_tokenizer: splitter, decoder: Some(decoder), ..self.file(&model) }
             }
             model => self.file(model),
@@ -411,7 +350,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`to_json`](Self::to_json), and [`Error::File`] if it cannot be written.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        super::write_text(file.as_ref(), &self.to_json()?)
+        disk::write_text(file.as_ref(), &self.to_json()?)
     }
 }
 

@@ -3,18 +3,16 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    AddedToken, Behavior, Decoder, Metaspace, Normalizer, Parts, Pattern, Precompiled, PrependScheme, Splitter,
-    Template, Tokenizer, base64, byte_level,
-    file::Tokens,
+    AddedToken, Behavior, Decoder, Normalizer, Pattern, Splitter, Template, Tokenizer, base64, byte_level, disk,
+    engine::Parts,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
         sentence_piece::SentencePiece,
-        unigram::Unigram,
         word_piece::WordPiece,
     },
-    sentencepiece::file::Algorithm,
     vocab::Vocab,
+    written_vocab::WrittenVocab,
 };
 use crate::error::{Error, Result};
 
@@ -56,8 +54,6 @@ impl TiktokenPattern {
 
 /// The longest line of a file of ranks, in bytes: every cut of a token is tried.
 const MAX_LINE: usize = 2048;
-/// The longest piece of which every cut is tried, in bytes.
-const MAX_PIECE: usize = 1024;
 
 fn byte_level_parts(model: Model, splitter: Splitter, added: Vec<AddedToken>) -> Parts {
     Parts {
@@ -89,13 +85,14 @@ impl Tokenizer {
         let wrong = |file: &Path, problem: String| {
             Error::file(file, problem, "pass a vocab.json and the merges.txt that belongs to it")
         };
-        let json = super::read_text(vocab_file)?;
-        let Tokens::Ids(tokens) = serde_json::from_str(&json).map_err(|e| wrong(vocab_file, e.to_string()))? else {
+        let json = disk::read_text(vocab_file)?;
+        let WrittenVocab::Ids(tokens) = serde_json::from_str(&json).map_err(|e| wrong(vocab_file, e.to_string()))?
+        else {
             return Err(wrong(vocab_file, "expected tokens with their ids, got a list".into()));
         };
         let vocab =
             Vocab::new(tokens.iter().map(|(token, id)| (token.as_str(), *id))).map_err(|e| wrong(vocab_file, e))?;
-        let text = super::read_text(merges_file)?;
+        let text = disk::read_text(merges_file)?;
         let mut merges = Vec::new();
         for (number, line) in
             text.lines().enumerate().filter(|(_, line)| !line.starts_with("#version") && !line.trim_end().is_empty())
@@ -126,7 +123,7 @@ impl Tokenizer {
     /// [`Error::File`] for a file that cannot be read, or without `[UNK]`, `[CLS]` and `[SEP]`.
     pub fn from_vocab_txt(file: impl AsRef<Path>, lowercase: bool) -> Result<Self> {
         let file = file.as_ref();
-        let text = super::read_text(file)?;
+        let text = disk::read_text(file)?;
         Self::read_vocab_txt(&text, lowercase)
             .map_err(|problem| Error::file(file, problem, "pass the vocab.txt of a BERT model, a token a line"))
     }
@@ -168,7 +165,7 @@ impl Tokenizer {
     /// [`Error::File`] for a file that cannot be read or is none of this form, and for special tokens whose id a rank has.
     pub fn from_tiktoken(file: impl AsRef<Path>, pattern: TiktokenPattern, special: &[(&str, u32)]) -> Result<Self> {
         let file = file.as_ref();
-        let text = super::read_text(file)?;
+        let text = disk::read_text(file)?;
         Self::read_tiktoken(&text, pattern, special)
             .map_err(|problem| Error::file(file, problem, "pass a *.tiktoken file of ranks"))
     }
@@ -242,61 +239,5 @@ impl Tokenizer {
         let model = Model::SentencePiece(Box::new(model));
         let (normalizer, splitter, template, decoder, truncation, padding) = (None, None, None, None, None, None);
         Self::from_parts(Parts { normalizer, splitter, model, template, decoder, added, truncation, padding })
-    }
-}
-
-/// What comes nearest to a SentencePiece model in the parts of `tokenizer.json`; not all of its texts become the same ids.
-pub(super) fn as_parts(
-    model: &SentencePiece,
-) -> Result<(Option<Normalizer>, Option<Splitter>, Decoder, Model), String> {
-    let rules = &model.normalization;
-    let replace = |pattern, content: &str| Normalizer::Replace { pattern, content: content.to_owned() };
-    let mut normalizers = Vec::new();
-    if !rules.charsmap.is_empty() {
-        let precompiled_charsmap = Precompiled::new(&rules.charsmap).map_err(|e| e.to_string())?;
-        normalizers.push(Normalizer::Precompiled { precompiled_charsmap });
-    }
-    if rules.remove_extra_whitespaces {
-        normalizers.push(Normalizer::Strip { strip_left: true, strip_right: true });
-        normalizers.push(replace(Pattern::regex(" {2,}").expect("a pattern of the list"), " "));
-    }
-    let sequence = |mut normalizers: Vec<Normalizer>| match normalizers.len() {
-        0 | 1 => normalizers.pop(),
-        _ => Some(Normalizer::Sequence { normalizers }),
-    };
-    let pieces = model.engine.pieces();
-    match model.algorithm {
-        Algorithm::Unigram => {
-            let scheme = if rules.add_dummy_prefix { PrependScheme::Always } else { PrependScheme::Never };
-            let metaspace = Metaspace::new(scheme, true);
-            let scores = pieces.iter().map(|piece| (piece.text.clone(), f64::from(piece.score))).collect();
-            let unigram = Unigram::new(scores, Some(model.engine.unknown()), model.byte_fallback)?;
-            Ok((sequence(normalizers), Some(Splitter::Metaspace(metaspace)), Decoder::Metaspace(metaspace), Model::Unigram(unigram)))
-        }
-        Algorithm::Bpe => {
-            if let Some(piece) = pieces.iter().find(|piece| piece.text.len() > MAX_PIECE) {
-                return Err(format!("expected pieces of at most {MAX_PIECE} bytes, got one of {}", piece.text.len()));
-            }
-            if rules.add_dummy_prefix {
-                normalizers.push(Normalizer::Prepend { prepend: "▁".into() });
-            }
-            normalizers.push(replace(Pattern::literal(" "), "▁"));
-            let mut decoders = vec![Decoder::Replace { pattern: Pattern::literal("▁"), content: " ".into() }, Decoder::ByteFallback, Decoder::Fuse];
-            if rules.add_dummy_prefix {
-                decoders.push(Decoder::Strip { content: ' ', start: 1, stop: 0 });
-            }
-            let settings = BpeSettings {
-                unknown: Some(pieces[model.engine.unknown() as usize].text.clone()),
-                fuse_unknown: true,
-                byte_fallback: model.byte_fallback,
-                ..BpeSettings::default()
-            };
-            let vocab = Vocab::new(pieces.iter().map(|piece| piece.text.as_str()).zip(0..))?;
-            let bpe = Bpe::new(vocab, model.merges().into_iter(), settings, false)?;
-            Ok((sequence(normalizers), None, Decoder::Sequence { decoders }, Model::Bpe(bpe)))
-        }
-        Algorithm::Word | Algorithm::Char => {
-            Err("expected a unigram or BPE model of SentencePiece, as tokenizer.json has no other, got one of words or characters".into())
-        }
     }
 }

@@ -335,28 +335,38 @@ mod tests {
         let spans = |spans: &[(u32, u32)]| spans.to_vec();
         assert_eq!(apply(r#"{"type":"NFC"}"#, "ae\u{301}b"), ("aéb".into(), spans(&[(0, 1), (1, 2), (4, 5)])));
         assert_eq!(apply(r#"{"type":"NFD"}"#, "éb"), ("e\u{301}b".into(), spans(&[(0, 2), (0, 2), (2, 3)])));
-        assert_eq!(apply(r#"{"type":"NFKC"}"#, "ﬁ½"), ("fi1⁄2".into(), spans(&[(0, 3), (0, 3), (3, 5), (3, 5), (3, 5)])));
+        assert_eq!(
+            apply(r#"{"type":"NFKC"}"#, "ﬁ½"),
+            ("fi1⁄2".into(), spans(&[(0, 3), (0, 3), (3, 5), (3, 5), (3, 5)]))
+        );
         assert_eq!(apply(r#"{"type":"NFKD"}"#, "Å\u{323}").0, "A\u{323}\u{30A}");
         assert_eq!(apply(r#"{"type":"Lowercase"}"#, "İΣ"), ("i\u{307}σ".into(), spans(&[(0, 2), (0, 2), (2, 4)])));
         assert_eq!(apply(r#"{"type":"StripAccents"}"#, "e\u{301}é"), ("eé".into(), spans(&[(0, 1), (3, 5)])));
         let strip = r#"{"type":"Strip","strip_left":true,"strip_right":true}"#;
         assert_eq!(apply(strip, "\u{3000}a \u{85}"), ("a".into(), spans(&[(3, 4)])));
         assert_eq!(apply(strip, " \n"), (String::new(), vec![]));
-        assert_eq!(apply(r#"{"type":"Prepend","prepend":"▁▁"}"#, "é"), ("▁▁é".into(), spans(&[(0, 2), (0, 2), (0, 2)])));
+        assert_eq!(
+            apply(r#"{"type":"Prepend","prepend":"▁▁"}"#, "é"),
+            ("▁▁é".into(), spans(&[(0, 2), (0, 2), (0, 2)]))
+        );
         assert_eq!(apply(r#"{"type":"Prepend","prepend":"▁"}"#, "").0, "");
         let replace = r#"{"type":"Replace","pattern":{"String":"aa"},"content":"xyz"}"#;
         assert_eq!(apply(replace, "aaa").0, "xyza");
         assert_eq!(apply(r#"{"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "}"#, "a   b c").0, "a b c");
         assert_eq!(apply(r#"{"type":"Nmt"}"#, "a\u{1}\u{200B}\tb").0, "a  b");
         let bert = r#"{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true}"#;
-        assert_eq!(apply(bert, "\u{85}É中\0\tX"), ("e 中  x".into(), spans(&[(2, 4), (4, 7), (4, 7), (4, 7), (8, 9), (9, 10)])));
+        assert_eq!(
+            apply(bert, "\u{85}É中\0\tX"),
+            ("e 中  x".into(), spans(&[(2, 4), (4, 7), (4, 7), (4, 7), (8, 9), (9, 10)]))
+        );
     }
 
     #[test]
     fn a_text_that_grows_without_end_is_an_error() {
         let double = r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#;
         let all = vec![double; 40].join(",");
-        let normalizer: Normalizer = serde_json::from_str(&format!(r#"{{"type":"Sequence","normalizers":[{all}]}}"#)).unwrap();
+        let normalizer: Normalizer =
+            serde_json::from_str(&format!(r#"{{"type":"Sequence","normalizers":[{all}]}}"#)).unwrap();
         let error = normalizer.apply(&mut AlignedText::new("a", 0, true)).unwrap_err().to_string();
         assert!(error.contains("normalised to 65792 bytes at most"), "{error}");
     }

@@ -105,7 +105,7 @@ fn lowercases(folder: &Path) -> Result<bool> {
     if !file.is_file() {
         return Ok(true);
     }
-    let config: Config = serde_json::from_str(&super::read_text(&file)?)
+    let config: Config = serde_json::from_str(&super::disk::read_text(&file)?)
         .map_err(|e| Error::file(&file, e, "correct it, or take it away if it belongs to something else"))?;
     Ok(config.do_lower_case.unwrap_or(true))
 }

@@ -344,8 +344,14 @@ mod tests {
             ("Contiguous", &["a", "--", "b", "-"], &["a", "--", "b", "-"]),
         ];
         for (behavior, plain, inverted) in cases {
-            let json = |invert| format!(r#"{{"type":"Split","pattern":{{"String":"-"}},"behavior":"{behavior}","invert":{invert}}}"#);
-            assert_eq!((split(&json(false), "a--b-"), split(&json(true), "a--b-")), (plain.iter().map(|s| s.to_string()).collect(), inverted.iter().map(|s| s.to_string()).collect()), "{behavior}");
+            let json = |invert| {
+                format!(r#"{{"type":"Split","pattern":{{"String":"-"}},"behavior":"{behavior}","invert":{invert}}}"#)
+            };
+            assert_eq!(
+                (split(&json(false), "a--b-"), split(&json(true), "a--b-")),
+                (plain.iter().map(|s| s.to_string()).collect(), inverted.iter().map(|s| s.to_string()).collect()),
+                "{behavior}"
+            );
         }
     }
 
@@ -358,11 +364,20 @@ mod tests {
         assert_eq!(split(r#"{"type":"WhitespaceSplit"}"#, "\u{3000}a, b\n"), ["a,", "b"]);
         assert_eq!(split(r#"{"type":"CharDelimiterSplit","delimiter":"é"}"#, "aéébé"), ["a", "b"]);
         assert_eq!(split(r#"{"type":"BertPreTokenizer"}"#, "don't $x"), ["don", "'", "t", "$", "x"]);
-        assert_eq!(split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, "a  b"), ["▁a", "▁", "▁b"]);
-        assert_eq!(split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":false}"#, " b"), ["▁b"]);
+        assert_eq!(
+            split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always"}"#, "a  b"),
+            ["▁a", "▁", "▁b"]
+        );
+        assert_eq!(
+            split(r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":false}"#, " b"),
+            ["▁b"]
+        );
         let first = r#"{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]}"#;
         assert_eq!(split(first, "a b"), ["▁a", "b"]);
-        assert_eq!(split(r#"{"type":"ByteLevel","add_prefix_space":true,"use_regex":true}"#, "a  b's"), [" a", " ", " b", "'s"]);
+        assert_eq!(
+            split(r#"{"type":"ByteLevel","add_prefix_space":true,"use_regex":true}"#, "a  b's"),
+            [" a", " ", " b", "'s"]
+        );
     }
 
     #[test]
@@ -370,9 +385,13 @@ mod tests {
         let json = r#"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false},{"type":"WhitespaceSplit"}]}"#;
         let splitter: Splitter = serde_json::from_str(json).unwrap();
         assert!(splitter.check().unwrap_err().contains("ByteLevel at the end"));
-        assert!(serde_json::from_str::<Splitter>(r#"{"type":"Split","pattern":{"Regex":"a+"},"behavior":"Isolated","invert":false}"#)
+        assert!(
+            serde_json::from_str::<Splitter>(
+                r#"{"type":"Split","pattern":{"Regex":"a+"},"behavior":"Isolated","invert":false}"#
+            )
             .unwrap_err()
             .to_string()
-            .contains("a split pattern that is known"));
+            .contains("a split pattern that is known")
+        );
     }
 }

@@ -299,11 +299,23 @@ mod tests {
         assert!(read(&parts(&format!("[{x},{a}]"), "[1,2]")).is_ok());
         assert!(read(&parts("[]", "[1]")).unwrap_err().contains("A once"));
         assert!(read(&parts(&format!("[{a},{a}]"), "[1]")).unwrap_err().contains("A once"));
-        assert!(read(&parts(&format!("[{a},{}]", x.replace('X', "Y")), "[1]")).unwrap_err().contains("\"Y\" among its special_tokens"));
+        assert!(
+            read(&parts(&format!("[{a},{}]", x.replace('X', "Y")), "[1]"))
+                .unwrap_err()
+                .contains("\"Y\" among its special_tokens")
+        );
         let many = format!("{:?}", [1; 999]);
-        assert!(read(&parts(&format!("[{a}{}]", format!(",{x}").repeat(100)), &many)).unwrap_err().contains("at most 1024 tokens"));
+        assert!(
+            read(&parts(&format!("[{a}{}]", format!(",{x}").repeat(100)), &many))
+                .unwrap_err()
+                .contains("at most 1024 tokens")
+        );
         let bert = r#"{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]}"#;
-        assert!(read(&format!(r#"{{"type":"Sequence","processors":[{bert},{bert}]}}"#)).unwrap_err().contains("got several"));
+        assert!(
+            read(&format!(r#"{{"type":"Sequence","processors":[{bert},{bert}]}}"#))
+                .unwrap_err()
+                .contains("got several")
+        );
     }
 
     #[test]

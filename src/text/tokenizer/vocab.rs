@@ -96,7 +96,10 @@ mod tests {
         let vocab = Vocab::new([("a", 3), ("", 0), ("é\0", 7)].into_iter()).unwrap();
         assert_eq!((vocab.len(), vocab.end()), (3, 8));
         assert_eq!((vocab.id("é\0"), vocab.id(""), vocab.id("b")), (Some(7), Some(0), None));
-        assert_eq!((vocab.token(3), vocab.token(4), vocab.token(8), vocab.token(u32::MAX)), (Some("a"), None, None, None));
+        assert_eq!(
+            (vocab.token(3), vocab.token(4), vocab.token(8), vocab.token(u32::MAX)),
+            (Some("a"), None, None, None)
+        );
         assert_eq!(vocab.iter().collect::<Vec<_>>(), [(0, ""), (3, "a"), (7, "é\0")]);
     }
 

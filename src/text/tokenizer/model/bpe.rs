@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     super::{byte_level, vocab::Vocab},
-    Tokens,
     junctions::Junctions,
     pair_table::{NONE, PairTable},
+    tokens::Tokens,
     word_cache::{self, WordCache},
 };
 use crate::error::{Error, Result};
@@ -640,7 +640,9 @@ mod tests {
     fn plain(bpe: &Bpe, text: &str, merges: &[(String, String)]) -> Vec<u32> {
         let settings = &bpe.settings;
         let written = if bpe.byte_level { byte_level::text_of(text.as_bytes()) } else { text.to_owned() };
-        if settings.ignore_merges && let Some(id) = bpe.vocab.id(&written) {
+        if settings.ignore_merges
+            && let Some(id) = bpe.vocab.id(&written)
+        {
             return vec![id];
         }
         let mut symbols: Vec<String> = Vec::new();
@@ -659,7 +661,8 @@ mod tests {
             }
             last_unknown = !known && !settings.byte_fallback;
         }
-        let ranks: HashMap<(&str, &str), usize> = merges.iter().zip(0..).map(|((left, right), rank)| ((&**left, &**right), rank)).collect();
+        let ranks: HashMap<(&str, &str), usize> =
+            merges.iter().zip(0..).map(|((left, right), rank)| ((&**left, &**right), rank)).collect();
         loop {
             let rank = |pair: &[String]| ranks.get(&(&*pair[0], &*pair[1])).copied();
             let best = symbols.windows(2).enumerate().filter_map(|(i, pair)| Some((rank(pair)?, i))).min();
@@ -672,7 +675,12 @@ mod tests {
     }
 
     /// A vocabulary over an alphabet with merges in an order that no training gives.
-    fn draw(draw: &mut Draw, alphabet: &[char], settings: BpeSettings, byte_level: bool) -> (Bpe, Vec<(String, String)>) {
+    fn draw(
+        draw: &mut Draw,
+        alphabet: &[char],
+        settings: BpeSettings,
+        byte_level: bool,
+    ) -> (Bpe, Vec<(String, String)>) {
         let BpeSettings { continuing_prefix: prefix, end_suffix: suffix, .. } = &settings;
         let mut tokens: Vec<String> = settings.unknown.iter().cloned().collect();
         if settings.byte_fallback {
@@ -683,16 +691,25 @@ mod tests {
             // One of them is unknown.
             false => alphabet[1..].iter().map(char::to_string).collect(),
         };
-        symbols = symbols.iter().flat_map(|c| [c.clone(), format!("{prefix}{c}"), format!("{c}{suffix}"), format!("{prefix}{c}{suffix}")]).collect();
+        symbols = symbols
+            .iter()
+            .flat_map(|c| [c.clone(), format!("{prefix}{c}"), format!("{c}{suffix}"), format!("{prefix}{c}{suffix}")])
+            .collect();
         symbols.sort();
         symbols.dedup();
         let mut merges: Vec<(String, String)> = Vec::new();
         for _ in 0..400 {
             // Pairs that come in texts: what stands inside words, from the alphabet.
-            let of_alphabet = |symbol: &&String| !byte_level || byte_level::bytes_of(symbol).iter().all(|byte| alphabet.iter().any(|c| c.to_string().as_bytes().contains(byte)));
+            let of_alphabet = |symbol: &&String| {
+                !byte_level
+                    || byte_level::bytes_of(symbol)
+                        .iter()
+                        .all(|byte| alphabet.iter().any(|c| c.to_string().as_bytes().contains(byte)))
+            };
             let known: Vec<&String> = symbols.iter().filter(of_alphabet).collect();
             let (left, right) = (known[draw.below(known.len())].clone(), known[draw.below(known.len())].clone());
-            let joins = (suffix.is_empty() || !left.ends_with(suffix)) && (prefix.is_empty() || right.starts_with(prefix));
+            let joins =
+                (suffix.is_empty() || !left.ends_with(suffix)) && (prefix.is_empty() || right.starts_with(prefix));
             if !joins || merges.contains(&(left.clone(), right.clone())) || left.len() + right.len() > 24 {
                 continue;
             }
@@ -738,14 +755,25 @@ mod tests {
                     assert_eq!(out.ids(), expected, "round {round}, {word:?}");
                     let spans = out.spans_mut();
                     assert!(spans.windows(2).all(|pair| pair[0].1 == pair[1].0), "round {round}, {word:?}: {spans:?}");
-                    assert_eq!((spans[0].0, spans[spans.len() - 1].1), (start as u32, (start + word.len()) as u32), "{word:?}");
+                    assert_eq!(
+                        (spans[0].0, spans[spans.len() - 1].1),
+                        (start as u32, (start + word.len()) as u32),
+                        "{word:?}"
+                    );
                     for (id, span) in expected.iter().zip(spans) {
                         let token = bpe.vocab.token(*id).unwrap();
                         let part = &text.as_bytes()[span.0 as usize..span.1 as usize];
                         let bare = token.strip_prefix(&bpe.settings.continuing_prefix).unwrap_or(token);
                         let bare = bare.strip_suffix(&bpe.settings.end_suffix).unwrap_or(bare);
-                        let same = if byte_level { byte_level::bytes_of(bare) == part } else { bare.as_bytes() == part || token.as_bytes() == part };
-                        assert!(same || token == "<unk>" || token.starts_with("<0x"), "round {round}, {word:?}: {token:?} is {part:?}");
+                        let same = if byte_level {
+                            byte_level::bytes_of(bare) == part
+                        } else {
+                            bare.as_bytes() == part || token.as_bytes() == part
+                        };
+                        assert!(
+                            same || token == "<unk>" || token.starts_with("<0x"),
+                            "round {round}, {word:?}: {token:?} is {part:?}"
+                        );
                     }
                 }
             }
@@ -764,7 +792,10 @@ mod tests {
             out.clear(false);
             bpe.encode(text, 0, text.len(), &mut scratch, &mut cache, &mut out).map(|()| out.ids().to_vec())
         };
-        assert_eq!((ids("aaa").unwrap(), ids("aaab").unwrap(), ids("aaaaa").unwrap()), (vec![4], vec![4, 1], vec![2, 4]));
+        assert_eq!(
+            (ids("aaa").unwrap(), ids("aaab").unwrap(), ids("aaaaa").unwrap()),
+            (vec![4], vec![4, 1], vec![2, 4])
+        );
         let error = ids("abc").unwrap_err().to_string();
         assert!(error.contains("the byte 0x63 at 2") && error.contains("no unknown token"), "{error}");
     }

@@ -10,7 +10,7 @@ use super::{
         },
         vocab::Vocab,
     },
-    Tokens,
+    tokens::Tokens,
 };
 use crate::error::Result;
 

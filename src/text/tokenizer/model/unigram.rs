@@ -5,7 +5,7 @@ use super::{
         unigram::{self, Unigram as Pieces},
         vocab::Vocab,
     },
-    Tokens,
+    tokens::Tokens,
     word_cache::WordCache,
 };
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! What short words were encoded to, so that a word that comes again is looked up.
 
-use super::Tokens;
+use super::tokens::Tokens;
 use crate::error::Result;
 
 /// Longer words are not kept, in bytes.
@@ -282,8 +282,18 @@ mod tests {
         // Token n stands for n bytes, except for 0, which stands for any.
         let lengths: Vec<u32> = (0..20).collect();
         let mut cache = WordCache::default();
-        let words: [(usize, &[u32]); 10] =
-            [(1, &[1]), (5, &[2, 3]), (7, &[7]), (7, &[1, 2, 4]), (8, &[8]), (12, &[3, 4, 5]), (15, &[15]), (16, &[16]), (10, &[1, 2, 3, 4]), (6, &[0])];
+        let words: [(usize, &[u32]); 10] = [
+            (1, &[1]),
+            (5, &[2, 3]),
+            (7, &[7]),
+            (7, &[1, 2, 4]),
+            (8, &[8]),
+            (12, &[3, 4, 5]),
+            (15, &[15]),
+            (16, &[16]),
+            (10, &[1, 2, 3, 4]),
+            (6, &[0]),
+        ];
         for (n, (length, ids)) in words.into_iter().enumerate() {
             let text = char::from(b'a' + n as u8).to_string().repeat(26);
             // At the end of the text too, where fewer than 16 bytes are left.
@@ -322,6 +332,9 @@ mod tests {
             push(pack(ids, ids.len(), &lengths).unwrap(), 0, &lengths, &mut out);
             assert_eq!(out.ids(), ids);
         }
-        assert_eq!((pack(&[most + 1], 1, &lengths), pack(&[0; 4], 4, &lengths), pack(&[0], 2, &lengths)), (None, None, None));
+        assert_eq!(
+            (pack(&[most + 1], 1, &lengths), pack(&[0; 4], 4, &lengths), pack(&[0], 2, &lengths)),
+            (None, None, None)
+        );
     }
 }

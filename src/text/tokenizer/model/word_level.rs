@@ -1,6 +1,6 @@
 //! Whole words as tokens.
 
-use super::{super::vocab::Vocab, Tokens};
+use super::{super::vocab::Vocab, tokens::Tokens};
 use crate::error::{Error, Result};
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 
 use super::{
     super::{added::Matcher, vocab::Vocab},
-    Tokens,
+    tokens::Tokens,
     word_cache::WordCache,
 };
 use crate::error::Result;

@@ -253,8 +253,8 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::wire::tests::{bytes, number};
+mod tests {
+    use super::super::testing::{bytes, number};
     use super::*;
 
     /// A piece as it stands in a file.

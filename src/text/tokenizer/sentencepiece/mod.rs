@@ -3,6 +3,8 @@
 mod bpe;
 pub(crate) mod file;
 mod normalizer;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 use std::collections::HashMap;
@@ -364,7 +366,8 @@ mod tests {
         fn decode(&self, ids: &[u32]) -> Result<String> {
             let (mut state, mut text) = (self.decoding(true), String::new());
             for (position, &id) in ids.iter().enumerate() {
-                let unknown = || Error::argument("decode", "ids", "pieces", format!("{id} at position {position}"), "look at it");
+                let unknown =
+                    || Error::argument("decode", "ids", "pieces", format!("{id} at position {position}"), "look at it");
                 self.decode_next(&mut state, id, &mut text).ok_or_else(unknown)?;
             }
             self.decode_end(&mut state, &mut text)?;

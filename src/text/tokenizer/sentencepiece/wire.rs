@@ -78,28 +78,9 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::testing::{bytes, number};
     use super::*;
-
-    fn varint(mut number: u64) -> Vec<u8> {
-        let mut out = vec![];
-        while number >= 0x80 {
-            out.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        out.push(number as u8);
-        out
-    }
-
-    /// A field that is a number.
-    pub(crate) fn number(field: u64, value: u64) -> Vec<u8> {
-        [varint(field << 3), varint(value)].concat()
-    }
-
-    /// A field of bytes.
-    pub(crate) fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
-        [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
-    }
 
     #[test]
     fn fields_of_each_encoding() {

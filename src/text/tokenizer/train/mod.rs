@@ -7,7 +7,8 @@ use std::io::{IsTerminal, Write};
 
 use self::bpe::{BpeRules, learn};
 use super::{
-    AddedToken, Decoder, Metaspace, Normalizer, Parts, PrependScheme, Splitter, Template, Tokenizer, byte_level,
+    AddedToken, Decoder, Metaspace, Normalizer, PrependScheme, Splitter, Template, Tokenizer, byte_level,
+    engine::Parts,
     model::{
         Model,
         bpe::{Bpe, BpeSettings},
