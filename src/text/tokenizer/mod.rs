@@ -30,7 +30,7 @@ mod trie;
 mod unigram;
 mod vocab;
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path};
 
 pub use added::AddedToken;
 pub use decode::DecodeStream;
@@ -57,7 +57,7 @@ use crate::error::{Error, Result};
 /// Text to tokens and back, as a file says it.
 ///
 /// `&Tokenizer` can be shared among threads; each call takes buffers of its own. No result depends on what was encoded before.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tokenizer {
     normalizer: Option<Normalizer>,
     splitter: Option<Splitter>,
@@ -82,6 +82,22 @@ pub struct Tokenizer {
     /// Bytes of tokens, where decoding is to put them together.
     bytes: Option<BytesOfTokens>,
     pool: Pool,
+}
+
+impl fmt::Debug for Tokenizer {
+    /// In a few lines: parts, and of the vocabulary its size.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("added_tokens", &self.added.len())
+            .field("normalizer", &self.normalizer)
+            .field("splitter", &self.splitter)
+            .field("template", &self.template)
+            .field("decoder", &self.decoder)
+            .field("truncation", &self.truncation)
+            .field("padding", &self.padding)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a tokenizer is made of.
