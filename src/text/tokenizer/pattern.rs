@@ -344,9 +344,9 @@ fn lines_or_space(classes: Classes, text: &str, at: usize, whole_end: bool) -> u
 #[inline(always)]
 fn no_letters(eight: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let small = (eight | 0x20 * EACH) & 0x7F * EACH;
+    let small = (eight | (0x20 * EACH)) & (0x7F * EACH);
     let (from_a, behind_z) = (small + (0x80 - b'a' as u64) * EACH, small + (0x80 - b'z' as u64 - 1) * EACH);
-    !(from_a & !behind_z & !eight) & 0x80 * EACH
+    !(from_a & !behind_z & !eight) & (0x80 * EACH)
 }
 
 /// What a byte may be at the beginning of a word of ASCII letters: 2 for a letter, 1 for what may stand before one.
