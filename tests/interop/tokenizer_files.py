@@ -41,7 +41,9 @@ def write():
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         tokenizer.train_from_iterator(lines, trainers.BpeTrainer(
-            vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special, max_token_length=max_token_length,
+            vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special,
+            # tokenizers merges only what stays shorter than this.
+            max_token_length=max_token_length and max_token_length + 1,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
         ))
         model = json.loads(tokenizer.to_str())["model"]

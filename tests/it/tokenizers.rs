@@ -298,7 +298,7 @@ fn files_that_mean_harm_are_errors_that_say_what() {
         json!({"strategy": {"Fixed": u64::MAX}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "?"});
     let many_decoders = json!({"type": "Sequence", "decoders": vec![json!({"type": "Fuse"}); 5000]});
     let mut deep = json!({"type": "Lowercase"});
-    for _ in 0..60 {
+    for _ in 0..80 {
         deep = json!({"type": "Sequence", "normalizers": [deep]});
     }
     let with_part = |name: &str, part: Value| {

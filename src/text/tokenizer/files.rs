@@ -241,3 +241,34 @@ impl Tokenizer {
         Self::from_parts(Parts { normalizer, splitter, model, template, decoder, added, truncation, padding })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_lists_are_read_line_by_line() {
+        let tokenizer = Tokenizer::read_vocab_txt("[UNK]\r\n[CLS]\r\n[SEP]\r\nab\r\n##c\r\n", true).unwrap();
+        assert_eq!(tokenizer.encode("ABC x").unwrap().ids, [1, 3, 4, 0, 2]);
+        let error = |text: &str| Tokenizer::read_vocab_txt(text, true).unwrap_err();
+        assert!(error("").contains("an empty one"));
+        assert!(error("[UNK]\n[CLS]\na\n").contains("[SEP]"));
+        assert!(error("[CLS]\n[SEP]\n").contains("[UNK]"));
+    }
+
+    #[test]
+    fn ranks_are_merges_of_every_cut() {
+        // a, b, c, ab, abc: "bc" is none, so "abc" comes from "ab" and "c".
+        let text = "YQ== 0\nYg== 1\nYw== 2\n\nYWI= 3\nYWJj 4\n";
+        let read =
+            |text: &str, special: &[(&str, u32)]| Tokenizer::read_tiktoken(text, TiktokenPattern::Cl100k, special);
+        let tokenizer = read(text, &[("<x>", 9)]).unwrap();
+        assert_eq!(tokenizer.encode_without_template("abcab<x>").unwrap().ids, [4, 3, 9]);
+        assert_eq!((tokenizer.vocab_size(), tokenizer.id_bound()), (6, 10));
+        assert!(read("YQ== 0\nYg==1\n", &[]).unwrap_err().contains("line 2"));
+        assert!(read("YQ== 0\nY*== 1\n", &[]).unwrap_err().contains("line 2"));
+        assert!(read("YQ== 0\nYg== 0\n", &[]).unwrap_err().contains("got 0 for \"a\" and for \"b\""));
+        assert!(read(text, &[("<x>", 3)]).unwrap_err().contains("\"<x>\""));
+        assert!(read(&format!("{} 0\n", "YWFh".repeat(600)), &[]).unwrap_err().contains("got 2402 bytes"));
+    }
+}

@@ -270,3 +270,39 @@ impl Corpus {
         self.words[word as usize].1 = written;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(vocab_size: usize) -> BpeRules<'static> {
+        BpeRules {
+            vocab_size,
+            min_frequency: 0,
+            special_tokens: &[],
+            initial_alphabet: vec![],
+            limit_alphabet: None,
+            max_token_length: usize::MAX,
+            continuing_prefix: "",
+        }
+    }
+
+    fn merges(words: &[(&str, u64)], rules: &BpeRules<'_>) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(|(word, count)| (word.to_string(), *count)).collect();
+        let learned = learn(&words, rules, &mut |_| ()).unwrap();
+        let token = |id: u32| &*learned.tokens[id as usize];
+        learned.merges.iter().map(|&(left, right)| format!("{} {}", token(left), token(right))).collect()
+    }
+
+    #[test]
+    fn the_pair_that_comes_most_often_is_first_and_of_equals_the_smaller() {
+        let words = [("abab", 2), ("bcc", 4), ("cca", 1)];
+        // ab 4, bc 4, cc 5, ba 2, ca 1; then ab is before b-cc.
+        assert_eq!(merges(&words, &rules(7)), ["c c", "a b", "b cc", "ab ab"]);
+        assert_eq!(merges(&words, &BpeRules { min_frequency: 3, ..rules(9) }), ["c c", "a b", "b cc"]);
+        assert_eq!(merges(&words, &BpeRules { max_token_length: 2, ..rules(9) }), ["c c", "a b"]);
+        // "aaa" has two pairs that overlap, of which one is merged.
+        assert_eq!(merges(&[("aaa", 1)], &rules(9)), ["a a", "aa a"]);
+        assert_eq!(merges(&[("aab", 1)], &BpeRules { continuing_prefix: "##", ..rules(9) }), ["a ##a", "aa ##b"]);
+    }
+}
