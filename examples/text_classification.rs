@@ -1,7 +1,7 @@
 //! What a text is about. `cargo run --release --features text --example text_classification [FILE]`
 //!
-//! FILE is a CSV or TSV of texts and their classes; a fifth of it is held out. Without one the example makes
-//! sentences of two words of a topic and one of another, in English and Chinese, and holds out pairs of words that it was never trained on.
+//! FILE is a CSV or TSV of texts and their classes, a fifth of it held out. Without one the example makes sentences of two words of a
+//! topic and one of another, in English and Chinese, and holds out pairs of words that it was never trained on.
 
 use gradus::prelude::*;
 use gradus::text::{TextSplit, TextVectorization};
@@ -26,14 +26,13 @@ fn made_up() -> Vec<(String, String, bool)> {
 fn read(path: String) -> Result<Vec<(String, String, bool)>, Error> {
     let table = TextTable::default().classes().open(path)?;
     let class = |row: &TextSample| table.class_names()[row.label.unwrap_or_default() as usize].clone();
-    let rows = table.read_all()?.into_iter().enumerate();
-    Ok(rows.map(|(i, row)| (row.texts.concat(), class(&row), i % 5 == 0)).collect())
+    Ok((0..).zip(table.read_all()?).map(|(i, row)| (row.texts.concat(), class(&row), i % 5 == 0)).collect())
 }
 
 fn main() -> Result<(), Error> {
     let data = std::env::args().nth(1).map_or_else(|| Ok(made_up()), read)?;
-    let names: std::collections::BTreeSet<&str> = data.iter().map(|(_, class, _)| class.as_str()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
+    let names: std::collections::BTreeSet<&str> = data.iter().map(|row| row.1.as_str()).collect();
+    let names = Vec::from_iter(names);
     let label = |class: &String| names.binary_search(&class.as_str()).unwrap_or_default();
     let part = |held: bool| data.iter().filter(move |row| row.2 == held).map(|row| (row.0.as_str(), label(&row.1)));
     let (texts, labels): (Vec<_>, Vec<_>) = part(false).unzip();

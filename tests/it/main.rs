@@ -57,6 +57,7 @@ mod text;
 mod text_data;
 #[cfg(all(feature = "text", feature = "files"))]
 mod text_front;
+#[cfg(all(feature = "text", feature = "files"))]
 mod tokenizers;
 mod training_loop;
 mod training_options;
