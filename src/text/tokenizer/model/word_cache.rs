@@ -282,7 +282,7 @@ mod tests {
         // Token n stands for n bytes, except for 0, which stands for any.
         let lengths: Vec<u32> = (0..20).collect();
         let mut cache = WordCache::default();
-        let words: [(usize, &[u32]); 10] = [
+        let words: [(usize, &[u32]); 12] = [
             (1, &[1]),
             (5, &[2, 3]),
             (7, &[7]),
@@ -293,9 +293,11 @@ mod tests {
             (16, &[16]),
             (10, &[1, 2, 3, 4]),
             (6, &[0]),
+            (160, &[10; 16]),
+            (170, &[10; 17]),
         ];
         for (n, (length, ids)) in words.into_iter().enumerate() {
-            let text = char::from(b'a' + n as u8).to_string().repeat(26);
+            let text = char::from(b'a' + n as u8).to_string().repeat(200);
             // At the end of the text too, where fewer than 16 bytes are left.
             for start in [0, text.len() - length] {
                 let mut called = 0;
@@ -317,7 +319,7 @@ mod tests {
                     assert_eq!(out.ids(), ids);
                     assert_eq!(out.spans_mut().last().unwrap().1 as usize, start + length);
                 }
-                let kept = length <= MAX_WORD && ids.len() <= MAX_TOKENS && ids != [0];
+                let kept = length <= MAX_PIECE && ids != [0];
                 assert!(called == 3 || (kept && called <= 1), "{length} {ids:?}: {called}");
             }
         }
