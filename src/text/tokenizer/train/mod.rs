@@ -38,7 +38,7 @@ enum Kind {
 /// let tokenizer = Trainer::byte_level_bpe(280).special_tokens(["<|endoftext|>"]).train(texts)?;
 /// let ids = tokenizer.encode_ordinary("the newest and lowest")?;
 /// assert_eq!(tokenizer.decode(&ids, false)?, "the newest and lowest");
-/// assert_eq!(tokenizer.token(ids[3]), Some("Ġnew"));
+/// assert_eq!(tokenizer.token(ids[3]), Some("Ġnewest"));
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug)]
