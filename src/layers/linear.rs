@@ -28,14 +28,45 @@ pub(crate) fn linear_backward<T: Float>(
     let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
     let (w, dz) = (Matrix::transposed(w, outputs), dz.as_slice());
     let (dw, beta) = pass.gradient_with_beta(weight);
-    let mut weights = || {
+    let weights = trained.then_some(|| {
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
-    };
-    let below = |dx: &mut [T]| gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx);
-    match (trained, dx) {
-        (true, Some(dx)) => parallel::both(2 * rows * inputs * outputs / MADDS_PER_UPDATE, weights, || below(dx)),
-        (true, None) => weights(),
-        (false, Some(dx)) => below(dx),
-        (false, None) => {}
+    });
+    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx));
+    where_wanted(rows * inputs * outputs, weights, below);
+}
+
+/// y = x·Wᵀ, row by row: x (N, in), W (out, in), y (N, out). For heads that use the matrix of an embedding.
+pub(crate) fn linear_transposed<T: Float>(pass: &Pass<'_, T>, weight: ParamId, x: &[T], y: &mut Tensor<T>) {
+    let ([outputs, inputs], w) = pass.matrix(weight);
+    let rows = y.shape().rows();
+    gemm([rows, inputs, outputs], Matrix::rows(x, inputs), Matrix::transposed(w, inputs), T::zero(), y.as_mut_slice());
+}
+
+/// dW += dzᵀ·x and dx = dz·W, each where it is wanted, at the same time.
+pub(crate) fn linear_transposed_backward<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &Tensor<T>,
+    dx: Option<&mut [T]>,
+) {
+    let ([outputs, inputs], w) = pass.matrix(weight);
+    let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
+    let (w, dz) = (Matrix::rows(w, inputs), dz.as_slice());
+    let (dw, beta) = pass.gradient_with_beta(weight);
+    let weights = trained.then_some(|| {
+        gemm([outputs, rows, inputs], Matrix::transposed(dz, outputs), Matrix::rows(x, inputs), beta, dw);
+    });
+    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx));
+    where_wanted(rows * inputs * outputs, weights, below);
+}
+
+/// The products of a backward pass that are wanted, side by side; each has so many multiplications.
+fn where_wanted(madds: usize, weights: Option<impl FnOnce() + Send>, below: Option<impl FnOnce() + Send>) {
+    match (weights, below) {
+        (Some(weights), Some(below)) => parallel::both(2 * madds / MADDS_PER_UPDATE, weights, below),
+        (Some(weights), None) => weights(),
+        (None, Some(below)) => below(),
+        (None, None) => {}
     }
 }

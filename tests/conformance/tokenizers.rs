@@ -94,6 +94,7 @@ fn one(folder: &Path, lines: &[String]) -> Check {
         let encoding = encode(line)?;
         equal("ids", line, &encoding.ids[..], ids[i])?;
         equal("offsets", line, &encoding.offsets[..], offsets[i])?;
+        equal("ids alone", line, &tokenizer.encode_ids(line).map_err(|e| e.to_string())?[..], ids[i])?;
         equal("encoding after writing and reading", line, &again.encode(line).map_err(|e| e.to_string())?, &encoding)?;
         let plain = decoded["plain"][i].as_str().unwrap_or(line);
         let special = decoded["special"][i].as_str().unwrap_or(plain);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use gradus::text::Tokenizer;
 use gradus::text::tokenizer::{
-    AddedToken, Normalizer, Padding, PaddingStrategy, Pattern, Splitter, Template, TiktokenPattern, Trainer, Truncation,
+    AddedToken, Normalizer, Padding, PaddingStrategy, Pattern, Side, Splitter, Template, TiktokenPattern, Trainer,
+    Truncation,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -418,4 +419,27 @@ fn special_tokens_stand_where_the_template_says() {
     let other = Template::BertProcessing { sep: ("[SEP]".into(), 70_000), cls: ("[CLS]".into(), cls) };
     let error = tokenizer.with_template(other).unwrap_err().to_string();
     assert!(error.contains("70000"), "{error}");
+}
+
+#[test]
+fn ids_alone_are_those_of_the_encoding() {
+    let mut padding = Padding::with(0, "[PAD]");
+    padding.strategy = PaddingStrategy::Fixed(12);
+    for name in ["bert_uncased", "roberta", "llama2_metaspace", "xlmr"] {
+        let tokenizer = open(name);
+        for direction in [Side::Left, Side::Right] {
+            padding.direction = direction;
+            let cut = Truncation { direction, ..Truncation::to(7) };
+            let filled = tokenizer.clone().with_truncation(cut).with_padding(padding.clone()).unwrap();
+            for tokenizer in [&tokenizer, &filled] {
+                for text in ["", "a", "  The <ent>quick\u{301} brown kubernetes 東京 jumps\n over it all, twice"] {
+                    assert_eq!(
+                        tokenizer.encode_ids(text).unwrap(),
+                        tokenizer.encode(text).unwrap().ids,
+                        "{name} {text:?}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -2,11 +2,10 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{MADDS_PER_UPDATE, Matrix, gemm};
-use crate::kernels::parallel;
 use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, epilogue_builders};
+use crate::layers::linear::{linear_transposed, linear_transposed_backward};
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -83,10 +82,8 @@ impl<T: Float> Layer<T> for TiedDense {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        let ([outputs, inputs], w) = pass.matrix(self.w);
-        let (rows, [z]) = (y.shape().rows(), slot.buffers());
-        let (x, w) = (Matrix::rows(x.as_slice(), inputs), Matrix::transposed(w, inputs));
-        gemm([rows, inputs, outputs], x, w, T::zero(), y.as_mut_slice());
+        let [z] = slot.buffers();
+        linear_transposed(pass, self.w, x.as_slice(), y);
         self.epilogue.forward(pass, y, z);
     }
 
@@ -101,24 +98,7 @@ impl<T: Float> Layer<T> for TiedDense {
     ) {
         let [z] = slot.buffers();
         self.epilogue.backward(pass, z, y, dy);
-        let ([outputs, inputs], w) = pass.matrix(self.w);
-        let (rows, trained) = (dy.shape().rows(), pass.wants(self.w));
-        let (dz, x) = (dy.as_slice(), Matrix::rows(x.as_slice(), inputs));
-        let (dw, beta) = pass.gradient_with_beta(self.w);
-        let dw = if trained { Some(dw) } else { None };
-        // dE += dzᵀ·x and dx = dz·E, at the same time
-        let weights = || {
-            if let Some(dw) = dw {
-                gemm([outputs, rows, inputs], Matrix::transposed(dz, outputs), x, beta, dw);
-            }
-        };
-        let below = || {
-            if let Some(dx) = dx {
-                let w = Matrix::rows(w, inputs);
-                gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx.as_mut_slice());
-            }
-        };
-        parallel::both(2 * rows * inputs * outputs / MADDS_PER_UPDATE, weights, below);
+        linear_transposed_backward(pass, self.w, x.as_slice(), dy, dx.map(Tensor::as_mut_slice));
     }
 
     fn mask_rule(&self) -> MaskRule {

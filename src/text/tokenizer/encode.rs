@@ -79,7 +79,22 @@ impl Tokenizer {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_ids(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.encode(text)?.ids)
+        check_length(text)?;
+        let mut ids = self.pool.with(|work| {
+            work.tokens.clear(false);
+            self.text(text, work)?;
+            let found = work.tokens.ids();
+            let kept = match &self.truncation {
+                Some(truncation) => truncation.ranges(found.len(), None, self.layout.added(false))?[0].clone(),
+                None => 0..found.len(),
+            };
+            Ok::<_, Error>(self.layout.ids_around(&found[kept]))
+        })?;
+        if let Some(padding) = &self.padding {
+            let length = padding.length(ids.len());
+            padding.fill_ids(&mut ids, length);
+        }
+        Ok(ids)
     }
 
     /// The ids of texts with the template's, cut as set, on all cores, filled up where padding is to a fixed length.

@@ -223,6 +223,15 @@ impl Padding {
             .map_or(length, |n| length.checked_next_multiple_of(n).unwrap_or(length))
     }
 
+    /// Fills up ids alone.
+    pub(super) fn fill_ids(&self, ids: &mut Vec<u32>, length: usize) {
+        let n = ids.len();
+        ids.resize(length.max(n), self.pad_id);
+        if self.direction == Side::Left {
+            ids.rotate_left(n);
+        }
+    }
+
     pub(super) fn fill(&self, encoding: &mut Encoding, length: usize) {
         let missing = length.saturating_sub(encoding.len());
         let n = encoding.len();

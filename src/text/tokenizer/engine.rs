@@ -11,6 +11,18 @@ use crate::error::{Error, Result};
 /// Text to tokens and back, as a file says it.
 ///
 /// `&Tokenizer` can be shared among threads; each call takes buffers of its own. No result depends on what was encoded before.
+///
+/// ```
+/// use gradus::text::{Tokenizer, tokenizer::Trainer};
+/// let trained = Trainer::word_piece(60).train(["a fine film", "a finer film", "the finest film"])?;
+/// let tokenizer = Tokenizer::from_json(&trained.to_json()?)?;
+/// let encoding = tokenizer.encode("A fine FILM!")?;
+/// let tokens: Vec<_> = encoding.ids.iter().filter_map(|&id| tokenizer.token(id)).collect();
+/// assert_eq!(tokens, ["[CLS]", "a", "fine", "film", "[UNK]", "[SEP]"]);
+/// assert_eq!(encoding.offsets[2], (2, 6));
+/// assert_eq!(tokenizer.decode(&encoding.ids, true)?, "a fine film");
+/// # Ok::<(), gradus::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Tokenizer {
     pub(super) normalizer: Option<Normalizer>,

@@ -234,6 +234,18 @@ impl Layout {
         })
     }
 
+    /// The ids of one text with those that the template puts around it.
+    pub(super) fn ids_around(&self, text: &[u32]) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() + self.single.len());
+        for part in &self.single {
+            match part {
+                Part::Token { id, .. } => ids.push(*id),
+                Part::Text { .. } => ids.extend_from_slice(text),
+            }
+        }
+        ids
+    }
+
     /// Puts texts and tokens together.
     pub(super) fn fill(&self, texts: [(&[u32], &[Span]); 2], pair: bool, special: bool, out: &mut Encoding) {
         for part in self.parts(pair) {
