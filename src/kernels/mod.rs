@@ -5,6 +5,8 @@
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
 pub(crate) mod algorithm;
+#[cfg(feature = "text")]
+pub(crate) mod ascii;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
 pub(crate) mod channels;

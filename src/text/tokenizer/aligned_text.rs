@@ -123,6 +123,11 @@ impl<'t> Rewriter<'t, '_> {
         self.rest().chars().next()
     }
 
+    /// Where a byte comes from, if that is asked for.
+    fn span_at(&self, at: usize) -> Span {
+        if self.old.wants_spans { self.old.span_of_byte(at) } else { (0, 0) }
+    }
+
     fn push(&mut self, c: char, span: Span) {
         if self.text.len() >= self.old.most {
             self.full = true;
@@ -156,7 +161,7 @@ impl<'t> Rewriter<'t, '_> {
     /// A character in the place of the next one.
     pub(super) fn replace(&mut self, with: char) {
         if self.at < self.old.text.len() {
-            let span = self.old.span_of_byte(self.at);
+            let span = self.span_at(self.at);
             self.push(with, span);
             self.skip(1);
         }
@@ -165,7 +170,7 @@ impl<'t> Rewriter<'t, '_> {
     /// A character more, which comes from where the last one did.
     pub(super) fn insert(&mut self, c: char) {
         let span = match self.at.checked_sub(1) {
-            Some(before) => self.old.span_of_byte(before),
+            Some(before) => self.span_at(before),
             None => (self.old.base, self.old.base),
         };
         self.push(c, span);
@@ -174,7 +179,7 @@ impl<'t> Rewriter<'t, '_> {
     /// A text in front of the next character, which comes from there.
     pub(super) fn insert_before(&mut self, text: &str) {
         if self.at < self.old.text.len() {
-            let span = self.old.span_of_byte(self.at);
+            let span = self.span_at(self.at);
             text.chars().for_each(|c| self.push(c, span));
         }
     }

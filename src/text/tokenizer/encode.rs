@@ -7,8 +7,7 @@ use super::{
     model::{
         Model, Scratch,
         bpe::{self, Bpe},
-        tokens::Tokens,
-        word_cache::WordCache,
+        tokens::Piece,
     },
     pattern::{Each, PieceSink},
     pool::Work,
@@ -233,7 +232,10 @@ impl Tokenizer {
         let before = tokens.spans_mut().len();
         if let Some(pattern) = &self.direct {
             let all = text.as_str();
-            pattern.each_piece(all, &mut Each(|start, end| self.model.encode(all, start, end, scratch, tokens)))?;
+            pattern.each_piece(
+                all,
+                &mut Each(|start, end| self.model.encode(Piece { text: all, start, end }, scratch, tokens)),
+            )?;
         } else {
             pieces.clear();
             pieces.push((0, text.as_str().len() as u32));
@@ -241,7 +243,8 @@ impl Tokenizer {
                 splitter.apply(text, pieces)?;
             }
             for &(start, end) in pieces.iter() {
-                self.model.encode(text.as_str(), start as usize, end as usize, scratch, tokens)?;
+                let piece = Piece { text: text.as_str(), start: start as usize, end: end as usize };
+                self.model.encode(piece, scratch, tokens)?;
             }
         }
         for span in &mut tokens.spans_mut()[before..] {
@@ -257,10 +260,14 @@ impl Tokenizer {
         match (&self.direct, &self.model) {
             (Some(pattern), Model::Bpe(bpe)) => {
                 let Scratch { bpe: scratch, cache, .. } = scratch;
-                pattern.each_piece(text, &mut Words { bpe, text, scratch, cache, tokens })?;
+                let caller = bpe::Caller { scratch, cache, out: &mut *tokens };
+                pattern.each_piece(text, &mut Words { bpe, text, caller })?;
             }
             (Some(pattern), model) => {
-                pattern.each_piece(text, &mut Each(|start, end| model.encode(text, start, end, scratch, tokens)))?;
+                pattern.each_piece(
+                    text,
+                    &mut Each(|start, end| model.encode(Piece { text, start, end }, scratch, tokens)),
+                )?;
             }
             (None, _) => {}
         }
@@ -278,16 +285,18 @@ impl Tokenizer {
 struct Words<'t, 's> {
     bpe: &'t Bpe,
     text: &'t str,
-    scratch: &'s mut bpe::Scratch,
-    cache: &'s mut WordCache,
-    tokens: &'s mut Tokens,
+    caller: bpe::Caller<'s>,
 }
 
 impl PieceSink for Words<'_, '_> {
     #[inline(always)]
     fn piece(&mut self, start: usize, end: usize) -> Result<()> {
-        let Self { bpe, text, scratch, cache, tokens } = self;
-        bpe.encode(text, start, end, scratch, cache, tokens)
+        self.bpe.encode(Piece { text: self.text, start, end }, &mut self.caller)
+    }
+
+    #[inline(always)]
+    fn pieces(&mut self, start: usize, beginnings: u64) -> Result<usize> {
+        self.bpe.encode_window(self.text, start, beginnings, &mut self.caller)
     }
 }
 

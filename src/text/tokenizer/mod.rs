@@ -6,7 +6,6 @@
 
 mod added;
 mod aligned_text;
-mod ascii;
 mod base64;
 mod byte_level;
 mod charsmap;
@@ -35,6 +34,7 @@ mod train;
 mod trie;
 mod unigram;
 mod vocab;
+mod window;
 mod written_vocab;
 
 pub use added::AddedToken;

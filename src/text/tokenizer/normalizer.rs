@@ -10,6 +10,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::{
     aligned_text::{AlignedText, Rewriter},
+    classes::{Classes, LETTER, MARK, NUMBER, PUNCTUATION},
     pattern::Pattern,
     precompiled::Precompiled,
 };
@@ -106,15 +107,18 @@ impl Normalizer {
                 c => Some(c),
             }),
             Normalizer::BertNormalizer { clean_text, handle_chinese_chars, strip_accents, lowercase: lower } => {
+                let classes = Classes::get();
                 if *clean_text {
-                    map_or_drop(text, bert_clean)?;
+                    map_or_drop(text, |c| bert_clean(classes, c))?;
                 }
                 if *handle_chinese_chars {
                     spaces_around_chinese(text)?;
                 }
                 if strip_accents.unwrap_or(*lower) {
                     Normalizer::Nfd.apply(text)?;
-                    retain(text, |c| c.is_ascii() || c.general_category() != GeneralCategory::NonspacingMark)?;
+                    retain(text, |c| {
+                        classes.of(c) & MARK == 0 || c.general_category() != GeneralCategory::NonspacingMark
+                    })?;
                 }
                 if *lower { lowercase(text) } else { Ok(()) }
             }
@@ -132,7 +136,8 @@ fn normal_form(text: &mut AlignedText<'_>, compatible: bool, composed: bool) -> 
         (true, true) => is_nfkc_quick(chars),
         (true, false) => is_nfkd_quick(chars),
     };
-    if text.as_str().is_ascii() || quick() == IsNormalized::Yes {
+    let settled = |c: char| is_settled(c) && (c.is_ascii() || is_ideograph(c) || !compatible);
+    if text.as_str().chars().all(settled) || quick() == IsNormalized::Yes {
         return Ok(());
     }
     text.rewrite(|rewriter| {
@@ -153,6 +158,15 @@ fn normal_form(text: &mut AlignedText<'_>, compatible: bool, composed: bool) -> 
         flush(rewriter, &mut waiting, composed);
         Ok(())
     })
+}
+
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{4E00}'..='\u{9FFF}')
+}
+
+/// Frequent characters that no canonical form changes wherever they stand, and that have no case beyond ASCII.
+fn is_settled(c: char) -> bool {
+    c.is_ascii() || is_ideograph(c) || matches!(c, '\u{3001}'..='\u{3020}' | '\u{FF01}'..='\u{FF20}')
 }
 
 /// Whether a character may be put together with one before it (marks, the later parts of Hangul, a few letters).
@@ -200,7 +214,8 @@ fn recompose(waiting: &mut Vec<(char, u8, isize)>) {
 }
 
 fn lowercase(text: &mut AlignedText<'_>) -> Result<()> {
-    if !text.as_str().chars().any(|c| if c.is_ascii() { c.is_ascii_uppercase() } else { c.to_lowercase().ne([c]) }) {
+    let changes = |c: char| if is_settled(c) { c.is_ascii_uppercase() } else { c.to_lowercase().ne([c]) };
+    if !text.as_str().chars().any(changes) {
         return Ok(());
     }
     text.rewrite(|rewriter| {
@@ -222,11 +237,18 @@ fn map_or_drop(text: &mut AlignedText<'_>, f: impl Fn(char) -> Option<char>) -> 
         return Ok(());
     };
     text.rewrite(|rewriter| {
-        rewriter.keep(first);
-        while let Some(c) = rewriter.next_char() {
-            match f(c) {
-                Some(c) => rewriter.replace(c),
-                None => rewriter.skip(1),
+        let all = rewriter.rest();
+        let mut kept = 0;
+        for (at, c) in all[first..].char_indices().map(|(at, c)| (first + at, c)) {
+            let with = f(c);
+            if with == Some(c) {
+                continue;
+            }
+            rewriter.keep(at - kept);
+            kept = at + c.len_utf8();
+            match with {
+                Some(with) => rewriter.replace(with),
+                None => rewriter.skip_bytes(c.len_utf8()),
             }
         }
         Ok(())
@@ -277,12 +299,13 @@ pub(super) fn replace(text: &mut AlignedText<'_>, pattern: &Pattern, content: &s
 }
 
 /// BERT's cleaning: what is no text goes, white space becomes spaces.
-fn bert_clean(c: char) -> Option<char> {
+fn bert_clean(classes: Classes, c: char) -> Option<char> {
     use GeneralCategory::{Control, Format, PrivateUse, Surrogate};
     match c {
         ' '..='~' => Some(c),
         '\t' | '\n' | '\r' => Some(' '),
         '\0' | '\u{FFFD}' => None,
+        c if classes.of(c) & (LETTER | NUMBER | MARK | PUNCTUATION) != 0 => Some(c),
         c if matches!(c.general_category(), Control | Format | PrivateUse | Surrogate) => None,
         c if c.is_whitespace() => Some(' '),
         c => Some(c),
@@ -300,14 +323,13 @@ fn spaces_around_chinese(text: &mut AlignedText<'_>) -> Result<()> {
         return Ok(());
     }
     text.rewrite(|rewriter| {
-        while let Some(c) = rewriter.next_char() {
-            if is_bert_chinese(c) {
-                rewriter.replace(' ');
-                rewriter.insert(c);
-                rewriter.insert(' ');
-            } else {
-                rewriter.keep(c.len_utf8());
-            }
+        let mut kept = 0;
+        for (at, c) in rewriter.rest().char_indices().filter(|(_, c)| is_bert_chinese(*c)) {
+            rewriter.keep(at - kept);
+            kept = at + c.len_utf8();
+            rewriter.replace(' ');
+            rewriter.insert(c);
+            rewriter.insert(' ');
         }
         Ok(())
     })
@@ -315,7 +337,26 @@ fn spaces_around_chinese(text: &mut AlignedText<'_>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use unicode_normalization::UnicodeNormalization;
+
     use super::*;
+
+    #[test]
+    fn settled_characters_stay_as_they_are() {
+        let forms: [fn(&str) -> String; 4] = [
+            |text| text.nfc().collect(),
+            |text| text.nfd().collect(),
+            |text| text.nfkc().collect(),
+            |text| text.nfkd().collect(),
+        ];
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32).filter(|c| is_settled(*c)) {
+            let text = c.to_string();
+            let canonical = if c.is_ascii() || is_ideograph(c) { 4 } else { 2 };
+            assert!(forms[..canonical].iter().all(|form| form(&text) == text), "{c:?}");
+            assert!(c.is_ascii_uppercase() || c.to_lowercase().eq([c]), "{c:?}");
+            assert!(!may_compose(c) && canonical_combining_class(c) == 0, "{c:?}");
+        }
+    }
 
     /// The text, and for each of its characters the bytes that it comes from.
     fn apply(json: &str, text: &str) -> (String, Vec<(u32, u32)>) {

@@ -3,24 +3,17 @@
 //! Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016); over bytes: Radford and others,
 //! "Language Models are Unsupervised Multitask Learners" (2019).
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-};
+use std::collections::HashMap;
 
 use super::{
     super::{byte_level, vocab::Vocab},
     junctions::Junctions,
     pair_table::{NONE, PairTable},
-    tokens::Tokens,
+    symbols::Symbols,
+    tokens::{Piece, Tokens},
     word_cache::{self, WordCache},
 };
 use crate::error::{Error, Result};
-
-/// Up to so many symbols the smallest rank is found by looking at all of them, which needs nothing set up.
-const MAX_SCAN: usize = 192;
-/// Ranks that leave room for a place beside them.
-const MAX_RANKS: usize = (1 << 24) - 1;
 
 /// How a vocabulary of merges is to be read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,39 +58,28 @@ pub(in super::super) struct Bpe {
     whole: HashMap<Box<[u8]>, u32>,
 }
 
-/// Buffers of one caller.
 /// Characters below this have tokens of their own in the buffers.
 const CHARS: usize = 0x1_0000;
 
+/// Buffers of one caller.
 #[derive(Debug)]
 pub(in super::super) struct Scratch {
     /// The tokens of characters that stand alone, packed; 0 where they are not known yet.
     chars: Vec<u64>,
-    ids: Vec<u32>,
-    ranks: Vec<u32>,
-    /// Where each symbol ends in the piece.
-    ends: Vec<u32>,
-    before: Vec<u32>,
-    after: Vec<u32>,
-    /// For each rank the beginnings of pairs that may have it.
-    waiting: Vec<Vec<u32>>,
-    /// The ranks that something waits for.
-    heap: BinaryHeap<Reverse<u32>>,
+    symbols: Symbols,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self {
-            chars: vec![0; CHARS],
-            ids: Vec::new(),
-            ranks: Vec::new(),
-            ends: Vec::new(),
-            before: Vec::new(),
-            after: Vec::new(),
-            waiting: Vec::new(),
-            heap: BinaryHeap::new(),
-        }
+        Self { chars: vec![0; CHARS], symbols: Symbols::default() }
     }
+}
+
+/// What a caller brings along.
+pub(in super::super) struct Caller<'c> {
+    pub scratch: &'c mut Scratch,
+    pub cache: &'c mut WordCache,
+    pub out: &'c mut Tokens,
 }
 
 impl Bpe {
@@ -228,7 +210,7 @@ impl Bpe {
 
     /// Tokens that are not what their own text is encoded to.
     fn not_from_merges(&self) -> HashMap<Box<[u8]>, u32> {
-        let (mut scratch, mut out, mut found) = (Scratch::default(), Tokens::default(), HashMap::new());
+        let (mut symbols, mut out, mut found) = (Symbols::default(), Tokens::default(), HashMap::new());
         for (id, token) in self.vocab.iter() {
             if self.byte_level && !token.chars().all(|c| byte_level::byte_of(c).is_some()) {
                 // Of no bytes: no text becomes it.
@@ -236,7 +218,7 @@ impl Bpe {
             }
             let bytes = if self.byte_level { byte_level::bytes_of(token) } else { token.as_bytes().to_vec() };
             out.clear(false);
-            if self.merge(&bytes, 0, &mut scratch, &mut out).is_err() || out.ids() != [id] {
+            if self.merge(&bytes, 0, &mut symbols, &mut out).is_err() || out.ids() != [id] {
                 found.insert(bytes.into_boxed_slice(), id);
             }
         }
@@ -248,81 +230,82 @@ impl Bpe {
         self.byte_level
     }
 
-    /// The tokens of the piece that lies in a text from byte to byte.
+    /// The tokens of a piece.
     #[inline(always)]
-    pub(in super::super) fn encode(
+    pub(in super::super) fn encode(&self, piece: Piece<'_>, caller: &mut Caller<'_>) -> Result<()> {
+        // Nothing that merges do not give is in the cache but parts of pieces.
+        if self.whole.is_empty()
+            && let Some(ids) = caller.cache.short(piece)
+        {
+            word_cache::push_pair(ids, piece.start, &self.lengths, caller.out);
+            return Ok(());
+        }
+        self.long_word(piece, caller)
+    }
+
+    /// The pieces of a text from a byte on, up to the last of the bytes behind it that a bit is set for, each of which begins one. Where that
+    /// is.
+    #[inline(always)]
+    pub(in super::super) fn encode_window(
         &self,
         text: &str,
         start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        cache: &mut WordCache,
-        out: &mut Tokens,
-    ) -> Result<()> {
-        // Nothing that merges do not give is in the cache but parts of pieces.
-        if self.whole.is_empty()
-            && let Some(ids) = cache.short(text.as_bytes(), start, end)
-        {
-            word_cache::push_pair(ids, start, &self.lengths, out);
-            return Ok(());
+        mut beginnings: u64,
+        caller: &mut Caller<'_>,
+    ) -> Result<usize> {
+        // With nothing but the cache to look at, what it has goes straight to where ids stand.
+        let window = text.as_bytes()[start..].first_chunk().filter(|_| self.whole.is_empty());
+        let mut from = 0;
+        while beginnings != 0 {
+            if let Some(window) = window {
+                let before = from;
+                let count = caller.cache.known(window, &mut from, &mut beginnings, caller.out.room());
+                caller.out.take_up(count, start + before, &self.lengths);
+                if beginnings == 0 {
+                    break;
+                }
+            }
+            let to = beginnings.trailing_zeros() as usize;
+            beginnings &= beginnings - 1;
+            let piece = Piece { text, start: start + from, end: start + to };
+            if window.is_some() {
+                self.long_word(piece, caller)?
+            } else {
+                self.encode(piece, caller)?
+            }
+            from = to;
         }
-        self.long_word(text, start, end, scratch, cache, out)
+        Ok(start + from)
     }
 
     /// A piece that is no short one of the cache.
     #[inline(never)]
-    fn long_word(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        cache: &mut WordCache,
-        out: &mut Tokens,
-    ) -> Result<()> {
+    fn long_word(&self, piece: Piece<'_>, caller: &mut Caller<'_>) -> Result<()> {
         if !self.whole.is_empty()
-            && let Some(&id) = self.whole.get(&text.as_bytes()[start..end])
+            && let Some(&id) = self.whole.get(piece.as_bytes())
         {
-            out.push(id, start as u32, end as u32);
+            caller.out.push(id, piece.start as u32, piece.end as u32);
             return Ok(());
         }
-        cache.or_encode(text, start, end, &self.lengths, out, |cache, out| {
-            self.new_word(text, start, end, scratch, cache, out)
+        let Caller { scratch, cache, out } = caller;
+        cache.or_encode(piece, &self.lengths, out, |cache, out| {
+            self.new_word(piece, &mut Caller { scratch: &mut *scratch, cache, out })
         })
     }
 
     /// A piece that is not in the cache.
     #[inline(never)]
-    fn new_word(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        cache: &mut WordCache,
-        out: &mut Tokens,
-    ) -> Result<()> {
-        let piece = &text[start..end];
+    fn new_word(&self, piece: Piece<'_>, caller: &mut Caller<'_>) -> Result<()> {
         match &self.junctions {
-            Some(junctions) if !self.byte_level || !piece.is_ascii() => {
-                self.parts(junctions, text, start, end, scratch, cache, out)
-            }
-            _ => self.merge(piece.as_bytes(), start, scratch, out),
+            Some(junctions) if !self.byte_level || !piece.as_bytes().is_ascii() => self.parts(junctions, piece, caller),
+            _ => self.merge(piece.as_bytes(), piece.start, &mut caller.scratch.symbols, caller.out),
         }
     }
 
     /// A piece in parts that no merge joins: most Chinese characters stand alone.
-    #[expect(clippy::too_many_arguments, reason = "a piece, and the buffers of the caller")]
-    fn parts(
-        &self,
-        junctions: &Junctions,
-        text: &str,
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        cache: &mut WordCache,
-        out: &mut Tokens,
-    ) -> Result<()> {
+    fn parts(&self, junctions: &Junctions, piece: Piece<'_>, caller: &mut Caller<'_>) -> Result<()> {
+        let Caller { scratch: Scratch { chars: alones, symbols }, cache, out } = caller;
+        let Piece { text, start, end } = piece;
         let (bytes, first) = (text.as_bytes(), out.len());
         let mut chars = text[start..end].chars();
         let Some(mut left) = chars.next() else { return Ok(()) };
@@ -340,16 +323,16 @@ impl Bpe {
                 continue;
             }
             let before = out.len();
-            match scratch.chars.get(left as usize).copied().filter(|_| alone) {
+            match alones.get(left as usize).copied().filter(|_| alone) {
                 Some(packed) if packed != 0 => word_cache::push(packed, from, &self.lengths, out),
                 Some(_) => {
-                    self.merge(&bytes[from..at], from, scratch, out)?;
+                    self.merge(&bytes[from..at], from, symbols, out)?;
                     let packed = word_cache::pack(&out.ids()[before..], at - from, &self.lengths);
-                    scratch.chars[left as usize] = packed.unwrap_or(0);
+                    alones[left as usize] = packed.unwrap_or(0);
                 }
-                None if (from, at) == (start, end) => self.merge(&bytes[from..at], from, scratch, out)?,
-                None => cache.or_encode(text, from, at, &self.lengths, out, |_, out| {
-                    self.merge(&bytes[from..at], from, scratch, out)
+                None if (from, at) == (start, end) => self.merge(&bytes[from..at], from, symbols, out)?,
+                None => cache.or_encode(Piece { text, start: from, end: at }, &self.lengths, out, |_, out| {
+                    self.merge(&bytes[from..at], from, symbols, out)
                 })?,
             }
             if self.settings.fuse_unknown && before > first && self.lacks(part_begins) && self.lacks(ended) {
@@ -375,15 +358,11 @@ impl Bpe {
     }
 
     #[inline(never)]
-    fn merge(&self, piece: &[u8], start: usize, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
-        self.begin(piece, start, scratch)?;
-        if scratch.ids.len() <= MAX_SCAN && self.results.len() < MAX_RANKS {
-            self.merge_by_scan(scratch)
-        } else {
-            self.merge_by_rank(scratch)
-        }
+    fn merge(&self, bytes: &[u8], start: usize, symbols: &mut Symbols, out: &mut Tokens) -> Result<()> {
+        self.begin(bytes, start, symbols)?;
+        symbols.merge(&self.pairs, &self.results);
         let mut at = start as u32;
-        for (&id, &to) in scratch.ids.iter().zip(&scratch.ends) {
+        for (&id, &to) in symbols.ids.iter().zip(&symbols.ends) {
             out.push(id, at, start as u32 + to);
             at = start as u32 + to;
         }
@@ -391,11 +370,9 @@ impl Bpe {
     }
 
     /// The symbols of a piece before any merge, with the ranks of their pairs.
-    fn begin(&self, bytes: &[u8], start: usize, scratch: &mut Scratch) -> Result<()> {
-        let Scratch { ids, ends, ranks, .. } = scratch;
-        ids.clear();
-        ends.clear();
-        ranks.clear();
+    fn begin(&self, bytes: &[u8], start: usize, symbols: &mut Symbols) -> Result<()> {
+        symbols.clear();
+        let Symbols { ids, ends, ranks, .. } = symbols;
         if self.byte_level && self.junctions.is_some() {
             ids.extend(bytes.iter().map(|&byte| self.first[byte as usize]));
             ends.extend(1..=bytes.len() as u32);
@@ -478,135 +455,6 @@ impl Bpe {
         }
         Ok(())
     }
-
-    /// Merges the pair of the smallest rank, the leftmost of them, until there is none. Rank and place are one number, so that the
-    /// smallest is found in one pass; symbols that are merged into another stay where they are and are passed over.
-    fn merge_by_scan(&self, scratch: &mut Scratch) {
-        let Scratch { ids, ends, ranks, before, after, .. } = scratch;
-        let n = ids.len();
-        for (i, rank) in ranks.iter_mut().enumerate() {
-            *rank = waiting_at(*rank, i);
-        }
-        before.clear();
-        before.extend((0..n as u32).map(|i| i.wrapping_sub(1)));
-        after.clear();
-        after.extend(1..=n as u32);
-        loop {
-            let least = ranks.iter().fold(NONE, |least, &rank| least.min(rank));
-            if least == NONE {
-                break;
-            }
-            let (rank, i) = (least >> 8, (least & 0xFF) as usize);
-            let next = after[i] as usize;
-            let id = self.results[rank as usize];
-            (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
-            (ids[next], ranks[next]) = (NONE, NONE);
-            let (left, right) = (before[i] as usize, after[i] as usize);
-            ranks[i] = match ids.get(right) {
-                Some(&other) => {
-                    before[right] = i as u32;
-                    waiting_at(self.pairs.rank(id, other), i)
-                }
-                None => NONE,
-            };
-            if left < n {
-                ranks[left] = waiting_at(self.pairs.rank(ids[left], id), left);
-            }
-        }
-        keep_symbols(ids, ends);
-    }
-
-    /// The same for long pieces: symbols in a list, and for each rank the places where it waits.
-    fn merge_by_rank(&self, scratch: &mut Scratch) {
-        let Scratch { ids, ends, ranks, before, after, waiting, heap, .. } = scratch;
-        let n = ids.len();
-        before.clear();
-        before.extend((0..n as u32).map(|i| i.wrapping_sub(1)));
-        after.clear();
-        after.extend(1..=n as u32);
-        heap.clear();
-        waiting.resize_with(self.results.len(), Vec::new);
-        let wait = |waiting: &mut Vec<Vec<u32>>, heap: &mut BinaryHeap<Reverse<u32>>, rank: u32, i: usize| {
-            let places = &mut waiting[rank as usize];
-            if places.is_empty() {
-                heap.push(Reverse(rank));
-            }
-            places.push(i as u32);
-        };
-        for (i, &rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank != NONE) {
-            wait(waiting, heap, rank, i);
-        }
-        while let Some(Reverse(rank)) = heap.pop() {
-            let mut places = std::mem::take(&mut waiting[rank as usize]);
-            if !places.is_sorted() {
-                places.sort_unstable();
-            }
-            let (id, mut done) = (self.results[rank as usize], 0);
-            while let Some(&i) = places.get(done) {
-                done += 1;
-                let i = i as usize;
-                if ranks[i] != rank {
-                    // Of a pair that is no more.
-                    continue;
-                }
-                let next = after[i] as usize;
-                (ids[i], ends[i], after[i]) = (id, ends[next], after[next]);
-                (ids[next], ranks[next], ranks[i]) = (NONE, NONE, NONE);
-                let (right, left) = (after[i] as usize, before[i] as usize);
-                let mut lower = false;
-                if right < n {
-                    before[right] = i as u32;
-                    ranks[i] = self.pairs.rank(id, ids[right]);
-                    if ranks[i] != NONE {
-                        wait(waiting, heap, ranks[i], i);
-                        lower = ranks[i] < rank;
-                    }
-                }
-                if left < n {
-                    ranks[left] = self.pairs.rank(ids[left], id);
-                    if ranks[left] != NONE {
-                        wait(waiting, heap, ranks[left], left);
-                        lower |= ranks[left] < rank;
-                    }
-                }
-                if lower {
-                    // Only in vocabularies where a token comes from tokens that rank behind it.
-                    break;
-                }
-            }
-            places.drain(..done);
-            if !places.is_empty() {
-                if waiting[rank as usize].is_empty() {
-                    heap.push(Reverse(rank));
-                }
-                waiting[rank as usize].append(&mut places);
-            } else if waiting[rank as usize].is_empty() {
-                // The memory of a short list is kept for the next text.
-                places.shrink_to(16);
-                waiting[rank as usize] = places;
-            }
-        }
-        keep_symbols(ids, ends);
-    }
-}
-
-/// A rank and the place where it waits as one number.
-#[inline(always)]
-fn waiting_at(rank: u32, at: usize) -> u32 {
-    if rank == NONE { NONE } else { rank << 8 | at as u32 }
-}
-
-/// Takes out what was merged into others.
-fn keep_symbols(ids: &mut Vec<u32>, ends: &mut Vec<u32>) {
-    let mut kept = 0;
-    for i in 0..ids.len() {
-        if ids[i] != NONE {
-            (ids[kept], ends[kept]) = (ids[i], ends[i]);
-            kept += 1;
-        }
-    }
-    ids.truncate(kept);
-    ends.truncate(kept);
 }
 
 #[cfg(test)]
@@ -751,7 +599,9 @@ mod tests {
                 // Twice: the second time short ones come from the cache.
                 for start in [0, word.len(), 0] {
                     out.clear(true);
-                    bpe.encode(&text, start, start + word.len(), &mut scratch, &mut cache, &mut out).unwrap();
+                    let piece = Piece { text: &text, start, end: start + word.len() };
+                    let mut caller = Caller { scratch: &mut scratch, cache: &mut cache, out: &mut out };
+                    bpe.encode(piece, &mut caller).unwrap();
                     assert_eq!(out.ids(), expected, "round {round}, {word:?}");
                     let spans = out.spans_mut();
                     assert!(spans.windows(2).all(|pair| pair[0].1 == pair[1].0), "round {round}, {word:?}: {spans:?}");
@@ -790,7 +640,8 @@ mod tests {
         let (mut scratch, mut cache, mut out) = (Scratch::default(), WordCache::default(), Tokens::default());
         let mut ids = |text: &str| {
             out.clear(false);
-            bpe.encode(text, 0, text.len(), &mut scratch, &mut cache, &mut out).map(|()| out.ids().to_vec())
+            let mut caller = Caller { scratch: &mut scratch, cache: &mut cache, out: &mut out };
+            bpe.encode(Piece { text, start: 0, end: text.len() }, &mut caller).map(|()| out.ids().to_vec())
         };
         assert_eq!(
             (ids("aaa").unwrap(), ids("aaab").unwrap(), ids("aaaaa").unwrap()),

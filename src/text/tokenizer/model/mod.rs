@@ -4,13 +4,14 @@ pub(super) mod bpe;
 mod junctions;
 mod pair_table;
 pub(super) mod sentence_piece;
+mod symbols;
 pub(super) mod tokens;
 pub(super) mod unigram;
 pub(super) mod word_cache;
 pub(super) mod word_level;
 pub(super) mod word_piece;
 
-use self::tokens::Tokens;
+use self::tokens::{Piece, Tokens};
 use super::vocab::Vocab;
 use crate::error::Result;
 
@@ -44,21 +45,17 @@ impl Model {
         }
     }
 
-    /// The tokens of the piece that lies in a text from byte to byte.
-    pub(super) fn encode(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        out: &mut Tokens,
-    ) -> Result<()> {
+    /// The tokens of a piece.
+    pub(super) fn encode(&self, piece: Piece<'_>, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
         match self {
-            Model::Bpe(model) => model.encode(text, start, end, &mut scratch.bpe, &mut scratch.cache, out),
-            Model::WordPiece(model) => model.encode(text, start, end, &mut scratch.cache, out),
-            Model::WordLevel(model) => model.encode(text, start, end, out),
-            Model::Unigram(model) => model.encode(text, start, end, &mut scratch.unigram, &mut scratch.cache, out),
-            Model::SentencePiece(model) => model.encode(text, start, end, &mut scratch.sentence_piece, out),
+            Model::Bpe(model) => {
+                let Scratch { bpe: scratch, cache, .. } = scratch;
+                model.encode(piece, &mut bpe::Caller { scratch, cache, out })
+            }
+            Model::WordPiece(model) => model.encode(piece, &mut scratch.cache, out),
+            Model::WordLevel(model) => model.encode(piece, out),
+            Model::Unigram(model) => model.encode(piece, &mut scratch.unigram, &mut scratch.cache, out),
+            Model::SentencePiece(model) => model.encode(piece, &mut scratch.sentence_piece, out),
         }
     }
 }

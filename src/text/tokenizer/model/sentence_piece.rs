@@ -6,11 +6,11 @@ use super::{
     super::{
         sentencepiece::{
             self, SentencePiece as Engine,
-            file::{Algorithm, Kind, ModelFile, Normalization, Piece},
+            file::{Algorithm, Kind, ModelFile, Normalization, Piece as OfFile},
         },
         vocab::Vocab,
     },
-    tokens::Tokens,
+    tokens::{Piece, Tokens},
 };
 use crate::error::Result;
 
@@ -52,31 +52,22 @@ impl SentencePiece {
         Ok(Self { vocab, engine, algorithm, normalization, byte_fallback, bytes: bytes.into() })
     }
 
-    pub(in super::super) fn encode(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        out: &mut Tokens,
-    ) -> Result<()> {
+    pub(in super::super) fn encode(&self, piece: Piece<'_>, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
         scratch.found.clear();
-        self.engine.encode(&text[start..end], &mut scratch.engine, &mut scratch.found)?;
-        for &(id, from, to) in &scratch.found {
-            out.push(id, start as u32 + from, start as u32 + to);
-        }
+        self.engine.encode(piece.as_str(), &mut scratch.engine, &mut scratch.found)?;
+        out.push_found(&scratch.found, piece.start);
         Ok(())
     }
 
     /// The control pieces, which no text becomes.
     pub(in super::super) fn reserved(&self) -> impl Iterator<Item = (u32, &str)> {
-        let reserved = |(_, piece): &(u32, &Piece)| piece.kind == Kind::Control;
+        let reserved = |(_, piece): &(u32, &OfFile)| piece.kind == Kind::Control;
         (0..).zip(self.engine.pieces()).filter(reserved).map(|(id, piece)| (id, piece.text.as_str()))
     }
 
     /// Merges that give the pieces: all pairs of pieces that are one together, in order of its score.
     pub(in super::super) fn merges(&self) -> Vec<(String, String)> {
-        let normal = |piece: &&Piece| matches!(piece.kind, Kind::Normal | Kind::UserDefined | Kind::Unused);
+        let normal = |piece: &&OfFile| matches!(piece.kind, Kind::Normal | Kind::UserDefined | Kind::Unused);
         let mut found = Vec::new();
         for piece in self.engine.pieces().iter().filter(normal) {
             for (cut, _) in piece.text.char_indices().skip(1) {

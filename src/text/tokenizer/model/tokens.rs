@@ -2,6 +2,25 @@
 
 use super::super::aligned_text::Span;
 
+/// A part of a text, from byte to byte.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Piece<'t> {
+    pub text: &'t str,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl<'t> Piece<'t> {
+    pub(in super::super) fn as_str(self) -> &'t str {
+        &self.text[self.start..self.end]
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn as_bytes(self) -> &'t [u8] {
+        &self.text.as_bytes()[self.start..self.end]
+    }
+}
+
 /// Tokens as models write them: ids, and where asked for the bytes of the text that each stands for.
 #[derive(Debug, Default)]
 pub(in super::super) struct Tokens {
@@ -14,6 +33,8 @@ pub(in super::super) struct Tokens {
 
 /// How many ids are written at once, at most.
 const AT_ONCE: usize = 4;
+/// For how many ids there is room at once.
+pub(super) const ROOM: usize = 128;
 
 impl Tokens {
     /// Begins anew, behind what is in `ids`.
@@ -65,6 +86,13 @@ impl Tokens {
         }
     }
 
+    /// Tokens with where they begin and end in a piece that begins at `start`.
+    pub(super) fn push_found(&mut self, found: &[(u32, u32, u32)], start: usize) {
+        for &(id, from, to) in found {
+            self.push(id, start as u32 + from, start as u32 + to);
+        }
+    }
+
     /// The first of four ids, without spans.
     #[inline(always)]
     pub(super) fn push_some(&mut self, ids: [u32; AT_ONCE], count: usize) {
@@ -75,9 +103,33 @@ impl Tokens {
         self.used += count;
     }
 
+    /// Room for ids of which [`take_up`](Self::take_up) then says how many came.
+    #[inline(always)]
+    pub(super) fn room(&mut self) -> &mut [u32; ROOM] {
+        if self.used + ROOM > self.ids.len() {
+            self.grow();
+        }
+        self.ids[self.used..].first_chunk_mut().expect("there is room")
+    }
+
+    /// So many, which begin at a byte of the text and stand for as many bytes each as `lengths` says.
+    #[inline(always)]
+    pub(super) fn take_up(&mut self, count: usize, start: usize, lengths: &[u32]) {
+        let new = &self.ids[self.used..self.used + count];
+        self.used += count;
+        if self.wants_spans {
+            let mut at = start as u32;
+            self.spans.extend(new.iter().map(|&id| {
+                let begins = at;
+                at += lengths[id as usize];
+                (begins, at)
+            }));
+        }
+    }
+
     #[inline(never)]
     fn grow(&mut self) {
-        self.ids.resize(self.used + self.used / 2 + 256, 0);
+        self.ids.resize(self.used + self.used / 2 + 2 * ROOM, 0);
     }
 
     /// Takes back all but so many.

@@ -5,7 +5,7 @@ use super::{
         unigram::{self, Unigram as Pieces},
         vocab::Vocab,
     },
-    tokens::Tokens,
+    tokens::{Piece, Tokens},
     word_cache::WordCache,
 };
 use crate::error::Result;
@@ -57,19 +57,15 @@ impl Unigram {
 
     pub(in super::super) fn encode(
         &self,
-        text: &str,
-        start: usize,
-        end: usize,
+        piece: Piece<'_>,
         scratch: &mut Scratch,
         cache: &mut WordCache,
         out: &mut Tokens,
     ) -> Result<()> {
-        cache.or_encode(text, start, end, &self.lengths, out, |_, out| {
+        cache.or_encode(piece, &self.lengths, out, |_, out| {
             scratch.found.clear();
-            self.pieces.encode(&text[start..end], &mut scratch.unigram, &mut scratch.found)?;
-            for &(id, from, to) in &scratch.found {
-                out.push(id, start as u32 + from, start as u32 + to);
-            }
+            self.pieces.encode(piece.as_str(), &mut scratch.unigram, &mut scratch.found)?;
+            out.push_found(&scratch.found, piece.start);
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! What short words were encoded to, so that a word that comes again is looked up.
 
-use super::tokens::Tokens;
+use super::tokens::{Piece, ROOM, Tokens};
 use crate::error::Result;
 
 /// Longer words are not kept, in bytes.
@@ -31,9 +31,12 @@ struct LongSet {
     ids: [u64; WAYS],
 }
 
+/// Bytes of a window whose pieces are looked up, and of the longest word that begins at its end.
+pub(super) const WINDOW: usize = 64 + 16;
+
 /// Longer pieces, and words of many tokens.
 #[derive(Clone, Debug, Default)]
-struct Piece {
+struct Kept {
     bytes: Vec<u8>,
     ids: Vec<u32>,
 }
@@ -47,7 +50,7 @@ const MAX_PIECE: usize = 160;
 pub(in super::super) struct WordCache {
     short: Box<[ShortSet; SETS]>,
     long: Box<[LongSet; SETS]>,
-    pieces: Vec<Piece>,
+    pieces: Vec<Kept>,
     /// The way that the next new word takes.
     next: usize,
 }
@@ -61,7 +64,7 @@ impl Default for WordCache {
         // No word has length 0, so nothing is found in an empty entry.
         let (short, long) =
             (ShortSet { keys: [0; WAYS], ids: [[0; 2]; WAYS] }, LongSet { keys: [0; WAYS], ids: [0; WAYS] });
-        Self { short: sets(short), long: sets(long), pieces: vec![Piece::default(); PIECES], next: 0 }
+        Self { short: sets(short), long: sets(long), pieces: vec![Kept::default(); PIECES], next: 0 }
     }
 }
 
@@ -93,6 +96,12 @@ fn long_key(text: &[u8], at: usize, length: usize) -> u128 {
         Some(bytes) => u128::from_le_bytes(*bytes),
         None => near_end(text, at),
     };
+    long_key_of(all, length)
+}
+
+/// The lowest bytes, with their number on top.
+#[inline(always)]
+fn long_key_of(all: u128, length: usize) -> u128 {
     all & (u128::MAX >> (128 - 8 * length)) | (length as u128) << 120
 }
 
@@ -109,6 +118,11 @@ fn set_of(bits: u64) -> usize {
     (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SETS.trailing_zeros())) as usize & (SETS - 1)
 }
 
+#[inline(always)]
+fn long_set_of(key: u128) -> usize {
+    set_of(key as u64 ^ ((key >> 64) as u64).rotate_left(29))
+}
+
 /// Where a key stands. Which of the ways it is cannot be foreseen, so there is no branch for it.
 #[inline(always)]
 fn way_of<K: Copy + PartialEq>(keys: &[K; WAYS], key: K) -> Option<usize> {
@@ -117,71 +131,118 @@ fn way_of<K: Copy + PartialEq>(keys: &[K; WAYS], key: K) -> Option<usize> {
 }
 
 impl WordCache {
-    /// Appends the tokens of the word that lies in a text from byte to byte, from the cache or by `encode`. `lengths` says for how many
-    /// bytes of a word each token stands; none for one that stands for others than its own.
+    /// Appends the tokens of a piece, from the cache or by `encode`. `lengths` says for how many bytes of a word each token stands; none for
+    /// one that stands for others than its own.
     #[inline(always)]
     pub(super) fn or_encode(
         &mut self,
-        text: &str,
-        start: usize,
-        end: usize,
+        piece: Piece<'_>,
         lengths: &[u32],
         out: &mut Tokens,
         encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
     ) -> Result<()> {
-        if let Some(ids) = self.short(text.as_bytes(), start, end) {
-            push_pair(ids, start, lengths, out);
+        if let Some(ids) = self.short(piece) {
+            push_pair(ids, piece.start, lengths, out);
             return Ok(());
         }
-        self.long_or_encode(text, start, end, lengths, out, encode)
+        self.long_or_encode(piece, lengths, out, encode)
     }
 
     /// The tokens of a word of up to [`SHORT`] bytes: the first, and the second or [`NONE`].
     #[inline(always)]
-    pub(super) fn short(&self, text: &[u8], start: usize, end: usize) -> Option<[u32; 2]> {
-        let length = end - start;
+    pub(super) fn short(&self, piece: Piece<'_>) -> Option<[u32; 2]> {
+        let length = piece.end - piece.start;
         if length.wrapping_sub(1) >= SHORT {
             return None;
         }
-        let key = short_key(text, start, length);
+        self.short_of(short_key(piece.text.as_bytes(), piece.start, length))
+    }
+
+    #[inline(always)]
+    fn short_of(&self, key: u64) -> Option<[u32; 2]> {
         let set = &self.short[set_of(key)];
         Some(set.ids[way_of(&set.keys, key)?])
+    }
+
+    #[inline(always)]
+    fn long_of(&self, key: u128) -> Option<u64> {
+        let set = &self.long[long_set_of(key)];
+        Some(set.ids[way_of(&set.keys, key)?])
+    }
+
+    /// Writes the ids of piece after piece of a window while they are known, the next of which lies from `from` up to the lowest of `ends`:
+    /// how many. A token stands for a byte at least, so there is room for those of all 64.
+    #[inline(always)]
+    pub(super) fn known(
+        &self,
+        window: &[u8; WINDOW],
+        from: &mut usize,
+        ends: &mut u64,
+        room: &mut [u32; ROOM],
+    ) -> usize {
+        let mut used = 0;
+        while *ends != 0 {
+            let to = ends.trailing_zeros() as usize % 64;
+            let length = to - *from;
+            let bytes = &window[*from % 64..];
+            if length <= SHORT {
+                let eight = bytes.first_chunk().expect("the window is longer");
+                let key = u64::from_le_bytes(*eight) & LOWEST[length] | (length as u64) << 56;
+                let Some([first, second]) = self.short_of(key) else { break };
+                (room[used % ROOM], room[(used + 1) % ROOM]) = (first, second);
+                used += 1 + usize::from(second != NONE);
+            } else {
+                let Some(packed) = self.long_in(bytes.first_chunk().expect("the window is longer"), length) else {
+                    break;
+                };
+                let (ids, count) = unpack(packed);
+                (0..MAX_TOKENS).for_each(|i| room[(used + i) % ROOM] = ids[i]);
+                used += count;
+            }
+            *ends &= *ends - 1;
+            *from = to;
+        }
+        used
+    }
+
+    #[inline(never)]
+    fn long_in(&self, bytes: &[u8; 16], length: usize) -> Option<u64> {
+        if length > MAX_WORD {
+            return None;
+        }
+        self.long_of(long_key_of(u128::from_le_bytes(*bytes), length))
     }
 
     #[inline(never)]
     fn long_or_encode(
         &mut self,
-        text: &str,
-        start: usize,
-        end: usize,
+        piece: Piece<'_>,
         lengths: &[u32],
         out: &mut Tokens,
         encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
     ) -> Result<()> {
-        let length = end - start;
+        let (start, length) = (piece.start, piece.end - piece.start);
         if length > MAX_WORD || length == 0 {
-            return self.piece_or_encode(text, start, end, lengths, out, encode);
+            return self.piece_or_encode(piece.as_bytes(), start, lengths, out, encode);
         }
-        let key = long_key(text.as_bytes(), start, length);
-        let place = set_of(key as u64 ^ ((key >> 64) as u64).rotate_left(29));
-        let set = &self.long[place];
-        if let Some(way) = way_of(&set.keys, key) {
-            push(set.ids[way], start, lengths, out);
+        let key = long_key(piece.text.as_bytes(), start, length);
+        if let Some(packed) = self.long_of(key) {
+            push(packed, start, lengths, out);
             return Ok(());
         }
         let before = out.len();
-        self.piece_or_encode(text, start, end, lengths, out, encode)?;
+        self.piece_or_encode(piece.as_bytes(), start, lengths, out, encode)?;
         let found = &out.ids()[before..];
         let Some(packed) = pack(found, length, lengths) else { return Ok(()) };
         self.next = (self.next + 1) % WAYS;
         match *found {
             [first, ref second @ ..] if length <= SHORT && second.len() < 2 => {
-                let key = short_key(text.as_bytes(), start, length);
+                let key = short_key(piece.text.as_bytes(), start, length);
                 let set = &mut self.short[set_of(key)];
                 (set.keys[self.next], set.ids[self.next]) = (key, [first, second.first().copied().unwrap_or(NONE)]);
             }
             _ => {
-                let set = &mut self.long[place];
+                let set = &mut self.long[long_set_of(key)];
                 (set.keys[self.next], set.ids[self.next]) = (key, packed);
             }
         }
@@ -190,14 +251,12 @@ impl WordCache {
 
     fn piece_or_encode(
         &mut self,
-        text: &str,
+        bytes: &[u8],
         start: usize,
-        end: usize,
         lengths: &[u32],
         out: &mut Tokens,
         encode: impl FnOnce(&mut Self, &mut Tokens) -> Result<()>,
     ) -> Result<()> {
-        let bytes = &text.as_bytes()[start..end];
         if bytes.len() > MAX_PIECE || bytes.is_empty() {
             return encode(self, out);
         }
@@ -256,13 +315,19 @@ pub(super) fn pack(tokens: &[u32], length: usize, lengths: &[u32]) -> Option<u64
     packs.then(|| tokens.iter().rev().fold(0, |ids, &id| ids << BITS | u64::from(id + 1)))
 }
 
+/// The ids of such a number, and how many they are.
+#[inline(always)]
+fn unpack(packed: u64) -> ([u32; MAX_TOKENS], usize) {
+    let id = |place: u32| (packed >> (place * BITS) & ((1 << BITS) - 1)) as u32;
+    let count = 1 + usize::from(packed >> BITS != 0) + usize::from(packed >> (2 * BITS) != 0);
+    ([id(0).wrapping_sub(1), id(1).wrapping_sub(1), id(2).wrapping_sub(1)], count)
+}
+
 /// Appends the ids of such a number.
 #[inline(always)]
 pub(super) fn push(packed: u64, start: usize, lengths: &[u32], out: &mut Tokens) {
-    let id = |place: u32| (packed >> (place * BITS) & ((1 << BITS) - 1)) as u32;
-    let ids = [id(0).wrapping_sub(1), id(1).wrapping_sub(1), id(2).wrapping_sub(1), 0];
-    let count = 1 + usize::from(packed >> BITS != 0) + usize::from(packed >> (2 * BITS) != 0);
-    out.push_some(ids, count);
+    let (ids, count) = unpack(packed);
+    out.push_some([ids[0], ids[1], ids[2], 0], count);
     if out.wants_spans {
         let mut at = start as u32;
         for &id in &ids[..count] {
@@ -305,7 +370,7 @@ mod tests {
                     let mut out = Tokens::default();
                     out.clear(true);
                     cache
-                        .or_encode(&text, start, start + length, &lengths, &mut out, |_, out| {
+                        .or_encode(Piece { text: &text, start, end: start + length }, &lengths, &mut out, |_, out| {
                             called += 1;
                             let mut at = start as u32;
                             for &id in ids {

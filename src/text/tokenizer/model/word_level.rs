@@ -1,6 +1,9 @@
 //! Whole words as tokens.
 
-use super::{super::vocab::Vocab, tokens::Tokens};
+use super::{
+    super::vocab::Vocab,
+    tokens::{Piece, Tokens},
+};
 use crate::error::{Error, Result};
 
 #[derive(Clone, Debug)]
@@ -16,8 +19,8 @@ impl WordLevel {
         Self { vocab, unknown, unknown_id }
     }
 
-    pub(in super::super) fn encode(&self, text: &str, start: usize, end: usize, out: &mut Tokens) -> Result<()> {
-        let word = &text[start..end];
+    pub(in super::super) fn encode(&self, piece: Piece<'_>, out: &mut Tokens) -> Result<()> {
+        let (word, start) = (piece.as_str(), piece.start);
         if word.is_empty() {
             return Ok(());
         }
@@ -32,7 +35,7 @@ impl WordLevel {
                 hint,
             ));
         };
-        out.push(id, start as u32, end as u32);
+        out.push(id, start as u32, piece.end as u32);
         Ok(())
     }
 }

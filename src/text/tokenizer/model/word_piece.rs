@@ -4,7 +4,7 @@
 
 use super::{
     super::{added::Matcher, vocab::Vocab},
-    tokens::Tokens,
+    tokens::{Piece, Tokens},
     word_cache::WordCache,
 };
 use crate::error::Result;
@@ -49,26 +49,19 @@ impl WordPiece {
     }
 
     #[inline]
-    pub(in super::super) fn encode(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        cache: &mut WordCache,
-        out: &mut Tokens,
-    ) -> Result<()> {
-        if start == end {
+    pub(in super::super) fn encode(&self, piece: Piece<'_>, cache: &mut WordCache, out: &mut Tokens) -> Result<()> {
+        if piece.start == piece.end {
             return Ok(());
         }
-        cache.or_encode(text, start, end, &self.lengths, out, |_, out| {
-            self.split(text, start, end, out);
+        cache.or_encode(piece, &self.lengths, out, |_, out| {
+            self.split(piece, out);
             Ok(())
         })
     }
 
-    fn split(&self, text: &str, start: usize, end: usize, out: &mut Tokens) {
-        let word = &text[start..end];
-        let before = out.len();
+    fn split(&self, piece: Piece<'_>, out: &mut Tokens) {
+        let word = piece.as_str();
+        let (start, before) = (piece.start, out.len());
         let mut at = if word.chars().nth(self.max_chars).is_some() { usize::MAX } else { 0 };
         while at < word.len() {
             let pieces = if at == 0 { &self.first } else { &self.inside };
@@ -82,7 +75,7 @@ impl WordPiece {
         }
         if at == usize::MAX {
             out.truncate(before);
-            out.push(self.unknown_id, start as u32, end as u32);
+            out.push(self.unknown_id, start as u32, piece.end as u32);
         }
     }
 }
