@@ -74,11 +74,15 @@ impl Written {
         self.held.iter().map(|held| u8::from(matches!(held, Held::Rows | Held::All))).collect()
     }
 
-    /// Takes [`flags`](Self::flags) back; of tables with something in them, all rows count as written.
+    /// Takes [`flags`](Self::flags) back after [`begin`](Self::begin); of tables with something in them, all rows count as written, and
+    /// the others are zeros, whatever a file says.
     #[cfg(feature = "files")]
-    pub fn restore(&mut self, flags: &[u8]) {
+    pub fn restore<T: Float>(&mut self, flags: &[u8], gradients: &mut [T]) {
         for (held, _) in self.held.iter_mut().zip(flags).filter(|(_, flag)| **flag != 0) {
             *held = Held::All;
+        }
+        for table in self.tables.iter().filter(|table| self.held[table.param] == Held::Zeros) {
+            fill_zeros(&mut gradients[table.range.clone()]);
         }
     }
 
@@ -211,5 +215,21 @@ mod tests {
         written.begin(&mut g);
         assert_eq!(g, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
         assert!(written.rows_of(1).unwrap().rows.is_empty());
+    }
+
+    #[cfg(feature = "files")]
+    #[test]
+    fn what_a_file_says_of_nothing_written_is_zeros() {
+        let mut params = Params::<f32>::new();
+        for (i, name) in ["a", "b"].into_iter().enumerate() {
+            params.push(name, Shape::from([2, 2]), &[0.0; 4], true, true).unwrap();
+            params.specs_mut()[i].sparse_gradient = true;
+        }
+        let (mut written, mut g) = (Written::new(&params), vec![1.0f32; 8]);
+        written.restore(&[0, 1], &mut g);
+        assert_eq!(g, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+        assert!(written.rows_of(0).is_some() && written.rows_of(1).is_none());
+        written.begin(&mut g);
+        assert_eq!(g, [0.0; 8]);
     }
 }

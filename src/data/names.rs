@@ -1,4 +1,4 @@
-//! Names of classes that are meant to be the same.
+//! Names of classes and columns: those that are meant to be the same, and lists of them.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,31 @@ pub(super) fn twins<S: AsRef<str>>(names: &[S]) -> Option<(&str, &str)> {
     })
 }
 
+/// The first names and what stands for the others, for errors: of a hostile file they may be many and long.
+#[cfg(any(feature = "csv", feature = "text"))]
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 20;
+    const CHARS: usize = 60;
+    let short = |name: &S| match name.as_ref().char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &name.as_ref()[..end]),
+        None => name.as_ref().to_owned(),
+    };
+    let shown: Vec<String> = names.iter().take(SHOWN).map(short).collect();
+    shown.join(", ") + if names.len() > SHOWN { ", …" } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(feature = "csv", feature = "text"))]
+    #[test]
+    fn lists_are_short() {
+        assert_eq!(listed(&["a", "b"]), "a, b");
+        assert_eq!(listed::<&str>(&[]), "");
+        assert_eq!(listed(&["é".repeat(60), "é".repeat(61)]), format!("{0}, {0}…", "é".repeat(60)));
+        assert_eq!(listed(&vec!["x"; 1_000_000]), format!("{}…", "x, ".repeat(20)));
+    }
 
     #[test]
     fn white_space_makes_no_class() {

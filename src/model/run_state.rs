@@ -182,15 +182,19 @@ impl<T: Float> Training<T> {
         if accumulated as u64 >= self.optimizer.options().gradient_accumulation_steps.max(1) {
             return Err(misfit("number of batches since the last update"));
         }
-        let mut gradients = self.gradients.clone();
-        self.written.begin(&mut gradients);
+        let mut open = None;
         if accumulated > 0 {
-            let mut written = self.written.flags();
+            let (mut gradients, mut written) = (self.gradients.clone(), self.written.flags());
             copy(state, "gradients", &mut gradients).map_err(misfit)?;
             copy(state, "written", &mut written).map_err(misfit)?;
-            self.written.restore(&written);
+            open = Some((gradients, written));
         }
-        self.gradients = gradients;
+        // From here on nothing fails.
+        self.written.begin(&mut self.gradients);
+        if let Some((gradients, written)) = open {
+            self.gradients = gradients;
+            self.written.restore(&written, &mut self.gradients);
+        }
         self.accumulated = accumulated as u64;
         self.state = new;
         Ok(())
@@ -205,4 +209,45 @@ fn copy<'n, E: crate::state::Element>(state: &State, name: &'n str, out: &mut [E
         _ => return Err(name),
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "files"))]
+mod tests {
+    use super::*;
+    use crate::layers::{Dense, Embedding, GlobalAveragePooling1d};
+    use crate::losses::MeanSquaredError;
+    use crate::model::{Model, Sequential};
+    use crate::optimizers::{OptimizerOptions, Sgd};
+    use crate::tensor::Tensor;
+
+    fn step(model: &mut Model, ids: [f32; 2]) {
+        model.train_on_batch(&Tensor::from([ids]), &Tensor::from([[1.0, -1.0]])).unwrap();
+    }
+
+    /// Between two updates, with the gradients of some rows of a table.
+    fn begun() -> Model {
+        let layers =
+            Sequential::new([2]).add(Embedding::new(9, 3)).add(GlobalAveragePooling1d::new()).add(Dense::new(2));
+        let mut model = layers.build(1).unwrap();
+        let optimizer = Sgd::default().learning_rate(0.5).gradient_accumulation_steps(2);
+        model.compile(optimizer, MeanSquaredError::default(), ()).unwrap();
+        step(&mut model, [3.0, 4.0]);
+        model
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_changes_nothing() {
+        for name in ["gradients", "written", "accumulated", "scalars"] {
+            let (mut plain, mut disturbed) = (begun(), begun());
+            let training = disturbed.training.as_mut().unwrap();
+            let mut state = State::default();
+            training.save_optimizer(&mut state);
+            state.put(name, &[7u64; 3]);
+            assert!(training.restore_optimizer(&state).is_err(), "{name}");
+            for model in [&mut plain, &mut disturbed] {
+                [[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]].into_iter().for_each(|ids| step(model, ids));
+            }
+            assert_eq!(plain.params().values(), disturbed.params().values(), "{name}");
+        }
+    }
 }

@@ -91,6 +91,12 @@ fn lines_and_paragraphs() {
     let texts = TextLines::default().allow_empty(true).open(&path).unwrap();
     assert_eq!(all(&texts), ["", "one", " ", "", "two", ""]);
     check_places(&texts);
+    // White space by Unicode, such as the wide space of Chinese and Japanese texts.
+    let path = folder.file("a.txt", "\u{3000}\n一\n\u{a0}\u{2003}\r\n\u{3000}二\u{3000}\n\u{85}\u{b}\n\u{200b}");
+    assert_eq!(all(&TextLines::default().open(&path).unwrap()), ["一", "\u{3000}二\u{3000}", "\u{200b}"]);
+    let documents = TextLines::default().paragraphs(true).open(&path).unwrap();
+    assert_eq!(all(&documents), ["一", "\u{3000}二\u{3000}", "\u{200b}"]);
+    check_places(&documents);
     // Longer than what is read ahead.
     let long: Vec<String> = (0..300).map(|i| format!("{i} {}", "wörter ".repeat(i * 7 % 300))).collect();
     for end in ["\n", "\r\n", "\n\n\n"] {
@@ -140,8 +146,22 @@ fn what_is_wrong_with_lines() {
     }
     assert!(message(d().open(&folder.0), &folder.0).contains("no regular file"));
     let path = folder.file("a.txt", "a");
-    assert!(message(d().max_bytes(0).open(&path), &path).contains("max_bytes must be from 1"));
     assert!(d().max_bytes(1).open(&path).is_ok());
+    for bytes in [0, usize::MAX] {
+        let table = TextTable::default().max_bytes(bytes);
+        let opened = [
+            d().max_bytes(bytes).open(&path),
+            table.open(&path),
+            table.delimiter(b',').open(&path),
+            TextFolder::default().max_bytes(bytes).open(&folder.0),
+        ];
+        for result in opened {
+            let error = message(result, &path);
+            assert!(error.contains("max_bytes must be from 1 to 4294967295"), "{error}");
+        }
+        #[cfg(feature = "files")]
+        assert!(message(JsonLines::default().max_bytes(bytes).open(&path), &path).contains("max_bytes must be from 1"));
+    }
 }
 
 #[test]
@@ -254,7 +274,26 @@ fn what_is_wrong_with_lines_of_json() {
         ),
         (d(), "text", ", line 3: expected a JSON object"),
         (JsonLines::new("/text/a"), "{\"text\": \"b\"}", ", line 1, column /text/a: there is no such field"),
+        (d(), "{\"text\": \"a\", \"y\": \" \"}", ", line 3, column y: the label is missing"),
+        // JSON's own true is a number, the word is none.
+        (
+            d().numbers(),
+            "{\"text\": \"a\", \"y\": \"true\"}",
+            ", line 3, column y: expected a finite number as label, got \"true\"; correct the label, or set .classes()",
+        ),
+        // Bytes are those of the line, also of what is wrong within a value.
+        (
+            d(),
+            "{\"text\": \"a\", \"y\": \"\\udc00\"}",
+            ", line 3: the line is no JSON object: lone leading surrogate in hex escape, at byte 26 of it",
+        ),
+        (
+            JsonLines::new("/t/a"),
+            "{\"t\": {\"a\": \"b\", \"a\": \"c\"}}",
+            ", line 3: the line is no JSON object: the field \"a\" comes twice, at byte 26 of it",
+        ),
     ] {
+        let good = good.replacen("{", "{\"t\": {\"a\": \"b\"}, ", 1);
         let path = folder.file("a.jsonl", format!("{good}\n{line}\n"));
         let error = message(how.open(&path), &path);
         assert!(error.starts_with(expected), "{line}\n{error}\n{expected}");
@@ -314,6 +353,12 @@ fn tables_of_every_kind() {
     check_places(&texts);
     let classes = d().texts(["a", "q"]).label("y").classes().open(&path).unwrap();
     assert_eq!((classes.class_names(), labels(&classes)), (&["9".to_owned(), "10".into()][..], vec![1.0, 0.0, 1.0]));
+    // What stands between tabs is a record, if it is nothing.
+    let path = folder.file("a.tsv", "a\tb\n\n \n\t\n\u{3000}\nc\td\n");
+    let texts = d().texts([0, 1]).no_label().allow_empty(true).open(&path).unwrap();
+    assert_eq!(all(&texts), ["a", "b", "", "", "c", "d"]);
+    check_places(&texts);
+    assert!(message(d().open(&path), &path).starts_with(", line 4, column 1: the text is empty"));
     let path = folder.file("a.txt", "just text\nand, more\n");
     assert_eq!(all(&d().no_label().open(&path).unwrap()), ["just text", "and, more"]);
 }
@@ -345,8 +390,21 @@ fn what_is_wrong_with_tables() {
             ", line 1, column 2: no other line has the class \"label\": this line may hold the columns' names; set .header(true)",
         ),
         (d().numbers(), "a,x\n", ", line 1, column 2: expected a finite number as label, got \"x\""),
+        (d().numbers(), "a,1\nb,true\n", ", line 2, column 2: expected a finite number as label, got \"true\""),
         (d().numbers(), "a,1\nb,1e999\n", ", line 2, column 2: expected a finite number as label, got \"1e999\""),
         (d().class_names(["x"]), "a,x\nb,y\n", ", line 2, column 2: unknown class \"y\"; the classes are x"),
+        (
+            d().class_names(["x"]),
+            "text,label\na,x\n",
+            ", line 1, column 2: unknown class \"label\"; the classes are x; set .header(true) if this line holds the columns' names",
+        ),
+        (d().header(true), "text,label\ra,x\rb,y\r", ", line 1: lines end in carriage returns alone (old Mac text)"),
+        (TextTable::default(), "a,x\rb,y;\rc,x\r", ", line 1: lines end in carriage returns alone (old Mac text)"),
+        (
+            TextTable::default(),
+            "a\tx\n\"b\ty\nc\tx\n",
+            ", line 2: a quote opens in this record and is never closed; close it, or set .quotes(false)",
+        ),
         (d().text("t"), "a,x\nb,y\n", ", line 1: there is no column \"t\"; the columns are a, x"),
         (d().text("a").header(false), "a,x\n", ", line 1: there is no column \"a\": the table has no line of names"),
         (d().text("a"), "a,a\nb,y\n", ", line 1: there are several columns \"a\""),
@@ -373,6 +431,16 @@ fn what_is_wrong_with_tables() {
     let path = folder.file("a.csv", b"a,x\nb\xffc,y\n");
     assert!(message(d().open(&path), &path).starts_with(", line 2: byte 5 (0xFF"));
     assert!(message(d().delimiter(b'"').open(&path), &path).contains("delimiter must be an ASCII character"));
+    // Many cells, and many and long names.
+    let path = folder.file("a.csv", ",".repeat(1 << 20));
+    assert!(message(d().open(&path), &path).starts_with(", line 1: more than 65536 cells; check .delimiter(...)"));
+    assert!(message(d().quotes(false).open(&path), &path).starts_with(", line 1: more than 65536 cells"));
+    let path = folder.file("a.csv", format!("{}{}\n", "x".repeat(100_000), ",y".repeat(1000)));
+    let error = message(d().text("t").open(&path), &path);
+    assert!(
+        error.len() < 300 && error.ends_with("x…, y, y, y, y, y, y, y, y, y, y, y, y, y, y, y, y, y, y, y, …"),
+        "{error}"
+    );
     // The text in the place of the label.
     let path = folder.file("a.csv", format!("a,{}\n", "word ".repeat(1000)));
     assert!(message(d().open(&path), &path).contains("a label of 4999 bytes, more than 1000"));
@@ -413,6 +481,7 @@ fn folders_of_classes() {
     assert!(error(d().class_names(["neg", "other"])).contains("there is no folder \"other\""));
     assert!(error(d().class_names(["neg", "../neg"])).contains("there is no folder \"../neg\""));
     assert!(error(d().class_names(["neg", "neg"])).contains("got \"neg\" twice"));
+    assert!(error(d().class_names([""; 0])).contains("class_names must be at least one, got none"));
     assert!(error(d().endings(["md"])).contains("a class without texts; add some, or set .endings(...) (now \"md\")"));
     assert!(error(d().max_bytes(4)).contains(": the text is longer than 4 bytes"));
     folder.file("neg/0", b"a\nb\xff");
@@ -494,6 +563,12 @@ fn sources_say_what_is_wrong() {
     assert_eq!(error.unwrap_err().to_string(), "no");
     let flat = texts.vectorize(0, |_: &str, _: &mut [f32]| Ok(())).batch(1);
     assert!(Dataset::<f32>::check(&flat).unwrap_err().to_string().contains("width must be at least 1"));
+    for width in [FREE, usize::MAX] {
+        let endless = texts.vectorize(width, |_: &str, _: &mut [f32]| Ok(())).batch(1);
+        assert!(endless.load(0, 0, &mut batch).is_err());
+        let error = Dataset::<f32>::check(&endless).unwrap_err().to_string();
+        assert!(error.contains("width must be at least 1, and not FREE"), "{error}");
+    }
     assert!(Texts::labelled(["a"], &[0, 1]).is_err() && Texts::new([""; 0]).is_err());
     assert!(
         Texts::new(["a", "b", "c"]).unwrap().split_stratified(0.5, 0).unwrap_err().to_string().contains("labelled")
@@ -603,6 +678,12 @@ fn concatenated_rows_are_the_stream() {
     assert!(error(Packing::new(4).whole(0)).contains("window must be at least 1"));
     assert!(Packing::new(4).keep_last(true).build(TokenIds::new()).is_err());
     assert!(TokenIds::new().push(&[1 << 32]).is_err());
+    // Many tokens, none of which has another behind it.
+    let mut ones = TokenIds::new();
+    (0..9).for_each(|id| ones.push(&[id]).unwrap());
+    let error = Packing::new(4).whole(3).build(&ones).unwrap_err().to_string();
+    assert!(error.contains("documents must be of at least 2 tokens, one of them, got fewer; pass more"), "{error}");
+    assert_eq!(Packing::new(4).whole(3).end(9).build(&ones).unwrap().rows(), 3);
 }
 
 #[test]

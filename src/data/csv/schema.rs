@@ -11,7 +11,7 @@ use super::quotes::{stray, stray_error};
 use super::settings::{Csv, Labels};
 use crate::data::Table;
 use crate::data::column::Column;
-use crate::data::names::twins;
+use crate::data::names::{listed, twins};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -82,7 +82,7 @@ impl Location<'_> {
                         Err(self.error(None, problem, "name the column by its position from 0"))
                     }
                     (None, _) => {
-                        let hint = format!("the columns are {}", self.names.join(", "));
+                        let hint = format!("the columns are {}", listed(&self.names));
                         Err(self.error(None, format!("there is no column {name:?}"), hint))
                     }
                 }
@@ -253,7 +253,7 @@ impl<T: Float> TableSchema<T> {
                         }
                         (None, Labels::Given(names)) => {
                             let header = if first { "; set .header(true) if this line is not a row" } else { "" };
-                            let hint = format!("the classes are {}{header}", names.join(", "));
+                            let hint = format!("the classes are {}{header}", listed(names));
                             return Err(at.error(Some(column), format!("unknown class {name:?}"), hint));
                         }
                         (None, _) => {

@@ -1,7 +1,18 @@
 //! The cells of a record of a table, line by line.
 
-/// Text behind a closing quote.
-pub(super) struct Stray;
+/// Cells of a record; a line of delimiters alone would take eight bytes for each.
+pub(super) const MAX_CELLS: usize = 1 << 16;
+
+/// What makes no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// Text behind a closing quote.
+    Stray,
+    /// More than [`MAX_CELLS`].
+    Many,
+    /// A quote that is never closed.
+    Open,
+}
 
 /// A record's cells as far as they have come.
 #[derive(Debug)]
@@ -31,7 +42,7 @@ impl Cells {
     }
 
     /// One more line, with its end; whether the record ends with it.
-    pub fn line(&mut self, line: &[u8]) -> Result<bool, Stray> {
+    pub fn line(&mut self, line: &[u8]) -> Result<bool, Bad> {
         let body = super::pieces::without_end(line);
         let mut rest = body;
         while let Some((&byte, behind)) = rest.split_first() {
@@ -45,9 +56,9 @@ impl Cells {
                     _ => self.at = At::Closed,
                 },
                 At::Quoted => self.text.push(byte),
-                _ if byte == self.delimiter => self.end(),
+                _ if byte == self.delimiter => self.end()?,
                 At::Closed if byte.is_ascii_whitespace() => {}
-                At::Closed => return Err(Stray),
+                At::Closed => return Err(Bad::Stray),
                 At::Plain => self.text.push(byte),
                 At::Start => {
                     // Spaces before a quote do not count.
@@ -74,13 +85,17 @@ impl Cells {
             }
             return Ok(false);
         }
-        self.end();
+        self.end()?;
         Ok(true)
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), Bad> {
+        if self.ends.len() == MAX_CELLS {
+            return Err(Bad::Many);
+        }
         self.ends.push(self.text.len());
         self.at = At::Start;
+        Ok(())
     }
 
     pub fn len(&self) -> usize {
@@ -105,15 +120,14 @@ impl Cells {
 mod tests {
     use super::*;
 
-    fn cells(lines: &[&str], delimiter: u8, quotes: bool) -> Option<Vec<String>> {
+    fn cells(lines: &[&str], delimiter: u8, quotes: bool) -> Result<Vec<String>, Bad> {
         let mut cells = Cells::new(delimiter, quotes);
         for (i, line) in lines.iter().enumerate() {
-            let Ok(whole) = cells.line(line.as_bytes()) else { return None };
-            assert_eq!(whole, i + 1 == lines.len(), "{line:?}");
+            assert_eq!(cells.line(line.as_bytes())?, i + 1 == lines.len(), "{line:?}");
         }
         let cell = |i| String::from_utf8(cells.get(i).unwrap().to_vec()).unwrap();
         assert_eq!(cells.get(cells.len()), None);
-        Some((0..cells.len()).map(cell).collect())
+        Ok((0..cells.len()).map(cell).collect())
     }
 
     #[test]
@@ -129,9 +143,11 @@ mod tests {
             (&["\"\",\"\"\"\"\n"], &["", "\""]),
             (&["ä,ß\n"], &["ä", "ß"]),
         ] {
-            assert_eq!(cells(lines, b',', true).as_deref().unwrap(), expected, "{lines:?}");
+            assert_eq!(cells(lines, b',', true).unwrap(), expected, "{lines:?}");
         }
-        assert_eq!(cells(&["\"a\"b,c\n"], b',', true), None);
+        assert_eq!(cells(&["\"a\"b,c\n"], b',', true), Err(Bad::Stray));
+        assert_eq!(cells(&[&",".repeat(MAX_CELLS - 1)], b',', true).unwrap().len(), MAX_CELLS);
+        assert_eq!(cells(&[&",".repeat(MAX_CELLS)], b',', true), Err(Bad::Many));
         assert_eq!(cells(&["\"a\tb, \"\"c\n"], b'\t', false).unwrap(), ["\"a", "b, \"\"c"]);
         assert_eq!(cells(&["a\t \"b\tc\"\n"], b'\t', true).unwrap(), ["a", "b\tc"]);
     }

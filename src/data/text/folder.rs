@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::pieces::{At, MAX_BYTES, Place, without_end};
+use super::pieces::{At, MAX_BYTES, Place, check_limit, without_end};
 use super::texts::{Store, TextSample, Texts};
 use crate::data::names::twins;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::io::{kind, open_file};
 ///
 /// A file is a text; classes are numbered in the alphabetical order of the folders' names, and files come in that of their paths; folders inside
 /// a class belong to it. Files that end in `.txt`, or have no ending, are texts, see [`endings`](Self::endings). What else stands there is
-/// passed over, and so are files beside the folders of the classes, and names that begin with a dot. A byte-order mark is no text, and a
-/// line end of Windows is a line feed.
+/// passed over, and so are files beside the folders of the classes, and names that begin with a dot. A byte-order mark and the last line end
+/// are no text, and a line end of Windows is a line feed.
 ///
 /// [`open`](Self::open) reads every file once and keeps their paths.
 ///
@@ -81,9 +81,10 @@ impl TextFolder {
     /// # Errors
     /// [`Error::Io`] if a folder or a file cannot be read; [`Error::File`] if there are no classes, a class has no texts or is not there,
     /// or two are called alike but for white space; [`Error::Data`] for a file that is empty, too long, not UTF-8, or of another kind;
-    /// [`Error::Argument`] for class names that repeat.
+    /// [`Error::Argument`] for class names that repeat, an empty list of them, and an impossible `max_bytes`.
     pub fn open(&self, folder: impl AsRef<Path>) -> Result<Texts> {
         let folder = folder.as_ref();
+        check_limit("TextFolder", self.max_bytes)?;
         let classes = self.classes(folder)?;
         if let Some((a, b)) = twins(&classes) {
             let problem = format!("the classes {a:?} and {b:?} differ in white space alone");
@@ -111,6 +112,10 @@ impl TextFolder {
     /// The names of the classes' folders.
     fn classes(&self, folder: &Path) -> Result<Vec<String>> {
         if let Some(names) = &self.class_names {
+            if names.is_empty() {
+                let hint = "name the classes, or leave it out to take every folder";
+                return Err(Error::argument("TextFolder", "class_names", "at least one", "none", hint));
+            }
             for (i, name) in names.iter().enumerate() {
                 if names[..i].contains(name) {
                     let got = format!("{name:?} twice");
@@ -123,9 +128,7 @@ impl TextFolder {
                     return Err(Error::file(folder, format!("there is no folder {name:?}"), hint));
                 }
             }
-            if !names.is_empty() {
-                return Ok(names.clone());
-            }
+            return Ok(names.clone());
         }
         let mut names = Vec::new();
         for path in entries(folder)?.iter().filter(|path| path.is_dir()) {
@@ -135,7 +138,7 @@ impl TextFolder {
             };
             names.push(name.to_owned());
         }
-        if names.is_empty() || self.class_names.is_some() {
+        if names.is_empty() {
             let hint = "put the texts of each class into a folder of its own, named after the class";
             return Err(Error::file(folder, "a folder without classes", hint));
         }

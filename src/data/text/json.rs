@@ -6,11 +6,12 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::labels::{Kind, Labels};
-use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, without_end};
+use super::labels::{Labels, label_builders};
+use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, is_blank, without_end};
 use super::record::Record;
 use super::stored::Stored;
 use super::texts::Texts;
+use crate::data::names::listed;
 use crate::error::{Error, Result};
 
 /// Reads lines of JSON, each an object such as `{"text": "so fine", "label": "pos"}`. Features `text` and `files`.
@@ -73,41 +74,7 @@ impl JsonLines {
         self
     }
 
-    /// Whether a text may be empty, or white space alone; no by default, it is an error.
-    pub fn allow_empty(mut self, allow: bool) -> Self {
-        self.allow_empty = allow;
-        self
-    }
-
-    /// The most bytes of a line; 2²⁴ (16 MiB) by default. That much memory may be taken by each reader.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// Labels are names of classes even where they are numbers.
-    pub fn classes(mut self) -> Self {
-        self.labels.kind = Kind::Classes;
-        self
-    }
-
-    /// Labels are numbers, also where they stand in strings; anything else is an error.
-    pub fn numbers(mut self) -> Self {
-        self.labels.kind = Kind::Numbers;
-        self
-    }
-
-    /// Labels are names of these classes, numbered in this order; for a second file, with `.class_names(train.class_names())`.
-    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.labels.kind = Kind::Given(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Whether classes are numbered in the order in which they come first in the file; no by default, in sorted order.
-    pub fn by_appearance(mut self, by: bool) -> Self {
-        self.labels.by_appearance = by;
-        self
-    }
+    label_builders!();
 
     /// Opens a file.
     ///
@@ -155,7 +122,7 @@ struct Objects {
 
 impl Format for Objects {
     fn cut(&self, lines: &mut Lines<'_>, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
-        lines.first(false, bytes)
+        lines.first(is_blank, bytes)
     }
 
     fn read(&self, bytes: &[u8], at: &At<'_>, record: &mut Record) -> Result<()> {
@@ -168,11 +135,11 @@ impl Format for Objects {
         record.begin(self.settings.text.len());
         // The first steps of all fields in one go.
         let mut found = vec![None; self.fields.len()];
-        go(json, &self.fields, 0, &mut found).map_err(|error| no_json(&error, at))?;
+        go(json, &self.fields, 0, &mut found).map_err(|error| no_json(&error, json, json, at))?;
         for (i, field) in self.settings.text.iter().enumerate() {
             let raw = self.value(json, i, field, found[i], at)?;
             record.texts[i] = serde_json::from_str(raw).map_err(|error| match raw.starts_with('"') {
-                true => no_json(&error, at),
+                true => no_json(&error, raw, json, at),
                 false => {
                     let problem = format!("expected a string as text, got {}", kind(raw));
                     at.error(Some(field), problem, "name another field, or correct the line")
@@ -187,7 +154,9 @@ impl Format for Objects {
             let i = self.fields.len() - 1;
             let raw = self.value(json, i, field, found[i], at)?;
             match raw.as_bytes() {
-                [b'"', ..] => record.label.text = serde_json::from_str(raw).map_err(|error| no_json(&error, at))?,
+                [b'"', ..] => {
+                    record.label.text = serde_json::from_str(raw).map_err(|error| no_json(&error, raw, json, at))?;
+                }
                 [b'{' | b'[' | b'n', ..] | [] => {
                     let problem = format!("expected a string or a number as label, got {}", kind(raw));
                     return Err(at.error(Some(field), problem, "name another field, or correct the line"));
@@ -217,7 +186,8 @@ impl Objects {
             let Some(outer) = raw else { break };
             let mut inner = [None];
             if outer.get().starts_with(['{', '[']) {
-                go(outer.get(), &self.fields[i..=i], step, &mut inner).map_err(|error| no_json(&error, at))?;
+                let outer = outer.get();
+                go(outer, &self.fields[i..=i], step, &mut inner).map_err(|error| no_json(&error, outer, json, at))?;
             }
             raw = inner[0];
         }
@@ -228,7 +198,7 @@ impl Objects {
                 let known = names(json);
                 let hint = match known.is_empty() {
                     true => "the object has no fields".to_owned(),
-                    false => format!("the fields of this line are {}", known.join(", ")),
+                    false => format!("the fields of this line are {}", listed(&known)),
                 };
                 Err(at.error(Some(field), "there is no such field", hint))
             }
@@ -236,13 +206,14 @@ impl Objects {
     }
 }
 
-/// What is wrong with a line that is no JSON.
-fn no_json(error: &serde_json::Error, at: &At<'_>) -> Error {
+/// What is wrong with a line that is no JSON, or with a part of it.
+fn no_json(error: &serde_json::Error, part: &str, line: &str, at: &At<'_>) -> Error {
+    let before = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
     let text = error.to_string();
     let cause = text.rsplit_once(" at line ").map_or(text.as_str(), |(cause, _)| cause);
     let problem = match error.column() {
         0 => format!("the line is no JSON object: {cause}"),
-        byte => format!("the line is no JSON object: {cause}, at byte {byte} of it"),
+        byte => format!("the line is no JSON object: {cause}, at byte {} of it", before + byte),
     };
     at.error(None, problem, "correct the line, or remove it")
 }
@@ -357,8 +328,9 @@ fn names(json: &str) -> Vec<String> {
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut names = Vec::new();
             while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
-                if names.len() < 20 {
-                    names.push(name.chars().take(50).collect());
+                // One more than are shown.
+                if names.len() <= 20 {
+                    names.push(name);
                 }
             }
             Ok(names)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::pieces::{At, Place};
 use super::record::Label;
-use crate::data::names::twins;
+use crate::data::names::{listed, twins};
 use crate::error::{Error, Result};
 
 /// Different labels that names of classes can be; more are no classes.
@@ -45,6 +45,50 @@ pub(super) struct Labels {
     numbers: BTreeMap<String, usize>,
 }
 
+/// The builder methods of a reader whose field `labels` says what labels are.
+macro_rules! label_builders {
+    () => {
+        /// Labels are names of classes even where they are numbers.
+        pub fn classes(mut self) -> Self {
+            self.labels.kind = $crate::data::text::labels::Kind::Classes;
+            self
+        }
+
+        /// Labels are numbers, also where they stand in quotes; anything else is an error.
+        pub fn numbers(mut self) -> Self {
+            self.labels.kind = $crate::data::text::labels::Kind::Numbers;
+            self
+        }
+
+        /// Labels are names of these classes, numbered in this order; for a second file, with `.class_names(train.class_names())`.
+        pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+            let names = names.into_iter().map(Into::into).collect();
+            self.labels.kind = $crate::data::text::labels::Kind::Given(names);
+            self
+        }
+
+        /// Whether classes are numbered in the order in which they come first in the file; no by default, in sorted order.
+        pub fn by_appearance(mut self, by: bool) -> Self {
+            self.labels.by_appearance = by;
+            self
+        }
+
+        /// Whether a text may be empty, or white space alone; no by default, it is an error.
+        pub fn allow_empty(mut self, allow: bool) -> Self {
+            self.allow_empty = allow;
+            self
+        }
+
+        /// The most bytes of a record; 2²⁴ (16 MiB) by default. That much memory may be taken by each reader.
+        pub fn max_bytes(mut self, bytes: usize) -> Self {
+            self.max_bytes = bytes;
+            self
+        }
+    };
+}
+
+pub(super) use label_builders;
+
 impl Labels {
     /// An error for names that repeat; `op` is the reader.
     pub fn check(&mut self, op: &'static str) -> Result<()> {
@@ -71,7 +115,7 @@ impl Labels {
     /// One more label, in the pass that finds out what there is.
     pub fn see(&mut self, label: &Label, column: &str, at: &At<'_>) -> Result<()> {
         let text = label.text.as_str();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return Err(at.error(Some(column), "the label is missing", "give it, or remove the record"));
         }
         if text.len() > MAX_NAME {
@@ -154,8 +198,9 @@ impl Labels {
         let text = label.text.as_str();
         if matches!(self.kind, Kind::Numbers | Kind::Auto) {
             let value = match text {
-                "true" => Some(1.0),
-                "false" => Some(0.0),
+                // JSON's; as the text of a label they are names.
+                "true" if label.number => Some(1.0),
+                "false" if label.number => Some(0.0),
                 _ => text.parse::<f64>().ok().filter(|v| v.is_finite()),
             };
             let problem = || format!("expected a finite number as label, got {text:?}");
@@ -168,10 +213,11 @@ impl Labels {
             return value.ok_or_else(|| at.error(Some(column), problem(), hint));
         }
         self.numbers.get(text).map(|&number| number as f64).ok_or_else(|| {
-            const SHOWN: usize = 20;
-            let more = if self.names.len() > SHOWN { ", …" } else { "" };
-            let known = self.names[..self.names.len().min(SHOWN)].join(", ");
-            at.error(Some(column), format!("unknown class {text:?}"), format!("the classes are {known}{more}"))
+            let first = self.first.as_ref().is_some_and(|(line, _)| *line == at.place.line);
+            let header =
+                if self.table && first { "; set .header(true) if this line holds the columns' names" } else { "" };
+            let hint = format!("the classes are {}{header}", listed(&self.names));
+            at.error(Some(column), format!("unknown class {text:?}"), hint)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, without_end};
+use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, is_blank, without_end};
 use super::record::Record;
 use super::stored::Stored;
 use super::texts::Texts;
@@ -56,7 +56,8 @@ impl TextLines {
         self
     }
 
-    /// The most bytes of a text, with its line ends; 2²⁴ (16 MiB) by default. That much memory may be taken by each reader.
+    /// The most bytes of a text, with its line ends, of a paragraph with the blank line behind it; 2²⁴ (16 MiB) by default. That much
+    /// memory may be taken by each reader.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
@@ -78,14 +79,15 @@ impl TextLines {
 
 impl Format for TextLines {
     fn cut(&self, lines: &mut Lines<'_>, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
-        let Some(place) = lines.first(self.allow_empty && !self.paragraphs, bytes)? else { return Ok(None) };
+        let blank_too = self.allow_empty && !self.paragraphs;
+        let Some(place) = lines.first(|line| !blank_too && is_blank(line), bytes)? else { return Ok(None) };
         if !self.paragraphs {
             return Ok(Some(place));
         }
         loop {
             let before = bytes.len();
             let more = lines.next(place, bytes)?;
-            if !more || bytes[before..].trim_ascii().is_empty() {
+            if !more || is_blank(&bytes[before..]) {
                 bytes.truncate(before);
                 return Ok(Some(place));
             }

@@ -82,7 +82,7 @@ impl Packing {
     }
 
     /// Documents are kept whole and share rows; `window` of them at a time, in their order, are put where least room is left over. 1000
-    /// is usual. More waste less; memory is taken for all documents, 16 bytes each and 8 bytes a row.
+    /// is usual. More waste less; memory is taken for all documents, 24 bytes each, and for each of their pieces, and 8 bytes a row.
     pub fn whole(mut self, window: usize) -> Self {
         self.whole = Some(window);
         self
@@ -131,7 +131,7 @@ impl Packing {
         // Behind a document without tokens there is no end of one.
         let length = |document: usize| -> Result<usize> {
             let own = documents.length(document)?;
-            Ok(if own == 0 { 0 } else { own + usize::from(self.end.is_some()) })
+            Ok(if own == 0 { 0 } else { own.saturating_add(usize::from(self.end.is_some())) })
         };
         let plan = match self.whole {
             None => {
@@ -139,7 +139,7 @@ impl Packing {
                 memory::reserve("Packing", what, &mut ends, n)?;
                 let mut total = 0u64;
                 for i in 0..n {
-                    total += length(at(i))? as u64;
+                    total = total.saturating_add(length(at(i))? as u64);
                     ends.push(total);
                 }
                 let (pairs, row) = (total.saturating_sub(1), self.length as u64);
@@ -163,16 +163,15 @@ impl Packing {
             }
         };
         if plan.rows() == 0 {
-            let expected =
-                format!("of at least {} tokens in all", if self.needs_full_row() { self.length + 1 } else { 2 });
-            let hint = "pass more documents, or make rows shorter";
+            let expected = match (self.whole, self.keep_last) {
+                (Some(_), _) => "of at least 2 tokens, one of them".to_owned(),
+                (None, true) => "of at least 2 tokens in all".to_owned(),
+                (None, false) => format!("of at least {} tokens in all", self.length + 1),
+            };
+            let hint = "pass more documents, set .end(...), or make rows shorter";
             return Err(Error::argument("Packing", "documents", expected, "fewer", hint));
         }
         Ok(plan)
-    }
-
-    fn needs_full_row(&self) -> bool {
-        self.whole.is_none() && !self.keep_last
     }
 
     /// Best fit decreasing: the longest first, each where least room is left, of equals where room was found first.
@@ -304,7 +303,7 @@ impl<D: Documents> Packed<D> {
         if tokens.len() - before == n {
             return Ok(());
         }
-        let problem = format!("document {document} has fewer ids than it had");
+        let problem = format!("document {document} does not have the ids that its length promised");
         let hint = "let documents be the same at any time";
         Err(Error::Config { op: "Packing", problem, hint: hint.to_owned() })
     }

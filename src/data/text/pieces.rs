@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::record::Record;
 use crate::data::idle::Idle;
 use crate::error::{Error, Result};
-use crate::io::{kind, open_file};
+use crate::io::{kind, open_file, open_regular};
 use crate::memory;
 
 /// Bytes of a record, as far as nobody says otherwise.
@@ -80,8 +80,8 @@ impl<'a> Lines<'a> {
 
     /// Appends the next line of a record that begins at `start`, with its end; `false` at the end of the file.
     pub fn next(&mut self, start: Place, record: &mut Vec<u8>) -> Result<bool> {
-        let left = (self.limit + 1).saturating_sub(record.len());
-        let taken = Read::take(&mut *self.source, left as u64).read_until(b'\n', record);
+        let left = (self.limit as u64 + 1).saturating_sub(record.len() as u64);
+        let taken = Read::take(&mut *self.source, left).read_until(b'\n', record);
         let taken = taken.map_err(|source| failed(self.file, source))?;
         if record.len() > self.limit {
             let problem = format!("a text longer than {} bytes begins here", self.limit);
@@ -93,19 +93,57 @@ impl<'a> Lines<'a> {
         Ok(taken > 0)
     }
 
-    /// The next line that is not blank, as the first of a record; none at the end of the file.
-    pub fn first(&mut self, blank: bool, record: &mut Vec<u8>) -> Result<Option<Place>> {
+    /// The next line that is not passed over, as the first of a record; none at the end of the file.
+    pub fn first(&mut self, passes: impl Fn(&[u8]) -> bool, record: &mut Vec<u8>) -> Result<Option<Place>> {
         loop {
             record.clear();
             let start = self.next;
             if !self.next(start, record)? {
                 return Ok(None);
             }
-            if blank || !record.trim_ascii().is_empty() {
+            if !passes(record) {
                 return Ok(Some(start));
             }
         }
     }
+
+    /// An error if a first record is the whole file of `len` bytes for want of line feeds.
+    pub fn check_ends(&self, first: Place, record: &[u8], len: u64) -> Result<()> {
+        let own = without_end(record);
+        if self.next.byte == len && own.contains(&b'\r') && !own.contains(&b'\n') {
+            return Err(self.at(first).error(None, "lines end in carriage returns alone (old Mac text)", MAC));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a line is white space alone, by Unicode.
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    let mut rest = line;
+    while let Some(&byte) = rest.first() {
+        // White space takes three bytes at most.
+        let len = match byte {
+            0..0x80 => 1,
+            0xC0..0xE0 => 2,
+            0xE0..0xF0 => 3,
+            _ => return false,
+        };
+        let Some((char, behind)) = rest.split_at_checked(len) else { return false };
+        if !std::str::from_utf8(char).is_ok_and(|char| char.trim().is_empty()) {
+            return false;
+        }
+        rest = behind;
+    }
+    true
+}
+
+/// An error for a limit on the bytes of a text that cannot be one.
+pub(super) fn check_limit(op: &'static str, limit: usize) -> Result<()> {
+    if limit == 0 || limit > u32::MAX as usize {
+        let expected = format!("from 1 to {}", u32::MAX);
+        return Err(Error::argument(op, "max_bytes", expected, limit, "16 MiB is the default"));
+    }
+    Ok(())
 }
 
 /// A line or a record without its last line end.
@@ -170,10 +208,7 @@ impl<F: Format> Pieces<F> {
         format: F,
         mut each: impl FnMut(&mut Record, &At<'_>) -> Result<()>,
     ) -> Result<Self> {
-        if limit == 0 || limit > u32::MAX as usize {
-            let expected = format!("from 1 to {}", u32::MAX);
-            return Err(Error::argument(op, "max_bytes", expected, limit, "16 MiB is the default"));
-        }
+        check_limit(op, limit)?;
         let (mut source, len) = open(path)?;
         let (mut starts, mut bytes, mut record) = (Vec::new(), Vec::new(), Record::default());
         let mut lines = Lines::new(&mut source, path, 0, limit)?;
@@ -182,9 +217,8 @@ impl<F: Format> Pieces<F> {
         }
         while let Some(place) = format.cut(&mut lines, &mut bytes)? {
             let at = lines.at(place);
-            let own = without_end(&bytes);
-            if starts.is_empty() && lines.next.byte == len && own.contains(&b'\r') && !own.contains(&b'\n') {
-                return Err(at.error(None, "lines end in carriage returns alone (old Mac text)", MAC));
+            if starts.is_empty() {
+                lines.check_ends(place, &bytes, len)?;
             }
             format.read(&bytes, &at, &mut record)?;
             each(&mut record, &at)?;
@@ -231,7 +265,7 @@ impl<F: Format> Pieces<F> {
         // Lines were counted from the record on.
         result.map_err(|error| match error {
             Error::Data { file, line: Some(line), column, problem, hint } => {
-                let line = self.lines_before(self.starts[position]).map(|before| line + before).ok();
+                let line = self.lines_before(self.starts[position]).map(|before| line.saturating_add(before)).ok();
                 Error::Data { file, line, column, problem, hint }
             }
             other => other,
@@ -275,7 +309,7 @@ impl<F: Format> Pieces<F> {
 
     /// The lines before a byte of the file.
     fn lines_before(&self, byte: u64) -> std::io::Result<u64> {
-        let mut source = BufReader::with_capacity(AHEAD, File::open(&self.path)?.take(byte));
+        let mut source = BufReader::with_capacity(AHEAD, open_regular(&self.path)?.0.take(byte));
         let mut lines = 0;
         loop {
             let held = source.fill_buf()?;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::cells::Cells;
-use super::labels::{Kind, Labels};
-use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, open};
+use super::cells::{Bad, Cells, MAX_CELLS};
+use super::labels::{Labels, label_builders};
+use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, check_limit, is_blank, open};
 use super::record::Record;
 use super::stored::Stored;
 use super::texts::Texts;
 use crate::data::column::Column;
+use crate::data::names::listed;
 use crate::error::{Error, Result};
 
 /// Reads texts and their labels from CSV or TSV: a column of texts, one of labels.
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 ///   [`Texts::class_names`] holds them. Spaces around labels do not count.
 /// - Cells may stand in quotes, with quotes inside written twice; they may then hold delimiters and line ends. Where quotes are
 ///   characters as others, as in many TSV files, set [`.quotes(false)`](Self::quotes).
+/// - Lines of white space alone are passed over, but for those with a delimiter in them: tabs between cells that are empty.
 ///
 /// [`open`](Self::open) reads the file once, checks every record and notes where it begins: eight bytes of memory a record.
 ///
@@ -111,50 +113,16 @@ impl TextTable {
         self
     }
 
-    /// Whether a text may be empty, or white space alone; no by default, it is an error.
-    pub fn allow_empty(mut self, allow: bool) -> Self {
-        self.allow_empty = allow;
-        self
-    }
-
-    /// The most bytes of a record; 2²⁴ (16 MiB) by default. That much memory may be taken by each reader.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// Labels are names of classes even where they look like numbers.
-    pub fn classes(mut self) -> Self {
-        self.labels.kind = Kind::Classes;
-        self
-    }
-
-    /// Labels are numbers; anything else is an error.
-    pub fn numbers(mut self) -> Self {
-        self.labels.kind = Kind::Numbers;
-        self
-    }
-
-    /// Labels are names of these classes, numbered in this order; for a second file, with `.class_names(train.class_names())`.
-    pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.labels.kind = Kind::Given(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Whether classes are numbered in the order in which they come first in the file; no by default, in sorted order.
-    pub fn by_appearance(mut self, by: bool) -> Self {
-        self.labels.by_appearance = by;
-        self
-    }
+    label_builders!();
 
     /// Opens a file.
     ///
     /// # Errors
     /// As [`TextLines::open`](super::TextLines::open); and [`Error::Data`], with file, line and column, for a record of another number
-    /// of cells than the first, a column that does not exist or whose name another one has, an empty text or label, an unknown class, labels
-    /// of which some are numbers and some names, classes that differ in white space alone, more than 65,536 classes, a quote that is never
-    /// closed, or that closes within a cell; [`Error::Argument`] for a delimiter that cannot be one, class names that repeat, or no
-    /// column of texts.
+    /// of cells than the first, a column that does not exist or whose name another one has, an empty text or label, an unknown class,
+    /// labels of which some are numbers and some names, classes that differ in white space alone, more than 65,536 classes or cells, a
+    /// quote that is never closed, or that closes within a cell; [`Error::Argument`] for a delimiter that cannot be one, class names that
+    /// repeat, or no column of texts.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Texts> {
         let path = path.as_ref();
         let mut labels = self.labels.clone();
@@ -168,6 +136,7 @@ impl TextTable {
             let hint = "b',', b';' and b'\\t' are usual";
             return Err(Error::argument("TextTable", "delimiter", expected, format!("{:?}", char::from(d)), hint));
         }
+        check_limit("TextTable", self.max_bytes)?;
         let named = self.text.iter().chain(&self.label).any(|column| matches!(column, Column::Name(_)));
         let header = self.header.unwrap_or(named);
         let delimiter = match self.delimiter {
@@ -198,27 +167,34 @@ impl TextTable {
         let least = least.max().unwrap_or(1).max(self.text.len() + usize::from(self.label.is_some()));
         let width = |delimiter: u8| -> Result<Option<usize>> {
             let format = Table { settings: self.clone(), delimiter, width: 0, text: Vec::new(), label: None };
-            let (mut source, _) = open(path)?;
+            let (mut source, len) = open(path)?;
             let mut lines = Lines::new(&mut source, path, 0, self.max_bytes)?;
             let (mut bytes, mut width) = (Vec::new(), None);
             for _ in 0..RECORDS {
-                let (true, Some(cells)) = (format.cut(&mut lines, &mut bytes)?.is_some(), format.cells(&bytes)) else {
-                    break;
-                };
+                let Some(place) = format.cut(&mut lines, &mut bytes)? else { break };
+                if width.is_none() {
+                    lines.check_ends(place, &bytes, len)?;
+                }
+                let cells = format.cells(&bytes, &lines.at(place))?;
                 if *width.get_or_insert(cells.len()) != cells.len() {
                     return Ok(None);
                 }
             }
             Ok(width)
         };
-        let mut found = Vec::new();
-        for delimiter in *b"\t,;|" {
+        const DELIMITERS: [u8; 4] = *b"\t,;|";
+        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        for delimiter in DELIMITERS {
             match width(delimiter) {
                 Ok(Some(width)) if width >= least.max(2) => found.push(delimiter),
+                Ok(_) => {}
                 // Of another delimiter's quotes, it may be.
-                Ok(_) | Err(Error::Data { line: Some(_), .. }) => {}
+                Err(error @ Error::Data { line: Some(_), .. }) => refused.push(error),
                 Err(error) => return Err(error),
             }
+        }
+        if refused.len() == DELIMITERS.len() {
+            return Err(refused.swap_remove(0));
         }
         match found[..] {
             [] if least < 2 => Ok(b'\t'),
@@ -255,18 +231,18 @@ struct Table {
 
 impl Table {
     /// The cells of a whole record.
-    fn cells(&self, bytes: &[u8]) -> Option<Cells> {
+    fn cells(&self, bytes: &[u8], at: &At<'_>) -> Result<Cells> {
         let mut cells = Cells::new(self.delimiter, self.settings.quotes);
         let mut whole = false;
         for line in bytes.split_inclusive(|b| *b == b'\n') {
-            whole = cells.line(line).ok()?;
+            whole = cells.line(line).map_err(|problem| bad(problem, at))?;
         }
-        whole.then_some(cells)
+        if whole { Ok(cells) } else { Err(bad(Bad::Open, at)) }
     }
 
     /// Finds the columns in the first record; gives the name of the label's.
     fn find_columns(&mut self, path: &Path, header: bool) -> Result<Option<String>> {
-        let (mut source, _) = open(path)?;
+        let (mut source, len) = open(path)?;
         let mut lines = Lines::new(&mut source, path, 0, self.settings.max_bytes)?;
         let mut bytes = Vec::new();
         let Some(place) = self.cut(&mut lines, &mut bytes)? else {
@@ -274,8 +250,9 @@ impl Table {
             return Err(at.error(None, "there is no text in the file", "check the path, and whether it was written"));
         };
         let at = lines.at(place);
-        let text = at.utf8(&bytes)?.as_bytes();
-        let cells = self.cells(text).ok_or_else(|| unclosed(&at))?;
+        lines.check_ends(place, &bytes, len)?;
+        at.utf8(&bytes)?;
+        let cells = self.cells(&bytes, &at)?;
         self.width = cells.len();
         let cell = |i| String::from_utf8_lossy(cells.get(i).unwrap_or_default()).trim().to_owned();
         let names: Vec<String> = (0..if header { self.width } else { 0 }).map(cell).collect();
@@ -304,7 +281,7 @@ impl Table {
                             return Err(at.error(None, problem, hint));
                         }
                         (None, _) => {
-                            let hint = format!("the columns are {}", names.join(", "));
+                            let hint = format!("the columns are {}", listed(&names));
                             return Err(at.error(None, format!("there is no column {name:?}"), hint));
                         }
                     }
@@ -323,14 +300,27 @@ impl Table {
     }
 }
 
-fn unclosed(at: &At<'_>) -> Error {
-    let hint = "close it, or set .quotes(false) if quotes are characters as others";
-    at.error(None, "a quote opens in this record and is never closed", hint)
+/// The error for what makes no record.
+fn bad(problem: Bad, at: &At<'_>) -> Error {
+    let (problem, hint) = match problem {
+        Bad::Open => (
+            "a quote opens in this record and is never closed".to_owned(),
+            "close it, or set .quotes(false) if quotes are characters as others",
+        ),
+        Bad::Stray => (
+            "text follows the closing quote of a cell".to_owned(),
+            "write quotes inside a quoted cell twice, check .delimiter(...), or set .quotes(false) if quotes are characters as \
+             others",
+        ),
+        Bad::Many => (format!("more than {MAX_CELLS} cells"), "check .delimiter(...), the line ends and the file"),
+    };
+    at.error(None, problem, hint)
 }
 
 impl Format for Table {
     fn cut(&self, lines: &mut Lines<'_>, bytes: &mut Vec<u8>) -> Result<Option<Place>> {
-        let Some(place) = lines.first(false, bytes)? else { return Ok(None) };
+        let passes = |line: &[u8]| is_blank(line) && !line.contains(&self.delimiter);
+        let Some(place) = lines.first(passes, bytes)? else { return Ok(None) };
         if !self.settings.quotes {
             return Ok(Some(place));
         }
@@ -340,17 +330,13 @@ impl Format for Table {
             match cells.line(&bytes[before..]) {
                 Ok(true) => return Ok(Some(place)),
                 Ok(false) => {}
-                Err(_) => {
-                    let hint = "write quotes inside a quoted cell twice, check .delimiter(...), or set .quotes(false) if quotes are \
-                                characters as others";
-                    return Err(lines.at(place).error(None, "text follows the closing quote of a cell", hint));
-                }
+                Err(problem) => return Err(bad(problem, &lines.at(place))),
             }
             // Only whether a quote is open matters here.
             cells.forget();
             before = bytes.len();
             if !lines.next(place, bytes)? {
-                return Err(unclosed(&lines.at(place)));
+                return Err(bad(Bad::Open, &lines.at(place)));
             }
         }
     }
@@ -358,7 +344,7 @@ impl Format for Table {
     fn read(&self, bytes: &[u8], at: &At<'_>, record: &mut Record) -> Result<()> {
         // Delimiters and quotes are of ASCII, so that cells of UTF-8 are UTF-8.
         at.utf8(bytes)?;
-        let cells = self.cells(bytes).ok_or_else(|| unclosed(at))?;
+        let cells = self.cells(bytes, at)?;
         if cells.len() != self.width {
             let problem = format!("expected {} cells as in the first record, got {}", self.width, cells.len());
             let hint = "add or remove cells, or quote cells that hold the delimiter";

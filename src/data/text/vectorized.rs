@@ -7,7 +7,7 @@ use crate::data::idle::Idle;
 use crate::data::range::check_range;
 use crate::data::source::{Source, Stretch, row_shape};
 use crate::error::{Error, Result};
-use crate::tensor::{Float, Shape};
+use crate::tensor::{FREE, Float, Shape};
 
 /// Texts as vectors of one length; made by [`Texts::vectorize`].
 pub struct Vectorized<F> {
@@ -98,8 +98,9 @@ impl<T: Float, F: Fn(&str, &mut [T]) -> Result<()> + Send + Sync> Source<T> for 
     }
 
     fn check(&self) -> Result<()> {
-        if self.width == 0 {
-            return Err(Error::argument("vectorize", "width", "at least 1", 0, "say how long the vectors are"));
+        if self.width == 0 || self.width >= FREE {
+            let hint = "say how long the vectors are, all alike";
+            return Err(Error::argument("vectorize", "width", "at least 1, and not FREE", self.width, hint));
         }
         Ok(())
     }

@@ -130,7 +130,10 @@ impl Tokenizer {
 
     fn read_vocab_txt(text: &str, lowercase: bool) -> Result<Self, String> {
         let lines = text.lines().map(|line| line.trim_end_matches(['\r', '\n']));
-        let vocab = Vocab::new(lines.clone().zip(0..))?;
+        let vocab = Vocab::new(lines.clone().zip(0..)).map_err(|problem| match repeated(lines.clone()) {
+            Some((first, again)) => format!("{problem}, in lines {first} and {again}"),
+            None => problem,
+        })?;
         let special = |token: &str| {
             Ok::<_, String>((
                 token.to_owned(),
@@ -242,6 +245,12 @@ impl Tokenizer {
     }
 }
 
+/// The numbers of two lines that are the same, from 1.
+fn repeated<'t>(lines: impl Iterator<Item = &'t str>) -> Option<(usize, usize)> {
+    let mut seen = HashMap::new();
+    (1..).zip(lines).find_map(|(number, line)| seen.insert(line, number).map(|before| (before, number)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +261,10 @@ mod tests {
         assert_eq!(tokenizer.encode("ABC x").unwrap().ids, [1, 3, 4, 0, 2]);
         let error = |text: &str| Tokenizer::read_vocab_txt(text, true).unwrap_err();
         assert!(error("").contains("an empty one"));
+        assert_eq!(
+            error("[UNK]\na\n[CLS]\n[SEP]\na\n"),
+            "expected every token once, got \"a\" twice, in lines 2 and 5"
+        );
         assert!(error("[UNK]\n[CLS]\na\n").contains("[SEP]"));
         assert!(error("[CLS]\n[SEP]\n").contains("[UNK]"));
     }

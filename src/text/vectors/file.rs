@@ -46,6 +46,7 @@ const MAX_LINE: usize = 1 << 22;
 const MAX_WORD: usize = 1 << 16;
 
 const WANTED: &str = "a file of word vectors";
+const NONE: &str = "there are no vectors";
 
 impl WordVectorFile {
     /// Whether the file is in word2vec's binary format; no by default.
@@ -112,11 +113,7 @@ impl WordVectorFile {
     }
 
     fn read_text(&self, mut from: From<'_>) -> Result<WordVectors> {
-        let file = from.file;
-        let start = from.source.fill_buf().map_err(|source| Error::Io { file: file.to_owned(), source })?;
-        if let Some((problem, hint)) = kind::other_than(WANTED, start) {
-            return Err(from.error(None, problem, &hint));
-        }
+        from.check_kind()?;
         let (mut line, mut number) = (Vec::new(), 1);
         from.line(&mut line, number)?;
         if line.starts_with(b"\xef\xbb\xbf") {
@@ -138,6 +135,10 @@ impl WordVectorFile {
         if header.is_some() {
             number += 1;
             from.line(&mut line, number)?;
+            if std::str::from_utf8(&line).is_err() {
+                let hint = "set binary(true) if the file is in word2vec's binary format, else save it as UTF-8";
+                return Err(from.error(Some(number), "the line behind the header is not UTF-8".into(), hint));
+            }
         }
         let (mut words, mut vector, mut read) = (WordVectors::empty(size), Vec::with_capacity(size), 0);
         while !line.is_empty() && self.limit != Some(read) {
@@ -154,9 +155,7 @@ impl WordVectorFile {
             return Err(from.error(None, problem, "get the whole file again, or correct its first line"));
         }
         match read {
-            0 if self.limit != Some(0) => {
-                Err(from.error(None, "there are no vectors".into(), "pass a file that has some"))
-            }
+            0 if self.limit != Some(0) => Err(from.error(None, NONE.into(), "pass a file that has some")),
             _ => Ok(words),
         }
     }
@@ -234,6 +233,7 @@ impl WordVectorFile {
 
     fn read_binary(&self, mut from: From<'_>) -> Result<WordVectors> {
         const DAMAGED: &str = "the file is damaged, or in another format: binary(false) reads text";
+        from.check_kind()?;
         let mut bytes = Vec::new();
         from.until(b'\n', 64, &mut bytes)?;
         let Some((expected, size)) = header_of(&bytes) else {
@@ -277,7 +277,24 @@ impl WordVectorFile {
             }
             words.push(name, &vector)?;
         }
-        Ok(words)
+        if self.limit.is_none_or(|limit| limit > expected) {
+            loop {
+                from.until(b'\n', MAX_WORD, &mut bytes)?;
+                match &bytes[..] {
+                    [] => break,
+                    b"\n" | b"\r\n" => {}
+                    _ => {
+                        let problem =
+                            format!("the header says {expected} vectors of {size} numbers, and more follows them");
+                        return Err(from.error(None, problem, DAMAGED));
+                    }
+                }
+            }
+        }
+        match expected {
+            0 => Err(from.error(None, NONE.into(), "pass a file that has some")),
+            _ => Ok(words),
+        }
     }
 }
 
@@ -294,6 +311,15 @@ impl From<'_> {
 
     fn error(&self, line: Option<u64>, problem: String, hint: &str) -> Error {
         Error::Data { file: self.file.to_owned(), line, column: None, problem, hint: hint.into() }
+    }
+
+    /// An error for a file of another kind, such as a packed one.
+    fn check_kind(&mut self) -> Result<()> {
+        let start = match self.source.fill_buf() {
+            Ok(start) => kind::other_than(WANTED, start),
+            Err(source) => return Err(self.failed(source)),
+        };
+        start.map_or(Ok(()), |(problem, hint)| Err(self.error(None, problem, &hint)))
     }
 
     /// Reads up to a byte, that included, or to the end, and `most` bytes at most.
@@ -465,6 +491,21 @@ mod tests {
         assert!(error(b"no header").contains("does not begin with the line `words size`"));
         assert!(error(b"9999999999999 60000\nword 1234").contains("ends within the 60000 numbers of word 1"));
         assert!(error(b"1 2\n\xff 12345678").contains("no word in UTF-8"));
+        // More than the header says, none, and packed as they are published.
+        for between in ["", "\n"] {
+            let more = binary(&words, "1 2\n", between);
+            assert!(error(&more).contains("the header says 1 vectors of 2 numbers, and more follows them"));
+            assert_eq!(file.clone().limit(1).read_from("x", &more[..]).unwrap().len(), 1);
+        }
+        assert!(file.read_from("x", &[binary(&words, "2 2\n", "\n"), b"\r\n\n".to_vec()].concat()[..]).is_ok());
+        assert!(error(b"0 2\n").contains("there are no vectors"));
+        assert!(file.clone().limit(0).read_from("x", &binary(&words, "2 2\n", "")[..]).unwrap().is_empty());
+        assert!(error(b"\x1f\x8b\x08").contains("a gzipped file, not a file of word vectors; unpack it first"));
+        let text = WordVectorFile::default().read_from("x", &binary(&words, "2 2\n", "\n")[..]).unwrap_err();
+        assert!(
+            text.to_string().contains("line 2: the line behind the header is not UTF-8; set binary(true) if"),
+            "{text}"
+        );
         assert!(file.limit(1).read_from("x", &binary(&words, "2 2\n", "")[..]).unwrap().len() == 1);
     }
 

@@ -55,6 +55,9 @@ const NEGATIVE: u64 = 3;
 /// Draws of a negative word before one that stands near is taken after all.
 const DRAWS: u64 = 8;
 
+/// The most negative pairs after each.
+const MAX_NEGATIVES: usize = 1 << 16;
+
 const OP: &str = "SkipGrams";
 
 impl SkipGrams {
@@ -86,8 +89,8 @@ impl SkipGrams {
     /// reach from one text into the next. Takes 8 bytes for each pair.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a window of 0, a threshold that is negative or not finite, and an id that is not of the vocabulary;
-    /// [`Error::Empty`] where no pair is found; [`Error::Memory`].
+    /// [`Error::Argument`] for a window of 0, more than 65,536 negative pairs for each, a threshold that is negative or not finite, and an
+    /// id that is not of the vocabulary; [`Error::Empty`] where no pair is found; [`Error::Memory`].
     pub fn of<S: AsRef<[usize]>>(
         &self,
         texts: impl IntoIterator<Item = S>,
@@ -95,6 +98,10 @@ impl SkipGrams {
     ) -> Result<SkipGramSource> {
         if self.window == 0 {
             return Err(Error::argument(OP, "window", "at least 1", 0, "5 is usual"));
+        }
+        if self.negatives > MAX_NEGATIVES {
+            let expected = format!("at most {MAX_NEGATIVES}");
+            return Err(Error::argument(OP, "negatives", expected, self.negatives, "2 to 20 are usual"));
         }
         check_not_negative(OP, "subsample", self.subsample)?;
         let frequency = |id: usize| match id > Vocabulary::END {
@@ -319,6 +326,9 @@ mod tests {
         let error = |how: SkipGrams, ids: &[usize]| how.of([ids], &vocabulary).unwrap_err().to_string();
         assert!(error(SkipGrams::default().window(0), &ids).contains("window must be at least 1"));
         assert!(error(SkipGrams::default().subsample(f64::NAN), &ids).contains("subsample"));
+        for many in [MAX_NEGATIVES + 1, usize::MAX] {
+            assert!(error(SkipGrams::default().negatives(many), &ids).contains("negatives must be at most 65536"));
+        }
         assert!(error(SkipGrams::default(), &[4, 99]).contains("below 8, the size of the vocabulary, got 99"));
         assert!(error(SkipGrams::default(), &[4, 1, 0]).contains("no two words are left"));
         assert!(error(SkipGrams::default(), &[]).contains("no samples"));
