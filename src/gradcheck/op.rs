@@ -219,7 +219,9 @@ mod tests {
         let (expected, space) = (op_step(op, &params, &mut Slot::new(), inputs), op.space(3, true));
         for kind in 0..3 {
             let open: Vec<_> = inputs.iter().map(|shape| opened(*shape).nth(kind).unwrap()).collect();
-            let built = op.build(&open, &mut Builder::new(1)).unwrap();
+            // In the same scope, so that random draws are the same.
+            let class = op.class();
+            let built = Builder::new(1).scoped(class, None, |b| op.build(&open, b)).1.unwrap();
             let mut given = vec![Shape::SCALAR; outputs.len()];
             op.output_shapes(&open, &mut given).unwrap();
             assert_eq!(given, built, "{op:?}");

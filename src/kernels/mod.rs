@@ -7,6 +7,7 @@
 pub(crate) mod algorithm;
 #[cfg(feature = "text")]
 pub(crate) mod ascii;
+pub(crate) mod attention;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
 pub(crate) mod channels;

@@ -1,6 +1,7 @@
 //! Layers, grouped as Keras groups them; one layer, one file.
 
 pub mod activations;
+pub mod attention;
 pub(crate) mod config;
 pub mod convolutional;
 pub mod core;
@@ -18,6 +19,7 @@ pub mod reshaping;
 pub(crate) mod sum;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
+pub use attention::{DotProductAttention, PositionBias};
 pub use config::{ContainerConfig, LayerConfig, NamedConfig};
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,

@@ -79,7 +79,7 @@ fn normal<T: Float>(key: Key, from: &[T], to: &mut [T], f: impl Fn(T, T) -> T) {
 }
 
 /// A rate below 1, or up to 1 where dropping all has a meaning.
-fn check_rate(op: &'static str, rate: f64, one: bool) -> Result<()> {
+pub(super) fn check_rate(op: &'static str, rate: f64, one: bool) -> Result<()> {
     if (0.0..1.0).contains(&rate) || (one && rate == 1.0) {
         return Ok(());
     }
