@@ -3,9 +3,10 @@
 use super::{
     Absolute, ActivityRegularization, AlphaDropout, Arithmetic, AveragePooling, BatchNorm, Conv, ConvTranspose,
     Cropping, Dense, DepthwiseConv, Dropout, Elu, Embedding, Flatten, GaussianDropout, GaussianNoise,
-    GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking, MaxPooling, Negative,
-    Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm, SeparableConv, Slice, Softmax,
-    SpatialDropout, TiedDense, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
+    GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking, MaxPooling,
+    MultiHeadAttention, Negative, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm,
+    SeparableConv, Slice, Softmax, SpatialDropout, TiedDense, TimeDistributed, UnitNormalization, UpSampling,
+    ZeroPadding,
 };
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ macro_rules! layer_classes {
         $give! {
             one {
                 Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Embedding Flatten
-                GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Masking Negative Normalization PRelu Permute
+                GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Masking MultiHeadAttention Negative Normalization PRelu Permute
                 RepeatVector Rescaling Reshape RmsNorm Slice Softmax TiedDense TimeDistributed UnitNormalization
             }
             axes {

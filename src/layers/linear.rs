@@ -24,6 +24,17 @@ pub(crate) fn linear_backward<T: Float>(
     dz: &Tensor<T>,
     dx: Option<&mut [T]>,
 ) {
+    linear_backward_into(pass, weight, x, dz, dx.map(|dx| (dx, false)));
+}
+
+/// [`linear_backward`], where dx may say that it is added to what is there.
+pub(crate) fn linear_backward_into<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &Tensor<T>,
+    dx: Option<(&mut [T], bool)>,
+) {
     let ([inputs, outputs], w) = pass.matrix(weight);
     let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
     let (w, dz) = (Matrix::transposed(w, outputs), dz.as_slice());
@@ -31,7 +42,10 @@ pub(crate) fn linear_backward<T: Float>(
     let weights = trained.then_some(|| {
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
     });
-    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx));
+    let below = dx.map(|(dx, add)| {
+        let beta = if add { T::one() } else { T::zero() };
+        move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, beta, dx)
+    });
     where_wanted(rows * inputs * outputs, weights, below);
 }
 

@@ -19,7 +19,7 @@ pub mod reshaping;
 pub(crate) mod sum;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
-pub use attention::{DotProductAttention, PositionBias};
+pub use attention::{DotProductAttention, MultiHeadAttention, PositionBias};
 pub use config::{ContainerConfig, LayerConfig, NamedConfig};
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,

@@ -1,6 +1,6 @@
 //! The configuration of any operation on several values, as a value that serde writes and reads.
 
-use super::attention::DotProductAttention;
+use super::attention::{DotProductAttention, MultiHeadAttention};
 use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask};
 use super::operators::{Divide, Power};
 use crate::error::{Error, Result};
@@ -67,4 +67,4 @@ macro_rules! op_config {
     };
 }
 
-op_config!(Add Average Concatenate Divide Dot DotProductAttention Maximum Minimum Multiply Power Subtract WithMask);
+op_config!(Add Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply Power Subtract WithMask);

@@ -9,7 +9,7 @@ use gradus::{Builder, Params, Pass, Slot, Statistics};
 use crate::case::{Case, Config, Errors, Outcome, set};
 
 /// Classes that are built.
-const BUILT: [&str; 44] = [
+const BUILT: [&str; 46] = [
     "activation",
     "avg_pool1d",
     "avg_pool2d",
@@ -32,11 +32,13 @@ const BUILT: [&str; 44] = [
     "global_max_pool1d",
     "global_max_pool2d",
     "group_norm",
+    "group_query_attention",
     "identity",
     "layer_norm",
     "leaky_relu",
     "max_pool1d",
     "max_pool2d",
+    "multi_head_attention",
     "normalization",
     "permute",
     "prelu",
@@ -117,6 +119,17 @@ fn layer(class: &str, c: &mut Config) -> Result<LayerConfig, String> {
             let layer = set(layer, c.number("epsilon")?, GroupNorm::epsilon);
             let layer = set(layer, c.flag("center")?, GroupNorm::center);
             config(set(layer, c.flag("scale")?, GroupNorm::scale))
+        }
+        "multi_head_attention" => {
+            let size = |c: &mut Config, name: &str| c.size(name).map(|n| n.map(|n| n as usize));
+            let heads = size(c, "num_heads")?.ok_or("no num_heads")?;
+            config(attention(heads, size(c, "key_dim")?.ok_or("no key_dim")?, c)?)
+        }
+        "group_query_attention" => {
+            let size = |c: &mut Config, name: &str| c.size(name)?.ok_or(format!("no {name}")).map(|n| n as usize);
+            let (heads, width) = (size(c, "num_query_heads")?, size(c, "head_dim")?);
+            let key_heads = size(c, "num_key_value_heads")?;
+            config(attention(heads, width, c)?.key_heads(key_heads))
         }
         "rms_norm" => {
             c.only("axis", (-1).into())?;
@@ -278,6 +291,15 @@ fn config(layer: impl Layer<f64>) -> LayerConfig {
     layer.config()
 }
 
+/// The settings that both kinds of attention have.
+fn attention(heads: usize, width: usize, c: &mut Config) -> Result<MultiHeadAttention, String> {
+    let layer = MultiHeadAttention::new(heads, width);
+    let layer = set(layer, c.size("value_dim")?.map(|n| n as usize), MultiHeadAttention::value_dim);
+    let layer = set(layer, c.number("dropout")?, MultiHeadAttention::dropout);
+    let layer = set(layer, c.flag("use_bias")?, MultiHeadAttention::use_bias);
+    Ok(set(layer, c.flag("use_causal_mask")?, MultiHeadAttention::causal))
+}
+
 /// The activation of this name, with its settings.
 pub fn activation(name: &str, c: &mut Config) -> Result<Activation, String> {
     Ok(match name {
@@ -344,7 +366,13 @@ fn assign<T: Float>(case: &Case, params: &mut Params<T>) -> Result<Vec<(String, 
     let mut names = Vec::new();
     for name in case.names("param.") {
         let value = case.tensor::<T>(&format!("param.{name}"))?;
-        let fits = |i: &usize| free[*i] && last(&specs[*i].name) == last(&name) && specs[*i].shape == value.shape();
+        // Keras has an axis for the heads of attention, which stand side by side here.
+        let same = |shape: Shape| {
+            shape == value.shape()
+                || (value.shape().rank() > shape.rank()
+                    && shape.dims().iter().product::<usize>() == value.shape().dims().iter().product::<usize>())
+        };
+        let fits = |i: &usize| free[*i] && last(&specs[*i].name) == last(&name) && same(specs[*i].shape);
         let common = |i: &usize| words(&name).filter(|w| words(&specs[*i].name).any(|v| v == *w)).count();
         // Of equals max_by_key takes the last.
         let Some(found) = (0..specs.len()).rev().filter(fits).max_by_key(common) else {

@@ -56,8 +56,7 @@ const TOKENIZERS: &str = "tokenizers";
 const OTHERS: [&str; 6] = ["callbacks", "files", "keras_files", "keras_free_sizes", "options", "text"];
 
 /// What later issues bring: layers that keep a state, and attention.
-const LATER: [&str; 6] =
-    ["bidirectional", "group_query_attention", "gru", "lstm", "multi_head_attention", "simple_rnn"];
+const LATER: [&str; 4] = ["bidirectional", "gru", "lstm", "simple_rnn"];
 
 /// The same for whole models.
 const LATER_IN_MODELS: [&str; 9] = [

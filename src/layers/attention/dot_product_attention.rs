@@ -164,6 +164,37 @@ impl DotProductAttention {
         self
     }
 
+    /// Heads of queries and of keys.
+    pub(super) fn head_counts(&self) -> [usize; 2] {
+        [self.heads, self.kv_heads()]
+    }
+
+    /// How many inputs come behind q, k and v.
+    pub(super) fn more_inputs(&self) -> usize {
+        self.inputs() - 3
+    }
+
+    /// Whether there is neither dropout nor an output of scores.
+    pub(super) fn is_plain(&self) -> bool {
+        self.dropout == 0.0 && !self.return_scores
+    }
+
+    /// What attention of these values goes by, where mask and documents are the last of a caller's inputs.
+    pub(super) fn with_more<'a, T: Float>(
+        &self,
+        x: Inputs<'a, T>,
+        masked_as: [usize; 3],
+        values: [&'a Tensor<T>; 3],
+    ) -> Attended<'a, T> {
+        let last = x.len().wrapping_sub(1);
+        Attended {
+            values,
+            masked_as,
+            mask: self.mask.then(|| x.get(last - usize::from(self.documents))),
+            documents: self.documents.then(|| x.get(last)),
+        }
+    }
+
     fn kv_heads(&self) -> usize {
         self.key_heads.unwrap_or(self.heads)
     }
@@ -178,7 +209,7 @@ impl DotProductAttention {
         self.documents.then(|| 3 + usize::from(self.mask))
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let (op, heads, key_heads) = ("DotProductAttention", self.heads, self.kv_heads());
         if heads == 0 {
             return Err(Error::argument(op, "heads", "at least 1", 0, "name the number of heads"));
@@ -218,8 +249,12 @@ impl DotProductAttention {
         }
     }
 
-    fn sizes_of<T: Float>(&self, x: Inputs<'_, T>) -> Sizes {
-        self.sizes(x[0].shape().first(), [0, 1, 2].map(|i| x[i].shape().sample()))
+    fn sizes_of<T: Float>(&self, x: &Attended<'_, T>) -> Sizes {
+        self.sizes(x.values[0].shape().first(), x.values.map(|x| x.shape().sample()))
+    }
+
+    fn attended<'a, T: Float>(&self, x: Inputs<'a, T>) -> Attended<'a, T> {
+        self.with_more(x, [0, 1, 2], [0, 1, 2].map(|i| x.get(i)))
     }
 
     fn outputs_of(&self, x: &[Shape]) -> Result<[Shape; 2]> {
@@ -284,12 +319,13 @@ impl DotProductAttention {
     }
 
     /// The parts of the batch that have to do with each other, as numbers in the slot.
-    fn problems<T: Float>(&self, pass: &Pass<'_, T>, sizes: Sizes, x: Inputs<'_, T>, numbers: &mut Vec<u32>) {
+    fn problems<T: Float>(pass: &Pass<'_, T>, sizes: Sizes, x: &Attended<'_, T>, numbers: &mut Vec<u32>) {
         numbers.clear();
-        let documents = self.documents_at().map(|at| x[at].as_slice());
+        let documents = x.documents.map(Tensor::as_slice);
         for row in 0..sizes.batch {
             let own = row * sizes.keys..(row + 1) * sizes.keys;
-            let seen = |key: usize| [1, 2].iter().all(|i| pass.mask_of(*i).is_none_or(|mask| mask[own.start + key]));
+            let masks = [1, 2].map(|i| pass.mask_of(x.masked_as[i]));
+            let seen = |key: usize| masks.iter().all(|mask| mask.is_none_or(|mask| mask[own.start + key]));
             let mut add = |queries: std::ops::Range<usize>, keys: std::ops::Range<usize>| {
                 // Without padding at the ends, so that what is left begins at a tile.
                 let first = keys.clone().find(|key| seen(*key)).unwrap_or(keys.start);
@@ -329,6 +365,103 @@ impl DotProductAttention {
         let kept = per_query.saturating_mul(1 + usize::from(backward));
         kept.saturating_add(bias).saturating_add(gradient).saturating_add(attention::most_space(backward))
     }
+
+    /// y, and the probabilities where asked for.
+    pub(super) fn attend<T: Float>(
+        &self,
+        pass: &Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Attended<'_, T>,
+        y: &mut Tensor<T>,
+        scores: Option<&mut Tensor<T>>,
+    ) {
+        let sizes = self.sizes_of(x);
+        let mut numbers = std::mem::take(&mut slot.indices);
+        Self::problems(pass, sizes, x, &mut numbers);
+        let problems = numbers.as_chunks::<OF_A_PROBLEM>().0;
+        let per_query = sizes.batch * sizes.queries * sizes.heads;
+        slot.scratch(SUMS, per_query);
+        slot.scratch(SPACE, attention::space(sizes, problems, false));
+        if self.bias != PositionBias::None {
+            let (first, distances) = Self::distances(sizes);
+            let table = self.table.map_or(&[][..], |table| pass.weight(table));
+            self.bias.write(self.heads, table, first, slot.scratch(BIAS, self.heads * distances));
+        }
+        let [sums, _, space, bias] = slot.buffers();
+        let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
+        let bias = (self.bias != PositionBias::None).then_some(bias);
+        let rules = rules(self, pass, sizes, x, bias, &key);
+        let qkv = x.values.map(Tensor::as_slice);
+        let (sums, space) = (&mut sums.as_mut_slice()[..per_query], space.as_mut_slice());
+        attention::forward(sizes, problems, &rules, qkv, y.as_mut_slice(), sums, space);
+        if let Some(scores) = scores {
+            attention::probabilities(sizes, problems, &rules, qkv, sums, scores.as_mut_slice(), space);
+        }
+        slot.indices = numbers;
+    }
+
+    /// The gradients that there are places for, from y and dy, and the probabilities and their gradient where they are an output.
+    pub(super) fn attend_backward<T: Float>(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Attended<'_, T>,
+        [y, dy]: [&Tensor<T>; 2],
+        scores: Option<[&Tensor<T>; 2]>,
+        dqkv: [Option<&mut Tensor<T>>; 3],
+    ) {
+        let sizes = self.sizes_of(x);
+        let numbers = std::mem::take(&mut slot.indices);
+        let problems = numbers.as_chunks::<OF_A_PROBLEM>().0;
+        let trained = self.table.filter(|table| pass.wants(*table));
+        let bias_gradients = if trained.is_some() { Self::bias_gradients(sizes) } else { 0 };
+        let per_query = sizes.batch * sizes.queries * sizes.heads;
+        slot.scratch(DELTAS, per_query);
+        slot.scratch(SPACE, attention::space(sizes, problems, true));
+        slot.scratch(BIAS_GRADIENT, bias_gradients);
+        let [sums, deltas, space, bias, bias_gradient] = slot.buffers();
+        let bias_gradient = &mut bias_gradient.as_mut_slice()[..bias_gradients];
+        {
+            let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
+            let bias = (self.bias != PositionBias::None).then_some(bias);
+            let rules = rules(self, pass, sizes, x, bias, &key);
+            let [dq, dk, dv] = dqkv.map(|dx| dx.map(Tensor::as_mut_slice));
+            let gradients = Gradients {
+                q: dq,
+                k: dk,
+                v: dv,
+                bias: trained.is_some().then_some(&mut *bias_gradient),
+                scores: scores.map(|both| both.map(Tensor::as_slice)),
+            };
+            attention::backward(
+                sizes,
+                problems,
+                &rules,
+                x.values.map(Tensor::as_slice),
+                [y.as_slice(), dy.as_slice()],
+                &sums.as_slice()[..per_query],
+                &mut deltas.as_mut_slice()[..per_query],
+                gradients,
+                space.as_mut_slice(),
+            );
+        }
+        if let Some(table) = trained {
+            let table = pass.gradient(table);
+            attention::each_bias(sizes, problems, bias_gradient, |first, distances, g| {
+                self.bias.add_gradient(self.heads, distances, first, g, table);
+            });
+        }
+        slot.indices = numbers;
+    }
+}
+
+/// What attention goes by: q, k and v, which of the caller's inputs has the mask of each, and what else there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attended<'a, T> {
+    pub values: [&'a Tensor<T>; 3],
+    pub masked_as: [usize; 3],
+    pub mask: Option<&'a Tensor<T>>,
+    pub documents: Option<&'a Tensor<T>>,
 }
 
 /// What a pass says of the rules.
@@ -336,7 +469,7 @@ fn rules<'a, T: Float>(
     op: &DotProductAttention,
     pass: &'a Pass<'_, T>,
     sizes: Sizes,
-    x: Inputs<'a, T>,
+    x: &Attended<'a, T>,
     bias: Option<&'a [T]>,
     key: &'a (dyn Fn(usize) -> Key + Sync),
 ) -> Rules<'a, T> {
@@ -348,10 +481,10 @@ fn rules<'a, T: Float>(
         before: window,
         behind: if op.causal { 0 } else { window },
         bias,
-        query_mask: pass.mask_of(0),
-        key_masks: [pass.mask_of(1), pass.mask_of(2)],
-        mask: op.mask.then(|| x.get(3).as_slice()),
-        by_head: op.mask && x[3].shape().sample().rank() == 3,
+        query_mask: pass.mask_of(x.masked_as[0]),
+        key_masks: [1, 2].map(|i| pass.mask_of(x.masked_as[i])),
+        mask: x.mask.map(Tensor::as_slice),
+        by_head: x.mask.is_some_and(|mask| mask.shape().sample().rank() == 3),
         dropout: (pass.training && op.dropout > 0.0).then_some((op.dropout, key)),
         even: op.even,
     }
@@ -382,30 +515,8 @@ impl<T: Float> Op<T> for DotProductAttention {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let sizes = self.sizes_of(x);
-        let mut numbers = std::mem::take(&mut slot.indices);
-        self.problems(pass, sizes, x, &mut numbers);
-        let problems = numbers.as_chunks::<OF_A_PROBLEM>().0;
-        let per_query = sizes.batch * sizes.queries * sizes.heads;
-        slot.scratch(SUMS, per_query);
-        slot.scratch(SPACE, attention::space(sizes, problems, false));
-        if self.bias != PositionBias::None {
-            let (first, distances) = Self::distances(sizes);
-            let table = self.table.map_or(&[][..], |table| pass.weight(table));
-            self.bias.write(self.heads, table, first, slot.scratch(BIAS, self.heads * distances));
-        }
-        let [sums, _, space, bias] = slot.buffers();
-        let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
-        let bias = (self.bias != PositionBias::None).then_some(bias);
-        let rules = rules(self, pass, sizes, x, bias, &key);
-        let qkv = [0, 1, 2].map(|i| x[i].as_slice());
-        let (sums, space) = (&mut sums.as_mut_slice()[..per_query], space.as_mut_slice());
         let (values, scores) = y.split_at_mut(1);
-        attention::forward(sizes, problems, &rules, qkv, values[0].as_mut_slice(), sums, space);
-        if let [scores] = scores {
-            attention::probabilities(sizes, problems, &rules, qkv, sums, scores.as_mut_slice(), space);
-        }
-        slot.indices = numbers;
+        self.attend(pass, slot, &self.attended(x), &mut values[0], scores.first_mut());
     }
 
     fn backward(
@@ -417,54 +528,13 @@ impl<T: Float> Op<T> for DotProductAttention {
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let sizes = self.sizes_of(x);
-        let numbers = std::mem::take(&mut slot.indices);
-        let problems = numbers.as_chunks::<OF_A_PROBLEM>().0;
-        let trained = self.table.filter(|table| pass.wants(*table));
-        let bias_gradients = if trained.is_some() { Self::bias_gradients(sizes) } else { 0 };
-        let per_query = sizes.batch * sizes.queries * sizes.heads;
-        slot.scratch(DELTAS, per_query);
-        slot.scratch(SPACE, attention::space(sizes, problems, true));
-        slot.scratch(BIAS_GRADIENT, bias_gradients);
-        let [sums, deltas, space, bias, bias_gradient] = slot.buffers();
-        let bias_gradient = &mut bias_gradient.as_mut_slice()[..bias_gradients];
-        {
-            let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
-            let bias = (self.bias != PositionBias::None).then_some(bias);
-            let rules = rules(self, pass, sizes, x, bias, &key);
-            let (qkv, more) = dx.split_at_mut(3);
-            // Where steps may be seen and which documents they are of has no gradient.
-            more.iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
-            let [dq, dk, dv] = qkv else { unreachable!("three of them") };
-            fn of<T: Float>(dx: &mut Option<Tensor<T>>) -> Option<&mut [T]> {
-                dx.as_mut().map(Tensor::as_mut_slice)
-            }
-            let gradients = Gradients {
-                q: of(dq),
-                k: of(dk),
-                v: of(dv),
-                bias: trained.is_some().then_some(&mut *bias_gradient),
-                scores: y.get(1).map(|p| [p.as_slice(), dy[1].as_slice()]),
-            };
-            attention::backward(
-                sizes,
-                problems,
-                &rules,
-                [0, 1, 2].map(|i| x[i].as_slice()),
-                [y[0].as_slice(), dy[0].as_slice()],
-                &sums.as_slice()[..per_query],
-                &mut deltas.as_mut_slice()[..per_query],
-                gradients,
-                space.as_mut_slice(),
-            );
-        }
-        if let Some(table) = trained {
-            let table = pass.gradient(table);
-            attention::each_bias(sizes, problems, bias_gradient, |first, distances, g| {
-                self.bias.add_gradient(self.heads, distances, first, g, table);
-            });
-        }
-        slot.indices = numbers;
+        let (qkv, more) = dx.split_at_mut(3);
+        // Where steps may be seen and which documents they are of has no gradient.
+        more.iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
+        let mut places = qkv.iter_mut().map(Option::as_mut);
+        let dqkv = [0, 1, 2].map(|_| places.next().flatten());
+        let scores = y.get(1).map(|p| [p, &dy[1]]);
+        self.attend_backward(pass, slot, &self.attended(x), [&y[0], &dy[0]], scores, dqkv);
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {

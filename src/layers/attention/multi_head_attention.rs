@@ -1,0 +1,526 @@
+//! Attention with its projections.
+
+use super::DotProductAttention;
+use super::dot_product_attention::Attended;
+use super::projection::Projection;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Slot};
+use crate::layers::{LayerConfig, OpConfig, PositionBias};
+use crate::tensor::{FREE, Float, Shape, Tensor};
+
+/// y = concat(head₁ … head_h)·W_o + b_o with headᵢ = attention(x·W_q, x'·W_k, x'·W_v): each step takes from all steps what h learned questions find there.
+///
+/// - Inputs: the query `[T, n]` alone (each step attends to all others), or the query and the value `[S, m]`, or query, value and key; output
+///   `[T, n]`, or `[T, output_dim]`. T and S may be free. Behind those come, where said so, a [`mask`](Self::mask) `[T, S]` or `[heads, T, S]` and
+///   [`documents`](Self::documents) `[T]`.
+/// - Parameters: `query/kernel` `[n, heads·key_dim]`, `key/kernel` `[m, key_heads·key_dim]`, `value/kernel` `[m, key_heads·value_dim]`,
+///   `attention_output/kernel` `[heads·value_dim, n]`, each with a `bias`; with [`fused`](Self::fused) `query_key_value/kernel` in the place of the first
+///   three, their columns side by side.
+/// - Defaults: value_dim is key_dim, as many heads of keys as of queries, with biases, Glorot uniform, every step sees every other, no dropout.
+/// - A step that sees no key: the mean of all values, or where there is [`dropout`](Self::dropout) or scores are [returned](Self::return_scores) zeros (so
+///   that the output is its bias), both as in Keras; [`even_where_empty`](Self::even_where_empty) says otherwise. No gradient of queries and keys comes
+///   from it.
+/// - Gradient: that of [`DotProductAttention`] between those of four products.
+///
+/// Vaswani and others: "Attention Is All You Need", 2017. Keras `MultiHeadAttention` (kernels there `[n, heads, key_dim]`), and with
+/// [`key_heads`](Self::key_heads) `GroupQueryAttention`; PyTorch `MultiheadAttention`.
+///
+/// ```
+/// use gradus::graph::Graph;
+/// use gradus::prelude::*;
+/// // In a chain each step attends to those before it.
+/// let model = Sequential::new([FREE, 12]).add(MultiHeadAttention::new(3, 4).causal(true)).build(0)?;
+/// assert_eq!(model.predict(&Tensor::full([2, 7, 12], 0.1))?.dims(), &[2, 7, 12]);
+///
+/// // A decoder's steps attend to an encoder's.
+/// let mut g = Graph::new();
+/// let (decoder, encoder) = (g.input("decoder", [FREE, 12]), g.input("encoder", [FREE, 8]));
+/// let y = g.op(MultiHeadAttention::new(3, 4), &[decoder, encoder]);
+/// let model = g.build([y], 0)?;
+/// assert_eq!(model.predict([&Tensor::full([1, 2, 12], 0.1), &Tensor::full([1, 5, 8], 0.1)])?.dims(), &[1, 2, 12]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct MultiHeadAttention {
+    key_dim: usize,
+    value_dim: Option<usize>,
+    output_dim: Option<usize>,
+    use_bias: bool,
+    output_bias: Option<bool>,
+    kernel_initializer: Init,
+    output_initializer: Option<Init>,
+    fused: bool,
+    even: Option<bool>,
+    attention: DotProductAttention,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    built: Built,
+}
+
+/// What build finds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Built {
+    /// query, key and value, or all in one; and the output.
+    projections: Vec<Projection>,
+    output: Projection,
+    shapes: Vec<Shape>,
+}
+
+/// Places in the slot: q, k, v, what attention gives, their gradients, and a gradient of an input that another is added to.
+const Q: usize = 0;
+const ATTENDED: usize = 3;
+const D_Q: usize = 4;
+const D_ATTENDED: usize = 7;
+const FUSED: usize = 8;
+const D_FUSED: usize = 9;
+
+impl MultiHeadAttention {
+    /// So many heads of this width.
+    pub fn new(heads: usize, key_dim: usize) -> Self {
+        MultiHeadAttention {
+            key_dim,
+            value_dim: None,
+            output_dim: None,
+            use_bias: true,
+            output_bias: None,
+            kernel_initializer: Init::GlorotUniform,
+            output_initializer: None,
+            fused: false,
+            even: None,
+            attention: DotProductAttention::new(heads),
+            built: Built::default(),
+        }
+    }
+
+    /// The width of each head's values; that of keys by default.
+    pub fn value_dim(mut self, value_dim: usize) -> Self {
+        self.value_dim = Some(value_dim);
+        self
+    }
+
+    /// Features of the output; those of the query by default.
+    pub fn output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = Some(output_dim);
+        self
+    }
+
+    /// Heads of keys and values, which divide those of queries: each serves a group of them. As many by default.
+    pub fn key_heads(mut self, key_heads: usize) -> Self {
+        self.attention = self.attention.key_heads(key_heads);
+        self
+    }
+
+    /// Whether the projections add biases; yes by default.
+    pub fn use_bias(mut self, use_bias: bool) -> Self {
+        self.use_bias = use_bias;
+        self
+    }
+
+    /// Whether the last projection adds a bias; as the others by default.
+    pub fn output_bias(mut self, output_bias: bool) -> Self {
+        self.output_bias = Some(output_bias);
+        self
+    }
+
+    /// How kernels are filled; Glorot uniform by default.
+    pub fn kernel_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.kernel_initializer = init.into();
+        self
+    }
+
+    /// How the kernel of the last projection is filled; as the others by default.
+    pub fn output_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.output_initializer = Some(init.into());
+        self
+    }
+
+    /// Whether queries, keys and values of one input come from one product, as in GPT-2; no by default.
+    pub fn fused(mut self, fused: bool) -> Self {
+        self.fused = fused;
+        self
+    }
+
+    /// Whether a step sees those up to itself alone; no by default.
+    pub fn causal(mut self, causal: bool) -> Self {
+        self.attention = self.attention.causal(causal);
+        self
+    }
+
+    /// See [`DotProductAttention::window`].
+    pub fn window(mut self, window: impl Into<Option<usize>>) -> Self {
+        self.attention = self.attention.window(window);
+        self
+    }
+
+    /// What scores are multiplied by; 1/√key_dim by default.
+    pub fn scale(mut self, scale: impl Into<Option<f64>>) -> Self {
+        self.attention = self.attention.scale(scale);
+        self
+    }
+
+    /// See [`DotProductAttention::soft_cap`].
+    pub fn soft_cap(mut self, cap: impl Into<Option<f64>>) -> Self {
+        self.attention = self.attention.soft_cap(cap);
+        self
+    }
+
+    /// The part of the probabilities that is dropped in training; none by default.
+    pub fn dropout(mut self, rate: f64) -> Self {
+        self.attention = self.attention.dropout(rate);
+        self
+    }
+
+    /// What is added to scores by distance; nothing by default.
+    pub fn bias(mut self, bias: PositionBias) -> Self {
+        self.attention = self.attention.bias(bias);
+        self
+    }
+
+    /// See [`DotProductAttention::mask`].
+    pub fn mask(mut self, mask: bool) -> Self {
+        self.attention = self.attention.mask(mask);
+        self
+    }
+
+    /// See [`DotProductAttention::documents`].
+    pub fn documents(mut self, documents: bool) -> Self {
+        self.attention = self.attention.documents(documents);
+        self
+    }
+
+    /// Whether a step that sees no key gives the mean of all values, or zeros; by default as in Keras, see above.
+    pub fn even_where_empty(mut self, even: bool) -> Self {
+        self.even = Some(even);
+        self
+    }
+
+    /// Whether there is a second output, the probabilities `[heads, T, S]` before dropout. For [`Graph::op_outputs`](crate::graph::Graph::op_outputs).
+    pub fn return_scores(mut self, return_scores: bool) -> Self {
+        self.attention = self.attention.return_scores(return_scores);
+        self
+    }
+
+    /// Which inputs are the query, the key and the value, of those that come before mask and documents.
+    fn places(&self, inputs: usize) -> [usize; 3] {
+        match inputs - self.attention.more_inputs() {
+            1 => [0, 0, 0],
+            2 => [0, 1, 1],
+            _ => [0, 2, 1],
+        }
+    }
+
+    fn widths(&self) -> [usize; 3] {
+        let (heads, value_dim) = (self.attention.head_counts(), self.value_dim.unwrap_or(self.key_dim));
+        [heads[0] * self.key_dim, heads[1] * self.key_dim, heads[1] * value_dim]
+    }
+
+    /// The inner operation's inputs where these are its caller's, for shapes.
+    fn inner_shapes(&self, x: &[Shape]) -> Result<Vec<Shape>> {
+        let op = "MultiHeadAttention";
+        let more = self.attention.more_inputs();
+        if !(1..=3).contains(&x.len().wrapping_sub(more)) {
+            let expected = format!("1 to 3 inputs (query, value, key) and {more} behind them");
+            return Err(Error::shape(op, expected, x.len(), "pass what the settings name, in this order"));
+        }
+        let places = self.places(x.len());
+        for (at, name) in places.iter().zip(["query", "key", "value"]) {
+            if x[*at].rank() != 2 || x[*at].last() == FREE {
+                let hint = "bring other axes together with a Reshape";
+                return Err(Error::shape(op, format!("{name} [steps, features]"), x[*at], hint));
+            }
+        }
+        if self.fused && places != [0, 0, 0] {
+            let hint = "leave out fused, or pass the query alone";
+            return Err(Error::shape(
+                op,
+                "the query alone, as one product gives queries, keys and values",
+                x.len() - more,
+                hint,
+            ));
+        }
+        let mut shapes: Vec<Shape> =
+            places.iter().zip(self.widths()).map(|(at, width)| x[*at].with_last(width)).collect();
+        shapes.extend(&x[x.len() - more..]);
+        Ok(shapes)
+    }
+
+    fn attended<'a, T: Float>(&self, x: Inputs<'a, T>, qkv: [&'a Tensor<T>; 3]) -> Attended<'a, T> {
+        self.attention.with_more(x, self.places(x.len()), qkv)
+    }
+
+    /// Whether q, k and v are the columns of one product.
+    fn split<T: Float>(&self, from: &Tensor<T>, to: &mut [Tensor<T>]) {
+        let widths = self.widths();
+        let all = widths.iter().sum();
+        let mut at = 0;
+        for (to, width) in to.iter_mut().zip(widths) {
+            let rows = to.as_mut_slice().chunks_exact_mut(width).zip(from.as_slice().chunks_exact(all));
+            rows.for_each(|(to, from)| to.copy_from_slice(&from[at..at + width]));
+            at += width;
+        }
+    }
+
+    fn join<T: Float>(&self, from: &[Tensor<T>], to: &mut Tensor<T>) {
+        let widths = self.widths();
+        let all = widths.iter().sum();
+        let mut at = 0;
+        for (from, width) in from.iter().zip(widths) {
+            let rows = to.as_mut_slice().chunks_exact_mut(all).zip(from.as_slice().chunks_exact(width));
+            rows.for_each(|(to, from)| to[at..at + width].copy_from_slice(from));
+            at += width;
+        }
+    }
+}
+
+impl<T: Float> Op<T> for MultiHeadAttention {
+    fn class(&self) -> &'static str {
+        "MultiHeadAttention"
+    }
+
+    fn outputs(&self) -> usize {
+        Op::<T>::outputs(&self.attention)
+    }
+
+    fn build(&mut self, x: &[Shape], b: &mut Builder<T>) -> Result<Vec<Shape>> {
+        let op = "MultiHeadAttention";
+        self.attention.check()?;
+        for (name, size) in
+            [("key_dim", Some(self.key_dim)), ("value_dim", self.value_dim), ("output_dim", self.output_dim)]
+        {
+            if size == Some(0) {
+                return Err(Error::argument(
+                    op,
+                    name,
+                    "at least 1",
+                    0,
+                    "name the width of a head, or the output's features",
+                ));
+            }
+        }
+        let fast = self.attention.is_plain();
+        self.attention = self.attention.clone().even_where_empty(self.even.unwrap_or(fast));
+        let (inner, places) = (self.inner_shapes(x)?, self.places(x.len()));
+        let outputs = Op::<T>::build(&mut self.attention, &inner, b)?;
+        let (widths, n) = (self.widths(), x[0].last());
+        let init = &self.kernel_initializer;
+        self.built.projections = if self.fused {
+            let all = widths.iter().sum();
+            vec![Projection::build("query_key_value", [n, all], self.use_bias, init, b)?]
+        } else {
+            let each = places.iter().zip(widths).zip(["query", "key", "value"]);
+            each.map(|((at, width), name)| Projection::build(name, [x[*at].last(), width], self.use_bias, init, b))
+                .collect::<Result<_>>()?
+        };
+        let features = self.output_dim.unwrap_or(n);
+        let bias = self.output_bias.unwrap_or(self.use_bias);
+        let init = self.output_initializer.as_ref().unwrap_or(init);
+        self.built.output = Projection::build("attention_output", [outputs[0].last(), features], bias, init, b)?;
+        self.built.shapes = x.to_vec();
+        let mut all = vec![x[0].with_last(features)];
+        all.extend(&outputs[1..]);
+        Ok(all)
+    }
+
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        self.inner_shapes(x).and_then(|inner| Op::<T>::output_shapes(&self.attention, &inner, y))?;
+        y[0] = x[0].with_last(self.output_dim.unwrap_or(x[0].last()));
+        Ok(())
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let (places, widths) = (self.places(x.len()), self.widths());
+        for (i, (at, width)) in places.iter().zip(widths).enumerate() {
+            slot.tensor(Q + i, x[*at].shape().with_last(width));
+        }
+        let heads = self.attention.head_counts()[0];
+        let attended = x[0].shape().with_last(self.value_dim.unwrap_or(self.key_dim) * heads);
+        slot.tensor(ATTENDED, attended);
+        if let [all] = &self.built.projections[..] {
+            let joined = slot.tensor(FUSED, x[0].shape().with_last(widths.iter().sum()));
+            all.forward(pass, &x[0], joined);
+            let (qkv, joined) = slot.tensors.split_at_mut(FUSED);
+            self.split(&joined[0], &mut qkv[Q..Q + 3]);
+        } else {
+            for (i, (projection, at)) in self.built.projections.iter().zip(places).enumerate() {
+                projection.forward(pass, &x[at], &mut slot.tensors[Q + i]);
+            }
+        }
+        let mut tensors = std::mem::take(&mut slot.tensors);
+        let (qkv, rest) = tensors.split_at_mut(ATTENDED);
+        let (values, scores) = y.split_at_mut(1);
+        let of = self.attended(x, [&qkv[0], &qkv[1], &qkv[2]]);
+        self.attention.attend(pass, slot.child(0), &of, &mut rest[0], scores.first_mut());
+        self.built.output.forward(pass, &rest[0], &mut values[0]);
+        slot.tensors = tensors;
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        y: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        let (places, widths) = (self.places(x.len()), self.widths());
+        for (i, (at, width)) in places.iter().zip(widths).enumerate() {
+            slot.tensor(D_Q + i, x[*at].shape().with_last(width));
+        }
+        let attended = slot.tensors[ATTENDED].shape();
+        slot.tensor(D_ATTENDED, attended);
+        if self.fused {
+            slot.tensor(D_FUSED, x[0].shape().with_last(widths.iter().sum()));
+        }
+        let mut tensors = std::mem::take(&mut slot.tensors);
+        let (values, grads) = tensors.split_at_mut(D_Q);
+        let (dqkv, grads) = grads.split_at_mut(D_ATTENDED - D_Q);
+        let (d_attended, d_fused) = grads.split_at_mut(1);
+        self.built.output.backward(pass, &values[ATTENDED], &dy[0], Some((d_attended[0].as_mut_slice(), false)));
+        let scores = y.get(1).map(|p| [p, &dy[1]]);
+        let of = self.attended(x, [&values[0], &values[1], &values[2]]);
+        let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
+        let both = [&values[ATTENDED], &d_attended[0]];
+        self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(dq), Some(dk), Some(dv)]);
+        let more = x.len() - self.attention.more_inputs();
+        dx[more..].iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
+        if let [all] = &self.built.projections[..] {
+            let joined = &mut d_fused[D_FUSED - D_ATTENDED - 1];
+            self.join(dqkv, joined);
+            all.backward(pass, &x[0], joined, dx[0].as_mut().map(|dx| (dx.as_mut_slice(), false)));
+        } else {
+            let mut written = [false; 3];
+            for ((projection, at), dz) in self.built.projections.iter().zip(places).zip(&*dqkv) {
+                let place = dx[at].as_mut().map(|dx| (dx.as_mut_slice(), written[at]));
+                written[at] = true;
+                projection.backward(pass, &x[at], dz, place);
+            }
+        }
+        slot.tensors = tensors;
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        let batches: Vec<Shape> = self.built.shapes.iter().map(|shape| shape.with_batch(samples)).collect();
+        Op::<T>::space_for(self, &batches, backward)
+    }
+
+    fn space_for(&self, x: &[Shape], backward: bool) -> usize {
+        let (places, widths) = (self.places(x.len()), self.widths());
+        let inner = [0, 1, 2].map(|i| x[places[i]].with_last(widths[i]));
+        let qkv = inner.iter().fold(0usize, |sum, shape| sum.saturating_add(shape.len()));
+        let attended = self.value_dim.unwrap_or(self.key_dim) * self.attention.head_counts()[0];
+        let each = qkv.saturating_mul(1 + usize::from(self.fused)).saturating_add(x[0].with_last(attended).len());
+        let own = each.saturating_mul(1 + usize::from(backward));
+        own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::MultiHeadAttention(self.clone())
+    }
+}
+
+impl<T: Float> Layer<T> for MultiHeadAttention {
+    fn class(&self) -> &'static str {
+        "MultiHeadAttention"
+    }
+
+    fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
+        if Op::<T>::outputs(self) > 1 || self.attention.more_inputs() > 0 {
+            let problem = "MultiHeadAttention in a chain has one input and one output".to_owned();
+            let hint = "add it to a Graph with op or op_outputs, which take several";
+            return Err(Error::Config { op: "build", problem, hint: hint.into() });
+        }
+        Ok(Op::<T>::build(self, &[input], b)?[0])
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape> {
+        let mut y = [Shape::SCALAR];
+        Op::<T>::output_shapes(self, &[x], &mut y)?;
+        Ok(y[0])
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+        Op::forward(self, pass, slot, Inputs::new(std::slice::from_ref(x), &[0]), std::slice::from_mut(y));
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        dx: Option<&mut Tensor<T>>,
+    ) {
+        let x = Inputs::new(std::slice::from_ref(x), &[0]);
+        let (y, dy) = (std::slice::from_ref(y), std::slice::from_mut(dy));
+        let Some(place) = dx else { return Op::backward(self, pass, slot, x, y, dy, &mut [None]) };
+        let mut dx = [Some(std::mem::take(place))];
+        Op::backward(self, pass, slot, x, y, dy, &mut dx);
+        let [dx] = dx;
+        *place = dx.unwrap_or_default();
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        Op::<T>::space(self, samples, backward)
+    }
+
+    fn space_for(&self, x: Shape, backward: bool) -> usize {
+        Op::<T>::space_for(self, &[x], backward)
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn config(&self) -> LayerConfig {
+        LayerConfig::MultiHeadAttention(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check_layer, check_op};
+
+    #[test]
+    fn gradients_alone() {
+        let two = MultiHeadAttention::new(2, 3);
+        check_layer(&two, [4, 5]).unwrap();
+        check_layer(&two.clone().causal(true).value_dim(2).output_dim(3).use_bias(false), [3, 4]).unwrap();
+        check_layer(&two.clone().causal(true).fused(true).dropout(0.2), [3, 4]).unwrap();
+        check_layer(&MultiHeadAttention::new(4, 2).key_heads(2).fused(true).value_dim(1), [3, 4]).unwrap();
+        check_layer(&two.bias(PositionBias::Alibi).output_bias(false), [1, 1]).unwrap();
+    }
+
+    #[test]
+    fn gradients_of_several_inputs() {
+        let two = MultiHeadAttention::new(2, 2);
+        check_op(two.clone(), &[[3, 4].into(), [2, 5].into()]).unwrap();
+        check_op(two.clone(), &[[3, 2].into(), [4, 3].into(), [4, 1].into()]).unwrap();
+        check_op(two.clone().return_scores(true), &[[3, 2].into()]).unwrap();
+        check_op(two.clone().mask(true), &[[3, 2].into(), [3, 3].into()]).unwrap();
+        check_op(two.documents(true).causal(true), &[[3, 2].into(), [3].into()]).unwrap();
+    }
+
+    #[test]
+    fn impossible_settings() {
+        let error = |layer: MultiHeadAttention, x: &[Shape]| {
+            let mut layer = layer;
+            Op::<f64>::build(&mut layer, x, &mut Builder::new(0)).unwrap_err().to_string()
+        };
+        let x = [Shape::from([3, 4])];
+        assert!(error(MultiHeadAttention::new(2, 0), &x).contains("key_dim must be at least 1"));
+        assert!(error(MultiHeadAttention::new(3, 2).key_heads(2), &x).contains("a divisor of the 3 heads"));
+        assert!(error(MultiHeadAttention::new(3, 2), &[[4].into()]).contains("query [steps, features]"));
+        assert!(error(MultiHeadAttention::new(3, 2), &[]).contains("1 to 3 inputs"));
+        assert!(error(MultiHeadAttention::new(3, 2).fused(true), &[x[0], x[0]]).contains("the query alone"));
+        let chain = crate::Sequential::new([3, 4]).add(MultiHeadAttention::new(2, 2).mask(true)).build(0).unwrap_err();
+        assert!(chain.to_string().contains("one input and one output"), "{chain}");
+    }
+}
