@@ -12,6 +12,11 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
+/// How many whole numbers from 0 on a type tells apart: 2²⁴ for `f32`, 2⁵³ for `f64`.
+pub(crate) fn whole_numbers<T: Float>() -> u64 {
+    (2.0 / T::epsilon().as_f64()) as u64
+}
+
 /// An element type of tensors: `f32` (the default everywhere) or `f64`.
 ///
 /// The only place that knows both; everything else is written once for `T: Float`.

@@ -47,14 +47,14 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// [`Error::Config`] for a front that has no vocabulary yet, or a model of several inputs; [`Error::Shape`] where the model's input has
     /// another shape than the front's rows, and [`Error::Argument`] where the front has more ids than the model's
-    /// [`Embedding`](crate::layers::Embedding). The model is unchanged then.
+    /// [`Embedding`](crate::layers::Embedding), or gives it features in their place. The model is unchanged then.
     pub fn set_text_front(&mut self, front: impl Into<TextFront>) -> Result<()> {
         self.set_front("set_text_front", front.into())
     }
 
     #[inline(never)]
     pub(crate) fn set_front(&mut self, op: &'static str, front: TextFront) -> Result<()> {
-        front.check()?;
+        front.check_for::<T>()?;
         let inputs = self.input_shapes();
         let [input] = inputs[..] else {
             let names = self.input_names().join(", ");
@@ -64,24 +64,42 @@ impl<T: Float> Model<T> {
         };
         let row = front.output_shape();
         if !(input == row || input == Shape::from([FREE])) {
-            let hint = match front.width() {
-                Width::Free if input.rank() == 1 => {
+            let hint = match (front.width(), &front) {
+                (Width::Free, TextFront::Tokenizer(_)) if input.rank() == 1 => {
+                    let length = input.last();
                     format!(
-                        "set output_sequence_length({input}), or let the model's input be [FREE]",
-                        input = input.last()
+                        "let the model's input be [FREE], or give the tokenizer a padding of PaddingStrategy::Fixed({length}) and \
+                         Truncation::to({length})"
                     )
                 }
+                (Width::Free, _) if input.rank() == 1 => {
+                    format!("set output_sequence_length({}), or let the model's input be [FREE]", input.last())
+                }
+                (Width::Free, _) => "let the model's input be [FREE]: Sequential::new([FREE])".into(),
                 _ => format!("let the model's input be {row}: Sequential::new({row})"),
             };
             return Err(Error::shape(op, format!("a front that gives the model's input {input}"), row, hint));
         }
-        if let (Some(ids), Some(known)) = (front.ids(), self.net.token_ids(0))
+        let known = self.net.token_ids(0);
+        if front.ids().is_none() && known.is_some() {
+            let ids = match &front {
+                TextFront::HashedNgrams(_) => "take HashedNgrams::ids(steps)",
+                _ => "set output_mode(OutputMode::Int) before adapt",
+            };
+            let hint = format!("{ids}, or a Dense in the place of the Embedding");
+            let expected = "one that gives ids, which the model's embedding takes";
+            return Err(Error::argument(op, "front", expected, "features", hint));
+        }
+        if let (Some(ids), Some(known)) = (front.ids(), known)
             && ids > known
         {
             let expected = format!("one of at most {known} ids, as many as the model's embedding has");
-            let hint = format!(
-                "build the model with Embedding::new({ids}, …), or bound the vocabulary with max_tokens({known})"
-            );
+            let fewer = match &front {
+                TextFront::TextVectorization(_) => format!("bound the vocabulary with max_tokens({known})"),
+                TextFront::HashedNgrams(_) => format!("take HashedNgrams::new({known})"),
+                TextFront::Tokenizer(_) => "take the tokenizer that the model was built for".into(),
+            };
+            let hint = format!("build the model with Embedding::new({ids}, …), or {fewer}");
             return Err(Error::argument(op, "front", expected, ids, hint));
         }
         self.beside.front = Some(Arc::new(front));
@@ -96,7 +114,8 @@ impl<T: Float> Model<T> {
     /// The outputs for texts, `[texts, …output]`.
     ///
     /// The output of a text does not depend, to the bit, on the others in the call: where the front gives ids of any number, each text is
-    /// predicted with as many steps as it has tokens, and one where it has none, so that nothing is filled up.
+    /// predicted with as many steps as it has tokens, and one where it has none, so that nothing is filled up. A model that was trained on texts
+    /// that were filled up should not see what filled them: [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero).
     ///
     /// # Errors
     /// As [`predict`](Self::predict); [`Error::Config`] for a model without a front door.
@@ -131,7 +150,7 @@ impl<T: Float> Model<T> {
         self.fit_tensors((&x).into(), y.into(), how, &mut [])
     }
 
-    /// [`evaluate`](Self::evaluate) on texts.
+    /// [`evaluate`](Self::evaluate) on texts, filled up as by [`fit_texts`](Self::fit_texts): without a mask, what fills up short ones counts.
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate) and [`fit_texts`](Self::fit_texts).
@@ -152,10 +171,7 @@ impl<T: Float> Model<T> {
     pub(crate) fn predict_front(&self, op: &'static str, texts: &[&str]) -> Result<Tensor<T>> {
         let front = self.front(op)?;
         let encoded = front.encode(texts)?;
-        let width = |i: usize| match front.width() {
-            Width::Fixed(width) => width,
-            Width::Free => encoded.row(i).ids.len().max(1),
-        };
+        let width = |i: usize| front.width().of(encoded.row(i));
         // Texts of the same size go together.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&i| width(i));

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use crate::kernels::float::Float;
+pub(crate) use crate::kernels::float::whole_numbers;
 pub(crate) use shape::unless_free;
 pub use shape::{FREE, MAX_RANK, Shape};
 

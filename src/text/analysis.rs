@@ -8,6 +8,7 @@ use super::cjk::{Kind, units};
 use super::clean::Cleaner;
 use super::stop_words::StopWords;
 use super::word_list::{Cuts, WordList};
+use crate::error::{Error, Result};
 
 /// What is done to a text before it is cut into tokens. The names and what they do are Keras's, which knows capital letters and
 /// punctuation of ASCII alone; for other scripts take a [`Cleaner`].
@@ -159,6 +160,17 @@ pub(super) struct Analysis {
 }
 
 impl Analysis {
+    /// That it can cut texts.
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        match &self.split {
+            TextSplit::WordList(list) if list.is_empty() => {
+                let hint = "make it with WordList::from_words or from_file; TextSplit::Cjk cuts into characters";
+                Err(Error::argument(op, "split", "a list with words", "one without", hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The tokens of a text, into what is kept.
     pub fn read<'t>(&self, text: &str, tokens: &'t mut Tokens) -> &'t Tokens {
         self.standardize.write(text, &mut tokens.text);

@@ -38,7 +38,7 @@ impl Form {
     }
 }
 
-/// What is done to raw text before it is cut into words or tokens, in this order: markup, form, control characters, accents, case,
+/// What is done to raw text before it is cut into words or tokens, in this order: markup, control characters, form, accents, case,
 /// white space. Nothing by default.
 ///
 /// ```
@@ -65,7 +65,7 @@ impl Cleaner {
     }
 
     /// Whether tags and comments of HTML and XML go, each of them a space, with what stands in `script` and `style`, and the commonest
-    /// entities become what they stand for. What opens no tag (`a < b`) stays.
+    /// entities become what they stand for. What opens no tag (`a < b`) stays, as does what stands in `<![CDATA[…]]>`.
     pub fn markup(mut self, strip: bool) -> Self {
         self.markup = strip;
         self
@@ -77,13 +77,15 @@ impl Cleaner {
         self
     }
 
-    /// Whether control characters go, but for tab and line ends, and with them the byte order mark and characters without width.
+    /// Whether control characters go, but for tab and line ends, and with them the byte order mark, marks of direction, soft hyphens and spaces
+    /// without width. Joiners (U+200C, U+200D) stay, as Persian, Hindi and emoji are written with them.
     pub fn control(mut self, strip: bool) -> Self {
         self.control = strip;
         self
     }
 
-    /// Whether accents and other combining marks go: é is e, й is и.
+    /// Whether accents and all other combining marks go: é is e, й is и. Where vowels are marks (Hindi, Thai), and in Japanese (が is か),
+    /// words become others.
     pub fn accents(mut self, strip: bool) -> Self {
         self.accents = strip;
         self
@@ -101,17 +103,19 @@ impl Cleaner {
         self
     }
 
-    /// The text as these settings have it. Cleaning it again changes nothing more, unless there was markup in the markup (`&amp;lt;`).
+    /// The text as these settings have it. Cleaning it again changes nothing more, unless what is left reads as markup (`&lt;b&gt;`, `＜b＞`
+    /// under [`Form::Nfkc`]).
     pub fn clean(&self, text: &str) -> String {
         let mut text = Cow::Borrowed(text);
         if self.markup {
             text = without_markup(&text).into();
         }
-        if let Some(form) = self.form {
-            text = form.apply(&text).into();
-        }
         if self.control {
             text = text.chars().filter(|c| !is_control(*c)).collect::<String>().into();
+        }
+        // After them, as letters and accents may meet where one went.
+        if let Some(form) = self.form {
+            text = form.apply(&text).into();
         }
         if self.accents {
             let plain = text.nfd().filter(|c| !is_combining_mark(*c));
@@ -160,55 +164,86 @@ impl Cleaner {
 
 /// Control characters and what has no width and no meaning by itself; tab and line ends are white space.
 fn is_control(c: char) -> bool {
-    c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+        || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
+        // Of direction.
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The commonest entities, and numbers.
 fn entity(name: &str) -> Option<char> {
-    let named = [
-        ("amp", '&'),
-        ("lt", '<'),
-        ("gt", '>'),
-        ("quot", '"'),
-        ("apos", '\''),
-        ("nbsp", '\u{a0}'),
-        ("eacute", 'é'),
-        ("egrave", 'è'),
-        ("agrave", 'à'),
-        ("auml", 'ä'),
-        ("ouml", 'ö'),
-        ("uuml", 'ü'),
-        ("Auml", 'Ä'),
-        ("Ouml", 'Ö'),
-        ("Uuml", 'Ü'),
-        ("szlig", 'ß'),
-        ("ccedil", 'ç'),
-        ("ntilde", 'ñ'),
-        ("ndash", '–'),
-        ("mdash", '—'),
-        ("hellip", '…'),
-        ("euro", '€'),
-        ("copy", '©'),
-    ];
     if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return char::from_u32(code).filter(|c| *c != '\0');
+        let (digits, base) = number.strip_prefix(['x', 'X']).map_or((number, 10), |hex| (hex, 16));
+        // Without a sign, which Rust's numbers may have.
+        let digits = Some(digits).filter(|digits| digits.bytes().all(|c| c.is_ascii_alphanumeric()))?;
+        return char::from_u32(u32::from_str_radix(digits, base).ok()?).filter(|c| *c != '\0');
     }
-    named.iter().find(|(known, _)| *known == name).map(|(_, c)| *c)
+    Some(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => '\u{a0}',
+        "aacute" => 'á',
+        "agrave" => 'à',
+        "acirc" => 'â',
+        "auml" => 'ä',
+        "eacute" => 'é',
+        "egrave" => 'è',
+        "ecirc" => 'ê',
+        "iacute" => 'í',
+        "oacute" => 'ó',
+        "ocirc" => 'ô',
+        "ouml" => 'ö',
+        "uacute" => 'ú',
+        "uuml" => 'ü',
+        "Auml" => 'Ä',
+        "Eacute" => 'É',
+        "Ouml" => 'Ö',
+        "Uuml" => 'Ü',
+        "szlig" => 'ß',
+        "ccedil" => 'ç',
+        "ntilde" => 'ñ',
+        "lsquo" => '‘',
+        "rsquo" => '’',
+        "ldquo" => '“',
+        "rdquo" => '”',
+        "laquo" => '«',
+        "raquo" => '»',
+        "ndash" => '–',
+        "mdash" => '—',
+        "hellip" => '…',
+        "bull" => '•',
+        "middot" => '·',
+        "times" => '×',
+        "deg" => '°',
+        "euro" => '€',
+        "pound" => '£',
+        "copy" => '©',
+        "reg" => '®',
+        "trade" => '™',
+        _ => return None,
+    })
 }
 
-/// The text between tags.
+/// The text between tags. Takes time of its length: nothing is looked for twice.
 fn without_markup(text: &str) -> String {
-    const LONGEST_ENTITY: usize = 10;
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Behind the last `>` no tag ends.
+    let closed = text.rfind('>').map_or(0, |at| at + 1);
     while let Some(at) = rest.find(['<', '&']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some(tag) = Tag::at(rest) {
+        if let Some(inside) = rest.strip_prefix("<![CDATA[") {
+            // Text as it stands, where it is not closed all of the rest.
+            let (content, after) = inside.split_once("]]>").unwrap_or((inside, ""));
+            out.push_str(content);
+            rest = after;
+            continue;
+        }
+        if let Some(tag) = Tag::at(rest, (closed + rest.len()).saturating_sub(text.len())) {
             out.push(' ');
             rest = &rest[tag.len..];
             if let Some(name) = tag.raw {
@@ -218,8 +253,10 @@ fn without_markup(text: &str) -> String {
             }
             continue;
         }
-        let name = rest.strip_prefix('&').and_then(|after| after.split_once(';')).map(|(name, _)| name);
-        let name = name.filter(|name| name.len() <= LONGEST_ENTITY);
+        let name = rest.strip_prefix('&').and_then(|after| {
+            let end = after.bytes().position(|byte| !(byte.is_ascii_alphanumeric() || byte == b'#'))?;
+            after[end..].starts_with(';').then_some(&after[..end])
+        });
         match name.and_then(|name| Some((name, entity(name)?))) {
             Some((name, c)) => {
                 out.push(c);
@@ -247,23 +284,48 @@ struct Tag {
 }
 
 impl Tag {
-    fn at(text: &str) -> Option<Tag> {
+    /// The one at the beginning of a text in which the last `>` ends at `closed`.
+    fn at(text: &str, closed: usize) -> Option<Tag> {
         let inside = text.strip_prefix('<')?;
         if inside.starts_with("!--") {
-            let len = text[4..].find("-->").map_or(text.len(), |end| end + 7);
+            // `<!-->` is one, too.
+            let len = text[2..].find("-->").map_or(text.len(), |end| end + 5);
             return Some(Tag { len, raw: None });
         }
         let first = inside.chars().next()?;
         if !(first.is_ascii_alphabetic() || matches!(first, '/' | '!' | '?')) {
             return None;
         }
-        let len = inside.find('>')? + 2;
+        let len = 1 + end_of_tag(text[..closed].strip_prefix('<')?)?;
         let raw = ["script", "style"].into_iter().find(|name| {
             let after = inside.as_bytes().get(name.len());
             starts_with(inside, name) && after.is_some_and(|c| matches!(c, b'>' | b' ' | b'\t' | b'\n' | b'\r'))
         });
         Some(Tag { len, raw })
     }
+}
+
+/// Where a tag ends, behind its `>`. One inside of a value (`alt="a > b"`) does not end it, if the value's quotes close soon.
+fn end_of_tag(inside: &str) -> Option<usize> {
+    /// So far is looked behind the first `>`, as what stands there may be looked at again.
+    const SOON: usize = 512;
+    let bytes = inside.as_bytes();
+    let first = bytes.iter().position(|byte| *byte == b'>')? + 1;
+    let bytes = &bytes[..bytes.len().min(first + SOON)];
+    let (mut at, mut value) = (0, false);
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'>' => return Some(at),
+            b'"' | b'\'' if value => match bytes[at..].iter().position(|other| *other == byte) {
+                Some(len) => at += len + 1,
+                None => break,
+            },
+            _ => {}
+        }
+        value = byte == b'=' || value && byte.is_ascii_whitespace();
+    }
+    Some(first)
 }
 
 #[cfg(test)]
@@ -283,6 +345,43 @@ mod tests {
         assert_eq!(clean("a <!-- b"), "a");
         assert_eq!(clean("a <script>b"), "a");
         assert_eq!(clean("<"), "<");
+        assert_eq!(clean("a<!-->b<!--->c<!---->d<!-- > -->e"), "a b c d e");
+        assert_eq!(clean("<rss><![CDATA[a < b && <c>]]>d<![CDATA[e"), "a < b && <c>de");
+        // Values between quotes.
+        assert_eq!(clean("a<img alt=\"1 > 0\" title = '\">'>b"), "a b");
+        assert_eq!(clean("a<b it's>c<b x=it's>d<b x=\"y>e<b x='>f"), "a c d e f");
+        assert_eq!(clean(&format!("<a x=\"{}>b\">c", "-".repeat(3000))), "c");
+        assert_eq!(clean(&format!("<a x=\">{}\">c", "-".repeat(513))), format!("{}\">c", "-".repeat(513)));
+        assert_eq!(clean("it&rsquo;s&#+65;&#x+41;&#65"), "it’s&#+65;&#x+41;&#65");
+        assert_eq!(clean("&abcdefghij;&#x10FFFFF;&#x0010FFFF;"), "&abcdefghij;&#x10FFFFF;\u{10ffff}");
+    }
+
+    /// A megabyte that looks like markup without end takes no longer than one of text.
+    #[test]
+    fn no_markup_is_slow() {
+        let cleaner = Cleaner::new().markup(true);
+        for piece in [
+            "&",
+            "<",
+            "<a",
+            "</",
+            "<!",
+            "<a =\"",
+            "<a ='>'",
+            "<a =\"><b \" ",
+            "<script",
+            "<script></script",
+            "<!-- ",
+            "&#1",
+        ] {
+            let text = piece.repeat((1 << 20) / piece.len());
+            let start = std::time::Instant::now();
+            for text in [format!("{text}>"), text] {
+                assert!(cleaner.clean(&text).len() <= text.len());
+            }
+            // Looked for again from every place it would be minutes.
+            assert!(start.elapsed().as_secs() < 10, "{piece}: {:?}", start.elapsed());
+        }
     }
 
     #[test]
@@ -300,6 +399,10 @@ mod tests {
     fn control_characters_and_white_space() {
         let text = "\u{feff}a\u{0}\u{200b}b\t\u{85}c\r\n\u{3000}d ";
         assert_eq!(Cleaner::new().control(true).clean(text), "ab\tc\r\n\u{3000}d ");
+        assert_eq!(Cleaner::new().control(true).clean("\u{202b}ש\u{200f}\u{202c} 👨\u{200d}👩"), "ש 👨\u{200d}👩");
+        // Where a character went, its neighbours are in their form, too.
+        let both = Cleaner::new().control(true).form(Form::Nfc);
+        assert_eq!(both.clean("e\u{200b}\u{301} ᄒ\u{feff}ᅡ\u{0}ᆫ"), "é 한");
         assert_eq!(Cleaner::new().control(true).white_space(true).clean(text), "ab c d");
         assert_eq!(Cleaner::new().white_space(true).clean(" \n "), "");
         let error = Cleaner::new().clean_bytes(b"ab\xff").unwrap_err().to_string();

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::analysis::Tokens;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::memory;
-use crate::tensor::{Float, Tensor};
+use crate::tensor::{Float, Tensor, whole_numbers};
 
 /// Into how many parts texts are cut at most: enough for many threads to be done at about the same time.
 const PARTS: usize = 64;
@@ -37,6 +37,16 @@ pub(crate) enum Width {
 pub(crate) struct Row<'a> {
     pub ids: &'a [u32],
     pub counts: &'a [i32],
+}
+
+impl Width {
+    /// The values of a row by itself; one at least.
+    pub fn of(self, row: Row<'_>) -> usize {
+        match self {
+            Width::Fixed(width) => width,
+            Width::Free => row.ids.len().max(1),
+        }
+    }
 }
 
 impl Encoded {
@@ -133,6 +143,21 @@ pub(super) fn sum_up(features: &mut [(u32, i32)], ids: &mut Vec<u32>, counts: &m
     for same in features.chunk_by(|a, b| a.0 == b.0) {
         ids.push(same[0].0);
         counts.push(same.iter().fold(0, |sum: i32, (_, count)| sum.saturating_add(*count)));
+    }
+}
+
+/// The most values of a text's row that a setting may ask for.
+pub(super) const MAX_WIDTH: usize = 1 << 31;
+
+/// That a type of numbers tells so many ids apart.
+pub(super) fn check_ids<T: Float>(op: &'static str, ids: Option<usize>) -> Result<()> {
+    let most = whole_numbers::<T>();
+    match ids.filter(|ids| *ids as u64 > most) {
+        None => Ok(()),
+        Some(ids) => {
+            let expected = format!("at most {most}, which {} tells apart", T::NAME);
+            Err(Error::argument(op, "the number of ids", expected, ids, "take fewer, or f64"))
+        }
     }
 }
 

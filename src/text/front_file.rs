@@ -150,6 +150,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Tensor;
     use crate::text::{HashedNgrams, OutputMode, StopWords, TextVectorization};
 
     fn fronts() -> Vec<TextFront> {
@@ -201,5 +202,55 @@ mod tests {
         assert!(TextFront::read("{\"class\":\"Other\"}", |_| Ok(None)).is_err());
         let more = settings.replace("\"ngrams\"", "\"other\":1,\"ngrams\"");
         assert!(TextFront::read(&more, |_| Ok(None)).unwrap_err().to_string().contains("unknown field"));
+    }
+    /// Whatever is changed in a file: an error, or a front that takes texts.
+    #[test]
+    fn any_damage_is_an_error_or_a_front() {
+        let mut state = 3u64;
+        let mut draw = |n: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % n.max(1)
+        };
+        let mut taken = 0;
+        for front in fronts() {
+            let (settings, arrays) = (front.settings().unwrap(), front.arrays());
+            for _ in 0..3000 {
+                let (mut settings, mut arrays) = (settings.clone().into_bytes(), arrays.clone());
+                for _ in 0..=draw(2) {
+                    match draw(arrays.len() + 1).checked_sub(1).map(|i| &mut arrays[i].1) {
+                        None => {
+                            let at = draw(settings.len());
+                            let bytes = b"0123456789-.,:[]{}\"enultrf ";
+                            let byte = bytes[draw(bytes.len())];
+                            match draw(3) {
+                                0 => drop(settings.remove(at)),
+                                1 => settings.insert(at, byte),
+                                _ => settings[at] = byte,
+                            }
+                        }
+                        Some(Value::U8(bytes)) if !bytes.is_empty() => {
+                            let at = draw(bytes.len());
+                            bytes[at] = [b'a', b' ', 0, 0xff, 0xe4][draw(5)];
+                        }
+                        Some(Value::U64(ends)) if !ends.is_empty() => {
+                            let at = draw(ends.len());
+                            ends[at] = [0, 1, ends[at] + 1, ends[at].saturating_sub(1), u64::MAX][draw(5)];
+                        }
+                        Some(Value::F64(idf)) => drop(idf.pop()),
+                        Some(_) => {}
+                    }
+                }
+                let settings = String::from_utf8_lossy(&settings);
+                let array = |name: &str| Ok(arrays.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()));
+                let Ok(front) = TextFront::read(&settings, array) else { continue };
+                // Without those that ask for much memory, which they may.
+                if front.output_shape().is_free() || front.output_shape().last() < 1 << 20 {
+                    taken += 1;
+                    let x: Tensor<f64> = front.transform(&["今天天气好 ok a b", ""]).unwrap();
+                    assert_eq!(x.dims()[0], 2);
+                }
+            }
+        }
+        assert!(taken > 500, "{taken}");
     }
 }

@@ -1,7 +1,7 @@
 //! Texts as features without a vocabulary.
 
 use super::analysis::{Analysis, Standardize, TextSplit};
-use super::encoded::{Encoded, Row, Scratch, Width, encode, fill, sum_up};
+use super::encoded::{Encoded, MAX_WIDTH, Row, Scratch, Width, check_ids, encode, fill, sum_up};
 use super::hashing::murmur3;
 use super::stop_words::StopWords;
 use crate::error::{Error, Result};
@@ -11,9 +11,6 @@ const OP: &str = "HashedNgrams";
 
 /// The longest n-gram, in tokens or characters.
 const MAX_NGRAM: usize = 64;
-
-/// The most features: places are 32 bits with a sign.
-const MAX_FEATURES: usize = 1 << 31;
 
 /// What [`HashedNgrams`] takes n-grams of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -127,8 +124,8 @@ impl HashedNgrams {
         self
     }
 
-    /// Ids of the n-grams in their order, the shortest first, in the place of features: so many, filled up with 0; of a text without any that of
-    /// the empty text. Their number is that of the features, which is what [`Embedding::new`](crate::layers::Embedding::new) takes.
+    /// Ids of the n-grams in their order, the shortest first (token by token for [`NgramUnit::CharactersOfTokens`]), in the place of features: so
+    /// many, filled up with 0; of a text without any that of the empty text. Their number is that of the features, which is what [`Embedding::new`](crate::layers::Embedding::new) takes.
     pub fn ids(mut self, steps: usize) -> Self {
         self.ids = Some(steps);
         self
@@ -145,14 +142,17 @@ impl HashedNgrams {
     #[inline(never)]
     pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
         self.check()?;
+        check_ids::<T>(OP, self.id_count())?;
         fill(OP, &self.encode(texts), self.width(), |row, out| self.write(row, out))
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        self.analysis.check(OP)?;
         let bad = |name, expected: String, got: String, hint| Err(Error::argument(OP, name, expected, got, hint));
         let least = 1 + usize::from(self.ids.is_some());
-        if !(least..=MAX_FEATURES).contains(&self.features) {
-            let expected = format!("from {least} to {MAX_FEATURES}");
+        // Places are 32 bits with a sign, so that more features would have none.
+        if !(least..=MAX_WIDTH).contains(&self.features) {
+            let expected = format!("from {least} to {MAX_WIDTH}");
             return bad("features", expected, self.features.to_string(), "a power of 2 is usual");
         }
         let [shortest, longest] = self.ngrams;
@@ -160,8 +160,8 @@ impl HashedNgrams {
             let got = format!("{shortest} to {longest}");
             return bad("ngrams", format!("ascending, from 1 to {MAX_NGRAM}"), got, "ngrams(1, 2) is usual for tokens");
         }
-        if self.ids == Some(0) {
-            return bad("ids", "at least 1".into(), "0".into(), "take about the longest text's");
+        if let Some(steps) = self.ids.filter(|steps| !(1..=MAX_WIDTH).contains(steps)) {
+            return bad("ids", format!("from 1 to {MAX_WIDTH}"), steps.to_string(), "take about the longest text's");
         }
         Ok(())
     }
@@ -323,7 +323,17 @@ mod tests {
             "HashedNgrams: features must be from 1 to 2147483648, got 0; a power of 2 is usual"
         );
         assert!(error(HashedNgrams::new(1).ids(2)).contains("from 2 to"));
-        assert!(error(HashedNgrams::new(9).ids(0)).contains("ids must be at least 1"));
+        for steps in [0, crate::FREE, usize::MAX] {
+            assert!(error(HashedNgrams::new(9).ids(steps)).contains("ids must be from 1 to 2147483648"));
+        }
+        // Single precision does not tell more ids apart.
+        let many = HashedNgrams::new((1 << 24) + 1).ids(4);
+        assert!(many.transform::<f64>(&["a"]).is_ok());
+        assert_eq!(
+            error(many),
+            "HashedNgrams: the number of ids must be at most 16777216, which f32 tells apart, got 16777217; take fewer, or f64"
+        );
+        assert!(HashedNgrams::new(1 << 24).ids(4).transform::<f32>(&["a"]).is_ok());
         for (shortest, longest) in [(0, 1), (2, 1), (1, 65)] {
             assert!(error(HashedNgrams::new(9).ngrams(shortest, longest)).contains("ascending, from 1 to 64"));
         }

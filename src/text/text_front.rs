@@ -1,17 +1,19 @@
 //! What stands between texts and a model: the front door.
 
-use super::encoded::{Encoded, Row, Width, fill};
+use super::encoded::{Encoded, Row, Width, check_ids, fill};
 use super::hashed_ngrams::HashedNgrams;
 use super::text_vectorization::TextVectorization;
-use super::tokenizer::{PaddingStrategy, Tokenizer};
+use super::tokenizer::{PaddingStrategy, Side, Tokenizer};
 use crate::error::{Error, Result};
 use crate::tensor::{FREE, Float, Shape, Tensor};
+
+const OP: &str = "TextFront";
 
 /// What turns texts into the input of a model, of any kind: what a [`Model`](crate::Model) carries and is saved with, see
 /// [`Model::set_text_front`](crate::Model::set_text_front).
 ///
-/// Rows are those of the kind, but that a text without tokens has `[UNK]` in the place of padding alone, so that a mean over its steps is a
-/// number: a program that serves is asked about empty texts, too.
+/// Rows are those of the kind, but that a text without tokens has `[UNK]` (a tokenizer's unknown token, if there is one) in the place of
+/// padding alone, so that a mean over its steps is a number: a program that serves is asked about empty texts, too.
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -30,9 +32,9 @@ pub enum TextFront {
     TextVectorization(TextVectorization),
     /// Features by hashes.
     HashedNgrams(HashedNgrams),
-    /// Ids of subwords, with the special tokens of the template, cut as its truncation says, filled up with the id of its padding (0 without
-    /// one; [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero) takes 0 for padding). Of one length if the padding is
-    /// [`PaddingStrategy::Fixed`], which truncation has to keep to.
+    /// Ids of subwords, with the special tokens of the template, cut as its truncation says, filled up on the side and with the id of its padding
+    /// (behind them with 0 without one; [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero) takes 0 for padding). Of one length if
+    /// the padding is [`PaddingStrategy::Fixed`], which truncation has to keep to.
     Tokenizer(Box<Tokenizer>),
 }
 
@@ -65,8 +67,8 @@ impl TextFront {
 
     #[inline(never)]
     pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
-        self.check()?;
-        fill("TextFront", &self.encode(texts)?, self.width(), |row, out| self.write(row, out))
+        self.check_for::<T>()?;
+        fill(OP, &self.encode(texts)?, self.width(), |row, out| self.write(row, out))
     }
 
     /// The shape of a text's row, which a model's input has to have; [`FREE`] for ids of any number.
@@ -88,19 +90,30 @@ impl TextFront {
 
     /// That it can turn texts into numbers.
     pub(crate) fn check(&self) -> Result<()> {
-        match self {
-            TextFront::TextVectorization(front) => front.check(),
-            TextFront::HashedNgrams(front) => front.check(),
-            TextFront::Tokenizer(front) => match (fixed(front), front.truncation().map(|cut| cut.max_length)) {
-                (Some(length), most) if most.is_none_or(|most| most > length) => {
-                    let got = most.map_or("no truncation".into(), |most| format!("{most}"));
-                    let hint = "set with_truncation(Truncation::to(length)), or pad to the longest text";
-                    let expected = format!("at most {length}, the length that padding fills up to");
-                    Err(Error::argument("TextFront", "the tokenizer's truncation", expected, got, hint))
-                }
-                _ => Ok(()),
-            },
+        let front = match self {
+            TextFront::TextVectorization(front) => return front.check(),
+            TextFront::HashedNgrams(front) => return front.check(),
+            TextFront::Tokenizer(front) => front,
+        };
+        let Some(length) = fixed(front) else { return Ok(()) };
+        if length == 0 {
+            let hint = "set PaddingStrategy::Fixed(n) with the length that the model takes, or pad to the longest text";
+            return Err(Error::argument(OP, "the tokenizer's padding", "to at least 1 token", 0, hint));
         }
+        let most = front.truncation().map(|cut| cut.max_length);
+        if most.is_none_or(|most| most > length) {
+            let got = most.map_or("no truncation".into(), |most| format!("{most}"));
+            let hint = "set with_truncation(Truncation::to(length)), or pad to the longest text";
+            let expected = format!("at most {length}, the length that padding fills up to");
+            return Err(Error::argument(OP, "the tokenizer's truncation", expected, got, hint));
+        }
+        Ok(())
+    }
+
+    /// [`check`](Self::check), and that a type of numbers holds what comes out.
+    pub(crate) fn check_for<T: Float>(&self) -> Result<()> {
+        self.check()?;
+        check_ids::<T>(OP, self.ids())
     }
 
     pub(crate) fn width(&self) -> Width {
@@ -115,7 +128,20 @@ impl TextFront {
         Ok(match self {
             TextFront::TextVectorization(front) => front.encode(texts, true),
             TextFront::HashedNgrams(front) => front.encode(texts),
-            TextFront::Tokenizer(front) => Encoded::of_ids(&front.encode_ids_batch(texts)?),
+            TextFront::Tokenizer(front) => {
+                let mut rows = front.encode_ids_batch(texts)?;
+                if let Some(unknown) = front.unknown_id() {
+                    let padding = front.padding().map(|padding| padding.pad_id);
+                    for row in rows.iter_mut().filter(|row| row.iter().all(|id| Some(*id) == padding)) {
+                        // On the side that is not filled up.
+                        match row.len() {
+                            0 => row.push(unknown),
+                            n => row[if filled_with(front).1 == Side::Left { n - 1 } else { 0 }] = unknown,
+                        }
+                    }
+                }
+                Encoded::of_ids(&rows)
+            }
         })
     }
 
@@ -125,8 +151,10 @@ impl TextFront {
             TextFront::TextVectorization(front) => front.write(row, out),
             TextFront::HashedNgrams(front) => front.write(row, out),
             TextFront::Tokenizer(front) => {
-                out.fill(T::of(front.padding().map_or(0, |padding| padding.pad_id).into()));
-                out.iter_mut().zip(row.ids).for_each(|(v, id)| *v = T::of(f64::from(*id)));
+                let (padding, side) = filled_with(front);
+                out.fill(T::of(padding.into()));
+                let before = if side == Side::Left { out.len().saturating_sub(row.ids.len()) } else { 0 };
+                out[before..].iter_mut().zip(row.ids).for_each(|(v, id)| *v = T::of(f64::from(*id)));
             }
         }
     }
@@ -138,4 +166,9 @@ fn fixed(tokenizer: &Tokenizer) -> Option<usize> {
         PaddingStrategy::Fixed(length) => Some(padding.length(length)),
         PaddingStrategy::BatchLongest => None,
     })
+}
+
+/// The id that a tokenizer's rows are filled up with, and on which side.
+fn filled_with(tokenizer: &Tokenizer) -> (u32, Side) {
+    tokenizer.padding().map_or((0, Side::Right), |padding| (padding.pad_id, padding.direction))
 }

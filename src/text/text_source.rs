@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::encoded::{Encoded, Width};
+use super::encoded::Encoded;
 use super::text_front::TextFront;
 use crate::data::{Source, Stretch, check_range};
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ impl<T: Float> TextSource<T> {
 
     #[inline(never)]
     pub(crate) fn of(front: Arc<TextFront>, texts: &[&str], y: Tensor<T>) -> Result<Self> {
-        front.check()?;
+        front.check_for::<T>()?;
         if y.shape().rank() == 0 || y.samples() != texts.len() {
             let expected = format!("targets of {} texts, [{0}, …]", texts.len());
             return Err(Error::shape(OP, expected, y.shape(), "pass a target for each text"));
@@ -60,10 +60,7 @@ impl<T: Float> TextSource<T> {
 
     /// The size of a text's row.
     fn width(&self, position: usize) -> usize {
-        match self.front.width() {
-            Width::Fixed(width) => width,
-            Width::Free => self.encoded.row(position).ids.len().max(1),
-        }
+        self.front.width().of(self.encoded.row(position))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::analysis::{Analysis, Standardize, TextSplit};
-use super::encoded::{Encoded, Row, Scratch, Width, encode, fill, in_parts, sum_up};
+use super::encoded::{Encoded, MAX_WIDTH, Row, Scratch, Width, check_ids, encode, fill, in_parts, sum_up};
 use super::hashing::Seeded;
 use super::stop_words::StopWords;
 use super::table::Table;
@@ -348,6 +348,7 @@ impl TextVectorization {
     }
 
     fn check_settings(&self) -> Result<()> {
+        self.analysis.check(OP)?;
         let bad = |name, expected: &str, got: String, hint| Err(Error::argument(OP, name, expected, got, hint));
         if let Some(max) = self.max_tokens.filter(|max| *max < 2) {
             return bad("max_tokens", "at least 2", max.to_string(), "leave room for tokens beside the special ones");
@@ -358,8 +359,18 @@ impl TextVectorization {
         if self.ngrams.len() > MAX_NGRAM {
             return bad("ngrams", "at most 64 lengths", self.ngrams.len().to_string(), "name each length once");
         }
+        if self.pad_to_max_tokens
+            && self.output_mode != OutputMode::Int
+            && self.max_tokens.is_some_and(|n| n > MAX_WIDTH)
+        {
+            let got = self.max_tokens.unwrap_or(0).to_string();
+            return bad("max_tokens", "at most 2147483648 with pad_to_max_tokens", got, "take a few thousand");
+        }
         match self.output_sequence_length {
-            Some(0) => return bad("output_sequence_length", "at least 1", "0".into(), "take about the longest text's"),
+            Some(steps) if steps == 0 || steps > MAX_WIDTH => {
+                let hint = "take about the longest text's, or leave it out for any number";
+                return bad("output_sequence_length", "from 1 to 2147483648", steps.to_string(), hint);
+            }
             Some(steps) if self.output_mode != OutputMode::Int => {
                 let hint = "leave it out: the output has a feature for each entry of the vocabulary";
                 return bad("output_sequence_length", "set for Int alone", steps.to_string(), hint);
@@ -405,6 +416,7 @@ impl TextVectorization {
     #[inline(never)]
     pub(crate) fn transform_texts<T: Float>(&self, texts: &[&str]) -> Result<Tensor<T>> {
         self.check()?;
+        check_ids::<T>(OP, self.ids())?;
         fill(OP, &self.encode(texts, false), self.width(), |row, out| self.write(row, out))
     }
 
@@ -591,6 +603,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::WordList;
 
     #[test]
     fn settings_that_cannot_work() {
@@ -603,7 +616,12 @@ mod tests {
         assert!(error(new().ngrams(0)).contains("lengths from 1 to 64, got 0"));
         assert!(error(new().ngrams(65)).contains("lengths from 1 to 64, got 65"));
         assert!(error(new().ngrams([0])).contains("got 0"));
-        assert!(error(new().output_sequence_length(0)).contains("at least 1"));
+        for steps in [0, crate::FREE, usize::MAX] {
+            assert!(error(new().output_sequence_length(steps)).contains("from 1 to 2147483648"));
+        }
+        let padded = new().output_mode(OutputMode::Count).max_tokens(crate::FREE).pad_to_max_tokens(true);
+        assert!(error(padded).contains("at most 2147483648 with pad_to_max_tokens"));
+        assert!(error(new().split(WordList::default())).contains("split must be a list with words"));
         assert!(error(new().output_sequence_length(3).output_mode(OutputMode::Count)).contains("for Int alone"));
         assert!(error(new().pad_to_max_tokens(true)).contains("max_tokens must be set"));
         assert!(new().adapt(&[""; 0]).unwrap_err().to_string().contains("the list of texts"));

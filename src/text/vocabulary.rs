@@ -46,7 +46,8 @@ impl Vocabulary {
     pub const END: usize = 3;
 
     /// Counts tokens: those that come at least `min_frequency` times, and of them the `max_size` most frequent, the four special ones
-    /// included, or all. A special token in the text counts as any other and keeps its number.
+    /// included, or all. A special token in the text counts as any other and keeps its number. Where no token comes that often, the special ones
+    /// are all there is.
     ///
     /// # Errors
     /// [`Error::Empty`] for no tokens; [`Error::Argument`] for a `max_size` below 5.
@@ -55,11 +56,6 @@ impl Vocabulary {
         min_frequency: u64,
         max_size: Option<usize>,
     ) -> Result<Self> {
-        let special = [PAD, UNKNOWN, BEGIN, END];
-        if let Some(size) = max_size.filter(|&size| size <= special.len()) {
-            let hint = "leave room for tokens beside <pad>, <unk>, <bos> and <eos>";
-            return Err(Error::argument("Vocabulary", "max_size", "at least 5", size, hint));
-        }
         let mut counts = HashMap::<String, u64>::new();
         for token in tokens {
             let token = token.as_ref();
@@ -67,6 +63,42 @@ impl Vocabulary {
                 Some(count) => *count += 1,
                 None => drop(counts.insert(token.to_owned(), 1)),
             }
+        }
+        Self::of(counts, min_frequency, max_size)
+    }
+
+    /// [`count`](Self::count) of what was counted already: tokens with how often they came, one that stands there twice with both together.
+    /// What [`iter`](Self::iter) gives makes the same vocabulary again, so that it can be kept in a file:
+    ///
+    /// ```
+    /// use gradus::text::Vocabulary;
+    /// let vocabulary = Vocabulary::from_frequencies([("the", 3), ("cat", 1), ("sat", 2)], 1, None)?;
+    /// let kept: Vec<(String, u64)> = vocabulary.iter().map(|(token, n)| (token.to_owned(), n)).collect();
+    /// assert_eq!(kept[4..], [("the".to_owned(), 3), ("sat".to_owned(), 2), ("cat".to_owned(), 1)]);
+    /// assert_eq!(Vocabulary::from_frequencies(kept, 0, None)?, vocabulary);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub fn from_frequencies<S: Into<String>>(
+        tokens: impl IntoIterator<Item = (S, u64)>,
+        min_frequency: u64,
+        max_size: Option<usize>,
+    ) -> Result<Self> {
+        let mut counts = HashMap::<String, u64>::new();
+        for (token, count) in tokens {
+            let sum = counts.entry(token.into()).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        Self::of(counts, min_frequency, max_size)
+    }
+
+    fn of(mut counts: HashMap<String, u64>, min_frequency: u64, max_size: Option<usize>) -> Result<Self> {
+        let special = [PAD, UNKNOWN, BEGIN, END];
+        if let Some(size) = max_size.filter(|&size| size <= special.len()) {
+            let hint = "leave room for tokens beside <pad>, <unk>, <bos> and <eos>";
+            return Err(Error::argument("Vocabulary", "max_size", "at least 5", size, hint));
         }
         if counts.is_empty() {
             return Err(Error::Empty { op: "Vocabulary", what: "the text" });
@@ -80,6 +112,11 @@ impl Vocabulary {
         let (tokens, frequencies): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let ids = tokens.iter().cloned().zip(0..).collect();
         Ok(Vocabulary { tokens, frequencies, ids })
+    }
+
+    /// The tokens by number, each with how often it came.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, u64)> {
+        self.tokens.iter().map(String::as_str).zip(self.frequencies.iter().copied())
     }
 
     /// How many tokens there are, the special ones included.
@@ -150,13 +187,19 @@ mod tests {
         );
         assert_eq!((own.frequency(1).unwrap(), own.frequency(4).unwrap(), own.frequency(0).unwrap()), (1, 2, 0));
         assert_eq!(own.encode(["c", "z", "<eos>"]), [5, 1, 3]);
+        assert_eq!(Vocabulary::from_frequencies(own.iter(), 0, None).unwrap(), own);
+        let twice = Vocabulary::from_frequencies([("a", u64::MAX), ("b", 7), ("a", 1), ("c", 0)], 1, None).unwrap();
+        assert_eq!(twice.iter().skip(4).collect::<Vec<_>>(), [("a", u64::MAX), ("b", 7)]);
         let few = Vocabulary::count(["b", "a", "c", "b"], 1, Some(5)).unwrap();
         assert_eq!((few.len(), few.id("b"), few.id("a")), (5, 4, Vocabulary::UNKNOWN));
     }
 
     #[test]
     fn what_there_is_no_vocabulary_of() {
-        assert!(Vocabulary::count([""; 0], 1, None).is_err());
+        assert!(
+            Vocabulary::count([""; 0], 1, None).is_err()
+                && Vocabulary::from_frequencies([("", 0); 0], 1, None).is_err()
+        );
         assert!(Vocabulary::count(["a"], 1, Some(4)).unwrap_err().to_string().contains("at least 5"));
         let one = Vocabulary::count(["a"], 2, None).unwrap();
         assert_eq!(one.len(), 4);

@@ -171,10 +171,14 @@ impl WordList {
         self
     }
 
-    /// How many words there are.
-    #[allow(clippy::len_without_is_empty)] // None are an error.
+    /// How many words there are; none only in the default.
     pub fn len(&self) -> usize {
         self.words.set.len()
+    }
+
+    /// Whether there are none, as in the default, which cuts into characters and which no front door takes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether a word is in the list.

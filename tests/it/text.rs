@@ -1,7 +1,8 @@
 //! Text: scores against those of the packages that everyone compares by.
 
 use gradus::text::{
-    Bleu, Chrf, Rouge, Smoothing, WordVectorFile, character_error_rate, perplexity, rouge_l, rouge_n, word_error_rate,
+    Bleu, Chrf, Cleaner, Form, Rouge, Smoothing, WordVectorFile, character_error_rate, perplexity, rouge_l, rouge_n,
+    word_error_rate,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -83,7 +84,10 @@ fn what_has_no_score() {
     assert_eq!((empty.score, empty.brevity_penalty), (0.0, 0.0));
     assert_eq!(bleu.corpus(&[Vec::<u32>::new()], &[vec![vec![]]]).unwrap().score, 0.0);
     assert_eq!(Chrf::default().corpus(&[""], &[vec!["a"]]).unwrap().score, 0.0);
-    assert!(Chrf::default().characters(0).corpus(&["a"], &[vec!["a"]]).is_err());
+    for how in [Chrf::default().characters(0), Chrf::default().words(usize::MAX), Chrf::default().characters(65)] {
+        let error = how.corpus(&["a"], &[vec!["a"]]).unwrap_err().to_string();
+        assert!(error.contains("lengths must be up to 64 characters, 64 words, and not 0 of both"), "{error}");
+    }
     assert!(Chrf::default().beta(0.0).corpus(&["a"], &[vec!["a"]]).is_err());
     assert_eq!(rouge_l::<u32>(&[], &[1]), Rouge::default());
     assert!(rouge_n(&[1], &[1], 0).is_err());
@@ -92,6 +96,14 @@ fn what_has_no_score() {
     assert!(perplexity(&[]).is_err() && perplexity(&[f64::NAN]).is_err());
     assert!(perplexity(&[-1.0, 0.5]).unwrap_err().to_string().contains("got 0.5 for token 1"));
     assert_eq!(perplexity(&[f64::NEG_INFINITY]).unwrap(), f64::INFINITY);
+    // White space as Python has it: jiwer strips it from both ends, sacrebleu leaves all of it out.
+    let cer = |written, wanted| character_error_rate(&[written], &[wanted]).unwrap().rate();
+    assert_eq!((cer(" ab\n", "ab"), cer("ab\x1d ", "ab"), cer("ab\x1c c \n", "\u{3000}ab c")), (0.0, 0.0, 0.25));
+    assert_eq!(cer("ab  c", "ab c"), 0.25);
+    assert!(character_error_rate(&["a"], &[" "]).unwrap_err().to_string().contains("the reference"));
+    let chrf = Chrf::default();
+    let score = |how: Chrf| how.corpus(&["the\x1fcat, sat "], &[vec!["the cat sat!"]]).unwrap().score;
+    assert!((score(chrf) - 54.41137566137567).abs() < 1e-9 && (score(chrf.words(2)) - 54.35019841269841).abs() < 1e-9);
     // The same sentence scores in full.
     let long = [(0..40).collect::<Vec<u32>>()];
     assert!((bleu.corpus(&long, &[vec![long[0].clone()]]).unwrap().score - 100.0).abs() < 1e-9);
@@ -99,6 +111,22 @@ fn what_has_no_score() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// What is clean stays as it is.
+    #[test]
+    fn cleaning_again_changes_nothing(
+        text in "(\\PC|[aéİΣς\u{301}\u{307}\u{345}\u{200b}\u{feff}\u{ad}\u{200e}\u{200d}\u{0}\u{a0}\u{3000} ßﬁ한한Åが\u{3099}ώ\r\n]){0,12}",
+        form in prop::sample::select(vec![None, Some(Form::Nfc), Some(Form::Nfd), Some(Form::Nfkc), Some(Form::Nfkd)]),
+        switches in any::<[bool; 4]>(),
+    ) {
+        let [control, accents, lowercase, white_space] = switches;
+        let cleaner = Cleaner::new().form(form).control(control).accents(accents).lowercase(lowercase).white_space(white_space);
+        let clean = cleaner.clean(&text);
+        prop_assert_eq!(cleaner.clean(&clean), &*clean);
+        if let Some(form) = form {
+            prop_assert_eq!(form.apply(&clean), clean);
+        }
+    }
 
     /// Any text is vectors or an error; what is read can be saved, and is the same when it is read again.
     #[test]

@@ -265,6 +265,14 @@ fn fronts_that_do_not_fit() {
          Embedding::new(6, …), or bound the vocabulary with max_tokens(5)"
     );
     assert!(error(&[FREE], Some(5), TextVectorization::new().into()).contains("there is no vocabulary"));
+    assert_eq!(
+        error(&[4], Some(5), HashedNgrams::new(4).into()),
+        "set_text_front: front must be one that gives ids, which the model's embedding takes, got features; take HashedNgrams::ids(steps), \
+         or a Dense in the place of the Embedding"
+    );
+    let counts = TextVectorization::new().output_mode(OutputMode::Count).adapt(&texts).unwrap();
+    assert!(error(&[5], Some(9), counts.into()).contains("OutputMode::Int"));
+    assert!(error(&[3, 2], None, ids().into()).contains("Sequential::new([FREE])"));
     let model = Sequential::new([3]).add(Dense::new(1)).build(0).unwrap();
     assert!(model.predict_texts(&["a"]).unwrap_err().to_string().contains("no front door"));
     let mut g = Graph::new();
@@ -334,7 +342,7 @@ fn damaged_fronts_are_errors() {
 fn a_tokenizer_is_saved_with_the_model() {
     use gradus::text::{
         Tokenizer,
-        tokenizer::{Padding, PaddingStrategy, Trainer, Truncation},
+        tokenizer::{Padding, PaddingStrategy, Side, Trainer, Truncation},
     };
     let texts = ["a fine film", "what a dull film", "fine acting, 好看", "dull acting", ""];
     let y = Tensor::from([[1.0f32], [0.0], [1.0], [0.0], [0.0]]);
@@ -363,6 +371,54 @@ fn a_tokenizer_is_saved_with_the_model() {
         let unseen = ["dull, dull 看 film", "x"];
         assert_eq!(loaded.predict_texts(&unseen).unwrap(), model.predict_texts(&unseen).unwrap());
     }
+    // A text without tokens is the unknown token and not padding alone, on the side that is not filled up; others are as they are.
+    let bare = trained.clone().with_template(None).unwrap();
+    let unknown = bare.id("[UNK]").unwrap() as f32;
+    let front = |padding: Padding| {
+        let cut = bare.clone().with_truncation(Truncation::to(12)).with_padding(padding).unwrap();
+        TextFront::from(cut).transform::<f32>(&["a film", "", "film"]).unwrap()
+    };
+    let word = front(fixed.clone()).row(2).to_vec();
+    let n = word.iter().filter(|id| **id != 0.0).count();
+    assert!(n > 0 && n < 5);
+    for (strategy, width) in [(PaddingStrategy::Fixed(12), 12), (PaddingStrategy::BatchLongest, 0)] {
+        for direction in [Side::Right, Side::Left] {
+            let x = front(Padding { strategy, direction, ..fixed.clone() });
+            let width = if width == 0 { x.dims()[1] } else { width };
+            assert_eq!(x.dims(), [3, width]);
+            let zeros = |n: usize| vec![0.0; width - n];
+            let (empty, short) = match direction {
+                Side::Right => ([vec![unknown], zeros(1)].concat(), [word[..n].to_vec(), zeros(n)].concat()),
+                _ => ([zeros(1), vec![unknown]].concat(), [zeros(n), word[..n].to_vec()].concat()),
+            };
+            assert_eq!((x.row(1), x.row(2)), (&empty[..], &short[..]), "{direction:?} {strategy:?}");
+        }
+    }
+    // Without padding 0 is a token as any other.
+    let plain: Tensor = TextFront::from(bare.clone()).transform(&["[PAD]", ""]).unwrap();
+    assert_eq!(plain, Tensor::from([[0.0], [unknown]]));
+    // Rows of no length are none.
+    let none = Padding { strategy: PaddingStrategy::Fixed(0), ..fixed.clone() };
+    let none = trained.clone().with_truncation(Truncation::to(0)).with_padding(none).unwrap();
+    let error = TextFront::from(none).transform::<f32>(&["a"]).unwrap_err().to_string();
+    assert!(error.contains("padding must be to at least 1 token, got 0"), "{error}");
+    let mut model = Sequential::new([3]).add(Dense::new(1)).build(0).unwrap();
+    let error = model.set_text_front(trained.clone()).unwrap_err().to_string();
+    assert!(error.contains("PaddingStrategy::Fixed(3) and Truncation::to(3)"), "{error}");
+    let mut model =
+        Sequential::new([FREE]).add(Embedding::new(5, 2)).add(GlobalAveragePooling1d::new()).build(0).unwrap();
+    let error = model.set_text_front(trained.clone()).unwrap_err().to_string();
+    assert!(error.ends_with("or take the tokenizer that the model was built for"), "{error}");
+    let error = model.set_text_front(HashedNgrams::new(9).ids(3)).unwrap_err().to_string();
+    assert!(error.ends_with("or take HashedNgrams::new(5)"), "{error}");
+    // A model trained with zeros masked is asked about an empty text.
+    let mut model = Sequential::new([FREE])
+        .add(Embedding::new(bare.id_bound(), 2).mask_zero(true))
+        .add(GlobalAveragePooling1d::new())
+        .build(0)
+        .unwrap();
+    model.set_text_front(bare).unwrap();
+    assert!(model.predict_texts(&["", "film"]).unwrap().iter().all(|v| v.is_finite()));
     // Longer texts would not fit.
     let front = TextFront::from(trained.with_padding(fixed).unwrap());
     let error = front.transform::<f32>(&["a"]).unwrap_err().to_string();

@@ -12,7 +12,7 @@ use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
+use crate::tensor::{Float, MAX_RANK, Shape, Tensor, whole_numbers};
 
 /// y = the row of a matrix that each token id names.
 ///
@@ -256,8 +256,7 @@ impl<T: Float> Layer<T> for Embedding {
                 return Err(Error::argument("Embedding", name, "at least 1", 0, "pass Embedding::new(ids, features)"));
             }
         }
-        // From 2²⁴ on single precision does not tell neighbours apart.
-        let exact = if T::NAME == "f32" { 1 << 24 } else { 1 << 32 };
+        let exact = whole_numbers::<T>().min(1 << 32);
         if self.input_dim as u64 > exact {
             let expected = format!("at most {exact}, the most ids that are kept as {}", T::NAME);
             return Err(Error::argument(

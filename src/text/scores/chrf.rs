@@ -1,7 +1,7 @@
 //! chrF.
 
 use super::ngrams::{common, counts, total};
-use super::{check_pairs, check_references};
+use super::{check_pairs, check_references, is_space};
 use crate::error::{Error, Result};
 
 /// Character n-gram F-score: runs of 1 to 6 characters that what was written and a reference have in common; chrF++ with runs of words.
@@ -91,9 +91,16 @@ impl Chrf {
     }
 
     fn check(&self) -> Result<()> {
-        if self.characters + self.words == 0 || self.characters > 64 || self.words > 64 {
+        if (self.characters, self.words) == (0, 0) || self.characters.max(self.words) > 64 {
             let got = format!("{} characters and {} words", self.characters, self.words);
-            return Err(Error::argument("Chrf", "lengths", "from 1 to 64 together", got, "6 characters are usual"));
+            let expected = "up to 64 characters, 64 words, and not 0 of both";
+            return Err(Error::argument(
+                "Chrf",
+                "lengths",
+                expected,
+                got,
+                "6 characters are usual, with 2 words for chrF++",
+            ));
         }
         if !(self.beta.is_finite() && self.beta > 0.0) {
             return Err(Error::argument("Chrf", "beta", "above 0 and finite", self.beta, "2 is usual"));
@@ -138,9 +145,8 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(text: &'a str, with_words: bool) -> Self {
-        let characters = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let words =
-            if with_words { text.split_whitespace().flat_map(without_punctuation).collect() } else { Vec::new() };
+        let characters = text.chars().filter(|c| !is_space(*c)).collect();
+        let words = if with_words { text.split(is_space).flat_map(without_punctuation).collect() } else { Vec::new() };
         Parts { characters, words }
     }
 }

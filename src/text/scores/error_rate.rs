@@ -1,6 +1,6 @@
 //! Word and character error rate.
 
-use super::check_pairs;
+use super::{check_pairs, is_space};
 use crate::error::{Error, Result};
 
 /// How many changes turn what was wanted into what was written.
@@ -17,7 +17,7 @@ pub struct ErrorRate {
 }
 
 impl ErrorRate {
-    /// Changes a token of the reference: above 1 where more was written than was wanted.
+    /// Changes a token of the reference: above 1 where more was written than was wanted, NaN for [`default`](Self::default), which has none.
     pub fn rate(&self) -> f64 {
         let changes = self.substitutions + self.deletions + self.insertions;
         changes as f64 / (self.substitutions + self.deletions + self.hits) as f64
@@ -92,7 +92,7 @@ pub fn word_error_rate<X: Eq + Clone>(written: &[Vec<X>], wanted: &[Vec<X>]) -> 
     of("word_error_rate", written.iter().cloned().zip(wanted.iter().cloned()))
 }
 
-/// Character error rate: the same for characters (Unicode scalar values), white space included.
+/// Character error rate: the same for characters (Unicode scalar values), white space between others included, at both ends of a text not.
 ///
 /// Equal to jiwer's `cer`.
 ///
@@ -106,6 +106,6 @@ pub fn word_error_rate<X: Eq + Clone>(written: &[Vec<X>], wanted: &[Vec<X>]) -> 
 /// As [`word_error_rate`].
 pub fn character_error_rate<S: AsRef<str>>(written: &[S], wanted: &[S]) -> Result<ErrorRate> {
     check_pairs("character_error_rate", written.len(), wanted.len())?;
-    let characters = |text: &S| text.as_ref().chars().collect::<Vec<_>>();
+    let characters = |text: &S| text.as_ref().trim_matches(is_space).chars().collect::<Vec<_>>();
     of("character_error_rate", written.iter().map(characters).zip(wanted.iter().map(characters)))
 }

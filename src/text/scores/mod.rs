@@ -37,3 +37,8 @@ fn check_references<R>(op: &'static str, wanted: &[Vec<R>]) -> Result<()> {
         }
     }
 }
+
+/// White space of Python, whose packages the scores agree with: Unicode's, and the four separators of ASCII.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}

@@ -217,6 +217,11 @@ impl Tokenizer {
         self.model.vocab().end().max(self.added_by_id.last().map_or(0, |(id, _)| *id as usize + 1))
     }
 
+    /// The id of what the vocabulary does not have, if there is a token for it.
+    pub(in super::super) fn unknown_id(&self) -> Option<u32> {
+        self.model.unknown()
+    }
+
     /// The added tokens.
     pub fn added_tokens(&self) -> &[AddedToken] {
         &self.added

@@ -7,6 +7,7 @@ use crate::memory;
 use crate::random::{Key, Purpose};
 use crate::tensor::{Float, Shape};
 use crate::text::Vocabulary;
+use crate::text::encoded::check_ids;
 
 /// How texts become samples for vectors of words (word2vec's skip-gram with negative sampling): pairs of a word and one near it, with target
 /// 1, and after each some pairs of the same word with one drawn at random, with target 0.
@@ -220,6 +221,7 @@ impl<T: Float> Source<T> for SkipGramSource {
     fn read(&self, epoch: usize, first: usize, x: &mut [T], y: &mut [T]) -> Result<()> {
         let stretch = Stretch::new(Source::<T>::shapes(self), x.len(), y.len());
         check_range(OP, first, stretch.n, Source::<T>::samples(self))?;
+        check_ids::<T>(OP, Some(self.cumulative.len()))?;
         if (x.len(), y.len()) != (2 * stretch.n, stretch.n) {
             let got = format!("{} and {}", x.len(), y.len());
             return Err(Error::shape(
@@ -340,5 +342,16 @@ mod tests {
         assert_eq!((x, y), ([4.0; 4], [1.0, 0.0]));
         let none = SkipGrams::default().negatives(0).subsample(0.0).of([[4, 4]], &one).unwrap();
         assert_eq!(Source::<f32>::samples(&none), Some(2));
+    }
+
+    #[test]
+    fn ids_that_single_precision_does_not_tell_apart() {
+        let cumulative = vec![0.0; (1 << 24) + 1];
+        let source = SkipGramSource { pairs: vec![[5, 6]], cumulative, negatives: 0, key: Key::new(0, Purpose::Data) };
+        let error = source.read(0, 0, &mut [0f32; 2], &mut [0.0; 1]).unwrap_err().to_string();
+        assert!(error.contains("at most 16777216, which f32 tells apart"), "{error}");
+        let mut x = [0f64; 2];
+        source.read(0, 0, &mut x, &mut [0.0; 1]).unwrap();
+        assert_eq!(x, [5.0, 6.0]);
     }
 }

@@ -45,6 +45,17 @@ impl Model {
         }
     }
 
+    /// The token for what the vocabulary does not have.
+    pub(super) fn unknown(&self) -> Option<u32> {
+        match self {
+            Model::Bpe(model) => model.settings.unknown.as_deref().and_then(|token| model.vocab.id(token)),
+            Model::WordPiece(model) => model.vocab.id(&model.unknown),
+            Model::WordLevel(model) => model.vocab.id(&model.unknown),
+            Model::Unigram(model) => model.unknown(),
+            Model::SentencePiece(model) => Some(model.engine.unknown()),
+        }
+    }
+
     /// The tokens of a piece.
     pub(super) fn encode(&self, piece: Piece<'_>, scratch: &mut Scratch, out: &mut Tokens) -> Result<()> {
         match self {
