@@ -7,7 +7,9 @@ pub use crate::data::*;
 pub use crate::error::Error;
 #[cfg(feature = "tools")]
 pub use crate::explain::{IntegratedGradients, PermutationImportance, Target, saliency};
-pub use crate::graph::{Block, Graph, Part, Residual, squeeze_excite};
+pub use crate::graph::{
+    Block, BlockNorm, Graph, Part, Residual, TransformerDecoderBlock, TransformerEncoderBlock, squeeze_excite,
+};
 pub use crate::initializers::Init;
 pub use crate::layer::{Builder, Layer, Pass, Reach, Slot};
 pub use crate::layers::merging::{Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};

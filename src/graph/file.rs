@@ -71,8 +71,19 @@ const MAX_OUTPUTS: u32 = 1 << 10;
 type MakeOwn<'a> = &'a dyn Fn(&Step) -> Option<Result<(Step, usize)>>;
 
 /// The classes of scopes.
-const SCOPES: [&str; 9] =
-    ["scope", "Block", "Residual", "Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"];
+const SCOPES: [&str; 11] = [
+    "scope",
+    "Block",
+    "Residual",
+    "Add",
+    "Average",
+    "Concatenate",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
+];
 
 impl Graph {
     /// What a file says of this graph, whose outputs are fixed.

@@ -44,7 +44,9 @@ pub(crate) use node::{described, op_step};
 pub use outline::Outline;
 pub(crate) use part::NewInput;
 pub use plan::Plan;
-pub use recipes::{Block, Branches, Residual, squeeze_excite};
+pub use recipes::{
+    Block, BlockInputs, BlockNorm, Branches, Residual, TransformerDecoderBlock, TransformerEncoderBlock, squeeze_excite,
+};
 #[cfg(test)]
 pub(crate) use space::layer_space;
 

@@ -342,7 +342,11 @@ fn pass<T: Float>(case: &Case, layer: LayerConfig, training: bool, errors: &mut 
     statistics.apply(&mut params);
     for (name, spec) in &names {
         let range = params.specs()[*spec].range.clone();
-        if let Some(expected) = case.find::<f64>(&format!("grad.{name}")) {
+        if let Some(mut expected) = case.find::<f64>(&format!("grad.{name}")) {
+            if class.ends_with("Attention") && name == "key/bias" {
+                // What is added to all scores of a query alike changes nothing: the file has what rounding left.
+                expected.as_mut_slice().fill(0.0);
+            }
             errors.check(format!("grad.{name}"), &gradients[range.clone()], expected.as_slice(), 1e-9)?;
         }
         if let Some(expected) = case.find::<f64>(&format!("after.{name}")) {

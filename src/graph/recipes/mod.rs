@@ -5,11 +5,13 @@ mod branches;
 mod list;
 mod residual;
 mod squeeze_excite;
+mod transformer;
 
 pub use block::Block;
 pub use branches::Branches;
 pub use residual::Residual;
 pub use squeeze_excite::squeeze_excite;
+pub use transformer::{BlockInputs, BlockNorm, TransformerDecoderBlock, TransformerEncoderBlock};
 
 use super::{Graph, Part, Value};
 use crate::layers::config::{ContainerConfig, LayerConfig, NamedConfig};

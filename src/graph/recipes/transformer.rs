@@ -1,0 +1,347 @@
+//! The blocks that transformers are made of.
+
+use super::super::{Graph, Part, Value};
+use crate::activations::Activation;
+use crate::initializers::Init;
+use crate::layers::merging::Add;
+use crate::layers::{Dense, Dropout, GatedDense, LayerNorm, MultiHeadAttention, PositionBias, RmsNorm, Rotary};
+
+/// How a transformer's steps are normalised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum BlockNorm {
+    /// [`LayerNorm`] with this ε.
+    Layer(f64),
+    /// [`RmsNorm`] with this ε.
+    Rms(f64),
+}
+
+impl Part for BlockNorm {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        match self {
+            BlockNorm::Layer(epsilon) => g.add(LayerNorm::new().epsilon(epsilon), x),
+            BlockNorm::Rms(epsilon) => g.add(RmsNorm::new().epsilon(epsilon), x),
+        }
+    }
+}
+
+/// What a block takes beside x.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct BlockInputs {
+    /// Which step sees which, `[T, T]` or `[heads, T, T]`, see [`MultiHeadAttention::mask`].
+    pub mask: Option<Value>,
+    /// The number of the document of each step `[T]`, see [`MultiHeadAttention::documents`].
+    pub documents: Option<Value>,
+    /// An encoder's steps `[S, m]`, to which a decoder's attend.
+    pub encoder: Option<Value>,
+}
+
+impl BlockInputs {
+    /// Documents that steps belong to, and see alone.
+    pub fn documents(documents: Value) -> Self {
+        BlockInputs { documents: Some(documents), ..Self::default() }
+    }
+
+    /// An encoder's steps.
+    pub fn encoder(encoder: Value) -> Self {
+        BlockInputs { encoder: Some(encoder), ..Self::default() }
+    }
+}
+
+/// What encoder and decoder blocks have in common.
+#[derive(Clone, Debug)]
+struct Settings {
+    features: usize,
+    attention: MultiHeadAttention,
+    hidden: usize,
+    activation: Activation,
+    gated: bool,
+    use_bias: bool,
+    dropout: f64,
+    norm: BlockNorm,
+    pre_norm: bool,
+    parallel: bool,
+    initializer: Init,
+    residual_initializer: Option<Init>,
+}
+
+impl Settings {
+    fn new(features: usize, heads: usize) -> Self {
+        Settings {
+            features,
+            attention: MultiHeadAttention::new(heads, features / heads.max(1)).even_where_empty(false),
+            hidden: 4 * features,
+            activation: Activation::Gelu,
+            gated: false,
+            use_bias: true,
+            dropout: 0.0,
+            norm: BlockNorm::Layer(1e-5),
+            pre_norm: true,
+            parallel: false,
+            initializer: Init::GlorotUniform,
+            residual_initializer: None,
+        }
+    }
+
+    fn attention(&self) -> MultiHeadAttention {
+        let last = self.residual_initializer.as_ref().unwrap_or(&self.initializer);
+        let attention = self.attention.clone().use_bias(self.use_bias).output_dim(self.features);
+        attention.kernel_initializer(self.initializer.clone()).output_initializer(last.clone())
+    }
+
+    /// x + dropout(y).
+    fn residual(&self, g: &mut Graph, x: Value, y: Value) -> Value {
+        let y = if self.dropout > 0.0 { g.add(Dropout::new(self.dropout), y) } else { y };
+        g.op(Add::new().same_shapes(true), &[x, y])
+    }
+
+    /// The part of a block that `f` is: normalised before, or behind the sum.
+    fn around(&self, g: &mut Graph, name: &str, x: Value, f: impl FnOnce(&mut Graph, Value) -> Value) -> Value {
+        let norm = format!("{name}_norm");
+        if self.pre_norm {
+            let normal = g.add_named(&norm, self.norm, x);
+            let y = f(g, normal);
+            return self.residual(g, x, y);
+        }
+        let y = f(g, x);
+        let sum = self.residual(g, x, y);
+        g.add_named(&norm, self.norm, sum)
+    }
+
+    fn feed_forward(&self, g: &mut Graph, x: Value) -> Value {
+        let (init, bias) = (self.initializer.clone(), self.use_bias);
+        let last = self.residual_initializer.clone().unwrap_or_else(|| init.clone());
+        let hidden = match self.gated {
+            true => g.add_named("hidden", GatedDense::new(self.hidden, self.activation).use_bias(bias).kernel_initializer(init), x),
+            false => g.add_named("hidden", Dense::new(self.hidden).activation(self.activation).use_bias(bias).kernel_initializer(init), x),
+        };
+        g.add_named("output", Dense::new(self.features).use_bias(bias).kernel_initializer(last), hidden)
+    }
+
+    fn wire(&self, g: &mut Graph, x: Value, more: BlockInputs, causal: bool) -> Value {
+        let attention = self.attention().causal(causal).mask(more.mask.is_some()).documents(more.documents.is_some());
+        let behind: Vec<Value> = more.mask.into_iter().chain(more.documents).collect();
+        let attend = |g: &mut Graph, x: Value| g.op_named("attention", attention, &[&[x][..], &behind].concat());
+        if self.parallel {
+            // Both read the block's input, by a norm of their own each.
+            let normal = [g.add_named("attention_norm", self.norm, x), g.add_named("feed_forward_norm", self.norm, x)];
+            let (a, f) = (attend(g, normal[0]), self.feed_forward(g, normal[1]));
+            let sum = self.residual(g, x, a);
+            return self.residual(g, sum, f);
+        }
+        let mut x = self.around(g, "attention", x, attend);
+        if let Some(encoder) = more.encoder {
+            let attention = self.attention().window(None).bias(PositionBias::None).without_rotary();
+            x = self.around(g, "cross_attention", x, |g, x| g.op_named("cross_attention", attention, &[x, encoder]));
+        }
+        self.around(g, "feed_forward", x, |g, x| self.feed_forward(g, x))
+    }
+}
+
+/// The methods that set what both kinds of blocks have.
+macro_rules! block_builders {
+    () => {
+        /// Units of the feed-forward layer between its two products; 4 times the features by default.
+        pub fn hidden(mut self, hidden: usize) -> Self {
+            self.settings.hidden = hidden;
+            self
+        }
+
+        /// The activation between them; GELU by default.
+        pub fn activation(mut self, activation: Activation) -> Self {
+            self.settings.activation = activation;
+            self
+        }
+
+        /// Whether the feed-forward layer is a [`GatedDense`]: SwiGLU with [`Activation::Silu`], GeGLU with [`Activation::Gelu`]; no by default.
+        pub fn gated(mut self, gated: bool) -> Self {
+            self.settings.gated = gated;
+            self
+        }
+
+        /// Whether products add biases; yes by default.
+        pub fn use_bias(mut self, use_bias: bool) -> Self {
+            self.settings.use_bias = use_bias;
+            self
+        }
+
+        /// The part of what each part of the block gives that is dropped in training, before it is added; none by default.
+        pub fn dropout(mut self, rate: f64) -> Self {
+            self.settings.dropout = rate;
+            self
+        }
+
+        /// The part of attention's probabilities that is dropped in training; none by default.
+        pub fn attention_dropout(mut self, rate: f64) -> Self {
+            self.settings.attention = self.settings.attention.dropout(rate);
+            self
+        }
+
+        /// How steps are normalised; [`LayerNorm`] with ε = 1e-5 by default.
+        pub fn norm(mut self, norm: BlockNorm) -> Self {
+            self.settings.norm = norm;
+            self
+        }
+
+        /// Whether each part's input is normalised (GPT-2, Llama), or the sum behind it ("Attention Is All You Need", BERT); the first by default.
+        pub fn pre_norm(mut self, pre_norm: bool) -> Self {
+            self.settings.pre_norm = pre_norm;
+            self
+        }
+
+        /// Whether attention and feed-forward layer stand side by side, both behind a norm of the block's input (GPT-NeoX); no by default.
+        pub fn parallel(mut self, parallel: bool) -> Self {
+            self.settings.parallel = parallel;
+            self
+        }
+
+        /// Heads of keys and values, see [`MultiHeadAttention::key_heads`].
+        pub fn key_heads(mut self, key_heads: usize) -> Self {
+            self.settings.attention = self.settings.attention.key_heads(key_heads);
+            self
+        }
+
+        /// How many steps a step sees, see [`MultiHeadAttention::window`]; all by default.
+        pub fn window(mut self, window: impl Into<Option<usize>>) -> Self {
+            self.settings.attention = self.settings.attention.window(window);
+            self
+        }
+
+        /// What is added to scores by distance; nothing by default.
+        pub fn bias(mut self, bias: PositionBias) -> Self {
+            self.settings.attention = self.settings.attention.bias(bias);
+            self
+        }
+
+        /// Queries and keys are turned by their positions, see [`Rotary`]; not by default.
+        pub fn rotary(mut self, rotary: Rotary) -> Self {
+            self.settings.attention = self.settings.attention.rotary(rotary);
+            self
+        }
+
+        /// Whether queries, keys and values come from one product; no by default.
+        pub fn fused(mut self, fused: bool) -> Self {
+            self.settings.attention = self.settings.attention.fused(fused);
+            self
+        }
+
+        /// How kernels are filled; Glorot uniform by default.
+        pub fn initializer(mut self, init: impl Into<Init>) -> Self {
+            self.settings.initializer = init.into();
+            self
+        }
+
+        /// How the kernels are filled whose outputs are added to the steps; as the others by default. GPT-2: a standard deviation of
+        /// 0.02 / √(2·blocks).
+        pub fn residual_initializer(mut self, init: impl Into<Init>) -> Self {
+            self.settings.residual_initializer = Some(init.into());
+            self
+        }
+    };
+}
+
+/// Steps that see all others, then a feed-forward layer for each: x ← x + attention(norm(x)), x ← x + W₂·f(W₁·norm(x)).
+///
+/// - Input and output `[T, features]`; T may be free. Parameters are those of a [`MultiHeadAttention`], two norms and two [`Dense`].
+/// - Defaults: pre-norm, [`LayerNorm`], GELU, 4·features hidden units, biases, no dropout.
+/// - Padding is what the mask of x says; a step that sees nothing takes nothing from attention.
+/// - A recipe: it adds nodes, whose gradients are their own.
+///
+/// Vaswani and others: "Attention Is All You Need", 2017; normalised before: Xiong and others, 2020; side by side: Black and others, "GPT-NeoX", 2022.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([FREE])
+///     .add(Embedding::new(100, 16).mask_zero(true))
+///     .add(TransformerEncoderBlock::new(16, 4).hidden(32))
+///     .add(GlobalAveragePooling1d::new())
+///     .add(Dense::new(1))
+///     .build(0)?;
+/// assert_eq!(model.output_shape(), [1].into());
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerEncoderBlock {
+    settings: Settings,
+}
+
+impl TransformerEncoderBlock {
+    /// For steps of so many features, which heads share among them.
+    pub fn new(features: usize, heads: usize) -> Self {
+        TransformerEncoderBlock { settings: Settings::new(features, heads) }
+    }
+
+    block_builders!();
+
+    /// Adds the block behind a value, with more inputs.
+    pub fn wire_with(self, g: &mut Graph, x: Value, more: BlockInputs) -> Value {
+        g.class_scope("TransformerEncoderBlock", |g| self.settings.wire(g, x, more, false))
+    }
+}
+
+impl Part for TransformerEncoderBlock {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        self.wire_with(g, x, BlockInputs::default())
+    }
+}
+
+/// Steps that see those up to themselves, then, where there is one, an encoder's, then a feed-forward layer for each.
+///
+/// As [`TransformerEncoderBlock`], with causal attention; [`wire_with`](Self::wire_with) and [`BlockInputs::encoder`] put attention to an encoder's
+/// steps `[S, m]` between, without window, bias or rotary positions.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let swiglu = TransformerDecoderBlock::new(16, 4).key_heads(2).gated(true).activation(Activation::Silu).use_bias(false);
+/// let model = Sequential::new([FREE, 16]).add(swiglu.norm(BlockNorm::Rms(1e-6)).rotary(Rotary::new())).build(0)?;
+/// assert_eq!(model.predict(&Tensor::full([1, 5, 16], 0.1))?.dims(), &[1, 5, 16]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerDecoderBlock {
+    settings: Settings,
+}
+
+impl TransformerDecoderBlock {
+    /// For steps of so many features, which heads share among them.
+    pub fn new(features: usize, heads: usize) -> Self {
+        TransformerDecoderBlock { settings: Settings::new(features, heads) }
+    }
+
+    block_builders!();
+
+    /// Adds the block behind a value, with more inputs.
+    pub fn wire_with(self, g: &mut Graph, x: Value, more: BlockInputs) -> Value {
+        g.class_scope("TransformerDecoderBlock", |g| self.settings.wire(g, x, more, true))
+    }
+}
+
+impl Part for TransformerDecoderBlock {
+    fn wire(self, g: &mut Graph, x: Value) -> Value {
+        self.wire_with(g, x, BlockInputs::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::check_part;
+
+    #[test]
+    fn gradients_of_every_kind() {
+        let encoder = TransformerEncoderBlock::new(4, 2).hidden(3);
+        check_part(encoder.clone(), [3, 4]).unwrap();
+        check_part(encoder.clone().pre_norm(false).dropout(0.2).attention_dropout(0.1), [3, 4]).unwrap();
+        check_part(encoder.parallel(true).bias(PositionBias::Alibi), [2, 4]).unwrap();
+        let decoder = TransformerDecoderBlock::new(4, 2).hidden(3).rotary(Rotary::new());
+        check_part(decoder.clone().fused(true).window(2), [4, 4]).unwrap();
+        check_part(decoder.key_heads(1).gated(true).use_bias(false).norm(BlockNorm::Rms(1e-6)), [3, 4]).unwrap();
+    }
+
+    #[test]
+    fn features_that_do_not_fit_are_named() {
+        let error = crate::Sequential::new([3, 5]).add(TransformerEncoderBlock::new(4, 2)).build(0).unwrap_err();
+        assert!(error.to_string().contains("[3, 5]"), "{error}");
+    }
+}
