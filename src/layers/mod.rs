@@ -16,6 +16,7 @@ pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
 pub(crate) mod sum;
+pub(crate) mod table;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
 pub use config::{ContainerConfig, LayerConfig, NamedConfig};
