@@ -54,6 +54,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(Rescaling::new(0.5).offset(-1.0)), &[3, 5]),
         layer(Box::new(Reshape::new([-1, 3])), &[3, 5]),
         layer(Box::new(RmsNorm::new().epsilon(0.125)), &[3, 5]),
+        layer(Box::new(RmsNorm::new().last(3).unit_offset(true)), &[2, 6]),
         layer(Box::new(SeparableConv1d::new(3, 2).depthwise_regularizer(Regularizer::L2(0.1))), &[3, 5]),
         layer(Box::new(SeparableConv2d::new(3, [2, 1]).depth_multiplier(2)), &[3, 4, 2]),
         layer(Box::new(Slice::new().every(2, ..-1).range(1..)), &[4, 5]),
