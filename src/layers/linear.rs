@@ -24,6 +24,29 @@ pub(crate) fn linear_backward<T: Float>(
     dz: &Tensor<T>,
     dx: Option<&mut [T]>,
 ) {
+    backward(pass, weight, x, dz, dx, T::zero());
+}
+
+/// The same where x is the input of several products, and dx += dz·Wᵀ.
+pub(crate) fn linear_backward_more<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &Tensor<T>,
+    dx: Option<&mut [T]>,
+) {
+    backward(pass, weight, x, dz, dx, T::one());
+}
+
+/// dx = dz·Wᵀ + `before`·dx.
+fn backward<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &Tensor<T>,
+    dx: Option<&mut [T]>,
+    before: T,
+) {
     let ([inputs, outputs], w) = pass.matrix(weight);
     let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
     let (w, dz) = (Matrix::transposed(w, outputs), dz.as_slice());
@@ -31,7 +54,7 @@ pub(crate) fn linear_backward<T: Float>(
     let weights = trained.then_some(|| {
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
     });
-    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, T::zero(), dx));
+    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, before, dx));
     where_wanted(rows * inputs * outputs, weights, below);
 }
 
