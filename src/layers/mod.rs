@@ -12,6 +12,7 @@ pub mod normalization;
 mod op_config;
 pub mod operators;
 pub mod pooling;
+pub mod positions;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
@@ -33,6 +34,7 @@ pub use pooling::{
     GlobalAveragePooling2d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d, MaxPooling, MaxPooling1d,
     MaxPooling2d,
 };
+pub use positions::{PositionEmbedding, Rotary, RotaryPositions, RotaryScaling, SinusoidalPositions};
 pub use preprocessing::{Normalization, Rescaling};
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout, SpatialDropout1d,

@@ -2,6 +2,7 @@
 
 use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask};
 use super::operators::{Divide, Power};
+use super::positions::{PositionEmbedding, RotaryPositions, SinusoidalPositions};
 use crate::error::{Error, Result};
 use crate::layer::Op;
 use crate::tensor::Float;
@@ -66,4 +67,7 @@ macro_rules! op_config {
     };
 }
 
-op_config!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract WithMask);
+op_config!(
+    Add Average Concatenate Divide Dot Maximum Minimum Multiply PositionEmbedding Power RotaryPositions
+    SinusoidalPositions Subtract WithMask
+);

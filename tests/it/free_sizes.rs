@@ -136,6 +136,10 @@ fn layers_over_sequences() {
     one("BatchNorm", BatchNorm::new().activation(Activation::Elu(1.0)).config_of());
     one("LayerNorm", LayerNorm::new().config_of());
     one("RmsNorm", RmsNorm::new().config_of());
+    one("RmsNorm of heads", RmsNorm::new().last(2).unit_offset(true).config_of());
+    layer("PositionEmbedding", [FREE, 4], &LENGTHS, PositionEmbedding::new(12));
+    layer("SinusoidalPositions", [FREE, 4], &LENGTHS, SinusoidalPositions::new());
+    layer("RotaryPositions", [FREE, 4], &LENGTHS, RotaryPositions::new(2, Rotary::new()));
     one("GroupNorm", GroupNorm::new(2).config_of());
     one("UnitNormalization", UnitNormalization::new().config_of());
     one("PRelu", PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.3)).config_of());
@@ -381,6 +385,7 @@ fn weights_that_would_depend_on_a_free_size() {
     refused("LayerNorm", &[3, FREE], &|g, x| g.add(LayerNorm::new(), x));
     refused("RmsNorm", &[3, FREE], &|g, x| g.add(RmsNorm::new(), x));
     refused("GatedDense", &[3, FREE], &|g, x| g.add(GatedDense::swiglu(1), x));
+    refused("PositionEmbedding", &[3, FREE], &|g, x| g.add(PositionEmbedding::new(3), x));
     refused("GroupNorm", &[3, FREE], &|g, x| g.add(GroupNorm::new(1), x));
     refused("BatchNorm", &[FREE], &|g, x| g.add(BatchNorm::new(), x));
     refused("Conv1d", &[3, FREE], &|g, x| g.add(Conv1d::new(1, 1), x));
