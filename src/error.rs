@@ -153,6 +153,26 @@ pub enum Error {
         /// How many ids there are.
         count: usize,
     },
+    /// A value of an input that is to be positions is none.
+    #[error(
+        "{op}: {input} has {got} in row {row}, step {step}, where positions are expected, whole numbers from 0 to {}; correct the data, or \
+         give the table more positions",
+        count.saturating_sub(1)
+    )]
+    Position {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The input's name.
+        input: String,
+        /// The row (sample), from 0.
+        row: usize,
+        /// The step within the sample, from 0.
+        step: usize,
+        /// The value that came.
+        got: String,
+        /// How many positions there are.
+        count: usize,
+    },
     /// Training left the finite numbers; the weights are the last finite ones.
     #[error("{op}: {what} became {value} in epoch {epoch}, step {step}; the last finite weights are kept. {cause}")]
     Diverged {

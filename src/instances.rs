@@ -114,6 +114,9 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         op_step::<merging::Subtract>,
         op_step::<operators::Divide>,
         op_step::<operators::Power>,
+        op_step::<positions::PositionEmbedding>,
+        op_step::<positions::RotaryPositions>,
+        op_step::<positions::SinusoidalPositions>,
     ];
     let data = addresses![
         Augment::apply::<T>,

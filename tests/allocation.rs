@@ -179,6 +179,26 @@ fn steps_with_training_options() {
     });
 }
 
+/// What goes by position, and gates.
+#[test]
+fn steps_of_positions() {
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        let model = Sequential::new([6, 8])
+            .add(PositionEmbedding::new(9))
+            .add(Residual::new().add(RmsNorm::new().last(4)).add(RotaryPositions::new(4, Rotary::new())))
+            .add(SinusoidalPositions::new())
+            .add(Residual::new().add(GatedDense::swiglu(6).use_bias(true)).add(Dense::new(8)))
+            .add(GatedDense::geglu(5).fused(true))
+            .add(Flatten::new())
+            .add(Dense::new(5).activation(Activation::Softmax));
+        let mut model = model.build_as::<f32>(2).unwrap();
+        model.compile(Sgd::default(), CategoricalCrossentropy::default(), ()).unwrap();
+        let x = Tensor::from_fn([17, 6, 8], |i| (i as f32 * 0.7).sin());
+        steps(model, &x, &Tensor::from_labels(&(0..17).map(|i| i % 5).collect::<Vec<_>>()));
+    });
+}
+
 /// A table of which each batch names other rows, and more of them than the first, by rows and as a whole.
 #[test]
 fn steps_of_embeddings() {

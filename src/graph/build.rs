@@ -11,7 +11,7 @@ use super::sizes::check_open;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::checks::{check_open_output, check_place};
-use crate::layer::{Builder, Reach};
+use crate::layer::{Builder, Op, Reach};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 
@@ -26,6 +26,8 @@ struct Build<T: Float> {
     origins: Vec<Option<u32>>,
     /// Inputs that are token ids, and how many there are of those.
     token_ids: Vec<(u32, usize)>,
+    /// Inputs that are positions, likewise.
+    position_ids: Vec<(u32, usize)>,
 }
 
 impl Graph {
@@ -70,10 +72,18 @@ impl Graph {
             shapes.push(*shape);
         }
         let origins = (0..shapes.len() as u32).map(Some).collect();
-        let mut build = Build { nodes: Vec::new(), shapes, shared: BTreeMap::new(), origins, token_ids: Vec::new() };
+        let mut build = Build {
+            nodes: Vec::new(),
+            shapes,
+            shared: BTreeMap::new(),
+            origins,
+            token_ids: Vec::new(),
+            position_ids: Vec::new(),
+        };
         let outline = self.items().iter().map(|item| build.item(item, b)).collect::<Result<Vec<_>>>()?;
-        let Build { nodes, shapes, token_ids, .. } = build;
-        let mut net = Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), token_ids, outline)?;
+        let Build { nodes, shapes, token_ids, position_ids, .. } = build;
+        let mut net = Net::new(self.inputs.clone(), nodes, shapes, self.outputs.clone(), outline)?;
+        (net.token_ids, net.position_ids) = (token_ids, position_ids);
         net.name_outputs(&self.output_names);
         Ok(net)
     }
@@ -212,9 +222,12 @@ impl<T: Float> Build<T> {
         })
     }
 
-    /// Finds out from which input a node has its values, and whether they are to be token ids.
+    /// Finds out from which input a node has its values, and whether they are to be token ids or positions.
     fn follow_ids(&mut self, code: &Code<T>, spec: &NodeSpec) -> Result<()> {
-        let Code::Layer(layer) = code else { return Ok(()) };
+        let layer = match code {
+            Code::Layer(layer) => layer,
+            Code::Op(op) => return self.follow_positions(&**op, spec),
+        };
         let origin = self.origins[spec.inputs[0] as usize];
         if let Some(count) = layer.token_ids() {
             let Some(input) = origin else {
@@ -228,6 +241,22 @@ impl<T: Float> Build<T> {
         } else if layer.reach(Activation::Linear) == Reach::Training {
             self.origins.resize(spec.outputs.start as usize, None);
             self.origins.push(origin);
+        }
+        Ok(())
+    }
+
+    fn follow_positions(&mut self, op: &dyn Op<T>, spec: &NodeSpec) -> Result<()> {
+        for (number, &value) in spec.inputs.iter().enumerate() {
+            let Some(count) = op.position_ids(number) else { continue };
+            let Some(input) = self.origins[value as usize] else {
+                let problem =
+                    format!("{} takes positions as input {number}, which is computed from others", op.class());
+                let hint = "let them come from an input, or from layers that only hand values on (Reshape, Slice), so that they can be checked";
+                return Err(Error::Config { op: "build", problem, hint: hint.into() });
+            };
+            if !self.position_ids.contains(&(input, count)) {
+                self.position_ids.push((input, count));
+            }
         }
         Ok(())
     }

@@ -63,23 +63,29 @@ impl<T: Float> Net<T> {
         self.check_values(op, x)
     }
 
-    /// Checks inputs of the right shapes as to their values: that token ids are some.
+    /// Checks inputs of the right shapes as to their values: that token ids and positions are some.
     pub(crate) fn check_values(&self, op: &'static str, x: Given<'_, T>) -> Result<()> {
         for &(input, count) in &self.token_ids {
-            let Some(x) = x.get(input as usize) else { continue };
-            let is_id = |v: &T| *v >= T::zero() && v.as_f64() < count as f64 && v.fract() == T::zero();
-            if let Some(at) = x.iter().position(|v| !is_id(v)) {
-                let (name, width) = (self.inputs[input as usize].0.clone(), x.shape().sample().len());
-                return Err(Error::TokenId {
-                    op,
-                    input: name,
-                    row: at / width,
-                    position: at % width,
-                    got: x.as_slice()[at].to_string(),
-                    count,
-                });
+            if let Some((row, position, got)) = self.none_of(x, input, count) {
+                let input = self.inputs[input as usize].0.clone();
+                return Err(Error::TokenId { op, input, row, position, got, count });
+            }
+        }
+        for &(input, count) in &self.position_ids {
+            if let Some((row, step, got)) = self.none_of(x, input, count) {
+                let input = self.inputs[input as usize].0.clone();
+                return Err(Error::Position { op, input, row, step, got, count });
             }
         }
         Ok(())
+    }
+
+    /// The first value of an input that is no whole number from 0 on and below `count`, with its row and its place in that.
+    fn none_of(&self, x: Given<'_, T>, input: u32, count: usize) -> Option<(usize, usize, String)> {
+        let x = x.get(input as usize)?;
+        let is_id = |v: &T| *v >= T::zero() && v.as_f64() < count as f64 && v.fract() == T::zero();
+        let at = x.iter().position(|v| !is_id(v))?;
+        let width = x.shape().sample().len();
+        Some((at / width, at % width, x.as_slice()[at].to_string()))
     }
 }

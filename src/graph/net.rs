@@ -9,6 +9,7 @@ use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
+use crate::kernels::angles::AngleTables;
 use crate::layer::{Inputs, Masks, Pass, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
@@ -64,6 +65,8 @@ pub struct Net<T: Float = f32> {
     masks: MaskPlan,
     /// Inputs that are token ids, and how many there are of those.
     pub(super) token_ids: Vec<(u32, usize)>,
+    /// Inputs that are positions, likewise.
+    pub(super) position_ids: Vec<(u32, usize)>,
     outline: Vec<Outline>,
     output_names: Vec<String>,
 }
@@ -100,6 +103,8 @@ pub struct Work<T = f32> {
     back: Vec<Option<Tensor<T>>>,
     /// What is in the masks of the last forward pass.
     masks: Masks,
+    /// Angles of positions, whatever the pass.
+    angles: AngleTables<T>,
 }
 
 impl<T: Float> Net<T> {
@@ -108,7 +113,6 @@ impl<T: Float> Net<T> {
         nodes: Vec<Node<T>>,
         shapes: Vec<Shape>,
         outputs: Vec<u32>,
-        token_ids: Vec<(u32, usize)>,
         outline: Vec<Outline>,
     ) -> Result<Self> {
         let mut needed = vec![false; shapes.len()];
@@ -149,7 +153,8 @@ impl<T: Float> Net<T> {
             outputs,
             copied,
             masks,
-            token_ids,
+            token_ids: Vec::new(),
+            position_ids: Vec::new(),
             outline,
             output_names: Vec::new(),
         })
@@ -253,11 +258,13 @@ impl<T: Float> Net<T> {
     ///
     /// # Errors
     /// As [`check_inputs`](Self::check_inputs); where sizes are free, [`Error::Layer`] with the number and name of a node that cannot
-    /// work with this batch's. What stands in `work` stays as it was.
+    /// work with this batch's; [`Error::Layer`] too where a pass that [goes on](Pass::with_position) leaves the positions of a node's table.
+    /// What stands in `work` stays as it was.
     #[inline(never)]
     pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
         self.check_inputs("forward", x)?;
         self.prepare(work, Given::Refs(x))?;
+        self.check_positions(pass.position(), work)?;
         self.run(pass, work, Given::Refs(x));
         Ok(())
     }
@@ -271,6 +278,27 @@ impl<T: Float> Net<T> {
         if self.open { work.sizes.of_pass(self.id, &self.shapes, self.named(), x) } else { Ok(()) }
     }
 
+    /// Checks that all steps of a pass from a position on, after [`prepare`](Self::prepare), stand where every node knows them. From 0 on
+    /// they do, as shapes have been looked at.
+    pub(crate) fn check_positions(&self, position: usize, work: &Work<T>) -> Result<()> {
+        if position == 0 {
+            return Ok(());
+        }
+        let shapes = if self.open { work.sizes.shapes() } else { &self.shapes };
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Code::Op(op) = &node.code else { continue };
+            let steps = shapes[node.wires.inputs[0] as usize].first();
+            if let Some(most) = op.max_positions().filter(|most| position.saturating_add(steps) > *most) {
+                let expected = format!("at most {most} positions");
+                let got = format!("{steps} steps from position {position} on");
+                let hint = "shorten the context, or build the model with more positions";
+                let source = Box::new(Error::shape(op.class(), expected, got, hint));
+                return Err(Error::Layer { index, name: node.name.clone(), source });
+            }
+        }
+        Ok(())
+    }
+
     /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
     pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
         let kept = pass.needs_backward();
@@ -278,7 +306,7 @@ impl<T: Float> Net<T> {
         let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
-        let Work { values, slots, out, left_out, sizes, masks, .. } = work;
+        let Work { values, slots, out, left_out, sizes, masks, angles, .. } = work;
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
@@ -303,6 +331,7 @@ impl<T: Float> Net<T> {
         if around {
             std::mem::swap(&mut pass.masks, masks);
         }
+        std::mem::swap(&mut pass.angles, angles);
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&i);
@@ -343,6 +372,7 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
+        std::mem::swap(&mut pass.angles, angles);
         if around {
             std::mem::swap(&mut pass.masks, masks);
         }
@@ -520,7 +550,7 @@ impl<T: Float> Net<T> {
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, left_out, masks, .. } = work;
+        let Work { values, slots, gradients, out, back, left_out, masks, angles, .. } = work;
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
@@ -533,6 +563,7 @@ impl<T: Float> Net<T> {
         }
         let masked = !self.masks.is_empty();
         std::mem::swap(&mut pass.masks, masks);
+        std::mem::swap(&mut pass.angles, angles);
         for step in &plan.steps {
             let node = &self.nodes[step.node];
             if masked {
@@ -592,6 +623,7 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
+        std::mem::swap(&mut pass.angles, angles);
         std::mem::swap(&mut pass.masks, masks);
     }
 

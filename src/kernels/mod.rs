@@ -5,6 +5,7 @@
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
 pub(crate) mod algorithm;
+pub(crate) mod angles;
 #[cfg(feature = "text")]
 pub(crate) mod ascii;
 pub(crate) mod attention;
@@ -20,6 +21,7 @@ pub mod parallel;
 pub(crate) mod patches;
 pub(crate) mod pooling;
 pub(crate) mod random;
+pub(crate) mod rotary;
 pub(crate) mod rows;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]

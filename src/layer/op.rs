@@ -127,6 +127,20 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
         mask.fill(true);
     }
 
+    /// How many positions there are, where an input (by its number) is positions: whole numbers from 0 on, below this one. By default any
+    /// number goes. Models check their inputs by it, so that such an operation takes them from an input, or from layers that only hand its
+    /// values on.
+    fn position_ids(&self, input: usize) -> Option<usize> {
+        let _ = input;
+        None
+    }
+
+    /// How many positions there are, where the first axis of the first input is steps that stand at those from
+    /// [`Pass::position`] on; by default any number. [`Net::forward`](crate::graph::Net::forward) checks passes by it.
+    fn max_positions(&self) -> Option<usize> {
+        None
+    }
+
     /// The configuration from which the operation can be made again; for one of your own by default its class alone. Where it has
     /// settings, `OpConfig::own("Mine", self)` carries them, and `Registry::with_op` reads them.
     fn config(&self) -> OpConfig {

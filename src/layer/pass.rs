@@ -1,6 +1,7 @@
 //! One pass over a batch, as a layer sees it.
 
 use super::Masks;
+use crate::kernels::angles::{AngleTables, Angles};
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
@@ -27,8 +28,12 @@ pub struct Pass<'a, T: Float = f32> {
     seed: u64,
     step: u64,
     first_row: u64,
+    /// The position of the first step.
+    position: usize,
     /// The masks of the values of the net that computes.
     pub(crate) masks: Masks,
+    /// Angles of positions, which all layers of the net that computes share.
+    pub(crate) angles: AngleTables<T>,
 }
 
 impl<'a, T: Float> Pass<'a, T> {
@@ -46,7 +51,9 @@ impl<'a, T: Float> Pass<'a, T> {
             seed: 0,
             step: 0,
             first_row: 0,
+            position: 0,
             masks: Masks::default(),
+            angles: AngleTables::default(),
         }
     }
 
@@ -81,6 +88,35 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The same, with a place for new statistics; without one they are not kept.
     pub fn with_statistics(self, statistics: &'a mut Statistics<T>) -> Self {
         Pass { statistics: Some(statistics), ..self }
+    }
+
+    /// The same, where the first step of each sample stands at this position: what was before it has been computed by passes before, as a
+    /// decoder does that goes on. What goes by position counts from it; the size of the context is checked by
+    /// [`Net::forward`](crate::graph::Net::forward).
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let params = gradus::Params::<f32>::new();
+    /// assert_eq!(Pass::inference(&params).position(), 0);
+    /// assert_eq!(Pass::inference(&params).with_position(7).position(), 7);
+    /// ```
+    pub fn with_position(self, position: usize) -> Self {
+        Pass { position, ..self }
+    }
+
+    /// The position of the first step of each sample, 0 unless [`with_position`](Self::with_position) says otherwise.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Cosines and sines of positions times these frequencies for every step of a batch: of the positions that are given, one for each
+    /// step, else of those from [`position`](Self::position) on, the same in all samples of so many steps.
+    pub(crate) fn angles<'p>(&'p mut self, frequencies: &[f64], steps: usize, given: Option<&'p [T]>) -> Angles<'p, T> {
+        match given {
+            Some(positions) => self.angles.given(frequencies, positions),
+            None => self.angles.stretch(frequencies, self.position, steps),
+        }
     }
 
     /// Where a layer writes the new values of statistics (all of them, for the parameters that [`Builder::state`](crate::Builder::state) registered);

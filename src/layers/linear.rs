@@ -24,16 +24,28 @@ pub(crate) fn linear_backward<T: Float>(
     dz: &Tensor<T>,
     dx: Option<&mut [T]>,
 ) {
-    linear_backward_into(pass, weight, x, dz, dx.map(|dx| (dx, false)));
+    backward(pass, weight, x, dz, dx, T::zero());
 }
 
-/// [`linear_backward`], where dx may say that it is added to what is there.
-pub(crate) fn linear_backward_into<T: Float>(
+/// The same where x is the input of several products, and dx += dz·Wᵀ.
+pub(crate) fn linear_backward_more<T: Float>(
     pass: &mut Pass<'_, T>,
     weight: ParamId,
     x: &[T],
     dz: &Tensor<T>,
-    dx: Option<(&mut [T], bool)>,
+    dx: Option<&mut [T]>,
+) {
+    backward(pass, weight, x, dz, dx, T::one());
+}
+
+/// dx = dz·Wᵀ + `before`·dx.
+fn backward<T: Float>(
+    pass: &mut Pass<'_, T>,
+    weight: ParamId,
+    x: &[T],
+    dz: &Tensor<T>,
+    dx: Option<&mut [T]>,
+    before: T,
 ) {
     let ([inputs, outputs], w) = pass.matrix(weight);
     let (rows, trained) = (dz.shape().rows(), pass.wants(weight));
@@ -42,10 +54,7 @@ pub(crate) fn linear_backward_into<T: Float>(
     let weights = trained.then_some(|| {
         gemm([inputs, rows, outputs], Matrix::transposed(x, inputs), Matrix::rows(dz, outputs), beta, dw);
     });
-    let below = dx.map(|(dx, add)| {
-        let beta = if add { T::one() } else { T::zero() };
-        move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, beta, dx)
-    });
+    let below = dx.map(|dx| move || gemm([rows, outputs, inputs], Matrix::rows(dz, outputs), w, before, dx));
     where_wanted(rows * inputs * outputs, weights, below);
 }
 

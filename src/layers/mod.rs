@@ -13,10 +13,12 @@ pub mod normalization;
 mod op_config;
 pub mod operators;
 pub mod pooling;
+pub mod positions;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
 pub(crate) mod sum;
+pub(crate) mod table;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
 pub use attention::{DotProductAttention, MultiHeadAttention, PositionBias};
@@ -25,7 +27,7 @@ pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,
     DepthwiseConv2d, Padding, SeparableConv, SeparableConv1d, SeparableConv2d, Size,
 };
-pub use core::{Dense, Embedding, Identity, Masking, TiedDense, TimeDistributed};
+pub use core::{Dense, Embedding, GatedDense, Identity, Masking, TiedDense, TimeDistributed};
 pub use normalization::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, UnitNormalization};
 pub use op_config::OpConfig;
 pub use operators::{Absolute, Arithmetic, Negative, Operation, Slice};
@@ -34,6 +36,7 @@ pub use pooling::{
     GlobalAveragePooling2d, GlobalMaxPooling, GlobalMaxPooling1d, GlobalMaxPooling2d, MaxPooling, MaxPooling1d,
     MaxPooling2d,
 };
+pub use positions::{PositionEmbedding, Rotary, RotaryPositions, RotaryScaling, SinusoidalPositions};
 pub use preprocessing::{Normalization, Rescaling};
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout, SpatialDropout1d,

@@ -3,6 +3,7 @@
 use super::attention::{DotProductAttention, MultiHeadAttention};
 use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask};
 use super::operators::{Divide, Power};
+use super::positions::{PositionEmbedding, RotaryPositions, SinusoidalPositions};
 use crate::error::{Error, Result};
 use crate::layer::Op;
 use crate::tensor::Float;
@@ -67,4 +68,7 @@ macro_rules! op_config {
     };
 }
 
-op_config!(Add Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply Power Subtract WithMask);
+op_config!(
+    Add Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply PositionEmbedding Power
+    RotaryPositions SinusoidalPositions Subtract WithMask
+);

@@ -343,6 +343,8 @@ fn impossible_layers(bad: f64) -> Vec<(&'static str, Box<dyn Layer<f32>>)> {
         ("bias", Box::new(Dense::new(2).use_bias(false).bias_constraint(bounds.clone()))),
         ("bias", Box::new(Dense::new(2).bias_initializer(init()))),
         ("kernel", Box::new(Dense::new(2).kernel_regularizer(penalty))),
+        ("bias", Box::new(GatedDense::swiglu(2).bias_initializer(init()))),
+        ("kernel", Box::new(GatedDense::swiglu(2).fused(true).kernel_regularizer(penalty))),
         ("activity", Box::new(Dense::new(2).activity_regularizer(penalty))),
         ("slope", Box::new(Dense::new(2).activation(Activation::LeakyRelu(bad)))),
         ("bias", Box::new(Conv2d::new(2, 1).use_bias(false).bias_initializer(init()))),

@@ -113,6 +113,8 @@ const SIZES: [&[usize]; 4] = [&[6, 7], &[9, 5], &[5, 5], &[12, 8]];
 fn layers_over_sequences() {
     let one = |name: &str, l: LayerConfig| layer(name, [FREE, 4], &LENGTHS, l);
     one("Dense", Dense::new(3).activation(Activation::Silu).config_of());
+    one("GatedDense", GatedDense::swiglu(3).use_bias(true).config_of());
+    one("GatedDense fused", GatedDense::geglu(3).fused(true).config_of());
     one("Conv1d", Conv1d::new(3, 3).config_of());
     one("Conv1d same", Conv1d::new(3, 3).strides(2).padding(Padding::Same).config_of());
     one("Conv1d causal", Conv1d::new(3, 2).padding(Padding::Causal).dilation_rate(3).config_of());
@@ -134,6 +136,10 @@ fn layers_over_sequences() {
     one("BatchNorm", BatchNorm::new().activation(Activation::Elu(1.0)).config_of());
     one("LayerNorm", LayerNorm::new().config_of());
     one("RmsNorm", RmsNorm::new().config_of());
+    one("RmsNorm of heads", RmsNorm::new().last(2).unit_offset(true).config_of());
+    layer("PositionEmbedding", [FREE, 4], &LENGTHS, PositionEmbedding::new(12));
+    layer("SinusoidalPositions", [FREE, 4], &LENGTHS, SinusoidalPositions::new());
+    layer("RotaryPositions", [FREE, 4], &LENGTHS, RotaryPositions::new(2, Rotary::new()));
     one("GroupNorm", GroupNorm::new(2).config_of());
     one("UnitNormalization", UnitNormalization::new().config_of());
     one("PRelu", PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.3)).config_of());
@@ -378,6 +384,8 @@ fn weights_that_would_depend_on_a_free_size() {
     };
     refused("LayerNorm", &[3, FREE], &|g, x| g.add(LayerNorm::new(), x));
     refused("RmsNorm", &[3, FREE], &|g, x| g.add(RmsNorm::new(), x));
+    refused("GatedDense", &[3, FREE], &|g, x| g.add(GatedDense::swiglu(1), x));
+    refused("PositionEmbedding", &[3, FREE], &|g, x| g.add(PositionEmbedding::new(3), x));
     refused("GroupNorm", &[3, FREE], &|g, x| g.add(GroupNorm::new(1), x));
     refused("BatchNorm", &[FREE], &|g, x| g.add(BatchNorm::new(), x));
     refused("Conv1d", &[3, FREE], &|g, x| g.add(Conv1d::new(1, 1), x));

@@ -315,6 +315,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Elu" => probed(Elu::new().alpha(0.7), before()),
         "Embedding" => DynPart::new(Embedding::new(IDS, units).embeddings_initializer(bias())),
         "Flatten" => DynPart::new(Flatten::new()),
+        "GatedDense" => DynPart::new(GatedDense::swiglu(units).use_bias(true).bias_initializer(bias())),
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.3)),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(0.2)),
         "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new()),

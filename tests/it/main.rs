@@ -40,6 +40,7 @@ mod operators;
 mod parts;
 #[cfg(feature = "plot")]
 mod plots;
+mod positions;
 #[cfg(all(feature = "progress", target_os = "linux"))]
 mod progress;
 mod random_models;

@@ -48,6 +48,7 @@ fn what_passes_a_mask_on_and_what_drops_it() {
     };
     let passes: Vec<LayerConfig> = vec![
         Layer::<f64>::config(&Dense::new(3)),
+        Layer::<f64>::config(&GatedDense::swiglu(3)),
         Layer::<f64>::config(&Activation::Tanh),
         Layer::<f64>::config(&LeakyRelu::new()),
         Layer::<f64>::config(&PRelu::new()),

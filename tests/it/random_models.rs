@@ -151,6 +151,13 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "Embedding" if depth == 0 && shape.rank() < 3 => DynPart::new(Embedding::new(IDS, units).mask_zero(bias)),
         "Embedding" => return None,
         "Flatten" => DynPart::new(Flatten::new()),
+        "GatedDense" => {
+            let activation = match d.activation() {
+                f if f.is_row_wise() => Activation::Silu,
+                f => f,
+            };
+            DynPart::new(GatedDense::new(units, activation).use_bias(bias).fused(d.one_in(2)))
+        }
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.9 * d.unit())),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(d.unit())),
         "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new().keepdims(bias)),
@@ -180,7 +187,10 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
         "Rescaling" => DynPart::new(Rescaling::new(d.unit()).offset(d.unit() - 0.5)),
         "Reshape" => DynPart::new(Reshape::new([-1, last as isize])),
         "Residual" => DynPart::new(Residual::new().add(dense(d, units)).add(dense(d, last)).activation(d.activation())),
-        "RmsNorm" => DynPart::new(RmsNorm::new().epsilon(0.01 + d.unit())),
+        "RmsNorm" => {
+            let norm = RmsNorm::new().epsilon(0.01 + d.unit()).unit_offset(bias);
+            DynPart::new(if last.is_multiple_of(2) { norm.last(last / 2) } else { norm })
+        }
         "SeparableConv1d" => DynPart::new(SeparableConv1d::new(units, kernel).padding(d.padding()).strides(stride)),
         "SeparableConv2d" => DynPart::new(
             SeparableConv2d::new(units, kernel).padding(d.padding()).depth_multiplier(stride).use_bias(bias),

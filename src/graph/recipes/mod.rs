@@ -3,6 +3,7 @@
 mod block;
 mod branches;
 mod list;
+mod positions;
 mod residual;
 mod squeeze_excite;
 mod transformer;

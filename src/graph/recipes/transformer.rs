@@ -113,8 +113,16 @@ impl Settings {
         let (init, bias) = (self.initializer.clone(), self.use_bias);
         let last = self.residual_initializer.clone().unwrap_or_else(|| init.clone());
         let hidden = match self.gated {
-            true => g.add_named("hidden", GatedDense::new(self.hidden, self.activation).use_bias(bias).kernel_initializer(init), x),
-            false => g.add_named("hidden", Dense::new(self.hidden).activation(self.activation).use_bias(bias).kernel_initializer(init), x),
+            true => g.add_named(
+                "hidden",
+                GatedDense::new(self.hidden, self.activation).use_bias(bias).kernel_initializer(init),
+                x,
+            ),
+            false => g.add_named(
+                "hidden",
+                Dense::new(self.hidden).activation(self.activation).use_bias(bias).kernel_initializer(init),
+                x,
+            ),
         };
         g.add_named("output", Dense::new(self.features).use_bias(bias).kernel_initializer(last), hidden)
     }

@@ -174,6 +174,11 @@ impl DotProductAttention {
         self.inputs() - 3
     }
 
+    /// The documents among a caller's inputs.
+    pub(super) fn documents_of<'a, T: Float>(&self, x: Inputs<'a, T>) -> Option<&'a Tensor<T>> {
+        self.documents.then(|| x.get(x.len() - 1))
+    }
+
     /// Whether there is neither dropout nor an output of scores.
     pub(super) fn is_plain(&self) -> bool {
         self.dropout == 0.0 && !self.return_scores

@@ -5,8 +5,9 @@ use super::dot_product_attention::Attended;
 use super::projection::Projection;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
+use crate::kernels::rotary::Turn;
 use crate::layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Slot};
-use crate::layers::{LayerConfig, OpConfig, PositionBias};
+use crate::layers::{LayerConfig, OpConfig, PositionBias, Rotary};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// y = concat(head₁ … head_h)·W_o + b_o with headᵢ = attention(x·W_q, x'·W_k, x'·W_v): each step takes from all steps what h learned questions find there.
@@ -52,6 +53,7 @@ pub struct MultiHeadAttention {
     kernel_initializer: Init,
     output_initializer: Option<Init>,
     fused: bool,
+    rotary: Option<Rotary>,
     even: Option<bool>,
     attention: DotProductAttention,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -65,6 +67,8 @@ struct Built {
     projections: Vec<Projection>,
     output: Projection,
     shapes: Vec<Shape>,
+    /// How fast the pairs of a head turn.
+    frequencies: Vec<f64>,
 }
 
 /// Places in the slot: q, k, v, what attention gives, their gradients, and a gradient of an input that another is added to.
@@ -74,6 +78,8 @@ const D_Q: usize = 4;
 const D_ATTENDED: usize = 7;
 const FUSED: usize = 8;
 const D_FUSED: usize = 9;
+/// Positions of steps within their documents.
+const POSITIONS: usize = 10;
 
 impl MultiHeadAttention {
     /// So many heads of this width.
@@ -87,6 +93,7 @@ impl MultiHeadAttention {
             kernel_initializer: Init::GlorotUniform,
             output_initializer: None,
             fused: false,
+            rotary: None,
             even: None,
             attention: DotProductAttention::new(heads),
             built: Built::default(),
@@ -138,6 +145,19 @@ impl MultiHeadAttention {
     /// Whether queries, keys and values of one input come from one product, as in GPT-2; no by default.
     pub fn fused(mut self, fused: bool) -> Self {
         self.fused = fused;
+        self
+    }
+
+    /// Queries and keys are turned by their positions, within their documents where there are [`documents`](Self::documents); not by default. For steps
+    /// that attend to each other.
+    pub fn rotary(mut self, rotary: Rotary) -> Self {
+        self.rotary = Some(rotary);
+        self
+    }
+
+    /// Queries and keys are not turned.
+    pub(crate) fn without_rotary(mut self) -> Self {
+        self.rotary = None;
         self
     }
 
@@ -230,6 +250,10 @@ impl MultiHeadAttention {
                 return Err(Error::shape(op, format!("{name} [steps, features]"), x[*at], hint));
             }
         }
+        if self.rotary.is_some() && places != [0, 0, 0] {
+            let hint = "leave out rotary, or pass the query alone";
+            return Err(Error::shape(op, "the query alone, as positions are those of its steps", x.len() - more, hint));
+        }
         if self.fused && places != [0, 0, 0] {
             let hint = "leave out fused, or pass the query alone";
             return Err(Error::shape(
@@ -249,7 +273,38 @@ impl MultiHeadAttention {
         self.attention.with_more(x, self.places(x.len()), qkv)
     }
 
-    /// Whether q, k and v are the columns of one product.
+    /// Turns queries and keys, or their gradients back.
+    fn turn<T: Float>(
+        &self,
+        pass: &mut Pass<'_, T>,
+        x: Inputs<'_, T>,
+        [q, k]: [&mut Tensor<T>; 2],
+        positions: &mut Tensor<T>,
+        back: bool,
+    ) {
+        let Some(rotary) = &self.rotary else { return };
+        let steps = x[0].shape().dims()[1];
+        let given = self.attention.documents_of(x).map(|documents| {
+            positions.resize(documents.shape());
+            let rows = positions.as_mut_slice().chunks_mut(steps.max(1)).zip(documents.as_slice().chunks(steps.max(1)));
+            for (positions, documents) in rows {
+                let mut at = 0;
+                for document in documents.chunk_by(|a, b| a == b) {
+                    let own = positions[at..at + document.len()].iter_mut();
+                    own.enumerate().for_each(|(i, position)| *position = T::of(i as f64));
+                    at += document.len();
+                }
+            }
+            &*positions.as_slice()
+        });
+        let angles = pass.angles(&self.built.frequencies, steps, given);
+        let turn = Turn { angles, pairs: rotary.pairs(), head_dim: self.key_dim, back };
+        let [query, key, _] = self.widths();
+        turn.here(q.as_mut_slice(), query);
+        turn.here(k.as_mut_slice(), key);
+    }
+
+    /// q, k and v from the columns of one product.
     fn split<T: Float>(&self, from: &Tensor<T>, to: &mut [Tensor<T>]) {
         let widths = self.widths();
         let all = widths.iter().sum();
@@ -302,6 +357,10 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         self.attention = self.attention.clone().even_where_empty(self.even.unwrap_or(fast));
         let (inner, places) = (self.inner_shapes(x)?, self.places(x.len()));
         let outputs = Op::<T>::build(&mut self.attention, &inner, b)?;
+        self.built.frequencies = match &self.rotary {
+            Some(rotary) => rotary.frequencies(self.key_dim)?,
+            None => Vec::new(),
+        };
         let (widths, n) = (self.widths(), x[0].last());
         let init = &self.kernel_initializer;
         self.built.projections = if self.fused {
@@ -346,8 +405,15 @@ impl<T: Float> Op<T> for MultiHeadAttention {
                 projection.forward(pass, &x[at], &mut slot.tensors[Q + i]);
             }
         }
+        if self.rotary.is_some() {
+            slot.tensor(POSITIONS, Shape::SCALAR);
+        }
         let mut tensors = std::mem::take(&mut slot.tensors);
         let (qkv, rest) = tensors.split_at_mut(ATTENDED);
+        if let Some(positions) = rest.get_mut(POSITIONS - ATTENDED) {
+            let [q, k, ..] = &mut *qkv else { unreachable!("three of them") };
+            self.turn(pass, x, [q, k], positions, false);
+        }
         let (values, scores) = y.split_at_mut(1);
         let of = self.attended(x, [&qkv[0], &qkv[1], &qkv[2]]);
         self.attention.attend(pass, slot.child(0), &of, &mut rest[0], scores.first_mut());
@@ -376,17 +442,21 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let mut tensors = std::mem::take(&mut slot.tensors);
         let (values, grads) = tensors.split_at_mut(D_Q);
         let (dqkv, grads) = grads.split_at_mut(D_ATTENDED - D_Q);
-        let (d_attended, d_fused) = grads.split_at_mut(1);
+        let (d_attended, more) = grads.split_at_mut(1);
         self.built.output.backward(pass, &values[ATTENDED], &dy[0], Some((d_attended[0].as_mut_slice(), false)));
         let scores = y.get(1).map(|p| [p, &dy[1]]);
         let of = self.attended(x, [&values[0], &values[1], &values[2]]);
         let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
         let both = [&values[ATTENDED], &d_attended[0]];
         self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(dq), Some(dk), Some(dv)]);
-        let more = x.len() - self.attention.more_inputs();
-        dx[more..].iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
+        if let Some(positions) = more.get_mut(POSITIONS - D_ATTENDED - 1) {
+            let [dq, dk, ..] = &mut *dqkv else { unreachable!("three of them") };
+            self.turn(pass, x, [dq, dk], positions, true);
+        }
+        let own = x.len() - self.attention.more_inputs();
+        dx[own..].iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
         if let [all] = &self.built.projections[..] {
-            let joined = &mut d_fused[D_FUSED - D_ATTENDED - 1];
+            let joined = &mut more[D_FUSED - D_ATTENDED - 1];
             self.join(dqkv, joined);
             all.backward(pass, &x[0], joined, dx[0].as_mut().map(|dx| (dx.as_mut_slice(), false)));
         } else {
@@ -411,7 +481,13 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let qkv = inner.iter().fold(0usize, |sum, shape| sum.saturating_add(shape.len()));
         let attended = self.value_dim.unwrap_or(self.key_dim) * self.attention.head_counts()[0];
         let each = qkv.saturating_mul(1 + usize::from(self.fused)).saturating_add(x[0].with_last(attended).len());
-        let own = each.saturating_mul(1 + usize::from(backward));
+        // Positions, and the angles of all of them.
+        let turned = if self.rotary.is_some() {
+            x[0].with_last(1).len() + 2 * self.built.frequencies.len() * x[0].dims()[1]
+        } else {
+            0
+        };
+        let own = each.saturating_mul(1 + usize::from(backward)).saturating_add(turned);
         own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
     }
 
@@ -495,6 +571,8 @@ mod tests {
         check_layer(&two.clone().causal(true).value_dim(2).output_dim(3).use_bias(false), [3, 4]).unwrap();
         check_layer(&two.clone().causal(true).fused(true).dropout(0.2), [3, 4]).unwrap();
         check_layer(&MultiHeadAttention::new(4, 2).key_heads(2).fused(true).value_dim(1), [3, 4]).unwrap();
+        let rotary = Rotary::new().turned(2).interleaved(true);
+        check_layer(&two.clone().causal(true).rotary(rotary), [4, 5]).unwrap();
         check_layer(&two.bias(PositionBias::Alibi).output_bias(false), [1, 1]).unwrap();
     }
 
@@ -505,7 +583,8 @@ mod tests {
         check_op(two.clone(), &[[3, 2].into(), [4, 3].into(), [4, 1].into()]).unwrap();
         check_op(two.clone().return_scores(true), &[[3, 2].into()]).unwrap();
         check_op(two.clone().mask(true), &[[3, 2].into(), [3, 3].into()]).unwrap();
-        check_op(two.documents(true).causal(true), &[[3, 2].into(), [3].into()]).unwrap();
+        check_op(two.clone().documents(true).causal(true), &[[3, 2].into(), [3].into()]).unwrap();
+        check_op(two.documents(true).rotary(Rotary::new()).fused(true), &[[3, 2].into(), [3].into()]).unwrap();
     }
 
     #[test]

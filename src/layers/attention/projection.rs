@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::initializers::Init;
 use crate::kernels::rows;
 use crate::layer::{Builder, Pass};
-use crate::layers::linear::{linear, linear_backward_into};
+use crate::layers::linear::{linear, linear_backward, linear_backward_more};
 use crate::params::ParamId;
 use crate::tensor::{Float, Tensor};
 
@@ -44,6 +44,9 @@ impl Projection {
         if let Some(bias) = self.bias.filter(|bias| pass.wants(*bias)) {
             rows::sum_rows(dz.as_slice(), pass.gradient(bias));
         }
-        linear_backward_into(pass, self.kernel, x.as_slice(), dz, dx);
+        match dx {
+            Some((dx, true)) => linear_backward_more(pass, self.kernel, x.as_slice(), dz, Some(dx)),
+            dx => linear_backward(pass, self.kernel, x.as_slice(), dz, dx.map(|(dx, _)| dx)),
+        }
     }
 }

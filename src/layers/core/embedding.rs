@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::{Init, Initializer};
-use crate::kernels::parallel::{self, SplitMut};
+use crate::kernels::parallel;
 use crate::kernels::random::KeyedRng;
 use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
+use crate::layers::table::{self, Naming};
 use crate::params::ParamId;
 use crate::regularizers::Regularizer;
-use crate::tensor::{Float, MAX_RANK, Shape, Tensor, whole_numbers};
+use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// y = the row of a matrix that each token id names.
 ///
@@ -153,80 +154,7 @@ impl Embedding {
 
     /// The row that a value names; none for what is no token id, which models refuse before.
     fn id<T: Float>(&self, v: T) -> Option<usize> {
-        let v = v.as_f64();
-        (v >= 0.0 && v < self.input_dim as f64 && v.fract() == 0.0).then_some(v as usize)
-    }
-
-    /// The steps that name each row, by rows and then in their order, with the work space `indices`.
-    fn by_row<'s, T: Float>(&self, x: &Tensor<T>, indices: &'s mut Vec<u32>) -> Named<'s> {
-        let n = x.len();
-        indices.clear();
-        indices.resize(3 * n, 0);
-        let (steps, rest) = indices.split_at_mut(n);
-        let (mut other, rows) = rest.split_at_mut(n);
-        let mut steps = steps;
-        let mut len = 0;
-        for (step, v) in (0u32..).zip(x) {
-            if self.id(*v).is_some_and(|id| self.padding_idx != Some(id)) {
-                steps[len] = step;
-                len += 1;
-            }
-        }
-        // By digits of the ids, the last one first; those with an equal digit keep their order.
-        let row = |step: u32| x.as_slice()[step as usize].as_f64() as u64;
-        let largest = (self.input_dim as u64).saturating_sub(1);
-        for shift in (0..u64::BITS).step_by(DIGIT).take_while(|shift| largest >> shift > 0) {
-            let digit = |step: u32| (row(step) >> shift) as usize % (1 << DIGIT);
-            let mut places = [0u32; 1 << DIGIT];
-            steps[..len].iter().for_each(|&step| places[digit(step)] += 1);
-            let mut before = 0;
-            places.iter_mut().for_each(|place| before += std::mem::replace(place, before));
-            for &step in &steps[..len] {
-                let place = &mut places[digit(step)];
-                other[*place as usize] = step;
-                *place += 1;
-            }
-            std::mem::swap(&mut steps, &mut other);
-        }
-        // Where the steps of each row end.
-        let (mut distinct, ends) = (0, other);
-        for (i, &step) in steps[..len].iter().enumerate() {
-            let row = row(step) as u32;
-            if distinct == 0 || rows[distinct - 1] != row {
-                rows[distinct] = row;
-                distinct += 1;
-            }
-            ends[distinct - 1] = i as u32 + 1;
-        }
-        Named { rows: &rows[..distinct], ends: &ends[..distinct], steps: &steps[..len] }
-    }
-}
-
-/// Bits of an id by which steps are sorted at a time.
-const DIGIT: usize = 11;
-
-/// The rows that a batch names, ascending, and the steps that name each.
-struct Named<'s> {
-    rows: &'s [u32],
-    ends: &'s [u32],
-    steps: &'s [u32],
-}
-
-/// The rows of a matrix that are named, from row number `first` on.
-struct RowsMut<'a, T> {
-    values: &'a mut [T],
-    width: usize,
-    rows: &'a [u32],
-    first: u32,
-}
-
-impl<T: Send> SplitMut for RowsMut<'_, T> {
-    fn split(self, items: usize, _: usize) -> (Self, Self) {
-        let RowsMut { values, width, rows, first } = self;
-        let (left, right) = rows.split_at(items);
-        let next = right.first().map_or(first, |&row| row);
-        let (a, b) = values.split_at_mut((next - first) as usize * width);
-        (RowsMut { values: a, width, rows: left, first }, RowsMut { values: b, width, rows: right, first: next })
+        table::whole(v, self.input_dim)
     }
 }
 
@@ -256,7 +184,7 @@ impl<T: Float> Layer<T> for Embedding {
                 return Err(Error::argument("Embedding", name, "at least 1", 0, "pass Embedding::new(ids, features)"));
             }
         }
-        let exact = whole_numbers::<T>().min(1 << 32);
+        let exact = table::exact::<T>();
         if self.input_dim as u64 > exact {
             let expected = format!("at most {exact}, the most ids that are kept as {}", T::NAME);
             return Err(Error::argument(
@@ -317,23 +245,10 @@ impl<T: Float> Layer<T> for Embedding {
         if let Some(dx) = dx {
             dx.as_mut_slice().fill(T::zero());
         }
-        if !pass.wants(self.embeddings) {
-            return;
-        }
         // dE[id] += Σ dy
-        let (width, dy) = (self.output_dim, dy.as_slice());
-        let Named { rows, ends, steps } = self.by_row(x, &mut slot.indices);
-        let values = pass.gradient_of_rows(self.embeddings, rows);
-        let parts = parallel::parts(rows.len(), 1 + width * steps.len() / rows.len().max(1));
-        parallel::par_chunks(0..rows.len(), parts, RowsMut { values, width, rows, first: 0 }, &|range, own| {
-            for (i, &row) in range.zip(own.rows) {
-                let sum = &mut own.values[(row - own.first) as usize * width..][..width];
-                let start = if i == 0 { 0 } else { ends[i - 1] as usize };
-                for &step in &steps[start..ends[i] as usize] {
-                    sum.iter_mut().zip(&dy[step as usize * width..][..width]).for_each(|(g, dy)| *g += *dy);
-                }
-            }
-        });
+        let row = |step: usize| self.id(x.as_slice()[step]).filter(|id| self.padding_idx != Some(*id));
+        let naming = Naming { steps: x.len(), rows: self.input_dim, row };
+        naming.add_gradient(pass, self.embeddings, &mut slot.indices, dy.as_slice());
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -354,7 +269,7 @@ impl<T: Float> Layer<T> for Embedding {
 
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         // The order of steps by their ids.
-        if backward { x.len().saturating_mul(3) } else { 0 }
+        if backward { table::space(x.len()) } else { 0 }
     }
 
     fn config(&self) -> LayerConfig {
@@ -379,32 +294,8 @@ mod tests {
         gradcheck::check_layer(&Embedding::new(50, 2).mask_zero(true), [2, 3]).unwrap();
         gradcheck::check_layer(&Embedding::new(2, 1), Shape::SCALAR).unwrap();
         // Ids of two digits.
-        gradcheck::check_layer(&Embedding::new((1 << DIGIT) + 1, 1), [7]).unwrap();
+        gradcheck::check_layer(&Embedding::new((1 << table::DIGIT) + 1, 1), [7]).unwrap();
         gradcheck::check_layer(&Embedding::new(4, 3).padding_idx(2), [5]).unwrap();
-    }
-
-    #[test]
-    fn steps_are_sorted_by_rows() {
-        let (mut layer, n) = (Embedding::new(5_000_000, 1), 1000);
-        layer.padding_idx = Some(17);
-        let key = Key::new(1, Purpose::Data);
-        let id = |i: usize| match i % 3 {
-            0 => key.below(i as u64, 5_000_000),
-            1 => key.below(i as u64, 40),
-            _ => 4_999_999 - key.below(i as u64, 4000),
-        };
-        let x = Tensor::<f32>::from_fn([n], |i| id(i) as f32);
-        let mut expected: Vec<(usize, usize)> = (0..n).map(|i| (id(i), i)).filter(|(id, _)| *id != 17).collect();
-        expected.sort_unstable();
-        let mut indices = Vec::new();
-        let Named { rows, ends, steps } = layer.by_row(&x, &mut indices);
-        let mut found = Vec::new();
-        for (i, row) in rows.iter().enumerate() {
-            let start = if i == 0 { 0 } else { ends[i - 1] as usize };
-            found.extend(steps[start..ends[i] as usize].iter().map(|&step| (*row as usize, step as usize)));
-        }
-        assert_eq!(found, expected);
-        assert!(rows.is_sorted() && rows.len() == ends.len());
     }
 
     /// A model of an embedding alone, so that the runs of weights are the same whether its matrix is a table or not.

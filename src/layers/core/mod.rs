@@ -3,6 +3,7 @@
 mod activation;
 mod dense;
 mod embedding;
+mod gated_dense;
 mod identity;
 mod masking;
 mod tied_dense;
@@ -10,6 +11,7 @@ mod time_distributed;
 
 pub use dense::Dense;
 pub use embedding::Embedding;
+pub use gated_dense::GatedDense;
 pub use identity::Identity;
 pub use masking::Masking;
 pub use tied_dense::TiedDense;

@@ -1,0 +1,270 @@
+//! A trained vector for each position.
+
+use super::{check_inputs, clear_positions, given, sizes};
+use crate::constraints::Constraint;
+use crate::error::{Error, Result};
+use crate::initializers::Init;
+use crate::kernels::parallel;
+use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layers::OpConfig;
+use crate::layers::table::{self, Naming};
+use crate::params::ParamId;
+use crate::regularizers::Regularizer;
+use crate::tensor::{FREE, Float, Shape, Tensor};
+
+/// y = x + the row of a trained table that the position of each step names.
+///
+/// - Inputs: x `[steps, features]`, at most `max_len` steps, of which a decoder that goes on may have had some in passes before
+///   ([`Pass::position`](crate::Pass::position)); positions `[steps]` if steps have some of their own, below `max_len`. Output: the shape of x.
+/// - Parameter: `embeddings` `[max_len, features]`, with [`offset`](Self::offset) as many rows more.
+/// - Defaults: a uniform draw between −0.05 and 0.05, no offset, no penalty, no bounds.
+/// - Gradient: dx = dy, and of each row the sum of dy at the steps that name it, in their order.
+///
+/// GPT-2's and BERT's positions (`wpe`, `position_embeddings`). Keras-Hub `PositionEmbedding` gives the rows alone, without x. Gehring et
+/// al.: "Convolutional Sequence to Sequence Learning", 2017.
+///
+/// ```
+/// use gradus::prelude::*;
+/// let model = Sequential::new([FREE])
+///     .add(Embedding::new(50, 8))
+///     .add(PositionEmbedding::new(16))
+///     .add(LayerNorm::new())
+///     .build(0)?;
+/// assert_eq!(model.predict(&Tensor::zeros([2, 5]))?.dims(), [2, 5, 8]);
+/// let error = model.predict(&Tensor::zeros([2, 17])).unwrap_err();
+/// assert!(error.to_string().contains("at most 16 steps"), "{error}");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PositionEmbedding {
+    max_len: usize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
+    offset: usize,
+    embeddings_initializer: Init,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    embeddings_regularizer: Option<Regularizer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    embeddings_constraint: Option<Constraint>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    embeddings: ParamId,
+    /// The shape of one sample of x, and whether positions come with it; set by build.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    input: Shape,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    is_given: bool,
+}
+
+#[cfg(feature = "serde")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl PositionEmbedding {
+    /// A vector for each of `max_len` positions.
+    pub fn new(max_len: usize) -> Self {
+        PositionEmbedding {
+            max_len,
+            offset: 0,
+            embeddings_initializer: Init::Uniform { min: -0.05, max: 0.05 },
+            embeddings_regularizer: None,
+            embeddings_constraint: None,
+            embeddings: ParamId::default(),
+            input: Shape::default(),
+            is_given: false,
+        }
+    }
+
+    /// The row of position 0, those before it being nobody's: 2 in BART's tables; 0 by default.
+    pub fn offset(mut self, offset: usize) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// How the table is filled; a uniform draw between −0.05 and 0.05 by default.
+    pub fn embeddings_initializer(mut self, init: impl Into<Init>) -> Self {
+        self.embeddings_initializer = init.into();
+        self
+    }
+
+    /// A penalty on the table, added to the loss; none by default.
+    pub fn embeddings_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.embeddings_regularizer = Some(regularizer);
+        self
+    }
+
+    /// Bounds that the table is brought into after each update; none by default.
+    pub fn embeddings_constraint(mut self, constraint: Constraint) -> Self {
+        self.embeddings_constraint = Some(constraint);
+        self
+    }
+
+    /// The row that each step of a batch names; none where it has no position.
+    fn naming<'a, T: Float>(
+        &self,
+        pass: &Pass<'_, T>,
+        x: Inputs<'a, T>,
+    ) -> Naming<impl Fn(usize) -> Option<usize> + Sync + use<'a, T>> {
+        let (first, given, [steps, _]) = (pass.position(), given(x), sizes(&x[0]));
+        let (max_len, offset) = (self.max_len, self.offset);
+        let row = move |step: usize| {
+            let position = match given {
+                Some(positions) => table::whole(positions[step], max_len)?,
+                None => first.checked_add(step % steps).filter(|position| *position < max_len)?,
+            };
+            Some(position + offset)
+        };
+        Naming { steps: x[0].samples() * steps, rows: max_len + offset, row }
+    }
+}
+
+impl<T: Float> Op<T> for PositionEmbedding {
+    fn class(&self) -> &'static str {
+        "PositionEmbedding"
+    }
+
+    fn build(&mut self, x: &[Shape], b: &mut Builder<T>) -> Result<Vec<Shape>> {
+        let mut y = [Shape::SCALAR];
+        Op::<T>::output_shapes(self, x, &mut y)?;
+        let rows = self.max_len.saturating_add(self.offset);
+        let most = table::exact::<T>();
+        if self.max_len == 0 || rows as u64 > most {
+            let expected =
+                format!("from 1 to {most}, the most positions that are kept as {}, offset included", T::NAME);
+            let hint = "pass the number of positions of the longest sequence";
+            return Err(Error::argument("PositionEmbedding", "max_len", expected, self.max_len, hint));
+        }
+        self.embeddings = b.weight("embeddings", [rows, y[0].last()], &self.embeddings_initializer)?;
+        b.sparse_gradient(self.embeddings)?;
+        b.regularize(self.embeddings, self.embeddings_regularizer)?;
+        b.constrain(self.embeddings, self.embeddings_constraint.clone())?;
+        (self.input, self.is_given) = (x[0], x.len() > 1);
+        Ok(y.to_vec())
+    }
+
+    fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
+        let [steps, _] = check_inputs("PositionEmbedding", x)?;
+        if x.len() == 1 && steps != FREE && steps > self.max_len {
+            let expected = format!("at most {} steps", self.max_len);
+            let hint = "cut the sequences, or build the model with more positions";
+            return Err(Error::shape("PositionEmbedding", expected, steps, hint));
+        }
+        y[0] = x[0];
+        Ok(())
+    }
+
+    fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
+        let (naming, table, x) = (self.naming(pass, x), pass.weight(self.embeddings), &x[0]);
+        let width = x.shape().last();
+        parallel::rows(y[0].as_mut_slice(), width, 2 * width, |first, y| {
+            let x = x.as_slice()[first * width..].chunks_exact(width);
+            for (i, (y, x)) in y.chunks_exact_mut(width).zip(x).enumerate() {
+                match (naming.row)(first + i) {
+                    Some(row) => {
+                        let row = &table[row * width..][..width];
+                        y.iter_mut().zip(x).zip(row).for_each(|((y, x), p)| *y = *x + *p);
+                    }
+                    // Refused at the model's door.
+                    None => y.fill(T::nan()),
+                }
+            }
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: Inputs<'_, T>,
+        _: &[Tensor<T>],
+        dy: &mut [Tensor<T>],
+        dx: &mut [Option<Tensor<T>>],
+    ) {
+        // dE[position] += Σ dy
+        self.naming(pass, x).add_gradient(pass, self.embeddings, &mut slot.indices, dy[0].as_slice());
+        if let Some(dx) = &mut dx[0] {
+            dx.as_mut_slice().copy_from_slice(dy[0].as_slice());
+        }
+        clear_positions(dx);
+    }
+
+    fn space(&self, samples: usize, backward: bool) -> usize {
+        Op::<T>::space_for(self, &[self.input.with_batch(samples)], backward)
+    }
+
+    fn space_for(&self, x: &[Shape], backward: bool) -> usize {
+        let steps = x.first().map_or(0, |x| x.first().saturating_mul(x.sample().first()));
+        if backward { table::space(steps) } else { 0 }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn position_ids(&self, input: usize) -> Option<usize> {
+        (input == 1).then_some(self.max_len)
+    }
+
+    fn max_positions(&self) -> Option<usize> {
+        (!self.is_given).then_some(self.max_len)
+    }
+
+    fn config(&self) -> OpConfig {
+        OpConfig::PositionEmbedding(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{forward, refused_inputs, rows_follow_from_positions, values};
+    use super::*;
+    use crate::gradcheck::check_op;
+
+    #[test]
+    fn gradients() {
+        check_op(PositionEmbedding::new(7), &[[5, 3].into()]).unwrap();
+        check_op(PositionEmbedding::new(1).offset(2), &[[1, 1].into()]).unwrap();
+        check_op(PositionEmbedding::new(4), &[[6, 3].into(), [6].into()]).unwrap();
+        check_op(PositionEmbedding::new(4).offset(1), &[[1, 5].into(), [1].into()]).unwrap();
+    }
+
+    #[test]
+    fn rows_of_positions() {
+        rows_follow_from_positions::<f32>(PositionEmbedding::new(9), 3);
+        rows_follow_from_positions::<f64>(PositionEmbedding::new(9).offset(2), 5);
+        let (mut op, mut b) = (PositionEmbedding::new(4).offset(1), Builder::<f64>::new(0));
+        op.build(&[[2, 2].into()], &mut b).unwrap();
+        let mut params = b.into_params();
+        params.values_mut().copy_from_slice(&[9.0, 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        let x = values::<f64>([2, 2, 2]);
+        for (position, rows) in [(0, [1.0, 2.0, 3.0, 4.0]), (2, [5.0, 6.0, 7.0, 8.0])] {
+            let y = forward(&op, &params, position, std::slice::from_ref(&x));
+            assert!(y.iter().zip(&x).zip(rows.iter().cycle()).all(|((y, x), row)| *y == x + row));
+        }
+        let positions = Tensor::from([[1.0, 0.0], [3.0, 3.0]]);
+        let y = forward(&op, &params, 100, &[x.clone(), positions]);
+        let rows = [3.0, 4.0, 1.0, 2.0, 7.0, 8.0, 7.0, 8.0];
+        assert!(y.iter().zip(&x).zip(rows).all(|((y, x), row)| *y == x + row));
+    }
+
+    #[test]
+    fn impossible_settings() {
+        refused_inputs(PositionEmbedding::new(8));
+        let error = |mut op: PositionEmbedding, x: &[Shape]| {
+            Op::<f32>::build(&mut op, x, &mut Builder::new(0)).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(PositionEmbedding::new(4), &[[5, 2].into()]),
+            "PositionEmbedding: expected at most 4 steps, got 5; cut the sequences, or build the model with more positions"
+        );
+        let given = [Shape::from([5, 2]), [5].into()];
+        assert!(Op::<f32>::build(&mut PositionEmbedding::new(4), &given, &mut Builder::new(0)).is_ok());
+        for (max_len, offset) in [(0, 0), (1 << 25, 0), (3, usize::MAX)] {
+            assert!(
+                error(PositionEmbedding::new(max_len).offset(offset), &given).contains("max_len must be from 1 to")
+            );
+        }
+        let bad = PositionEmbedding::new(4).embeddings_regularizer(Regularizer::L2(f64::NAN));
+        assert!(error(bad, &given).contains("l2 must be finite"));
+    }
+}
