@@ -2,12 +2,13 @@
 //! by position in one pass reads the same table.
 
 use crate::kernels::float::Float;
+use crate::kernels::frequencies::Frequencies;
 use crate::kernels::parallel;
 
 /// What a sine and a cosine cost, in multiply-adds.
 const WORK: usize = 64;
 
-/// A table for each row of frequencies that has been asked for.
+/// A table for all frequencies that have been asked for together.
 #[derive(Debug, Default)]
 pub(crate) struct AngleTables<T> {
     tables: Vec<Table<T>>,
@@ -16,6 +17,7 @@ pub(crate) struct AngleTables<T> {
 /// Rows of cosines, then sines, a column for each frequency.
 #[derive(Debug)]
 struct Table<T> {
+    of: Frequencies,
     frequencies: Vec<f64>,
     /// The positions of its rows, from this one on; none where they are of steps.
     first: usize,
@@ -60,7 +62,7 @@ impl<'a, T: Float> Angles<'a, T> {
 impl<T: Float> AngleTables<T> {
     /// The angles of samples of so many steps that stand at the positions from `first` on. Memory is taken where there are more steps than
     /// ever before, angles are computed where these positions are not among those of the table.
-    pub fn stretch(&mut self, frequencies: &[f64], first: usize, steps: usize) -> Angles<'_, T> {
+    pub fn stretch(&mut self, frequencies: Frequencies, first: usize, steps: usize) -> Angles<'_, T> {
         let table = self.table(frequencies);
         let start = table.cover(first, steps);
         let half = frequencies.len();
@@ -68,7 +70,7 @@ impl<T: Float> AngleTables<T> {
     }
 
     /// The angles of steps with a position for each.
-    pub fn given<'a>(&'a mut self, frequencies: &[f64], positions: &'a [T]) -> Angles<'a, T> {
+    pub fn given<'a>(&'a mut self, frequencies: Frequencies, positions: &'a [T]) -> Angles<'a, T> {
         let table = self.table(frequencies);
         let half = frequencies.len();
         match range(positions) {
@@ -84,9 +86,10 @@ impl<T: Float> AngleTables<T> {
         }
     }
 
-    fn table(&mut self, frequencies: &[f64]) -> &mut Table<T> {
-        let at = self.tables.iter().position(|table| table.frequencies == frequencies).unwrap_or_else(|| {
-            self.tables.push(Table { frequencies: frequencies.to_vec(), first: 0, rows: 0, values: Vec::new() });
+    fn table(&mut self, frequencies: Frequencies) -> &mut Table<T> {
+        let at = self.tables.iter().position(|table| table.of == frequencies).unwrap_or_else(|| {
+            let of = frequencies;
+            self.tables.push(Table { of, frequencies: of.each().collect(), first: 0, rows: 0, values: Vec::new() });
             self.tables.len() - 1
         });
         &mut self.tables[at]
@@ -141,12 +144,15 @@ impl<T: Float> Table<T> {
 mod tests {
     use super::*;
 
-    const FREQUENCIES: [f64; 3] = [1.0, 0.03, 0.0007];
+    use crate::kernels::frequencies::RotaryScaling;
+
+    const FREQUENCIES: Frequencies =
+        Frequencies { base: 30_000.0, values: 6, scaling: RotaryScaling::Linear { factor: 1.5 } };
 
     fn check<T: Float>(angles: Angles<'_, T>, positions: &[f64]) {
         for (step, position) in positions.iter().enumerate() {
             let [cos, sin] = angles.of(step);
-            for ((c, s), f) in cos.iter().zip(sin).zip(FREQUENCIES) {
+            for ((c, s), f) in cos.iter().zip(sin).zip(FREQUENCIES.each()) {
                 let (sin, cos) = libm::sincos(position * f);
                 assert_eq!((*c, *s), (T::of(cos), T::of(sin)), "step {step} at {position}");
             }
@@ -158,15 +164,16 @@ mod tests {
         let mut tables = AngleTables::<T>::default();
         for (first, steps) in [(0, 5), (2, 3), (5, 1), (0, 9), (1_000_000, 2), (3, 4), (0, 9)] {
             let positions: Vec<_> = (0..2 * steps).map(|i| (first + i % steps) as f64).collect();
-            check(tables.stretch(&FREQUENCIES, first, steps), &positions);
+            check(tables.stretch(FREQUENCIES, first, steps), &positions);
         }
         for positions in [vec![0.0, 1.0, 0.0, 1.0, 2.0], vec![7.0, 900.0], vec![0.5, 3.0], vec![6.0, 5.0], vec![0.0]] {
             let given: Vec<_> = positions.iter().map(|p| T::of(*p)).collect();
-            check(tables.given(&FREQUENCIES, &given), &positions);
+            check(tables.given(FREQUENCIES, &given), &positions);
         }
-        check(tables.stretch(&FREQUENCIES, 1, 2), &[1.0, 2.0]);
+        check(tables.stretch(FREQUENCIES, 1, 2), &[1.0, 2.0]);
         assert_eq!(tables.tables.len(), 1);
-        assert!(tables.given(&[1.0], &[T::nan()]).of(0)[0][0].is_nan());
+        let other = Frequencies { base: 1e4, ..FREQUENCIES };
+        assert!(tables.given(other, &[T::nan()]).of(0)[0][0].is_nan());
     }
 
     #[test]
@@ -178,13 +185,13 @@ mod tests {
     #[test]
     fn steady_state_takes_no_memory() {
         let mut tables = AngleTables::<f32>::default();
-        tables.stretch(&FREQUENCIES, 0, 9);
+        tables.stretch(FREQUENCIES, 0, 9);
         let at = tables.tables[0].values.as_ptr();
         for first in 0..50 {
-            tables.stretch(&FREQUENCIES, first, 1);
-            tables.given(&FREQUENCIES, &[first as f32, 3.0]);
+            tables.stretch(FREQUENCIES, first, 1);
+            tables.given(FREQUENCIES, &[first as f32, 3.0]);
         }
-        tables.stretch(&FREQUENCIES, 0, 9);
+        tables.stretch(FREQUENCIES, 0, 9);
         assert_eq!(tables.tables[0].values.as_ptr(), at);
     }
 }

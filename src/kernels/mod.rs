@@ -15,6 +15,7 @@ pub(crate) mod channels;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;
 pub(crate) mod float;
+pub(crate) mod frequencies;
 pub mod gemm;
 pub(crate) mod math;
 pub mod parallel;

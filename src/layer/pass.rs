@@ -2,6 +2,7 @@
 
 use super::Masks;
 use crate::kernels::angles::{AngleTables, Angles};
+use crate::kernels::frequencies::Frequencies;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
@@ -112,7 +113,12 @@ impl<'a, T: Float> Pass<'a, T> {
 
     /// Cosines and sines of positions times these frequencies for every step of a batch: of the positions that are given, one for each
     /// step, else of those from [`position`](Self::position) on, the same in all samples of so many steps.
-    pub(crate) fn angles<'p>(&'p mut self, frequencies: &[f64], steps: usize, given: Option<&'p [T]>) -> Angles<'p, T> {
+    pub(crate) fn angles<'p>(
+        &'p mut self,
+        frequencies: Frequencies,
+        steps: usize,
+        given: Option<&'p [T]>,
+    ) -> Angles<'p, T> {
         match given {
             Some(positions) => self.angles.given(frequencies, positions),
             None => self.angles.stretch(frequencies, self.position, steps),

@@ -622,7 +622,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
 /// Any of the layers, by number, with sizes that fit or do not.
 fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
     let size = sizes.first().copied().unwrap_or(0);
-    match number % 31 {
+    match number % 33 {
         0 => Box::new(Dropout::new(setting)),
         1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
         2 => Box::new(Reshape::new([-1, size as isize])),
@@ -652,6 +652,8 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         27 => Box::new(Embedding::new(size, sizes.len()).mask_zero(size > 1).padding_idx(sizes.len())),
         28 => Box::new(Embedding::new(1000, size)),
         29 => Box::new(TimeDistributed::new(Normalization::from_stats(vec![setting; size], vec![1.0; size]))),
+        30 => Box::new(GatedDense::new(size, Activation::Elu(setting)).fused(sizes.len() > 1)),
+        31 => Box::new(RmsNorm::new().last(size).unit_offset(sizes.len() > 1).epsilon(setting)),
         25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),
         _ => Box::new(Rescaling::new(setting).offset(setting)),
     }

@@ -179,12 +179,9 @@ fn positions_are_checked_at_the_door() {
         let text = error.to_string();
         assert!(text.contains("in row 1, step 1, where positions are expected, whole numbers from 0 to 4"), "{text}");
     }
-    let ops: [&dyn Fn(&mut Graph, Value, Value) -> Value; 2] =
-        [&|g, x, at| g.op(RotaryPositions::new(4, Rotary::new()), &[x, at]), &|g, x, at| {
-            g.op(SinusoidalPositions::new(), &[x, at])
-        }];
-    for op in ops {
-        let model = build(op).unwrap();
+    let rotary = build(&|g, x, at| g.op(RotaryPositions::new(4, Rotary::new()), &[x, at]));
+    let sinusoidal = build(&|g, x, at| g.op(SinusoidalPositions::new(), &[x, at]));
+    for model in [rotary.unwrap(), sinusoidal.unwrap()] {
         let predict = |at: f32| model.predict([&x, &Tensor::from([[0.0, at, 1.0], [2.0, 1.0, 0.0]])]);
         assert!(predict(16_777_215.0).is_ok());
         assert!(matches!(predict(16_777_216.0).unwrap_err().root(), Error::Position { row: 0, step: 1, .. }));

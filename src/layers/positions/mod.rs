@@ -16,6 +16,7 @@ pub use rotary_positions::RotaryPositions;
 pub use sinusoidal_positions::SinusoidalPositions;
 
 use crate::error::{Error, Result};
+use crate::kernels::frequencies::Frequencies;
 use crate::layer::Inputs;
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
@@ -67,12 +68,12 @@ fn clear_positions<T: Float>(dx: &mut [Option<Tensor<T>>]) {
     }
 }
 
-/// Values of a table of angles that a pass over such inputs reads, of so many frequencies.
-fn table_space(x: &[Shape], frequencies: usize) -> usize {
+/// Values of a table of angles that a pass over such inputs reads, with the frequencies themselves.
+fn table_space(x: &[Shape], frequencies: Frequencies) -> usize {
     let Some(values) = x.first() else { return 0 };
     let (samples, steps) = (values.first(), values.sample().first());
     let rows = if x.len() > 1 { samples.saturating_mul(steps) } else { steps };
-    rows.saturating_mul(2 * frequencies)
+    rows.saturating_add(1).saturating_mul(frequencies.len().saturating_mul(2))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! How fast the pairs of a head turn.
 
 use crate::error::{Error, Result};
+use crate::kernels::frequencies::Frequencies;
+pub use crate::kernels::frequencies::RotaryScaling;
 use crate::kernels::rotary::Pairs;
+use crate::memory;
 
 /// The settings of rotary positions: pair i of a head turns by the angle position·θ^(−2i/n), where n values of the head turn.
 ///
@@ -26,92 +29,6 @@ pub struct Rotary {
     scaling: RotaryScaling,
 }
 
-/// What frequencies become, so that a model trained on short contexts can have longer ones. The words are those of Hugging Face's
-/// `rope_parameters`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum RotaryScaling {
-    /// As they are.
-    #[default]
-    None,
-    /// Divided by a factor: positions lie closer together. Chen et al.: "Extending Context Window of Large Language Models via Positional
-    /// Interpolation", 2023.
-    Linear {
-        /// How many times as long contexts become.
-        factor: f64,
-    },
-    /// By the wavelength w = 2π/f, with L positions in training: f where w < L/high, f/factor where w > L/low, and between
-    /// f·((1 − s)/factor + s) with s = (L/w − low)/(high − low). Llama 3.1 (2024): 8, 1, 4, 8192.
-    Llama3 {
-        /// What the slowest frequencies are divided by.
-        factor: f64,
-        /// low: waves longer than L/low are slowed down wholly.
-        low_freq_factor: f64,
-        /// high: waves shorter than L/high stay.
-        high_freq_factor: f64,
-        /// L.
-        original_max_position_embeddings: usize,
-    },
-}
-
-impl RotaryScaling {
-    #[cfg(feature = "serde")]
-    fn is_none(&self) -> bool {
-        *self == RotaryScaling::None
-    }
-
-    fn check(self) -> Result<()> {
-        let refuse = |name, expected: &str, got: &dyn std::fmt::Display, hint| {
-            Err(Error::argument("Rotary", name, expected, got, hint))
-        };
-        match self {
-            RotaryScaling::Linear { factor } | RotaryScaling::Llama3 { factor, .. }
-                if !(factor.is_finite() && factor > 0.0) =>
-            {
-                refuse("factor", "finite and above 0", &factor, "1 leaves frequencies as they are")
-            }
-            RotaryScaling::Llama3 { low_freq_factor: low, high_freq_factor: high, .. }
-                if !(low > 0.0 && low < high && high.is_finite()) =>
-            {
-                let hint = "pass a lower factor above 0 and a higher one above that, 1 and 4 as a rule";
-                refuse("low_freq_factor", "above 0 and below high_freq_factor", &format!("{low} and {high}"), hint)
-            }
-            RotaryScaling::Llama3 { original_max_position_embeddings: 0, .. } => refuse(
-                "original_max_position_embeddings",
-                "at least 1",
-                &0,
-                "pass the context that the model was trained on",
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    fn of(self, f: f64) -> f64 {
-        match self {
-            RotaryScaling::None => f,
-            RotaryScaling::Linear { factor } => f / factor,
-            RotaryScaling::Llama3 {
-                factor,
-                low_freq_factor: low,
-                high_freq_factor: high,
-                original_max_position_embeddings,
-            } => {
-                let (length, wave) = (original_max_position_embeddings as f64, std::f64::consts::TAU / f);
-                if wave < length / high {
-                    f
-                } else if wave > length / low {
-                    f / factor
-                } else {
-                    let s = (length / wave - low) / (high - low);
-                    f * ((1.0 - s) / factor + s)
-                }
-            }
-        }
-    }
-}
-
 impl Default for Rotary {
     fn default() -> Self {
         Rotary { theta: 1e4, turned: None, interleaved: false, scaling: RotaryScaling::None }
@@ -124,7 +41,7 @@ impl Rotary {
         Self::default()
     }
 
-    /// θ, above 0; 10000 by default. Hugging Face's `rope_theta`.
+    /// θ, at least 1; 10000 by default. Hugging Face's `rope_theta`.
     pub fn theta(mut self, theta: f64) -> Self {
         self.theta = theta;
         self
@@ -152,10 +69,19 @@ impl Rotary {
     /// The frequency of each pair of a head of so many values.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings that cannot work: an odd number of values that turn, or more than the head has.
+    /// [`Error::Argument`] for settings that cannot work: an odd number of values that turn, or more than the head has; [`Error::Memory`]
+    /// for heads that no memory holds.
     pub fn frequencies(&self, head_dim: usize) -> Result<Vec<f64>> {
-        if !(self.theta.is_finite() && self.theta > 0.0) {
-            return Err(Error::argument("Rotary", "theta", "finite and above 0", self.theta, "10000 is usual"));
+        let (each, mut all) = (self.of_head(head_dim)?.each(), Vec::new());
+        memory::reserve("Rotary", format_args!("the frequencies of {head_dim} values"), &mut all, each.len())?;
+        all.extend(each);
+        Ok(all)
+    }
+
+    /// The same without memory.
+    pub(crate) fn of_head(&self, head_dim: usize) -> Result<Frequencies> {
+        if !(self.theta.is_finite() && self.theta >= 1.0) {
+            return Err(Error::argument("Rotary", "theta", "finite and at least 1", self.theta, "10000 is usual"));
         }
         self.scaling.check()?;
         let n = self.turned.unwrap_or(head_dim);
@@ -164,15 +90,10 @@ impl Rotary {
                 Some(_) => ("turned", format!("an even number from 2 to {head_dim}, the values of a head")),
                 None => ("head_dim", "an even number from 2 on".to_owned()),
             };
-            return Err(Error::argument(
-                "Rotary",
-                name,
-                expected,
-                n,
-                "values turn in pairs; let turned leave some where they are",
-            ));
+            let hint = "values turn in pairs; let turned leave some where they are";
+            return Err(Error::argument("Rotary", name, expected, n, hint));
         }
-        Ok((0..n / 2).map(|i| self.scaling.of(libm::pow(self.theta, -((2 * i) as f64) / n as f64))).collect())
+        Ok(Frequencies { base: self.theta, values: n, scaling: self.scaling })
     }
 
     /// Which values turn together.
@@ -235,11 +156,12 @@ mod tests {
             "Rotary: head_dim must be an even number from 2 on, got 7; values turn in pairs; let turned leave some where they are"
         );
         assert!(error(Rotary::new(), 0).contains("head_dim must be an even number"));
+        assert!(matches!(Rotary::new().frequencies(usize::MAX - 1), Err(Error::Memory { .. })));
         for turned in [0, 3, 10] {
             assert!(error(Rotary::new().turned(turned), 8).contains("turned must be an even number from 2 to 8"));
         }
-        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(error(Rotary::new().theta(bad), 8).contains("theta must be finite and above 0"));
+        for bad in [0.0, 0.99, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(error(Rotary::new().theta(bad), 8).contains("theta must be finite and at least 1"));
             assert!(error(Rotary::new().scaling(RotaryScaling::Linear { factor: bad }), 8).contains("factor must be"));
         }
         let llama = |low_freq_factor, high_freq_factor, length| {

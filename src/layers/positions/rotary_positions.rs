@@ -2,6 +2,7 @@
 
 use super::{Rotary, check_inputs, clear_positions, given, sizes, table_space};
 use crate::error::{Error, Result};
+use crate::kernels::frequencies::Frequencies;
 use crate::kernels::rotary::Turn;
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
@@ -33,23 +34,24 @@ pub struct RotaryPositions {
     head_dim: usize,
     #[cfg_attr(feature = "serde", serde(flatten))]
     rotary: Rotary,
-    /// Set by build, as the shapes of one sample of each input.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    frequencies: Vec<f64>,
+    /// The shapes of one sample of each input, and how fast pairs turn; set by build.
     #[cfg_attr(feature = "serde", serde(skip))]
     inputs: Vec<Shape>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    frequencies: Option<Frequencies>,
 }
 
 impl RotaryPositions {
     /// For heads of so many values.
     pub fn new(head_dim: usize, rotary: Rotary) -> Self {
-        RotaryPositions { head_dim, rotary, frequencies: Vec::new(), inputs: Vec::new() }
+        RotaryPositions { head_dim, rotary, inputs: Vec::new(), frequencies: None }
     }
 
     /// `to` = `from` with its heads turned, or turned back.
     fn turn<T: Float>(&self, pass: &mut Pass<'_, T>, x: Inputs<'_, T>, from: &[T], to: &mut [T], back: bool) {
+        let Some(frequencies) = self.frequencies else { return to.fill(T::nan()) };
         let [steps, width] = sizes(&x[0]);
-        let angles = pass.angles(&self.frequencies, steps, given(x));
+        let angles = pass.angles(frequencies, steps, given(x));
         Turn { angles, pairs: self.rotary.pairs(), head_dim: self.head_dim, back }.rows(from, to, width);
     }
 }
@@ -61,7 +63,7 @@ impl<T: Float> Op<T> for RotaryPositions {
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
         let [_, features] = check_inputs("RotaryPositions", x)?;
-        self.frequencies = self.rotary.frequencies(self.head_dim)?;
+        self.frequencies = Some(self.rotary.of_head(self.head_dim)?);
         if !features.is_multiple_of(self.head_dim) {
             let expected = format!("a divisor of the {features} features");
             let hint = "features are those of all heads, one after the other";
@@ -102,7 +104,7 @@ impl<T: Float> Op<T> for RotaryPositions {
     }
 
     fn space_for(&self, x: &[Shape], _: bool) -> usize {
-        table_space(x, self.frequencies.len())
+        self.frequencies.map_or(0, |frequencies| table_space(x, frequencies))
     }
 
     fn mask_rule(&self) -> MaskRule {

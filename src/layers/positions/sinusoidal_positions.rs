@@ -2,6 +2,7 @@
 
 use super::{check_inputs, clear_positions, given, sizes, table_space};
 use crate::error::{Error, Result};
+use crate::kernels::frequencies::{Frequencies, RotaryScaling};
 use crate::kernels::parallel;
 use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
@@ -33,16 +34,14 @@ pub struct SinusoidalPositions {
     base: f64,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     halves: bool,
-    /// Set by build, as the shape of one sample of x.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    frequencies: Vec<f64>,
+    /// The shapes of one sample of each input; set by build.
     #[cfg_attr(feature = "serde", serde(skip))]
     inputs: Vec<Shape>,
 }
 
 impl Default for SinusoidalPositions {
     fn default() -> Self {
-        SinusoidalPositions { base: 1e4, halves: false, frequencies: Vec::new(), inputs: Vec::new() }
+        SinusoidalPositions { base: 1e4, halves: false, inputs: Vec::new() }
     }
 }
 
@@ -58,11 +57,15 @@ impl SinusoidalPositions {
         self
     }
 
-    /// How many times as long the longest wave is as the shortest, of 2π positions; above 0, 10000 by default. Keras-Hub's
+    /// How many times as long the longest wave is as the shortest, of 2π positions; at least 1, 10000 by default. Keras-Hub's
     /// `max_wavelength`.
     pub fn base(mut self, base: f64) -> Self {
         self.base = base;
         self
+    }
+
+    fn frequencies(&self, features: usize) -> Frequencies {
+        Frequencies { base: self.base, values: features, scaling: RotaryScaling::None }
     }
 }
 
@@ -72,13 +75,11 @@ impl<T: Float> Op<T> for SinusoidalPositions {
     }
 
     fn build(&mut self, x: &[Shape], _: &mut Builder<T>) -> Result<Vec<Shape>> {
-        let [_, features] = check_inputs("SinusoidalPositions", x)?;
-        if !(self.base.is_finite() && self.base > 0.0) {
+        check_inputs("SinusoidalPositions", x)?;
+        if !(self.base.is_finite() && self.base >= 1.0) {
             let hint = "10000 is usual";
-            return Err(Error::argument("SinusoidalPositions", "base", "finite and above 0", self.base, hint));
+            return Err(Error::argument("SinusoidalPositions", "base", "finite and at least 1", self.base, hint));
         }
-        let frequency = |i: usize| libm::pow(self.base, -((2 * i) as f64) / features as f64);
-        self.frequencies = (0..features.div_ceil(2)).map(frequency).collect();
         self.inputs = x.to_vec();
         Ok(vec![x[0]])
     }
@@ -91,7 +92,7 @@ impl<T: Float> Op<T> for SinusoidalPositions {
 
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
         let [steps, width] = sizes(&x[0]);
-        let angles = pass.angles(&self.frequencies, steps, given(x));
+        let angles = pass.angles(self.frequencies(width), steps, given(x));
         let x = x[0].as_slice();
         parallel::rows(y[0].as_mut_slice(), width, 2 * width, |first, y| {
             let x = x[first * width..].chunks_exact(width);
@@ -135,7 +136,7 @@ impl<T: Float> Op<T> for SinusoidalPositions {
     }
 
     fn space_for(&self, x: &[Shape], _: bool) -> usize {
-        table_space(x, self.frequencies.len())
+        table_space(x, self.frequencies(x.first().map_or(0, Shape::last)))
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -201,10 +202,10 @@ mod tests {
     #[test]
     fn impossible_settings() {
         refused_inputs(SinusoidalPositions::new());
-        for base in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        for base in [0.0, 0.5, -1.0, f64::NAN, f64::INFINITY] {
             let mut op = SinusoidalPositions::new().base(base);
             let error = Op::<f32>::build(&mut op, &[[3, 4].into()], &mut Builder::new(0)).unwrap_err().to_string();
-            assert!(error.contains("base must be finite and above 0"), "{error}");
+            assert!(error.contains("base must be finite and at least 1"), "{error}");
         }
     }
 }
