@@ -9,14 +9,20 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 
+mod bert;
+mod gpt2;
 mod lenet5;
+mod llama;
 mod mobile_net;
 mod resnet;
 mod siamese;
 mod unet;
 mod wide_and_deep;
 
+pub use bert::Bert;
+pub use gpt2::Gpt2;
 pub use lenet5::lenet5;
+pub use llama::Llama;
 pub use mobile_net::mobile_net;
 pub use resnet::{resnet, resnet20};
 pub use siamese::{siamese, siamese_distance};

@@ -27,6 +27,7 @@ mod schedules;
 #[cfg(feature = "text")]
 mod tokenizers;
 mod training;
+mod transformers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -178,12 +179,15 @@ fn model(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String> {
     if folder.join("model.keras").exists() {
         return models::run(folder, errors);
     }
-    Ok(Some("a folder of another library".to_owned()))
+    transformers::run(folder, errors)
 }
 
 #[cfg(not(feature = "keras"))]
-fn model(_: &Path, _: &mut Errors) -> Result<Option<String>, String> {
-    Ok(Some("read with the feature keras".to_owned()))
+fn model(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String> {
+    if folder.join("model.keras").exists() {
+        return Ok(Some("read with the feature keras".to_owned()));
+    }
+    transformers::run(folder, errors)
 }
 
 /// All tokenizers of a folder.

@@ -64,6 +64,7 @@ struct Settings {
     parallel: bool,
     initializer: Init,
     residual_initializer: Option<Init>,
+    inputs: BlockInputs,
 }
 
 impl Settings {
@@ -81,6 +82,7 @@ impl Settings {
             parallel: false,
             initializer: Init::GlorotUniform,
             residual_initializer: None,
+            inputs: BlockInputs::default(),
         }
     }
 
@@ -127,7 +129,8 @@ impl Settings {
         g.add_named("output", Dense::new(self.features).use_bias(bias).kernel_initializer(last), hidden)
     }
 
-    fn wire(&self, g: &mut Graph, x: Value, more: BlockInputs, causal: bool) -> Value {
+    fn wire(&self, g: &mut Graph, x: Value, causal: bool) -> Value {
+        let more = self.inputs;
         let attention = self.attention().causal(causal).mask(more.mask.is_some()).documents(more.documents.is_some());
         let behind: Vec<Value> = more.mask.into_iter().chain(more.documents).collect();
         let attend = |g: &mut Graph, x: Value| g.op_named("attention", attention, &[&[x][..], &behind].concat());
@@ -210,6 +213,12 @@ macro_rules! block_builders {
             self
         }
 
+        /// The width of each head; features / heads by default.
+        pub fn head_dim(mut self, head_dim: usize) -> Self {
+            self.settings.attention = self.settings.attention.key_dim(head_dim);
+            self
+        }
+
         /// How many steps a step sees, see [`MultiHeadAttention::window`]; all by default.
         pub fn window(mut self, window: impl Into<Option<usize>>) -> Self {
             self.settings.attention = self.settings.attention.window(window);
@@ -244,6 +253,12 @@ macro_rules! block_builders {
         /// 0.02 / √(2·blocks).
         pub fn residual_initializer(mut self, init: impl Into<Init>) -> Self {
             self.settings.residual_initializer = Some(init.into());
+            self
+        }
+
+        /// What the block takes beside x, values of the graph that it is added to; nothing by default.
+        pub fn inputs(mut self, inputs: BlockInputs) -> Self {
+            self.settings.inputs = inputs;
             self
         }
     };
@@ -281,22 +296,17 @@ impl TransformerEncoderBlock {
     }
 
     block_builders!();
-
-    /// Adds the block behind a value, with more inputs.
-    pub fn wire_with(self, g: &mut Graph, x: Value, more: BlockInputs) -> Value {
-        g.class_scope("TransformerEncoderBlock", |g| self.settings.wire(g, x, more, false))
-    }
 }
 
 impl Part for TransformerEncoderBlock {
     fn wire(self, g: &mut Graph, x: Value) -> Value {
-        self.wire_with(g, x, BlockInputs::default())
+        g.class_scope("TransformerEncoderBlock", |g| self.settings.wire(g, x, false))
     }
 }
 
 /// Steps that see those up to themselves, then, where there is one, an encoder's, then a feed-forward layer for each.
 ///
-/// As [`TransformerEncoderBlock`], with causal attention; [`wire_with`](Self::wire_with) and [`BlockInputs::encoder`] put attention to an encoder's
+/// As [`TransformerEncoderBlock`], with causal attention; [`inputs`](Self::inputs) and [`BlockInputs::encoder`] put attention to an encoder's
 /// steps `[S, m]` between, without window, bias or rotary positions.
 ///
 /// ```
@@ -318,16 +328,11 @@ impl TransformerDecoderBlock {
     }
 
     block_builders!();
-
-    /// Adds the block behind a value, with more inputs.
-    pub fn wire_with(self, g: &mut Graph, x: Value, more: BlockInputs) -> Value {
-        g.class_scope("TransformerDecoderBlock", |g| self.settings.wire(g, x, more, true))
-    }
 }
 
 impl Part for TransformerDecoderBlock {
     fn wire(self, g: &mut Graph, x: Value) -> Value {
-        self.wire_with(g, x, BlockInputs::default())
+        g.class_scope("TransformerDecoderBlock", |g| self.settings.wire(g, x, true))
     }
 }
 

@@ -5,6 +5,7 @@ use super::dot_product_attention::Attended;
 use super::projection::Projection;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
+use crate::kernels::frequencies::Frequencies;
 use crate::kernels::rotary::Turn;
 use crate::layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Slot};
 use crate::layers::{LayerConfig, OpConfig, PositionBias, Rotary};
@@ -68,7 +69,7 @@ struct Built {
     output: Projection,
     shapes: Vec<Shape>,
     /// How fast the pairs of a head turn.
-    frequencies: Vec<f64>,
+    frequencies: Option<Frequencies>,
 }
 
 /// Places in the slot: q, k, v, what attention gives, their gradients, and a gradient of an input that another is added to.
@@ -98,6 +99,12 @@ impl MultiHeadAttention {
             attention: DotProductAttention::new(heads),
             built: Built::default(),
         }
+    }
+
+    /// The width of each head, in the place of what `new` was given.
+    pub fn key_dim(mut self, key_dim: usize) -> Self {
+        self.key_dim = key_dim;
+        self
     }
 
     /// The width of each head's values; that of keys by default.
@@ -282,7 +289,7 @@ impl MultiHeadAttention {
         positions: &mut Tensor<T>,
         back: bool,
     ) {
-        let Some(rotary) = &self.rotary else { return };
+        let (Some(rotary), Some(frequencies)) = (&self.rotary, self.built.frequencies) else { return };
         let steps = x[0].shape().dims()[1];
         let given = self.attention.documents_of(x).map(|documents| {
             positions.resize(documents.shape());
@@ -297,7 +304,7 @@ impl MultiHeadAttention {
             }
             &*positions.as_slice()
         });
-        let angles = pass.angles(&self.built.frequencies, steps, given);
+        let angles = pass.angles(frequencies, steps, given);
         let turn = Turn { angles, pairs: rotary.pairs(), head_dim: self.key_dim, back };
         let [query, key, _] = self.widths();
         turn.here(q.as_mut_slice(), query);
@@ -358,8 +365,8 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let (inner, places) = (self.inner_shapes(x)?, self.places(x.len()));
         let outputs = Op::<T>::build(&mut self.attention, &inner, b)?;
         self.built.frequencies = match &self.rotary {
-            Some(rotary) => rotary.frequencies(self.key_dim)?,
-            None => Vec::new(),
+            Some(rotary) => Some(rotary.of_head(self.key_dim)?),
+            None => None,
         };
         let (widths, n) = (self.widths(), x[0].last());
         let init = &self.kernel_initializer;
@@ -482,10 +489,9 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let attended = self.value_dim.unwrap_or(self.key_dim) * self.attention.head_counts()[0];
         let each = qkv.saturating_mul(1 + usize::from(self.fused)).saturating_add(x[0].with_last(attended).len());
         // Positions, and the angles of all of them.
-        let turned = if self.rotary.is_some() {
-            x[0].with_last(1).len() + 2 * self.built.frequencies.len() * x[0].dims()[1]
-        } else {
-            0
+        let turned = match self.built.frequencies {
+            Some(frequencies) => x[0].with_last(1).len() + frequencies.values * x[0].dims()[1],
+            None => 0,
         };
         let own = each.saturating_mul(1 + usize::from(backward)).saturating_add(turned);
         own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
