@@ -20,7 +20,7 @@ impl Part for BlockNorm {
     fn wire(self, g: &mut Graph, x: Value) -> Value {
         match self {
             BlockNorm::Layer(epsilon) => g.add(LayerNorm::new().epsilon(epsilon), x),
-            BlockNorm::Rms(epsilon) => g.add(RmsNorm::new().epsilon(epsilon), x),
+            BlockNorm::Rms(epsilon) => g.add(RmsNorm::new().epsilon(epsilon).passes_mask(true), x),
         }
     }
 }
@@ -350,6 +350,27 @@ mod tests {
         let decoder = TransformerDecoderBlock::new(4, 2).hidden(3).rotary(Rotary::new());
         check_part(decoder.clone().fused(true).window(2), [4, 4]).unwrap();
         check_part(decoder.key_heads(1).gated(true).use_bias(false).norm(BlockNorm::Rms(1e-6)), [3, 4]).unwrap();
+    }
+
+    #[test]
+    fn padding_changes_no_bit() {
+        use crate::tensor::{FREE, Tensor};
+        for norm in [BlockNorm::Layer(1e-5), BlockNorm::Rms(1e-6)] {
+            let mut g = Graph::new();
+            let (x, mask) = (g.input("x", [FREE, 4]), g.input("mask", [FREE]));
+            let x = g.masked(x, mask);
+            let x = g.add(TransformerEncoderBlock::new(4, 2).norm(norm), x);
+            let x = g.add(TransformerEncoderBlock::new(4, 2).norm(norm).pre_norm(false), x);
+            let y = g.add(TransformerDecoderBlock::new(4, 2).norm(norm).gated(true), x);
+            let model = g.build([y], 3).unwrap();
+            let values = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
+            let alone = Tensor::new([1, 3, 4], values(12)).unwrap();
+            let padded = Tensor::new([1, 5, 4], values(20)).unwrap();
+            let alone = model.predict([&alone, &Tensor::full([1, 3], 1.0)]).unwrap();
+            let mask = Tensor::new([1, 5], vec![1.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
+            let padded = model.predict([&padded, &mask]).unwrap();
+            assert_eq!(padded.as_slice()[..12], alone.as_slice()[..], "{norm:?}");
+        }
     }
 
     #[test]

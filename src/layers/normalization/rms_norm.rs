@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
@@ -41,6 +41,8 @@ pub struct RmsNorm {
     last: Option<usize>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     unit_offset: bool,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    passes_mask: bool,
     scale_initializer: Init,
     #[cfg_attr(feature = "serde", serde(skip))]
     scale: ParamId,
@@ -55,6 +57,7 @@ impl Default for RmsNorm {
             epsilon: 1e-6,
             last: None,
             unit_offset: false,
+            passes_mask: false,
             scale_initializer: Init::Ones,
             scale: ParamId::default(),
             input: Shape::default(),
@@ -94,6 +97,12 @@ impl RmsNorm {
         self
     }
 
+    /// Whether the output has its input's mask, as that of every other norm has; no by default, as Keras's has not. The blocks of transformers say yes.
+    pub fn passes_mask(mut self, passes_mask: bool) -> Self {
+        self.passes_mask = passes_mask;
+        self
+    }
+
     /// Values that are normalised together, in samples or batches of this shape.
     fn width(&self, x: Shape) -> usize {
         self.last.unwrap_or_else(|| x.last())
@@ -127,6 +136,10 @@ impl<T: Float> Layer<T> for RmsNorm {
 
     fn output_shape(&self, x: Shape) -> Result<Shape> {
         Ok(x)
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        if self.passes_mask { MaskRule::Passes } else { MaskRule::Drops }
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
