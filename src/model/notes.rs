@@ -40,7 +40,7 @@ impl<T: Float> Model<T> {
     /// [`Error::Argument`] for a name twice or empty, for more than 2¹⁷ bytes of names, and where a model of one output has another number
     /// of classes: as many as the output's last axis is long, or two for a single number. None take the names away.
     pub fn set_class_names(&mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<()> {
-        self.note(|beside| beside.notes.class_names = names.into_iter().map(Into::into).collect())
+        self.note("set_class_names", |beside| beside.notes.class_names = names.into_iter().map(Into::into).collect())
     }
 
     /// The names of the classes by their numbers; none where nobody has named them.
@@ -55,7 +55,7 @@ impl<T: Float> Model<T> {
     /// [`Error::Argument`] for more than 4096 features.
     pub fn set_scaler(&mut self, scaler: impl Into<Scaler>) -> Result<()> {
         let scaler = scaler.into();
-        self.note(|beside| beside.notes.scaler = Some(scaler))
+        self.note("set_scaler", |beside| beside.notes.scaler = Some(scaler))
     }
 
     /// The scaler that inputs have to go through, if the model carries one.
@@ -69,7 +69,7 @@ impl<T: Float> Model<T> {
     /// [`Error::Argument`] for more than 2¹⁶ bytes.
     pub fn set_preprocessing(&mut self, text: impl Into<String>) -> Result<()> {
         let text = text.into();
-        self.note(|beside| beside.notes.preprocessing = text)
+        self.note("set_preprocessing", |beside| beside.notes.preprocessing = text)
     }
 
     /// What was said of how inputs are prepared; empty where nothing was.
@@ -78,10 +78,10 @@ impl<T: Float> Model<T> {
     }
 
     /// Takes notes, if they are sound.
-    fn note(&mut self, f: impl FnOnce(&mut Beside)) -> Result<()> {
+    fn note(&mut self, op: &'static str, f: impl FnOnce(&mut Beside)) -> Result<()> {
         let before = self.beside.notes.clone();
         f(&mut self.beside);
-        let checked = self.check_notes("notes");
+        let checked = self.check_notes(op);
         if checked.is_err() {
             self.beside.notes = before;
         }

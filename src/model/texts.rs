@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::built::Model;
 use super::fit_options::Fit;
 use super::history::{History, Scores};
+use super::predictor::Predictor;
 use super::tensors::Tensors;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -118,7 +119,7 @@ impl<T: Float> Model<T> {
     /// that were filled up should not see what filled them: [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); [`Error::Config`] for a model without a front door.
+    /// As [`predict`](Self::predict), with the text; [`Error::Config`] for a model without a front door.
     pub fn predict_texts(&self, texts: &[impl AsRef<str>]) -> Result<Tensor<T>> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         self.predict_front("predict_texts", &texts)
@@ -190,7 +191,10 @@ impl<T: Float> Model<T> {
                 for (row, &i) in x.as_mut_slice().chunks_exact_mut(width).zip(part) {
                     front.write(encoded.row(i), row);
                 }
-                predictor.predict_into(&x, &mut y)?;
+                if let Err(error) = predictor.predict_into(&x, &mut y) {
+                    let texts = part.iter().map(|&i| (i, texts[i]));
+                    return Err(Self::blame_text(op, &mut predictor, &x, texts, error));
+                }
                 let sample = y.shape().sample();
                 if out.is_empty() {
                     out = Tensor::try_full(sample.batched(texts.len())?, T::zero())?;
@@ -208,6 +212,36 @@ impl<T: Float> Model<T> {
             return self.predict(&Tensor::zeros(self.net.input_shape(0).counting_free(1).batched(0)?));
         }
         Ok(out)
+    }
+
+    /// An error of some rows as that of the first text that has it: rows are in another order than texts.
+    #[cold]
+    fn blame_text<'t>(
+        op: &'static str,
+        predictor: &mut Predictor<'_, T>,
+        x: &Tensor<T>,
+        texts: impl Iterator<Item = (usize, &'t str)>,
+        error: Error,
+    ) -> Error {
+        if !matches!(error, Error::Config { .. }) {
+            return error;
+        }
+        let (mut row, mut y) = (Tensor::default(), Tensor::default());
+        row.resize([1, x.shape().sample().len()]);
+        for (at, (i, text)) in texts.enumerate() {
+            row.as_mut_slice().copy_from_slice(x.row(at));
+            if predictor.predict_into(&row, &mut y).is_err() {
+                let shown: String = text.chars().take(40).collect();
+                let problem = format!(
+                    "the output of text {i}, {shown:?}, is NaN: a number inside overflows, or is a mean over no steps, where all are \
+                     masked"
+                );
+                let hint = "leave out texts without tokens; mask_zero masks id 0, which some tokenizers give to a token: build the \
+                            model without it then";
+                return Error::Config { op, problem, hint: hint.into() };
+            }
+        }
+        error
     }
 
     /// Takes the front door that a file holds.

@@ -34,7 +34,8 @@ pub enum TextFront {
     HashedNgrams(HashedNgrams),
     /// Ids of subwords, with the special tokens of the template, cut as its truncation says, filled up on the side and with the id of its padding
     /// (behind them with 0 without one; [`Embedding::mask_zero`](crate::layers::Embedding::mask_zero) takes 0 for padding). Of one length if
-    /// the padding is [`PaddingStrategy::Fixed`], which truncation has to keep to.
+    /// the padding is [`PaddingStrategy::Fixed`], which truncation has to keep to. BERT's and T5's tokenizers have padding for id 0; GPT-2's
+    /// and Llama 3's have a token, `!`, which `mask_zero` would hide: build the model without it.
     Tokenizer(Box<Tokenizer>),
 }
 

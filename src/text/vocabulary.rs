@@ -1,6 +1,7 @@
 //! Tokens and their numbers.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use crate::error::{Error, Result};
 
@@ -28,11 +29,17 @@ const END: &str = "<eos>";
 /// assert_eq!(vocabulary.frequency(4)?, 3);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Vocabulary {
     tokens: Vec<String>,
     frequencies: Vec<u64>,
     ids: HashMap<String, usize>,
+}
+
+impl fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vocabulary({} tokens)", self.len())
+    }
 }
 
 impl Vocabulary {

@@ -263,7 +263,7 @@ fn what_is_wrong_with_lines_of_json() {
         (
             d(),
             "{\"text\": \"a\", \"y\": 1",
-            ", line 3: the line is no JSON object: EOF while parsing an object, at byte 20 of it",
+            ", line 3: the line is no JSON object: EOF while parsing an object, at byte 20 of it; correct the line, or remove it; of objects over several lines: jq -c .",
         ),
         (d(), "{\"text\": \"a\", \"y\": 1} 2", ", line 3: the line is no JSON object: trailing characters, at byte"),
         (d(), "{\"text\": \"\\ud800\", \"y\": 1}", ", line 3: the line is no JSON object: "),
@@ -412,6 +412,9 @@ fn what_is_wrong_with_tables() {
         (d().text(1), "a,x\n", ", line 1, column 2: the column is both text and label"),
         (d().header(true), "a,x\n", ": there is no text in the file"),
         (d(), "", ": there is no text in the file"),
+        (TextTable::default(), "", ": there is no text in the file"),
+        (TextTable::default(), "a,b\tc;d|e\nf\n", ": neither tab, comma, semicolon nor | cuts"),
+        (TextTable::default().text("t").label("y"), "\u{feff}\n \n", ": there is no text in the file"),
         (
             d(),
             "a,New York\nb,New  York\nc,New York\n",
@@ -428,6 +431,20 @@ fn what_is_wrong_with_tables() {
         let error = message(how.open(&path), &path).replace("','", "\",\"");
         assert!(error.starts_with(expected), "{text:?}\n{error}\n{expected}");
     }
+    // Where the line of names was read, nobody is asked whether there is one.
+    for (how, text) in [
+        (d().text("t").label("y").numbers(), "t,y\na,1\nb,x\n"),
+        (d().text("t").label("y").class_names(["x"]), "t,y\na,z\n"),
+        (d().header(true), "t,y\na,1\nb,x\n"),
+    ] {
+        let path = folder.file("names.csv", text);
+        let error = message(how.open(&path), &path);
+        assert!(error.contains("label") || error.contains("unknown class"), "{error}");
+        assert!(!error.contains(".header(true)"), "{error}");
+    }
+    let path = folder.file("commas.csv", "text,label\nso fine, so dull,x\n");
+    let error = message(TextTable::default().header(true).open(&path), &path);
+    assert!(error.ends_with("check the first lines: a text with a delimiter in it stands in quotes"), "{error}");
     let path = folder.file("a.csv", b"a,x\nb\xffc,y\n");
     assert!(message(d().open(&path), &path).starts_with(", line 2: byte 5 (0xFF"));
     assert!(message(d().delimiter(b'"').open(&path), &path).contains("delimiter must be an ASCII character"));
@@ -782,4 +799,37 @@ fn memory_does_not_grow_with_the_file() {
         large > small * 9 && b < a + (large - small) / 10,
         "files of {small} and {large} bytes: {a} and {b} bytes of memory"
     );
+}
+
+#[test]
+fn texts_and_labels_for_a_front_door() {
+    let folder = Folder::new("text_data_read_labelled");
+    let texts = TextTable::default().open(folder.file("a.csv", "a,x\nb,y\nc,x\nd,y\n")).unwrap();
+    let (read, y) = texts.read_labelled::<f64>().unwrap();
+    assert_eq!((read.concat().as_str(), y), ("abcd", Tensor::<f64>::from_labels(&[0, 1, 0, 1])));
+    let (train, _) = texts.split_stratified(0.5, 1).unwrap();
+    let (read, y) = train.read_labelled::<f32>().unwrap();
+    let labels: Vec<usize> = train.read_all().unwrap().iter().map(|sample| sample.label.unwrap() as usize).collect();
+    assert_eq!((read, y), (train.texts().collect::<Result<Vec<_>, _>>().unwrap(), Tensor::from_labels(&labels)));
+    let error = Texts::new(["a"]).unwrap().read_labelled::<f32>().unwrap_err().to_string();
+    assert!(error.contains("must be labelled, got texts without labels"), "{error}");
+    let pairs = TextTable::default().texts([0, 1]).label(2).open(folder.file("b.csv", "a,b,x\nc,d,y\n")).unwrap();
+    let error = pairs.read_labelled::<f32>().unwrap_err().to_string();
+    assert!(error.contains("must be one for each label, got 2"), "{error}");
+    let large = TextTable::default().open(folder.file("c.csv", "1e300,2e300\n".repeat(9))).unwrap();
+    assert!(large.read_labelled::<f64>().is_ok() && large.read_labelled::<f32>().is_err());
+}
+
+#[test]
+fn what_debug_prints_is_short() {
+    let folder = Folder::new("text_data_debug");
+    let rows: String = (0..3000).map(|i| format!("text {i},{}\n", i % 2)).collect();
+    let texts = TextTable::default().open(folder.file("a.csv", rows)).unwrap();
+    let words: Vec<String> = (0..3000).map(|i| format!("w{i}")).collect();
+    let vectors = gradus::text::WordVectors::new(words.clone(), Tensor::zeros([3000, 3])).unwrap();
+    let vocabulary = gradus::text::Vocabulary::count(&words, 1, None).unwrap();
+    let pairs = gradus::text::SkipGrams::default().of([vocabulary.encode(&words)], &vocabulary).unwrap();
+    for shown in [format!("{texts:?}"), format!("{vectors:?}"), format!("{vocabulary:?}"), format!("{pairs:?}")] {
+        assert!(shown.len() < 1000, "{shown}");
+    }
 }

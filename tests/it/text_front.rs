@@ -419,6 +419,22 @@ fn a_tokenizer_is_saved_with_the_model() {
         .unwrap();
     model.set_text_front(bare).unwrap();
     assert!(model.predict_texts(&["", "film"]).unwrap().iter().all(|v| v.is_finite()));
+    // Of a tokenizer whose id 0 is a token, what is masked is an error of that text.
+    let gpt2 = Tokenizer::open(format!("{fixtures}/gpt2/tokenizer.json")).unwrap();
+    let model = |mask: bool| {
+        let mut model = Sequential::new([FREE])
+            .add(Embedding::new(gpt2.id_bound(), 2).mask_zero(mask))
+            .add(GlobalAveragePooling1d::new())
+            .build(0)
+            .unwrap();
+        model.set_text_front(gpt2.clone()).unwrap();
+        model
+    };
+    let error = model(true).predict_texts(&["a long text", "x", "!", "another"]).unwrap_err().to_string();
+    assert!(error.starts_with("predict_texts: the output of text 2, \"!\", is NaN"), "{error}");
+    let error = model(true).predict_text_classes(&["a long text", ""]).unwrap_err().to_string();
+    assert!(error.starts_with("predict_text_classes: the output of text 1, \"\", is NaN"), "{error}");
+    assert!(model(false).predict_texts(&["", "!"]).unwrap().iter().all(|v| v.is_finite()));
     // Longer texts would not fit.
     let front = TextFront::from(trained.with_padding(fixed).unwrap());
     let error = front.transform::<f32>(&["a"]).unwrap_err().to_string();

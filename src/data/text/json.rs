@@ -215,7 +215,11 @@ fn no_json(error: &serde_json::Error, part: &str, line: &str, at: &At<'_>) -> Er
         0 => format!("the line is no JSON object: {cause}"),
         byte => format!("the line is no JSON object: {cause}, at byte {} of it", before + byte),
     };
-    at.error(None, problem, "correct the line, or remove it")
+    let hint = match error.is_eof() {
+        true => "correct the line, or remove it; of objects over several lines: jq -c .",
+        false => "correct the line, or remove it",
+    };
+    at.error(None, problem, hint)
 }
 
 /// What a value is.

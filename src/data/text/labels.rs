@@ -32,8 +32,8 @@ pub(super) struct Labels {
     pub kind: Kind,
     /// Classes are numbered in the order in which they come first, not sorted.
     pub by_appearance: bool,
-    /// Whether a first record may be the columns' names.
-    pub table: bool,
+    /// Whether the first record, taken for one, may be the columns' names.
+    pub bare: bool,
     guessed: bool,
     /// The first label and its line.
     first: Option<(u64, String)>,
@@ -140,7 +140,7 @@ impl Labels {
                 _ => {
                     let (this, other) = (what(label.number), what(!label.number));
                     let problem = format!("the label {text:?} is {this}, that of line {line} ({first:?}) {other}");
-                    let hint = match self.table {
+                    let hint = match self.bare {
                         true => {
                             "correct the label, set .classes() if all are names, or .header(true) if that line holds the \
                              columns' names"
@@ -204,7 +204,7 @@ impl Labels {
                 _ => text.parse::<f64>().ok().filter(|v| v.is_finite()),
             };
             let problem = || format!("expected a finite number as label, got {text:?}");
-            let hint = match self.table {
+            let hint = match self.bare {
                 true => {
                     "correct the label, set .classes() if labels are names, or .header(true) if this line holds the columns' names"
                 }
@@ -215,7 +215,7 @@ impl Labels {
         self.numbers.get(text).map(|&number| number as f64).ok_or_else(|| {
             let first = self.first.as_ref().is_some_and(|(line, _)| *line == at.place.line);
             let header =
-                if self.table && first { "; set .header(true) if this line holds the columns' names" } else { "" };
+                if self.bare && first { "; set .header(true) if this line holds the columns' names" } else { "" };
             let hint = format!("the classes are {}{header}", listed(&self.names));
             at.error(Some(column), format!("unknown class {text:?}"), hint)
         })

@@ -146,6 +146,12 @@ pub(super) fn check_limit(op: &'static str, limit: usize) -> Result<()> {
     Ok(())
 }
 
+/// An error for a file without a text, up to a byte.
+pub(super) fn no_text(file: &Path, byte: u64) -> Error {
+    let at = At { file, place: Place { byte, line: 0 } };
+    at.error(None, "there is no text in the file", "check the path, and whether it was written")
+}
+
 /// A line or a record without its last line end.
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -177,7 +183,6 @@ pub(super) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
 }
 
 /// A file of records, and where each begins.
-#[derive(Debug)]
 pub(super) struct Pieces<F> {
     path: PathBuf,
     format: F,
@@ -186,6 +191,12 @@ pub(super) struct Pieces<F> {
     starts: Vec<u64>,
     limit: usize,
     idle: Idle<Reading>,
+}
+
+impl<F> fmt::Debug for Pieces<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
 }
 
 /// What one thread needs to read, kept for the next.
@@ -230,8 +241,7 @@ impl<F: Format> Pieces<F> {
         }
         let end = lines.next;
         if starts.is_empty() {
-            let at = At { file: path, place: Place { line: 0, ..end } };
-            return Err(at.error(None, "there is no text in the file", "check the path, and whether it was written"));
+            return Err(no_text(path, end.byte));
         }
         starts.shrink_to_fit();
         Ok(Pieces { path: path.to_owned(), format, len, starts, limit, idle: Idle::default() })

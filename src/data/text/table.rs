@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::cells::{Bad, Cells, MAX_CELLS};
 use super::labels::{Labels, label_builders};
-use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, check_limit, is_blank, open};
+use super::pieces::{At, Format, Lines, MAX_BYTES, Pieces, Place, check_limit, is_blank, no_text, open};
 use super::record::Record;
 use super::stored::Stored;
 use super::texts::Texts;
@@ -126,7 +126,6 @@ impl TextTable {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Texts> {
         let path = path.as_ref();
         let mut labels = self.labels.clone();
-        labels.table = true;
         labels.check("TextTable")?;
         if self.text.is_empty() {
             return Err(Error::argument("TextTable", "texts", "at least one column", "none", "name the column"));
@@ -139,6 +138,7 @@ impl TextTable {
         check_limit("TextTable", self.max_bytes)?;
         let named = self.text.iter().chain(&self.label).any(|column| matches!(column, Column::Name(_)));
         let header = self.header.unwrap_or(named);
+        labels.bare = !header;
         let delimiter = match self.delimiter {
             Some(delimiter) => delimiter,
             None => self.find_delimiter(path)?,
@@ -165,13 +165,15 @@ impl TextTable {
             Column::Name(_) => 1,
         });
         let least = least.max().unwrap_or(1).max(self.text.len() + usize::from(self.label.is_some()));
-        let width = |delimiter: u8| -> Result<Option<usize>> {
+        let mut empty = true;
+        let mut width = |delimiter: u8| -> Result<Option<usize>> {
             let format = Table { settings: self.clone(), delimiter, width: 0, text: Vec::new(), label: None };
             let (mut source, len) = open(path)?;
             let mut lines = Lines::new(&mut source, path, 0, self.max_bytes)?;
             let (mut bytes, mut width) = (Vec::new(), None);
             for _ in 0..RECORDS {
                 let Some(place) = format.cut(&mut lines, &mut bytes)? else { break };
+                empty = false;
                 if width.is_none() {
                     lines.check_ends(place, &bytes, len)?;
                 }
@@ -200,6 +202,7 @@ impl TextTable {
             [] if least < 2 => Ok(b'\t'),
             [b'\t', ..] => Ok(b'\t'),
             [one] => Ok(one),
+            [] if empty => Err(no_text(path, 0)),
             _ => {
                 let at = At { file: path, place: Place { byte: 0, line: 0 } };
                 let shown: Vec<_> = found.iter().map(|&d| format!("{:?}", char::from(d))).collect();
@@ -209,8 +212,8 @@ impl TextTable {
                     ),
                     _ => format!("each of {} cuts the first records into as many cells", shown.join(", ")),
                 };
-                let hint =
-                    "set .delimiter(...), .quotes(false) if quotes are characters as others, or check the first lines";
+                let hint = "set .delimiter(...), .quotes(false) if quotes are characters as others, or check the first lines: a \
+                            text with a delimiter in it stands in quotes";
                 Err(at.error(None, problem, hint))
             }
         }
@@ -246,8 +249,7 @@ impl Table {
         let mut lines = Lines::new(&mut source, path, 0, self.settings.max_bytes)?;
         let mut bytes = Vec::new();
         let Some(place) = self.cut(&mut lines, &mut bytes)? else {
-            let at = At { file: path, place: Place { byte: 0, line: 0 } };
-            return Err(at.error(None, "there is no text in the file", "check the path, and whether it was written"));
+            return Err(no_text(path, 0));
         };
         let at = lines.at(place);
         lines.check_ends(place, &bytes, len)?;

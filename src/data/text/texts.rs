@@ -9,7 +9,7 @@ use crate::data::range::check_range;
 use crate::data::source::Source;
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::tensor::{Float, Shape};
+use crate::tensor::{Float, Shape, Tensor};
 
 /// A text, or several that belong together, with its label.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -209,6 +209,41 @@ impl Texts {
             Ok(())
         })?;
         Ok(all)
+    }
+
+    /// All texts and their labels `[texts]` in memory, for small sets: what [`fit_texts`](crate::Model::fit_texts) and
+    /// [`TextSource`](crate::text::TextSource) take.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let reviews = Texts::labelled(["so fine", "so dull"], &[1, 0])?;
+    /// let (texts, y): (Vec<String>, Tensor) = reviews.read_labelled()?;
+    /// assert_eq!((texts[1].as_str(), y), ("so dull", Tensor::from([1.0, 0.0])));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); [`Error::Memory`]; [`Error::Argument`] for texts without labels, and where a sample has several texts.
+    pub fn read_labelled<T: Float>(&self) -> Result<(Vec<String>, Tensor<T>)> {
+        const OP: &str = "read_labelled";
+        if !self.labelled {
+            let hint = "say where the labels are, or take texts()";
+            return Err(Error::argument(OP, "texts", "labelled", "texts without labels", hint));
+        }
+        if self.fields != 1 {
+            let hint = "take read_all, or encode each text as an input of its own";
+            return Err(Error::argument(OP, "texts", "one for each label", self.fields, hint));
+        }
+        let mut texts = Vec::new();
+        memory::reserve(OP, format_args!("{} texts", self.len()), &mut texts, self.len())?;
+        let mut y = memory::filled(OP, format_args!("{} labels", self.len()), self.len(), T::zero())?;
+        let mut sample = TextSample::default();
+        for (position, y) in y.iter_mut().enumerate() {
+            self.read(position, &mut sample)?;
+            *y = label(&sample, position)?;
+            texts.append(&mut sample.texts);
+        }
+        Ok((texts, Tensor::new([self.len()], y)?))
     }
 
     /// Two parts, one to train on and one that is held out, in the order of the texts; of n samples ⌈n·`part`⌉ drawn at random are held

@@ -129,7 +129,17 @@ impl WordVectorFile {
         }
         let size = match header {
             Some((_, size)) => size,
-            None => self.size.unwrap_or_else(|| numbers_of(&line)),
+            None => match (self.size, numbers_of(&line)) {
+                (Some(size), _) => size,
+                (None, 0) if line.is_empty() => {
+                    return Err(from.error(None, NONE.into(), "pass a file that has some"));
+                }
+                (None, 0) => {
+                    let hint = "pass lines of a word and its numbers, or set binary(true) for word2vec's binary format";
+                    return Err(from.error(Some(1), "no number stands at its end".into(), hint));
+                }
+                (None, numbers) => numbers,
+            },
         };
         self.check_size(&from, size)?;
         if header.is_some() {
@@ -420,8 +430,8 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         for (text, expected) in [
-            ("", "text, line 1: vectors of 1 to 65536 numbers are expected, and the beginning says 0"),
-            ("word\n", "line 1: vectors of 1 to"),
+            ("", "text: there are no vectors"),
+            ("word\n", "line 1: no number stands at its end"),
             ("a 1 2\nb 1\n", "text, line 2: 2 numbers are expected after the word, and there are 1;"),
             ("a 1 2\nb 1 2 3\n", "text, line 2: 2 numbers are expected after the word, and there are 3 or more;"),
             ("a 1 2\nb 1 x\n", "text, line 2: number 2 of \"b\" is \"x\", where a finite number is expected"),
@@ -436,7 +446,7 @@ mod tests {
             ("5 18446744073709551615\n", "the beginning says 18446744073709551615"),
             ("18446744073709551615 2\na 1 2\n", "the header says 18446744073709551615 vectors, and there are 1"),
             ("0 2\n", "there are no vectors"),
-            ("\u{89}PNG", "vectors of 1 to"),
+            ("\u{89}PNG", "line 1: no number stands at its end"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -1,5 +1,7 @@
 //! Pairs of words that stand near each other, and pairs that do not.
 
+use std::fmt;
+
 use crate::check::check_not_negative;
 use crate::data::{Order, Source, Stretch, check_range};
 use crate::error::{Error, Result};
@@ -178,13 +180,19 @@ impl Found<'_> {
 
 /// The samples of [`SkipGrams`]: inputs a word `[1]` and another `[1]`, target `[1]` whether they stood near each other. A pair and its negative
 /// pairs come one after another; shuffle them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SkipGramSource {
     pairs: Vec<[u32; 2]>,
     /// Sums of the weights with which ids are drawn.
     cumulative: Vec<f64>,
     negatives: usize,
     key: Key,
+}
+
+impl fmt::Debug for SkipGramSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SkipGramSource({} pairs, {} negative ones after each)", self.pairs(), self.negatives)
+    }
 }
 
 impl SkipGramSource {

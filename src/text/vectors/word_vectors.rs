@@ -1,6 +1,7 @@
 //! Words and their vectors.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
@@ -29,13 +30,20 @@ use crate::text::Vocabulary;
 /// ```
 ///
 /// gensim `KeyedVectors`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct WordVectors {
     words: Vec<String>,
     places: HashMap<String, usize>,
     size: usize,
     values: Vec<f32>,
     duplicates: usize,
+}
+
+impl fmt::Debug for WordVectors {
+    /// How much there is, which may be millions of numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WordVectors({} words, {} numbers each, {} duplicates)", self.len(), self.size, self.duplicates)
+    }
 }
 
 const OP: &str = "WordVectors";
@@ -237,16 +245,37 @@ impl WordVectors {
     /// # Errors
     /// [`Error::Memory`] where there is none for the matrix.
     pub fn matrix_for(&self, vocabulary: &Vocabulary) -> Result<(Tensor<f32>, usize)> {
-        let (tokens, mut found) = (vocabulary.len(), 0);
-        let len = tokens.saturating_mul(self.size);
-        let mut matrix = memory::filled(OP, format_args!("a matrix of {tokens} vectors"), len, 0.0)?;
-        for (id, row) in matrix.chunks_exact_mut(self.size.max(1)).enumerate() {
-            if let Some(vector) = self.get(vocabulary.token(id)?) {
+        self.matrix_of(&vocabulary.iter().map(|(token, _)| token).collect::<Vec<_>>())
+    }
+
+    /// [`matrix_for`](Self::matrix_for) tokens whose ids are their places: the vocabulary of a
+    /// [`TextVectorization`](super::TextVectorization).
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus::text::{TextVectorization, WordVectors};
+    /// let words = WordVectors::new(["cat", "dog"], Tensor::from([[1.0, 0.5], [0.25, 2.0]]))?;
+    /// let front = TextVectorization::new().adapt(&["the dog", "the cat"])?;
+    /// let (matrix, found) = words.matrix_of(&front.get_vocabulary())?;
+    /// assert_eq!((matrix.dims()[0], found), (front.vocabulary_size(), 2));
+    /// let mut model = Sequential::new([FREE]).add(Embedding::from_vectors(matrix)?.mask_zero(true)).build(0)?;
+    /// model.set_text_front(front)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`matrix_for`](Self::matrix_for).
+    pub fn matrix_of(&self, tokens: &[impl AsRef<str>]) -> Result<(Tensor<f32>, usize)> {
+        let (count, mut found) = (tokens.len(), 0);
+        let len = count.saturating_mul(self.size);
+        let mut matrix = memory::filled(OP, format_args!("a matrix of {count} vectors"), len, 0.0)?;
+        for (token, row) in tokens.iter().zip(matrix.chunks_exact_mut(self.size.max(1))) {
+            if let Some(vector) = self.get(token.as_ref()) {
                 row.copy_from_slice(vector);
                 found += 1;
             }
         }
-        Ok((Tensor::new([tokens, self.size], matrix)?, found))
+        Ok((Tensor::new([count, self.size], matrix)?, found))
     }
 
     /// Writes a text file, whole or not at all: a line `words size`, then a line for each word, with the digits that give the same
@@ -375,6 +404,19 @@ mod tests {
         assert!(words.nearest_to(&[f32::NAN, 1.0], 1).is_err() && words.nearest_to(&[1.0], 1).is_err());
         let error = words.nearest("e", 1).unwrap_err().to_string();
         assert!(error.contains("one of the 4 words that have a vector, got \"e\""), "{error}");
+    }
+
+    #[test]
+    fn matrices_for_vocabularies_of_any_kind() {
+        let words = WordVectors::new(["b", "a"], Tensor::from([[1.0, 2.0], [3.0, 4.0]])).unwrap();
+        let (matrix, found) = words.matrix_of(&["", "[UNK]", "a", "c", "b"]).unwrap();
+        assert_eq!(found, 2);
+        assert_eq!(matrix, Tensor::from([[0.0, 0.0], [0.0, 0.0], [3.0, 4.0], [0.0, 0.0], [1.0, 2.0]]));
+        let vocabulary = Vocabulary::count(["a", "b", "a", "c"], 1, None).unwrap();
+        let tokens: Vec<&str> = vocabulary.iter().map(|(token, _)| token).collect();
+        assert_eq!(words.matrix_for(&vocabulary).unwrap(), words.matrix_of(&tokens).unwrap());
+        let (none, found) = words.matrix_of(&[""; 0]).unwrap();
+        assert_eq!((none.dims(), found), (&[0, 2][..], 0));
     }
 
     #[test]
