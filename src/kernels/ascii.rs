@@ -75,7 +75,7 @@ fn kinds_by_eight(bytes: &[u8; 64]) -> Kinds {
         // The bits at the top of eight bytes as the highest byte of a product.
         let bits = |tops: u64| ((tops & TOP) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * part);
         let spaces = range(eight, b' ', b' ');
-        all.letters |= bits(range(eight | 0x20 * EACH, b'a', b'z'));
+        all.letters |= bits(range(eight | (0x20 * EACH), b'a', b'z'));
         all.digits |= bits(range(eight, b'0', b'9'));
         all.spaces |= bits(spaces);
         all.white |= bits(spaces | range(eight, b'\t', b'\r'));

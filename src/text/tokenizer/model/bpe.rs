@@ -289,7 +289,7 @@ impl Bpe {
         }
         let Caller { scratch, cache, out } = caller;
         cache.or_encode(piece, &self.lengths, out, |cache, out| {
-            self.new_word(piece, &mut Caller { scratch: &mut *scratch, cache, out })
+            self.new_word(piece, &mut Caller { scratch, cache, out })
         })
     }
 
