@@ -1,6 +1,8 @@
 //! Which token comes next.
 
 use super::space::Space;
+use crate::kernels::rows::largest;
+use crate::kernels::simd;
 use crate::random::{Key, Purpose};
 use crate::tensor::Float;
 
@@ -10,14 +12,11 @@ use crate::tensor::Float;
 /// assert_eq!(gradus::generation::most_likely(&[0.5f32, 2.0, 2.0]), Some(1));
 /// ```
 pub fn most_likely<T: Float>(logits: &[T]) -> Option<u32> {
-    let (mut best, mut top, mut nan) = (None, T::neg_infinity(), false);
-    for (i, &v) in logits.iter().enumerate() {
-        nan |= v.is_nan();
-        if v > top {
-            (best, top) = (Some(i as u32), v);
-        }
+    let (top, nan) = simd::vectorised(|| (largest(logits), logits.iter().fold(false, |nan, v| nan | v.is_nan())));
+    if nan || top == T::neg_infinity() {
+        return None;
     }
-    best.filter(|_| !nan)
+    logits.iter().position(|v| *v == top).map(|i| i as u32)
 }
 
 /// The token at `u`, in [0, 1), of the distribution that the logits stand for: tokens lie side by side in the order of their ids,

@@ -1,6 +1,7 @@
 //! Logits as probabilities.
 
 use crate::kernels::rows::exp_into;
+use crate::kernels::simd;
 use crate::tensor::Float;
 
 /// ln Σ e^logit; −∞ where all are, NaN or ∞ where a logit is.
@@ -10,6 +11,11 @@ pub(super) fn log_sum_exp<T: Float>(logits: &[T]) -> f64 {
         return f64::NEG_INFINITY;
     }
     top.as_f64() + sum.as_f64().ln()
+}
+
+/// Rules out what is below a limit.
+pub(super) fn keep_from<T: Float>(logits: &mut [T], limit: T) {
+    simd::vectorised(|| logits.iter_mut().for_each(|v| *v = if *v < limit { T::neg_infinity() } else { *v }));
 }
 
 /// Turns logits into the natural logarithms of probabilities: logit − ln Σ e^logit.

@@ -113,7 +113,7 @@ impl GenerationSettings {
         self
     }
 
-    /// The fewest tokens that are added before an end token may come; 0 by default.
+    /// The fewest tokens that are added before an end token may come; 0 by default. It holds beside [`min_length`](Self::min_length).
     pub fn min_new_tokens(mut self, tokens: usize) -> Self {
         self.min_new_tokens = tokens;
         self

@@ -12,6 +12,8 @@ pub struct Space<T> {
     pub(super) exps: Vec<T>,
     /// What is ranked, and its token.
     ranked: Vec<(T, u32)>,
+    /// The largest so far, in their order.
+    largest: Vec<T>,
     /// How often each token occurs; zeros between two calls.
     pub(super) counts: Vec<u32>,
 }
@@ -33,40 +35,63 @@ impl<T: Float> Space<T> {
     /// Takes the tokens whose logits are not −∞, each with a value to be ranked by, and says how many they are.
     pub(super) fn rank(&mut self, logits: &[T], value: impl Fn(usize, T) -> T) -> usize {
         self.ranked.clear();
+        // For all, as others may be left in the next step.
+        self.ranked.reserve(logits.len());
         let kept = logits.iter().enumerate().filter(|(_, v)| **v > T::neg_infinity());
         self.ranked.extend(kept.map(|(i, &v)| (value(i, v), i as u32)));
         self.ranked.len()
     }
 
-    /// Goes through the ranked tokens from the largest value on, as long as `visit(rank, value, token)` says so, and returns those
-    /// it did not go on to, in no order. Only as many are sorted as are visited, more or less.
-    pub(super) fn descend(&mut self, mut visit: impl FnMut(usize, T, usize) -> bool) -> &[(T, u32)] {
-        let (mut start, mut block) = (0, 64);
-        while start < self.ranked.len() {
-            let rest = &mut self.ranked[start..];
-            let part = if rest.len() > block {
-                rest.select_nth_unstable_by(block, order);
-                &mut rest[..block]
+    /// The smallest number of ranked tokens, from the largest value on, whose weights add up to `goal`; all if they do not.
+    /// [`rest`](Self::rest) splits them off. Nothing is sorted but the last few: halves are taken as a whole (Hoare's selection).
+    pub(super) fn reach(&mut self, goal: f64, weight: impl Fn(usize) -> f64) -> usize {
+        let (mut start, mut end, mut sum) = (0, self.ranked.len(), 0.0);
+        while end - start > 32 {
+            let half = (end - start) / 2;
+            self.ranked[start..end].select_nth_unstable_by(half, order);
+            let mass: f64 = self.ranked[start..start + half].iter().map(|(_, token)| weight(*token as usize)).sum();
+            if sum + mass >= goal {
+                end = start + half;
             } else {
-                rest
-            };
-            part.sort_unstable_by(order);
-            let len = part.len();
-            if let Some(at) = (0..len).find(|&i| !visit(start + i, part[i].0, part[i].1 as usize)) {
-                return &self.ranked[start + at..];
+                (sum, start) = (sum + mass, start + half);
             }
-            start += len;
-            block *= 4;
         }
-        &[]
+        self.ranked[start..end].sort_unstable_by(order);
+        let reached = self.ranked[start..end].iter().position(|(_, token)| {
+            sum += weight(*token as usize);
+            sum >= goal
+        });
+        reached.map_or(end, |at| start + at + 1)
     }
 
-    /// The k-th largest value of those that were ranked, if there are more than k.
-    pub(super) fn kth(&mut self, k: usize) -> Option<T> {
-        if k == 0 || self.ranked.len() <= k {
+    /// The value of the last of the first `n` ranked tokens, and all behind them, in no order.
+    pub(super) fn rest(&mut self, n: usize) -> (T, &[(T, u32)]) {
+        if n == 0 || n > self.ranked.len() {
+            return (T::infinity(), &[]);
+        }
+        let (_, last, rest) = self.ranked.select_nth_unstable_by(n - 1, order);
+        (last.0, rest)
+    }
+
+    /// The k-th largest of the logits that are not −∞; none where there are fewer.
+    pub(super) fn kth(&mut self, logits: &[T], k: usize) -> Option<T> {
+        // Where few are looked for, most logits cost one comparison.
+        const FEW: usize = 256;
+        if k == 0 || k > logits.len() {
             return None;
         }
-        Some(self.ranked.select_nth_unstable_by(k - 1, order).1.0)
+        if k > FEW {
+            return (self.rank(logits, |_, v| v) >= k).then(|| self.rest(k).0);
+        }
+        self.largest.clear();
+        self.largest.resize(k, T::neg_infinity());
+        for &v in logits {
+            if v > self.largest[k - 1] {
+                self.largest.pop();
+                self.largest.insert(self.largest.partition_point(|other| *other >= v), v);
+            }
+        }
+        Some(self.largest[k - 1]).filter(|v| *v > T::neg_infinity())
     }
 }
 
@@ -75,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_in_blocks() {
+    fn ranks_as_far_as_needed() {
         let mut space = Space::default();
         // 1,000 values, each five times, and some that do not count.
         let logits: Vec<f64> =
@@ -85,22 +110,19 @@ mod tests {
         expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let n = space.rank(&logits, |_, v| v);
         assert_eq!(n, expected.len());
-        let mut seen = Vec::new();
-        let rest = space.descend(|rank, value, token| {
-            assert_eq!(rank, seen.len());
-            seen.push((value, token as u32));
-            seen.len() < 777
-        });
-        // The last one visited is the first of those that are left.
-        let mut rest = rest.to_vec();
-        rest.sort_by(order);
-        assert_eq!(seen, expected[..777]);
-        assert_eq!(rest, expected[776..]);
-        assert!(space.descend(|_, _, _| true).is_empty());
-        for k in [1, 64, 65, n - 1] {
-            space.rank(&logits, |_, v| v);
-            assert_eq!(space.kth(k), Some(expected[k - 1].0));
+        for goal in [1, 2, 777, n - 1] {
+            assert_eq!(space.reach(goal as f64 - 0.5, |_| 1.0), goal);
+            let (last, rest) = space.rest(goal);
+            let mut rest = rest.to_vec();
+            rest.sort_by(order);
+            assert_eq!((last, &rest[..]), (expected[goal - 1].0, &expected[goal..]));
         }
-        assert_eq!((space.kth(0), space.kth(n)), (None, None));
+        assert_eq!((space.reach(0.0, |_| 1.0), space.reach(1e9, |_| 1.0)), (1, n));
+        assert_eq!(space.rest(n).1, []);
+        for k in [1, 2, 64, 256, 257, n] {
+            assert_eq!(space.kth(&logits, k), Some(expected[k - 1].0));
+        }
+        assert_eq!([0, n + 1, 5001].map(|k| space.kth(&logits, k)), [None; 3]);
+        assert_eq!(space.kth(&[f64::NEG_INFINITY, 1.0], 2), None);
     }
 }

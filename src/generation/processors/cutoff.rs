@@ -1,7 +1,7 @@
 //! Only tokens above a probability.
 
 use super::typical::entropy;
-use crate::generation::probability::log_sum_exp;
+use crate::generation::probability::{keep_from, log_sum_exp};
 use crate::generation::space::Space;
 use crate::tensor::Float;
 
@@ -44,11 +44,10 @@ pub fn eta_cutoff<T: Float>(logits: &mut [T], epsilon: f64, at_least: usize, spa
 /// Rules out what is less likely than `least` and than the `at_least` most likely.
 fn cut<T: Float>(logits: &mut [T], norm: f64, least: f64, at_least: usize, space: &mut Space<T>) {
     // p < ε just where logit < ln ε + ln Σ e^logit.
-    let limit = norm + least.ln();
-    space.rank(logits, |_, v| v);
-    let Some(stays) = space.kth(at_least.max(1)) else { return };
-    let goes = |v: T| v.as_f64() < limit && v < stays;
-    logits.iter_mut().filter(|v| goes(**v)).for_each(|v| *v = T::neg_infinity());
+    let limit = T::of(norm + least.ln());
+    if let Some(stays) = space.kth(logits, at_least.max(1)) {
+        keep_from(logits, limit.min(stays));
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Only tokens that are not far less likely than the likeliest.
 
+use crate::generation::probability::keep_from;
 use crate::generation::space::Space;
+use crate::kernels::rows::largest;
 use crate::tensor::Float;
 
 /// Rules out every token whose probability is below `min_p` times that of the most likely one.
@@ -16,15 +18,14 @@ use crate::tensor::Float;
 /// ```
 pub fn min_p<T: Float>(logits: &mut [T], min_p: f64, at_least: usize, space: &mut Space<T>) {
     // p < m·p_max just where logit < logit_max + ln m.
-    let top = logits.iter().fold(T::neg_infinity(), |m, &v| if v > m { v } else { m });
-    let limit = top + T::of(min_p.ln());
+    let limit = largest(logits) + T::of(min_p.ln());
     if at_least > 1 {
         space.rank(logits, |_, v| v);
-        let gone = space.descend(|rank, value, _| rank < at_least || value >= limit);
-        gone.iter().for_each(|&(_, token)| logits[token as usize] = T::neg_infinity());
+        let gone = space.rest(at_least).1.iter().filter(|(v, _)| *v < limit);
+        gone.for_each(|&(_, token)| logits[token as usize] = T::neg_infinity());
         return;
     }
-    logits.iter_mut().filter(|v| **v < limit).for_each(|v| *v = T::neg_infinity());
+    keep_from(logits, limit);
 }
 
 #[cfg(test)]

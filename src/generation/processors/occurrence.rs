@@ -4,7 +4,7 @@ use crate::generation::space::Space;
 use crate::tensor::Float;
 
 /// Takes from the logit of every token that was written before: `presence` once, `frequency` each time,
-/// logit ← logit − presence·[count > 0] − frequency·count.
+/// logit ← logit − presence − frequency·count where the count is not 0.
 ///
 /// Only new tokens count, not the prompt. The formula of OpenAI's API reference ("Frequency and presence penalties"), which vLLM
 /// has too.

@@ -1,5 +1,6 @@
 //! Only the k most likely tokens.
 
+use crate::generation::probability::keep_from;
 use crate::generation::space::Space;
 use crate::tensor::Float;
 
@@ -16,12 +17,8 @@ use crate::tensor::Float;
 /// ```
 pub fn top_k<T: Float>(logits: &mut [T], k: usize, at_least: usize, space: &mut Space<T>) {
     let k = k.max(at_least).max(1);
-    if k >= logits.len() {
-        return;
-    }
-    space.rank(logits, |_, v| v);
-    if let Some(limit) = space.kth(k) {
-        logits.iter_mut().filter(|v| **v < limit).for_each(|v| *v = T::neg_infinity());
+    if let Some(limit) = space.kth(logits, k) {
+        keep_from(logits, limit);
     }
 }
 

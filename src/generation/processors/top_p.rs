@@ -19,14 +19,10 @@ pub fn top_p<T: Float>(logits: &mut [T], p: f64, at_least: usize, space: &mut Sp
         return;
     }
     let Some(total) = space.exponentials(logits) else { return };
-    let (at_least, limit, mut before) = (at_least.max(1), (1.0 - p) * total, 0.0);
-    space.rank(logits, |_, v| v);
     let exps = std::mem::take(&mut space.exps);
-    let gone = space.descend(|rank, _, token| {
-        let stays = rank < at_least || total - before > limit;
-        before += exps[token].as_f64();
-        stays
-    });
+    space.rank(logits, |_, v| v);
+    let stay = space.reach(total - (1.0 - p) * total, |token| exps[token].as_f64());
+    let (_, gone) = space.rest(stay.max(at_least));
     gone.iter().for_each(|&(_, token)| logits[token as usize] = T::neg_infinity());
     space.exps = exps;
 }

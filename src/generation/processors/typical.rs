@@ -23,21 +23,12 @@ pub fn typical_p<T: Float>(logits: &mut [T], mass: f64, at_least: usize, space: 
     }
     let entropy = entropy(logits, norm);
     // The nearest has the largest value.
-    let n = space.rank(logits, |_, v| T::of(-((norm - v.as_f64()) - entropy).abs()));
-    let (at_least, mut sum, mut limit) = (at_least.max(1).min(n), 0.0, None);
-    let gone = space.descend(|rank, value, token| {
-        if let Some(limit) = limit
-            && value < limit
-        {
-            return rank < at_least;
-        }
-        sum += (logits[token].as_f64() - norm).exp();
-        if limit.is_none() && sum >= mass {
-            limit = Some(value);
-        }
-        true
-    });
-    gone.iter().for_each(|&(_, token)| logits[token as usize] = T::neg_infinity());
+    space.rank(logits, |_, v| T::of(-((norm - v.as_f64()) - entropy).abs()));
+    let stay = space.reach(mass, |token| (logits[token].as_f64() - norm).exp());
+    let (limit, _) = space.rest(stay);
+    let (_, rest) = space.rest(stay.max(at_least));
+    let gone = rest.iter().filter(|(value, _)| *value < limit);
+    gone.for_each(|&(_, token)| logits[token as usize] = T::neg_infinity());
 }
 
 /// H = −Σ p·ln p, for ln p = logit − norm.
