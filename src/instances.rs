@@ -17,6 +17,9 @@ use crate::data::{
 use crate::data::{Csv, CsvSource};
 #[cfg(feature = "image")]
 use crate::data::{ImageFolder, resize_image};
+#[cfg(feature = "text")]
+use crate::generation::TextStream;
+use crate::generation::{Generator, Stream};
 use crate::graph::{Graph, Net, described, op_step};
 use crate::layer::Layer;
 use crate::layers::config::layer_classes;
@@ -146,6 +149,7 @@ pub fn of<T: Float>() -> Vec<*const ()> {
     all.extend(model);
     all.extend(graph);
     all.extend(data);
+    all.extend(addresses![Generator::<T>::generate_rows, Generator::<T>::stream_rows, <Stream<T> as Iterator>::next]);
     #[cfg(feature = "csv")]
     all.extend(addresses![Csv::table::<T>, Csv::open::<T>, <CsvSource<T> as Source<T>>::read]);
     #[cfg(feature = "image")]
@@ -159,6 +163,9 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         <TextSource<T> as Source<T>>::read,
         Model::<T>::set_front,
         Model::<T>::predict_front,
+        Generator::<T>::stream_text,
+        Generator::<T>::generate_text,
+        <TextStream<T> as Iterator>::next,
     ]);
     #[cfg(feature = "tools")]
     all.extend(addresses![

@@ -48,6 +48,7 @@ pub mod data;
 mod error;
 #[cfg(feature = "tools")]
 pub mod explain;
+pub mod generation;
 pub mod gradcheck;
 pub mod graph;
 pub mod initializers;

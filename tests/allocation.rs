@@ -247,6 +247,72 @@ fn predictions() {
     });
 }
 
+/// A token takes no memory from the second step on, whatever is done to the logits, also where rows end.
+#[test]
+fn tokens_of_a_stream() {
+    use gradus::generation::{Decoder, GenerationSettings, Generator};
+
+    /// Each row's last token.
+    struct Toy(Vec<u32>);
+
+    impl Toy {
+        fn write(&self, logits: &mut [f32]) {
+            for (last, row) in self.0.iter().zip(logits.chunks_exact_mut(200)) {
+                row.iter_mut().enumerate().for_each(|(i, v)| *v = ((*last as usize * 31 + i * 7) as f32).sin());
+            }
+        }
+    }
+
+    impl Decoder for Toy {
+        fn vocabulary(&self) -> usize {
+            200
+        }
+        fn context(&self) -> usize {
+            usize::MAX
+        }
+        fn prompt(&mut self, rows: &[&[u32]], logits: &mut [f32]) -> gradus::Result<()> {
+            self.0 = rows.iter().filter_map(|row| row.last().copied()).collect();
+            self.0.reserve(100);
+            self.write(logits);
+            Ok(())
+        }
+        fn step(&mut self, tokens: &[u32], logits: &mut [f32]) -> gradus::Result<()> {
+            self.0.copy_from_slice(tokens);
+            self.write(logits);
+            Ok(())
+        }
+        fn reorder(&mut self, rows: &[usize]) -> gradus::Result<()> {
+            self.0.resize(rows.len(), 0);
+            Ok(())
+        }
+    }
+
+    counted(|| {
+        let all = GenerationSettings::default()
+            .max_new_tokens(300)
+            .end_tokens([3, 50])
+            .repetition_penalty(1.1)
+            .presence_penalty(0.1)
+            .frequency_penalty(0.1)
+            .no_repeat_ngram_size(4)
+            .bad_words([[1, 2]])
+            .min_length(20)
+            .suppress_tokens([9])
+            .logit_bias([(3, 0.5)]);
+        let drawn = all.clone().do_sample(true).num_return_sequences(3).temperature(1.5).top_p(0.99).min_p(0.001);
+        let drawn = drawn.top_k(190).typical_p(0.99).epsilon_cutoff(1e-4).eta_cutoff(1e-4);
+        for settings in [GenerationSettings::default().max_new_tokens(300), all, drawn] {
+            let (mut toy, mut generator) = (Toy(Vec::new()), Generator::new(settings));
+            let mut stream = generator.stream(&mut toy, &[&[1, 2][..], &[3], &[4, 5, 6]]).unwrap();
+            let first: Vec<_> = stream.by_ref().take(9).collect();
+            assert!(first.iter().all(Result::is_ok));
+            let mut count = 0;
+            let (own, _) = allocations(|| count = stream.map(Result::unwrap).count());
+            assert!(own == 0 && count > 30, "{own} for {count} tokens");
+        }
+    });
+}
+
 /// Large enough for the work to be given to all threads of a pool, whose allocations count as well.
 #[cfg(feature = "parallel")]
 #[test]

@@ -28,6 +28,8 @@ pub enum Purpose {
     Permutation = 7,
     /// Choosing settings to try.
     Search = 8,
+    /// Drawing the tokens of a text that is generated.
+    Generation = 9,
 }
 
 /// Where a stream of random numbers starts.

@@ -15,6 +15,7 @@
 //! SGD's momentum). `Config::single` reads those, so that the layer or optimizer is given the number that Keras used.
 
 mod case;
+mod generation;
 mod layers;
 mod losses;
 mod metrics;
@@ -53,8 +54,11 @@ const MODELS: &str = "models";
 /// Tokenizers, read with the feature `text`.
 const TOKENIZERS: &str = "tokenizers";
 
+/// What is done to logits before a token is picked: any folder with a `sampling.safetensors`.
+const SAMPLING: &str = "sampling.safetensors";
+
 /// What other tests read.
-const OTHERS: [&str; 6] = ["callbacks", "files", "keras_files", "keras_free_sizes", "options", "text"];
+const OTHERS: [&str; 7] = ["callbacks", "files", "generation", "keras_files", "keras_free_sizes", "options", "text"];
 
 /// What later issues bring: layers that keep a state, and attention.
 const LATER: [&str; 4] = ["bidirectional", "gru", "lstm", "simple_rnn"];
@@ -91,12 +95,13 @@ fn main() -> ExitCode {
     let mut tallies: Vec<(&str, Tally)> = KINDS.iter().map(|(kind, _)| (*kind, Tally::default())).collect();
     tallies.push((MODELS, Tally::default()));
     tallies.push((TOKENIZERS, Tally::default()));
+    tallies.push((SAMPLING, Tally::default()));
     tallies.push(("other files", Tally::default()));
     if let Err(problem) = walk(&folder, &folder, &mut tallies) {
-        tallies[KINDS.len() + 2].1.failed.push(problem);
+        tallies[KINDS.len() + 3].1.failed.push(problem);
     }
     if tallies.iter().all(|(_, t)| t.passed + t.failed.len() + t.not_built.len() == 0) {
-        tallies[KINDS.len() + 2].1.failed.push(format!("no cases in {}", folder.display()));
+        tallies[KINDS.len() + 3].1.failed.push(format!("no cases in {}", folder.display()));
     }
     report(&tallies)
 }
@@ -113,6 +118,15 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
     let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if named(folder) == TOKENIZERS && folder.join("lines.json").exists() {
         return tokenizers(folder, &mut tallies[KINDS.len() + 1].1);
+    }
+    if folder.join(SAMPLING).exists() {
+        let tally = &mut tallies[KINDS.len() + 2].1;
+        for (name, outcome) in generation::run(&folder.join(SAMPLING), &mut tally.errors)? {
+            match outcome {
+                Ok(()) => tally.passed += 1,
+                Err(problem) => tally.failed.push(format!("{}/{name}: {problem}", shown(folder))),
+            }
+        }
     }
     if folder.join("reference.safetensors").exists() {
         let tally = &mut tallies[KINDS.len()].1;
@@ -136,12 +150,12 @@ fn walk(root: &Path, folder: &Path, tallies: &mut [(&str, Tally)]) -> Result<(),
             walk(root, &path, tallies)?;
             continue;
         }
-        if ["README.md", "index.json"].contains(&named(&path).as_str()) {
+        if ["README.md", "index.json", SAMPLING].contains(&named(&path).as_str()) {
             continue;
         }
         let kind = KINDS.iter().position(|(kind, _)| named(folder) == *kind);
         let Some(kind) = kind.filter(|_| path.extension().is_some_and(|e| e == "safetensors")) else {
-            tallies[KINDS.len() + 2].1.failed.push(format!("{}: not a case of a known kind", shown(&path)));
+            tallies[KINDS.len() + 3].1.failed.push(format!("{}: not a case of a known kind", shown(&path)));
             continue;
         };
         let tally = &mut tallies[kind].1;

@@ -12,6 +12,7 @@ mod explain;
 #[cfg(feature = "files")]
 mod files;
 mod free_sizes;
+mod generation;
 mod gradients;
 mod graph_models;
 mod graphs;
