@@ -234,7 +234,7 @@ mod tests {
                         }
                         Some(Value::U64(ends)) if !ends.is_empty() => {
                             let at = draw(ends.len());
-                            ends[at] = [0, 1, ends[at] + 1, ends[at].saturating_sub(1), u64::MAX][draw(5)];
+                            ends[at] = [0, 1, ends[at].wrapping_add(1), ends[at].saturating_sub(1), u64::MAX][draw(5)];
                         }
                         Some(Value::F64(idf)) => drop(idf.pop()),
                         Some(_) => {}
