@@ -310,7 +310,8 @@ fn sum_of_tile<T: Float>(row: &[T]) -> T {
     }
     for half in [8, 4, 2, 1] {
         for i in 0..half {
-            lanes[i] = lanes[i] + lanes[i + half];
+            let other = lanes[i + half];
+            lanes[i] += other;
         }
     }
     lanes[0]

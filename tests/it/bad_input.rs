@@ -654,6 +654,10 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         29 => Box::new(TimeDistributed::new(Normalization::from_stats(vec![setting; size], vec![1.0; size]))),
         30 => Box::new(GatedDense::new(size, Activation::Elu(setting)).fused(sizes.len() > 1)),
         31 => Box::new(RmsNorm::new().last(size).unit_offset(sizes.len() > 1).epsilon(setting)),
+        32 => Box::new(MultiHeadAttention::new(size, sizes.len()).key_heads(sizes.len()).dropout(setting).window(size)),
+        33 => Box::new(
+            MultiHeadAttention::new(2, size).scale(setting).soft_cap(setting).rotary(Rotary::new().theta(setting)),
+        ),
         25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),
         _ => Box::new(Rescaling::new(setting).offset(setting)),
     }

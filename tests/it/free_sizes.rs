@@ -115,6 +115,9 @@ fn layers_over_sequences() {
     one("Dense", Dense::new(3).activation(Activation::Silu).config_of());
     one("GatedDense", GatedDense::swiglu(3).use_bias(true).config_of());
     one("GatedDense fused", GatedDense::geglu(3).fused(true).config_of());
+    one("MultiHeadAttention", MultiHeadAttention::new(2, 3).causal(true).config_of());
+    one("MultiHeadAttention rotary", MultiHeadAttention::new(2, 4).fused(true).rotary(Rotary::new()).config_of());
+    one("MultiHeadAttention ALiBi", MultiHeadAttention::new(3, 2).bias(PositionBias::Alibi).window(3).config_of());
     one("Conv1d", Conv1d::new(3, 3).config_of());
     one("Conv1d same", Conv1d::new(3, 3).strides(2).padding(Padding::Same).config_of());
     one("Conv1d causal", Conv1d::new(3, 2).padding(Padding::Causal).dilation_rate(3).config_of());

@@ -317,6 +317,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "Flatten" => DynPart::new(Flatten::new()),
         "GatedDense" => DynPart::new(GatedDense::swiglu(units).use_bias(true).bias_initializer(bias())),
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.3)),
+        "MultiHeadAttention" => DynPart::new(MultiHeadAttention::new(2, 2).causal(true).rotary(Rotary::new())),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(0.2)),
         "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new()),
         "GlobalAveragePooling2d" => DynPart::new(GlobalAveragePooling2d::new().keepdims(true)),
@@ -363,7 +364,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
 fn sample(class: &str, size: &Sizes) -> Vec<usize> {
     match (class, size.time) {
         ("RepeatVector", _) => vec![size.inputs],
-        ("Permute" | "TimeDistributed", time) => vec![time.unwrap_or(2), size.inputs],
+        ("MultiHeadAttention" | "Permute" | "TimeDistributed", time) => vec![time.unwrap_or(2), size.inputs],
         // Two positions along each axis, sometimes three.
         (name, time) if name.ends_with("1d") || name.ends_with("1dTranspose") => {
             vec![2 + time.unwrap_or(0) % 2, size.inputs]

@@ -49,6 +49,8 @@ fn what_passes_a_mask_on_and_what_drops_it() {
     let passes: Vec<LayerConfig> = vec![
         Layer::<f64>::config(&Dense::new(3)),
         Layer::<f64>::config(&GatedDense::swiglu(3)),
+        Layer::<f64>::config(&MultiHeadAttention::new(2, 2)),
+        Layer::<f64>::config(&RmsNorm::new().passes_mask(true)),
         Layer::<f64>::config(&Activation::Tanh),
         Layer::<f64>::config(&LeakyRelu::new()),
         Layer::<f64>::config(&PRelu::new()),

@@ -158,6 +158,15 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
             };
             DynPart::new(GatedDense::new(units, activation).use_bias(bias).fused(d.one_in(2)))
         }
+        "MultiHeadAttention" if shape.rank() == 2 => {
+            let heads = d.up_to(3);
+            let layer =
+                MultiHeadAttention::new(heads, 2 * kernel).use_bias(bias).fused(d.one_in(2)).dropout(0.5 * d.unit());
+            let layer = if d.one_in(2) { layer.rotary(Rotary::new()) } else { layer };
+            let layer = layer.causal(d.one_in(2)).window(d.one_in(3).then_some(stride));
+            DynPart::new(if d.one_in(3) { layer.key_heads(1) } else { layer })
+        }
+        "MultiHeadAttention" => return None,
         "GaussianDropout" => DynPart::new(GaussianDropout::new(0.9 * d.unit())),
         "GaussianNoise" => DynPart::new(GaussianNoise::new(d.unit())),
         "GlobalAveragePooling1d" => DynPart::new(GlobalAveragePooling1d::new().keepdims(bias)),

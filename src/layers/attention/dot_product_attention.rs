@@ -63,7 +63,7 @@ pub struct DotProductAttention {
     stream: u64,
     /// Shapes of q, k and v.
     #[cfg_attr(feature = "serde", serde(skip))]
-    built: [Shape; 3],
+    built: Vec<Shape>,
 }
 
 /// Places in the slot.
@@ -93,7 +93,7 @@ impl DotProductAttention {
             return_scores: false,
             table: None,
             stream: 0,
-            built: [Shape::SCALAR; 3],
+            built: Vec::new(),
         }
     }
 
@@ -307,12 +307,12 @@ impl DotProductAttention {
                 return Err(Error::shape(op, expected, x[3], "say for each step which keys it sees"));
             }
         }
-        if let Some(at) = self.documents_at() {
-            if !same(t, s) || x[at].rank() != 1 || !same(x[at].dims()[0], t) {
-                let expected = format!("documents {}, and as many keys as queries", Shape::from([t]));
-                let got = format!("{} for queries {} and keys {}", x[at], x[0], x[1]);
-                return Err(Error::shape(op, expected, got, "give each step the number of its document"));
-            }
+        if let Some(at) = self.documents_at()
+            && (!same(t, s) || x[at].rank() != 1 || !same(x[at].dims()[0], t))
+        {
+            let expected = format!("documents {}, and as many keys as queries", Shape::from([t]));
+            let got = format!("{} for queries {} and keys {}", x[at], x[0], x[1]);
+            return Err(Error::shape(op, expected, got, "give each step the number of its document"));
         }
         let y = Shape::from([t, if v == FREE { FREE } else { v * heads }]);
         let scores = Shape::from([heads, t, s]);
@@ -509,7 +509,7 @@ impl<T: Float> Op<T> for DotProductAttention {
         let outputs = self.outputs_of(x)?;
         self.table = self.bias.build(self.heads, b)?;
         self.stream = b.stream();
-        self.built = [x[0], x[1], x[2]];
+        self.built = x[..3].to_vec();
         Ok(outputs[..Op::<T>::outputs(self)].to_vec())
     }
 
@@ -543,7 +543,8 @@ impl<T: Float> Op<T> for DotProductAttention {
     }
 
     fn space(&self, samples: usize, backward: bool) -> usize {
-        self.space_of(self.sizes(samples, self.built), backward)
+        let built = [0, 1, 2].map(|i| self.built.get(i).copied().unwrap_or_default());
+        self.space_of(self.sizes(samples, built), backward)
     }
 
     fn space_for(&self, x: &[Shape], backward: bool) -> usize {

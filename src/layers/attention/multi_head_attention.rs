@@ -58,7 +58,7 @@ pub struct MultiHeadAttention {
     even: Option<bool>,
     attention: DotProductAttention,
     #[cfg_attr(feature = "serde", serde(skip))]
-    built: Built,
+    built: Box<Built>,
 }
 
 /// What build finds.
@@ -97,7 +97,7 @@ impl MultiHeadAttention {
             rotary: None,
             even: None,
             attention: DotProductAttention::new(heads),
-            built: Built::default(),
+            built: Box::default(),
         }
     }
 
@@ -302,7 +302,7 @@ impl MultiHeadAttention {
                     at += document.len();
                 }
             }
-            &*positions.as_slice()
+            positions.as_slice()
         });
         let angles = pass.angles(frequencies, steps, given);
         let turn = Turn { angles, pairs: rotary.pairs(), head_dim: self.key_dim, back };
