@@ -622,7 +622,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
 /// Any of the layers, by number, with sizes that fit or do not.
 fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
     let size = sizes.first().copied().unwrap_or(0);
-    match number % 33 {
+    match number % 35 {
         0 => Box::new(Dropout::new(setting)),
         1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
         2 => Box::new(Reshape::new([-1, size as isize])),
