@@ -1,6 +1,8 @@
 //! From the second step on a training step takes no memory, apart from what matrixmultiply takes for packing.
 
 use std::sync::Mutex;
+#[cfg(feature = "parallel")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus::prelude::*;
 use support::counting::{Counting, allocations, begin, count_this_thread, most_since};
@@ -318,8 +320,14 @@ fn tokens_of_a_stream() {
 #[test]
 fn steps_on_several_threads() {
     let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(3).start_handler(|_| count_this_thread(true)).build().unwrap();
+    /// Threads that are no longer counted.
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3);
+    let pool = pool.start_handler(|_| count_this_thread(true)).exit_handler(|_| {
+        count_this_thread(false);
+        ENDED.fetch_add(1, Ordering::SeqCst);
+    });
+    let pool = pool.build().unwrap();
     pool.install(|| {
         let mut model = Sequential::new([300])
             .add(GaussianNoise::new(0.1))
@@ -333,6 +341,11 @@ fn steps_on_several_threads() {
         let x = Tensor::from_fn([128, 300], |i| (i as f32 * 0.7).sin());
         steps(model, &x, &Tensor::from_labels(&(0..128).map(|i| i % 10).collect::<Vec<_>>()));
     });
+    // They end in their own time, and what they do then would count for the next test.
+    drop(pool);
+    while ENDED.load(Ordering::SeqCst) < 3 {
+        std::thread::yield_now();
+    }
 }
 
 /// A graph of two inputs and two losses: an epoch of twice as many steps takes no more memory from the system.
