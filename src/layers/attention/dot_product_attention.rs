@@ -39,7 +39,7 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 /// let (q, k, v) = (Tensor::full([1, 3, 8], 0.5), Tensor::full([1, 5, 8], 0.1), Tensor::full([1, 5, 6], 2.0));
 /// let y = model.predict([&q, &k, &v])?;
 /// assert_eq!(y.dims(), &[1, 3, 6]);
-/// assert!((y[[0, 0, 0]] - 2.0).abs() < 1e-6);
+/// assert!((y.as_slice()[0] - 2.0).abs() < 1e-6);
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
