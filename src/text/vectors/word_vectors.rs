@@ -249,7 +249,7 @@ impl WordVectors {
     }
 
     /// [`matrix_for`](Self::matrix_for) tokens whose ids are their places: the vocabulary of a
-    /// [`TextVectorization`](super::TextVectorization).
+    /// [`TextVectorization`](crate::text::TextVectorization).
     ///
     /// ```
     /// use gradus::prelude::*;
