@@ -72,6 +72,9 @@ struct Built {
     frequencies: Option<Frequencies>,
 }
 
+/// The most inputs of the operation inside: q, k, v, a mask and documents.
+const MOST_INPUTS: usize = 5;
+
 /// Places in the slot: q, k, v, what attention gives, their gradients, and a gradient of an input that another is added to.
 const Q: usize = 0;
 const ATTENDED: usize = 3;
@@ -243,7 +246,7 @@ impl MultiHeadAttention {
     }
 
     /// The inner operation's inputs where these are its caller's, for shapes.
-    fn inner_shapes(&self, x: &[Shape]) -> Result<Vec<Shape>> {
+    fn inner_shapes(&self, x: &[Shape]) -> Result<([Shape; MOST_INPUTS], usize)> {
         let op = "MultiHeadAttention";
         let more = self.attention.more_inputs();
         if !(1..=3).contains(&x.len().wrapping_sub(more)) {
@@ -270,10 +273,13 @@ impl MultiHeadAttention {
                 hint,
             ));
         }
-        let mut shapes: Vec<Shape> =
-            places.iter().zip(self.widths()).map(|(at, width)| x[*at].with_last(width)).collect();
-        shapes.extend(&x[x.len() - more..]);
-        Ok(shapes)
+        // Without memory, as it is asked for each batch where sizes are free.
+        let mut shapes = [Shape::SCALAR; MOST_INPUTS];
+        for ((shape, at), width) in shapes.iter_mut().zip(places).zip(self.widths()) {
+            *shape = x[at].with_last(width);
+        }
+        shapes[3..3 + more].copy_from_slice(&x[x.len() - more..]);
+        Ok((shapes, 3 + more))
     }
 
     fn attended<'a, T: Float>(&self, x: Inputs<'a, T>, qkv: [&'a Tensor<T>; 3]) -> Attended<'a, T> {
@@ -362,8 +368,8 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         }
         let fast = self.attention.is_plain();
         self.attention = self.attention.clone().even_where_empty(self.even.unwrap_or(fast));
-        let (inner, places) = (self.inner_shapes(x)?, self.places(x.len()));
-        let outputs = Op::<T>::build(&mut self.attention, &inner, b)?;
+        let ((inner, count), places) = (self.inner_shapes(x)?, self.places(x.len()));
+        let outputs = Op::<T>::build(&mut self.attention, &inner[..count], b)?;
         self.built.frequencies = match &self.rotary {
             Some(rotary) => Some(rotary.of_head(self.key_dim)?),
             None => None,
@@ -389,7 +395,8 @@ impl<T: Float> Op<T> for MultiHeadAttention {
     }
 
     fn output_shapes(&self, x: &[Shape], y: &mut [Shape]) -> Result<()> {
-        self.inner_shapes(x).and_then(|inner| Op::<T>::output_shapes(&self.attention, &inner, y))?;
+        let (inner, count) = self.inner_shapes(x)?;
+        Op::<T>::output_shapes(&self.attention, &inner[..count], y)?;
         y[0] = x[0].with_last(self.output_dim.unwrap_or(x[0].last()));
         Ok(())
     }
