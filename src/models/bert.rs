@@ -72,7 +72,7 @@ impl Bert {
     }
 
     /// Adds the encoder behind token ids, outside of all scopes: the last block's steps. `sentences` says which of two sentences a token is of; without
-    /// it all are of the first, whose row is learned all the same where there is one. `mask` is not 0 where a token counts.
+    /// it there is no embedding of sentences. `mask` is not 0 where a token counts.
     pub fn wire_with(&self, g: &mut Graph, tokens: Value, sentences: Option<Value>, mask: Option<Value>) -> Value {
         let embedding = |rows: usize| Embedding::new(rows, self.features).embeddings_initializer(Self::init());
         let x = g.add_named("tokens", embedding(self.vocabulary), tokens);

@@ -1,12 +1,11 @@
 //! GPT-2.
 
+use super::decoder;
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::graph::{BlockInputs, BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
-use crate::initializers::Init;
+use crate::graph::{BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
 use crate::layers::{Dropout, Embedding, LayerNorm, PositionEmbedding, TiedDense};
 use crate::model::Model;
-use crate::tensor::FREE;
 
 /// GPT-2: token and position embeddings, decoder blocks with pre-norm, GELU and one product for queries, keys and values, a last norm and a head tied
 /// to the embedding. Token ids `[T]` become logits `[T, vocabulary]`.
@@ -54,17 +53,13 @@ impl Gpt2 {
     /// # Errors
     /// Sizes that cannot work.
     pub fn build(&self, seed: u64) -> Result<Model> {
-        let mut g = Graph::new();
-        let tokens = g.input("tokens", [FREE]);
-        let logits = g.add(self.clone(), tokens);
-        g.build([logits], seed)
+        decoder::build(self.clone(), seed)
     }
 
     /// Adds the model behind token ids, outside of all scopes; with the numbers of their documents `[T]`, where several are packed into one row.
     /// The logits.
     pub fn wire_with(&self, g: &mut Graph, tokens: Value, documents: Option<Value>) -> Value {
-        let init = Init::Normal { mean: 0.0, std: 0.02 };
-        let residual = Init::Normal { mean: 0.0, std: 0.02 / (2.0 * self.blocks.max(1) as f64).sqrt() };
+        let [init, residual] = decoder::initializers(self.blocks);
         let embedding = Embedding::new(self.vocabulary, self.features).embeddings_initializer(init.clone());
         let x = g.add_named("tokens", embedding, tokens);
         let positions = PositionEmbedding::new(self.context).embeddings_initializer(init.clone());
@@ -81,10 +76,7 @@ impl Gpt2 {
             .attention_dropout(self.dropout)
             .initializer(init)
             .residual_initializer(residual);
-        for i in 0..self.blocks {
-            let more = documents.map_or_else(BlockInputs::default, BlockInputs::documents);
-            x = g.add_named(&format!("block_{i}"), block.clone().inputs(more), x);
-        }
+        let x = decoder::blocks(g, x, &block, self.blocks, documents);
         let x = g.add_named("norm", LayerNorm::new().epsilon(1e-5), x);
         g.add_named("head", TiedDense::new("tokens/embeddings"), x)
     }

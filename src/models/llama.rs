@@ -1,12 +1,11 @@
 //! Decoders in the style of Llama.
 
+use super::decoder;
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::graph::{BlockInputs, BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
-use crate::initializers::Init;
+use crate::graph::{BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
 use crate::layers::{Dense, Embedding, RmsNorm, Rotary, TiedDense};
 use crate::model::Model;
-use crate::tensor::FREE;
 
 /// A decoder in the style of Llama: rotary positions, root-mean-square norms, SwiGLU, grouped queries, no biases. Token ids `[T]` become logits
 /// `[T, vocabulary]`.
@@ -77,19 +76,15 @@ impl Llama {
     /// # Errors
     /// Sizes that cannot work.
     pub fn build(&self, seed: u64) -> Result<Model> {
-        let mut g = Graph::new();
-        let tokens = g.input("tokens", [FREE]);
-        let logits = g.add(self.clone(), tokens);
-        g.build([logits], seed)
+        decoder::build(self.clone(), seed)
     }
 
     /// Adds the model behind token ids, outside of all scopes; with the numbers of their documents `[T]`, where several are packed into one row.
     /// The logits.
     pub fn wire_with(&self, g: &mut Graph, tokens: Value, documents: Option<Value>) -> Value {
-        let init = Init::Normal { mean: 0.0, std: 0.02 };
-        let residual = Init::Normal { mean: 0.0, std: 0.02 / (2.0 * self.blocks.max(1) as f64).sqrt() };
+        let [init, residual] = decoder::initializers(self.blocks);
         let embedding = Embedding::new(self.vocabulary, self.features).embeddings_initializer(init.clone());
-        let mut x = g.add_named("tokens", embedding, tokens);
+        let x = g.add_named("tokens", embedding, tokens);
         let block = TransformerDecoderBlock::new(self.features, self.heads)
             .key_heads(self.key_heads)
             .head_dim(self.head_dim.unwrap_or(self.features / self.heads.max(1)))
@@ -103,10 +98,7 @@ impl Llama {
             .dropout(self.dropout)
             .initializer(init.clone())
             .residual_initializer(residual);
-        for i in 0..self.blocks {
-            let more = documents.map_or_else(BlockInputs::default, BlockInputs::documents);
-            x = g.add_named(&format!("block_{i}"), block.clone().inputs(more), x);
-        }
+        let x = decoder::blocks(g, x, &block, self.blocks, documents);
         let x = g.add_named("norm", RmsNorm::new().epsilon(self.epsilon), x);
         match self.tied {
             true => g.add_named("head", TiedDense::new("tokens/embeddings"), x),

@@ -10,6 +10,7 @@
 //! ```
 
 mod bert;
+mod decoder;
 mod gpt2;
 mod lenet5;
 mod llama;

@@ -325,11 +325,12 @@ fn contraction(text: &str, at: usize, ignore_case: bool) -> usize {
     }
     let letter = |i: usize| bytes.get(at + i).map_or(0, |&b| if ignore_case { b.to_ascii_lowercase() } else { b });
     match (letter(1), letter(2)) {
-        (b's' | b't' | b'm' | b'd', _) => at + 2,
-        (b'r' | b'v', b'e') | (b'l', b'l') => at + 3,
         // The long s is an s in small letters.
         (0xC5, 0xBF) if ignore_case => at + 3,
-        _ => at,
+        (first, second) => match window::contraction(first, second) {
+            0 => at,
+            letters => at + 1 + letters,
+        },
     }
 }
 

@@ -133,7 +133,7 @@ fn gpt2(bytes: &[u8], all: Kinds, inside: u64) -> (u64, u64) {
 
 /// How many letters behind an apostrophe are a contraction.
 #[inline(always)]
-fn contraction(first: u8, second: u8) -> usize {
+pub(super) fn contraction(first: u8, second: u8) -> usize {
     match (first, second) {
         (b's' | b't' | b'm' | b'd', _) => 1,
         (b'r' | b'v', b'e') | (b'l', b'l') => 2,

@@ -268,11 +268,7 @@ impl Bpe {
             let to = beginnings.trailing_zeros() as usize;
             beginnings &= beginnings - 1;
             let piece = Piece { text, start: start + from, end: start + to };
-            if window.is_some() {
-                self.long_word(piece, caller)?
-            } else {
-                self.encode(piece, caller)?
-            }
+            self.encode(piece, caller)?;
             from = to;
         }
         Ok(start + from)
