@@ -268,7 +268,12 @@ impl Bpe {
             let to = beginnings.trailing_zeros() as usize;
             beginnings &= beginnings - 1;
             let piece = Piece { text, start: start + from, end: start + to };
-            self.encode(piece, caller)?;
+            // What is not known is no short word of the cache: not looked up there again.
+            if window.is_some() {
+                self.long_word(piece, caller)?
+            } else {
+                self.encode(piece, caller)?
+            }
             from = to;
         }
         Ok(start + from)
