@@ -89,7 +89,9 @@ pub use activations::Activation;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
 pub use kernels::parallel::set_threads;
-pub use layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Reach, Slot, Statistics};
+pub use layer::{
+    AttentionSteps, Builder, Cache, Continuation, Inputs, Layer, MaskRule, Op, Pass, Reach, Slot, Statistics,
+};
 pub use losses::Loss;
 pub use metrics::Metric;
 pub use model::{Model, Sequential};

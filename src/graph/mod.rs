@@ -10,6 +10,7 @@ mod expression;
 #[cfg(feature = "serde")]
 mod file;
 mod given;
+mod going_on;
 mod inputs;
 mod masks;
 mod net;
@@ -34,6 +35,7 @@ pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
 pub(crate) use file::{Written, WrittenItem};
 pub(crate) use given::Given;
+pub use going_on::{Course, Until};
 pub use net::{Net, Work};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use node::Step;

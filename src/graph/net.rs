@@ -62,7 +62,7 @@ pub struct Net<T: Float = f32> {
     keeping: Layout,
     lean: Layout,
     /// Which values have masks.
-    masks: MaskPlan,
+    pub(super) masks: MaskPlan,
     /// Inputs that are token ids, and how many there are of those.
     pub(super) token_ids: Vec<(u32, usize)>,
     /// Inputs that are positions, likewise.
@@ -86,25 +86,27 @@ pub(super) struct Node<T: Float> {
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
 #[derive(Debug, Default)]
 pub struct Work<T = f32> {
-    values: Vec<Tensor<T>>,
+    pub(super) values: Vec<Tensor<T>>,
     /// The net whose values these are, how many samples they have, and whether backward may follow.
-    net: u64,
-    samples: usize,
-    kept: bool,
+    pub(super) net: u64,
+    pub(super) samples: usize,
+    pub(super) kept: bool,
     pub(super) sizes: Sizes,
-    slots: Vec<Slot<T>>,
+    /// Those of a last step alone.
+    pub(super) last_sizes: Sizes,
+    pub(super) slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
     pub(super) left_out: Vec<usize>,
     gradients: Vec<Tensor<T>>,
     /// The outputs whose gradients have been asked for, to be written, since the last pass.
-    given: Vec<bool>,
+    pub(super) given: Vec<bool>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
-    out: Vec<Tensor<T>>,
+    pub(super) out: Vec<Tensor<T>>,
     back: Vec<Option<Tensor<T>>>,
     /// What is in the masks of the last forward pass.
-    masks: Masks,
+    pub(super) masks: Masks,
     /// Angles of positions, whatever the pass.
-    angles: AngleTables<T>,
+    pub(super) angles: AngleTables<T>,
 }
 
 impl<T: Float> Net<T> {
@@ -299,6 +301,15 @@ impl<T: Float> Net<T> {
         Ok(())
     }
 
+    /// How many positions all nodes know; `usize::MAX` where none counts them.
+    pub(crate) fn max_positions(&self) -> usize {
+        let most = |node: &Node<T>| match &node.code {
+            Code::Op(op) => op.max_positions(),
+            Code::Layer(_) => None,
+        };
+        self.nodes.iter().filter_map(most).min().unwrap_or(usize::MAX)
+    }
+
     /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
     pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
         let kept = pass.needs_backward();
@@ -332,49 +343,68 @@ impl<T: Float> Net<T> {
             std::mem::swap(&mut pass.masks, masks);
         }
         std::mem::swap(&mut pass.angles, angles);
-        for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
+        for i in 0..self.nodes.len() {
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&i);
-            let at = At { node: i, wires: &node.wires, shapes, samples };
-            match &node.code {
-                Code::Layer(layer) => {
-                    let shape = &shapes[node.wires.outputs.start as usize];
-                    if let Some(x) = x.get(node.wires.inputs[0] as usize) {
-                        let y = &mut values[to[0] as usize];
-                        y.resize_batch(shape, samples);
-                        if masked {
-                            self.masks.layer(&mut pass.masks, at, &**layer, x);
-                        }
-                        layer.forward(pass, slot, x, y);
-                    } else {
-                        let [x, y] = two(values, from[0], to[0]);
-                        y.resize_batch(shape, samples);
-                        if masked {
-                            self.masks.layer(&mut pass.masks, at, &**layer, x);
-                        }
-                        layer.forward(pass, slot, x, y);
-                    }
-                }
-                Code::Op(op) => {
-                    out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
-                    for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
-                        y.resize_batch(&shapes[v as usize], samples);
-                    }
-                    let x = Inputs::new(values, from);
-                    if masked {
-                        self.masks.op(&mut pass.masks, at, &**op, x);
-                    }
-                    op.forward(pass, slot, x, out);
-                    for (&register, y) in to.iter().zip(out.drain(..)) {
-                        values[register as usize] = y;
-                    }
-                }
-            }
+            self.compute(i, layout, pass, slot, values, out, shapes, x);
         }
         pass.logits = false;
         std::mem::swap(&mut pass.angles, angles);
         if around {
             std::mem::swap(&mut pass.masks, masks);
+        }
+    }
+
+    /// One node of a forward pass, from registers to registers.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    pub(super) fn compute(
+        &self,
+        i: usize,
+        layout: &Layout,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        values: &mut [Tensor<T>],
+        out: &mut Vec<Tensor<T>>,
+        shapes: &[Shape],
+        x: Given<'_, T>,
+    ) {
+        let (node, [from, to]) = (&self.nodes[i], &layout.nodes[i]);
+        let (samples, masked) = (x.samples(), !self.masks.is_empty());
+        let at = At { node: i, wires: &node.wires, shapes, samples };
+        match &node.code {
+            Code::Layer(layer) => {
+                let shape = &shapes[node.wires.outputs.start as usize];
+                if let Some(x) = x.get(node.wires.inputs[0] as usize) {
+                    let y = &mut values[to[0] as usize];
+                    y.resize_batch(shape, samples);
+                    if masked {
+                        self.masks.layer(&mut pass.masks, at, &**layer, x);
+                    }
+                    layer.forward(pass, slot, x, y);
+                } else {
+                    let [x, y] = two(values, from[0], to[0]);
+                    y.resize_batch(shape, samples);
+                    if masked {
+                        self.masks.layer(&mut pass.masks, at, &**layer, x);
+                    }
+                    layer.forward(pass, slot, x, y);
+                }
+            }
+            Code::Op(op) => {
+                out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
+                for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
+                    y.resize_batch(&shapes[v as usize], samples);
+                }
+                let x = Inputs::new(values, from);
+                if masked {
+                    self.masks.op(&mut pass.masks, at, &**op, x);
+                }
+                op.forward(pass, slot, x, out);
+                for (&register, y) in to.iter().zip(out.drain(..)) {
+                    values[register as usize] = y;
+                }
+            }
         }
     }
 

@@ -93,7 +93,31 @@ impl Sizes {
         if self.net == net && x.iter().zip(&self.shapes).all(|(x, shape)| x.holds(shape)) {
             return Ok(());
         }
-        self.find("forward", open, nodes, x.iter().map(|x| x.shape().sample()))?;
+        self.change(net, open, nodes, x.iter().map(|x| x.shape().sample()))
+    }
+
+    /// The same for samples of these shapes.
+    pub fn of_shapes<'a, T: Float>(
+        &mut self,
+        net: u64,
+        open: &[Shape],
+        nodes: impl Iterator<Item = Named<'a, T>>,
+        x: impl Iterator<Item = Shape> + Clone,
+    ) -> Result<()> {
+        if self.net == net && x.clone().zip(&self.shapes).all(|(x, shape)| x == *shape) {
+            return Ok(());
+        }
+        self.change(net, open, nodes, x)
+    }
+
+    fn change<'a, T: Float>(
+        &mut self,
+        net: u64,
+        open: &[Shape],
+        nodes: impl Iterator<Item = Named<'a, T>>,
+        x: impl Iterator<Item = Shape>,
+    ) -> Result<()> {
+        self.find("forward", open, nodes, x)?;
         std::mem::swap(&mut self.shapes, &mut self.next);
         self.net = net;
         Ok(())

@@ -1,7 +1,9 @@
 //! The `Layer` trait and what a layer is handed: [`Builder`] at build, [`Pass`] and [`Slot`] in a pass.
 
 mod builder;
+pub(crate) mod cache;
 pub(crate) mod checks;
+mod continuation;
 mod mask;
 mod op;
 mod pass;
@@ -10,6 +12,8 @@ mod slot;
 use std::fmt::Debug;
 
 pub use builder::Builder;
+pub use cache::Cache;
+pub use continuation::{AttentionSteps, Continuation};
 pub use mask::MaskRule;
 pub(crate) use mask::Masks;
 pub use op::{Inputs, Op};
@@ -136,6 +140,12 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// Models check their inputs by it, so that such a layer stands behind an input, or behind layers that only hand its values on.
     fn token_ids(&self) -> Option<usize> {
         None
+    }
+
+    /// What a step of the output follows from; by default from steps that nothing keeps. A layer that looks at each step by itself says
+    /// [`Continuation::Steps`], and models with it can write token by token.
+    fn continuation(&self) -> Continuation {
+        Continuation::Whole
     }
 
     /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Index;
 
-use super::{Builder, MaskRule, Pass, Slot, fixed_sizes};
+use super::{Builder, Continuation, MaskRule, Pass, Slot, fixed_sizes};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layers::OpConfig;
@@ -139,6 +139,11 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
     /// [`Pass::position`] on; by default any number. [`Net::forward`](crate::graph::Net::forward) checks passes by it.
     fn max_positions(&self) -> Option<usize> {
         None
+    }
+
+    /// What a step of the outputs follows from; see [`Layer::continuation`](super::Layer::continuation).
+    fn continuation(&self) -> Continuation {
+        Continuation::Whole
     }
 
     /// The configuration from which the operation can be made again; for one of your own by default its class alone. Where it has

@@ -1,6 +1,7 @@
 //! One pass over a batch, as a layer sees it.
 
 use super::Masks;
+use super::cache::{Entry, Going};
 use crate::kernels::angles::{AngleTables, Angles};
 use crate::kernels::frequencies::Frequencies;
 use crate::kernels::random::{Key, Purpose};
@@ -35,6 +36,8 @@ pub struct Pass<'a, T: Float = f32> {
     pub(crate) masks: Masks,
     /// Angles of positions, which all layers of the net that computes share.
     pub(crate) angles: AngleTables<T>,
+    /// What was before, where it goes on from steps that a cache keeps.
+    pub(crate) going: Option<Going<'a, T>>,
 }
 
 impl<'a, T: Float> Pass<'a, T> {
@@ -55,6 +58,7 @@ impl<'a, T: Float> Pass<'a, T> {
             position: 0,
             masks: Masks::default(),
             angles: AngleTables::default(),
+            going: None,
         }
     }
 
@@ -111,6 +115,54 @@ impl<'a, T: Float> Pass<'a, T> {
         self.position
     }
 
+    /// The position of the first step of a sample, which differs between those of a pass that goes on from a [cache](crate::Cache).
+    #[inline]
+    pub fn position_of(&self, sample: usize) -> usize {
+        match &self.going {
+            Some(going) => going.cache.steps(going.rows[sample] as usize),
+            None => self.position,
+        }
+    }
+
+    /// Whether the node that computes has its encoder's steps in the cache already.
+    pub(crate) fn has_source(&self) -> bool {
+        self.going.as_ref().is_some_and(|going| !going.with_source && going.cache.entries[going.node].is_source())
+    }
+
+    /// Adds the keys and values of a pass that goes on to what the node that computes keeps, where inputs `masked_as` say which count; and hands that
+    /// over, to be [put back](Self::put_back).
+    pub(crate) fn keep(&mut self, steps: [&[T]; 2], masked_as: [usize; 2]) -> Option<Entry<T>> {
+        let Going { cache, rows, with_source, node } = self.going.as_mut()?;
+        let mut entry = std::mem::take(&mut cache.entries[*node]);
+        if *with_source || !entry.is_source() {
+            let masks = masked_as.map(|input| self.masks.of(input));
+            let of_a_row = steps.map(|steps| steps.len() / rows.len().max(1));
+            let n = of_a_row[0] / entry.widths[0].max(1);
+            for (i, &row) in rows.iter().enumerate() {
+                let own = [0, 1].map(|k| &steps[k][i * of_a_row[k]..][..of_a_row[k]]);
+                let at = if entry.is_source() { 0 } else { cache.steps(row as usize) };
+                let seen = |step: usize| masks.iter().all(|mask| mask.is_none_or(|mask| mask[i * n + step]));
+                entry.write(row as usize, at, own, seen);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Gives back what [`keep`](Self::keep) handed over.
+    pub(crate) fn put_back(&mut self, entry: Option<Entry<T>>) {
+        if let (Some(going), Some(entry)) = (&mut self.going, entry) {
+            going.cache.entries[going.node] = entry;
+        }
+    }
+
+    /// Of a sample whose keys are kept, over so many steps: its row, the position of its first step, and how many keys there are.
+    pub(crate) fn kept(&self, entry: &Entry<T>, sample: usize, steps: usize) -> [usize; 3] {
+        let Some(going) = &self.going else { return [sample, 0, steps] };
+        let row = going.rows[sample] as usize;
+        let [position, keys] = going.cache.of_row(entry, row, steps);
+        [row, position, keys]
+    }
+
     /// Cosines and sines of positions times these frequencies for every step of a batch: of the positions that are given, one for each
     /// step, else of those from [`position`](Self::position) on, the same in all samples of so many steps.
     pub(crate) fn angles<'p>(
@@ -121,6 +173,10 @@ impl<'a, T: Float> Pass<'a, T> {
     ) -> Angles<'p, T> {
         match given {
             Some(positions) => self.angles.given(frequencies, positions),
+            None if self.going.is_some() => {
+                let positions = self.going.as_ref().map_or(&[][..], |going| going.cache.positions());
+                self.angles.given(frequencies, positions)
+            }
             None => self.angles.stretch(frequencies, self.position, steps),
         }
     }

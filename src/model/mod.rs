@@ -12,7 +12,7 @@ mod compile_text;
 #[cfg(feature = "files")]
 mod copy_weights;
 mod data_adapter;
-#[cfg(feature = "files")]
+mod decoder;
 mod digest;
 mod evaluate;
 mod finite;
@@ -34,6 +34,7 @@ mod not_compiled;
 mod notes;
 mod part;
 mod predictor;
+mod prefix;
 mod progress;
 // Without files nothing is saved.
 #[cfg(any(feature = "files", feature = "keras"))]
@@ -62,6 +63,7 @@ mod training_loop;
 pub use built::Model;
 #[cfg(feature = "files")]
 pub use checkpoint::Checkpoint;
+pub use decoder::ModelDecoder;
 pub use fit_options::{Fit, Verbose};
 pub use head::Head;
 pub use history::{History, RunStart, Scores};
@@ -75,6 +77,7 @@ pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 pub use load_weights::LoadWeights;
 pub use part::{Edit, Names};
 pub use predictor::Predictor;
+pub use prefix::Prefix;
 #[cfg(feature = "files")]
 pub use registry::Registry;
 pub use sequential::Sequential;

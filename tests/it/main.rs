@@ -7,6 +7,7 @@ mod callbacks;
 mod child;
 mod data;
 mod dataset;
+mod decoding;
 #[cfg(feature = "tools")]
 mod explain;
 #[cfg(feature = "files")]

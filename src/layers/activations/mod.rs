@@ -42,6 +42,10 @@ macro_rules! activation_layer {
                 $crate::Layer::backward(&self.function(), pass, slot, x, y, dy, dx);
             }
 
+            fn continuation(&self) -> $crate::layer::Continuation {
+                $crate::layer::Continuation::Steps
+            }
+
             fn mask_rule(&self) -> $crate::layer::MaskRule {
                 $crate::layer::MaskRule::Passes
             }

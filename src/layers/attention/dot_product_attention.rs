@@ -2,9 +2,10 @@
 
 use super::PositionBias;
 use crate::error::{Error, Result};
-use crate::kernels::attention::{self, Gradients, Rules, Sizes};
+use crate::kernels::attention::{self, Biases, Gradients, Numbers, Rules, Sizes};
 use crate::kernels::random::Key;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::cache::Entry;
+use crate::layer::{AttentionSteps, Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::regularization::check_rate;
 use crate::params::ParamId;
@@ -73,7 +74,7 @@ const SPACE: usize = 2;
 const BIAS: usize = 3;
 const BIAS_GRADIENT: usize = 4;
 /// Numbers of a problem in the slot.
-const OF_A_PROBLEM: usize = 5;
+const OF_A_PROBLEM: usize = size_of::<Numbers>() / size_of::<u32>();
 
 impl DotProductAttention {
     /// So many heads.
@@ -179,6 +180,11 @@ impl DotProductAttention {
         self.documents.then(|| x.get(x.len() - 1))
     }
 
+    /// Whether a step that sees nothing gives the mean of all values.
+    pub(super) fn is_even(&self) -> bool {
+        self.even
+    }
+
     /// Whether there is neither dropout nor an output of scores.
     pub(super) fn is_plain(&self) -> bool {
         self.dropout == 0.0 && !self.return_scores
@@ -198,6 +204,15 @@ impl DotProductAttention {
             mask: self.mask.then(|| x.get(last - usize::from(self.documents))),
             documents: self.documents.then(|| x.get(last)),
         }
+    }
+
+    /// How it goes on, with keys and values of so many features.
+    pub(super) fn going_on(&self, widths: [usize; 2], even: bool) -> Continuation {
+        if self.mask || self.documents || self.return_scores {
+            return Continuation::Whole;
+        }
+        let DotProductAttention { causal, window, .. } = *self;
+        Continuation::Attention(AttentionSteps { widths, causal, window, even })
     }
 
     fn kv_heads(&self) -> usize {
@@ -251,6 +266,20 @@ impl DotProductAttention {
             key_heads,
             width: x[0].last() / self.heads,
             value_width: x[2].last() / key_heads,
+        }
+    }
+
+    /// The sizes of queries of this shape and keys that are kept.
+    fn sizes_of_kept<T>(&self, q: Shape, kept: &Entry<T>) -> Sizes {
+        let key_heads = self.kv_heads();
+        Sizes {
+            batch: q.first(),
+            queries: q.sample().first(),
+            keys: kept.places,
+            heads: self.heads,
+            key_heads,
+            width: q.last() / self.heads,
+            value_width: kept.widths[1] / key_heads,
         }
     }
 
@@ -323,19 +352,32 @@ impl DotProductAttention {
         Ok([y, scores])
     }
 
-    /// The parts of the batch that have to do with each other, as numbers in the slot.
-    fn problems<T: Float>(pass: &Pass<'_, T>, sizes: Sizes, x: &Attended<'_, T>, numbers: &mut Vec<u32>) {
+    /// The parts of the batch that have to do with each other, as numbers in the slot; keys are those of the batch, or `kept` ones.
+    fn problems<T: Float>(
+        pass: &Pass<'_, T>,
+        sizes: Sizes,
+        x: &Attended<'_, T>,
+        kept: Option<&Entry<T>>,
+        numbers: &mut Vec<u32>,
+    ) {
         numbers.clear();
+        if let Some(kept) = kept {
+            for row in 0..sizes.batch {
+                let [own, position, keys] = pass.kept(kept, row, sizes.queries);
+                let seen = |key: usize| kept.mask().is_none_or(|mask| mask[own * sizes.keys + key % sizes.keys]);
+                let [first, end] = ends(0..keys, seen);
+                numbers.extend([row, 0, sizes.queries, first, end, position, own].map(|n| n as u32));
+            }
+            return;
+        }
         let documents = x.documents.map(Tensor::as_slice);
         for row in 0..sizes.batch {
             let own = row * sizes.keys..(row + 1) * sizes.keys;
             let masks = [1, 2].map(|i| pass.mask_of(x.masked_as[i]));
             let seen = |key: usize| masks.iter().all(|mask| mask.is_none_or(|mask| mask[own.start + key]));
             let mut add = |queries: std::ops::Range<usize>, keys: std::ops::Range<usize>| {
-                // Without padding at the ends, so that what is left begins at a tile.
-                let first = keys.clone().find(|key| seen(*key)).unwrap_or(keys.start);
-                let end = (first..keys.end).rev().find(|key| seen(*key)).map_or(first, |last| last + 1);
-                numbers.extend([row, queries.start, queries.end, first, end].map(|n| n as u32));
+                let [first, end] = ends(keys, seen);
+                numbers.extend([row, queries.start, queries.end, first, end, 0, row].map(|n| n as u32));
             };
             let Some(documents) = documents else {
                 add(0..sizes.queries, 0..sizes.keys);
@@ -351,9 +393,10 @@ impl DotProductAttention {
         }
     }
 
-    /// The first distance, and how many there are.
-    fn distances(sizes: Sizes) -> (isize, usize) {
-        (1 - sizes.queries as isize, (sizes.queries + sizes.keys).saturating_sub(1))
+    /// The first distance, and how many there are: of steps that stand at the positions of as many keys, or behind keys that are kept.
+    fn distances(sizes: Sizes, kept: bool) -> (isize, usize) {
+        let (behind, keys) = if kept { (sizes.keys, sizes.queries) } else { (sizes.queries, sizes.keys) };
+        (1 - behind as isize, (behind + keys).saturating_sub(1))
     }
 
     /// Values of the gradients of biases by distance.
@@ -364,8 +407,11 @@ impl DotProductAttention {
     /// How many values the slot keeps.
     fn space_of(&self, sizes: Sizes, backward: bool) -> usize {
         let per_query = sizes.batch.saturating_mul(sizes.queries).saturating_mul(sizes.heads);
-        let bias =
-            if self.bias == PositionBias::None { 0 } else { self.heads.saturating_mul(Self::distances(sizes).1) };
+        let bias = if self.bias == PositionBias::None {
+            0
+        } else {
+            self.heads.saturating_mul(Self::distances(sizes, false).1)
+        };
         let gradient = if backward && self.table.is_some() { Self::bias_gradients(sizes) } else { 0 };
         let kept = per_query.saturating_mul(1 + usize::from(backward));
         kept.saturating_add(bias).saturating_add(gradient).saturating_add(attention::most_space(backward))
@@ -374,35 +420,50 @@ impl DotProductAttention {
     /// y, and the probabilities where asked for.
     pub(super) fn attend<T: Float>(
         &self,
-        pass: &Pass<'_, T>,
+        pass: &mut Pass<'_, T>,
         slot: &mut Slot<T>,
         x: &Attended<'_, T>,
         y: &mut Tensor<T>,
         scores: Option<&mut Tensor<T>>,
     ) {
-        let sizes = self.sizes_of(x);
+        let [q, k, v] = x.values.map(Tensor::as_slice);
+        let kept = pass.keep([k, v], [1, 2].map(|i| x.masked_as[i]));
+        let (sizes, [k, v]) = match &kept {
+            Some(kept) => {
+                (self.sizes_of_kept(x.values[0].shape(), kept), kept.planes.each_ref().map(|plane| &plane[..]))
+            }
+            None => (self.sizes_of(x), [k, v]),
+        };
         let mut numbers = std::mem::take(&mut slot.indices);
-        Self::problems(pass, sizes, x, &mut numbers);
+        Self::problems(pass, sizes, x, kept.as_ref(), &mut numbers);
         let problems = numbers.as_chunks::<OF_A_PROBLEM>().0;
         let per_query = sizes.batch * sizes.queries * sizes.heads;
         slot.scratch(SUMS, per_query);
         slot.scratch(SPACE, attention::space(sizes, problems, false));
         if self.bias != PositionBias::None {
-            let (first, distances) = Self::distances(sizes);
+            let (first, distances) = Self::distances(sizes, kept.is_some());
             let table = self.table.map_or(&[][..], |table| pass.weight(table));
             self.bias.write(self.heads, table, first, slot.scratch(BIAS, self.heads * distances));
         }
         let [sums, _, space, bias] = slot.buffers();
-        let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
-        let bias = (self.bias != PositionBias::None).then_some(bias);
-        let rules = rules(self, pass, sizes, x, bias, &key);
-        let qkv = x.values.map(Tensor::as_slice);
+        let (key, qkv) = (|row| pass.key(self.stream, row), [q, k, v]);
+        let mut rules = rules(self, pass, sizes, x, self.biases(sizes, kept.is_some(), bias.as_slice()), &key);
+        if let Some(kept) = &kept {
+            rules.key_masks = [kept.mask(), None];
+        }
         let (sums, space) = (&mut sums.as_mut_slice()[..per_query], space.as_mut_slice());
         attention::forward(sizes, problems, &rules, qkv, y.as_mut_slice(), sums, space);
         if let Some(scores) = scores {
             attention::probabilities(sizes, problems, &rules, qkv, sums, scores.as_mut_slice(), space);
         }
         slot.indices = numbers;
+        pass.put_back(kept);
+    }
+
+    /// What is added to scores by distance, where anything is.
+    fn biases<'a, T>(&self, sizes: Sizes, kept: bool, values: &'a [T]) -> Option<Biases<'a, T>> {
+        let (first, distances) = Self::distances(sizes, kept);
+        (self.bias != PositionBias::None).then_some(Biases { values, first, distances })
     }
 
     /// The gradients that there are places for, from y and dy, and the probabilities and their gradient where they are an output.
@@ -427,9 +488,8 @@ impl DotProductAttention {
         let [sums, deltas, space, bias, bias_gradient] = slot.buffers();
         let bias_gradient = &mut bias_gradient.as_mut_slice()[..bias_gradients];
         {
-            let (key, bias) = (|row| pass.key(self.stream, row), bias.as_slice());
-            let bias = (self.bias != PositionBias::None).then_some(bias);
-            let rules = rules(self, pass, sizes, x, bias, &key);
+            let key = |row| pass.key(self.stream, row);
+            let rules = rules(self, pass, sizes, x, self.biases(sizes, false, bias.as_slice()), &key);
             let [dq, dk, dv] = dqkv.map(|dx| dx.map(Tensor::as_mut_slice));
             let gradients = Gradients {
                 q: dq,
@@ -469,20 +529,25 @@ pub(super) struct Attended<'a, T> {
     pub documents: Option<&'a Tensor<T>>,
 }
 
+/// The first key that is seen and the one behind the last, so that tiles are counted without padding at the ends.
+fn ends(keys: std::ops::Range<usize>, seen: impl Fn(usize) -> bool) -> [usize; 2] {
+    let first = keys.clone().find(|key| seen(*key)).unwrap_or(keys.start);
+    [first, (first..keys.end).rev().find(|key| seen(*key)).map_or(first, |last| last + 1)]
+}
+
 /// What a pass says of the rules.
 fn rules<'a, T: Float>(
     op: &DotProductAttention,
     pass: &'a Pass<'_, T>,
     sizes: Sizes,
     x: &Attended<'a, T>,
-    bias: Option<&'a [T]>,
+    bias: Option<Biases<'a, T>>,
     key: &'a (dyn Fn(usize) -> Key + Sync),
 ) -> Rules<'a, T> {
     let window = op.window.map_or(usize::MAX, |window| window - 1);
     Rules {
         scale: T::of(op.scale.unwrap_or(1.0 / (sizes.width.max(1) as f64).sqrt())),
         soft_cap: op.soft_cap.map(T::of),
-        offset: 0,
         before: window,
         behind: if op.causal { 0 } else { window },
         bias,
@@ -553,6 +618,11 @@ impl<T: Float> Op<T> for DotProductAttention {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        let widths = [1, 2].map(|i| self.built.get(i).map_or(0, Shape::last));
+        self.going_on(widths, self.even)
     }
 
     fn config(&self) -> OpConfig {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::frequencies::Frequencies;
 use crate::kernels::rotary::Turn;
-use crate::layer::{Builder, Inputs, Layer, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, Layer, MaskRule, Op, Pass, Slot};
 use crate::layers::{LayerConfig, OpConfig, PositionBias, Rotary};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
@@ -403,7 +403,10 @@ impl<T: Float> Op<T> for MultiHeadAttention {
 
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
         let (places, widths) = (self.places(x.len()), self.widths());
-        for (i, (at, width)) in places.iter().zip(widths).enumerate() {
+        // Of an encoder's steps that are kept, only the queries are new.
+        let new = if pass.has_source() { 1 } else { 3 };
+        slot.tensor(Q + 2, Shape::SCALAR);
+        for (i, (at, width)) in places.iter().zip(widths).enumerate().take(new) {
             slot.tensor(Q + i, x[*at].shape().with_last(width));
         }
         let heads = self.attention.head_counts()[0];
@@ -415,7 +418,7 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             let (qkv, joined) = slot.tensors.split_at_mut(FUSED);
             self.split(&joined[0], &mut qkv[Q..Q + 3]);
         } else {
-            for (i, (projection, at)) in self.built.projections.iter().zip(places).enumerate() {
+            for (i, (projection, at)) in self.built.projections.iter().zip(places).enumerate().take(new) {
                 projection.forward(pass, &x[at], &mut slot.tensors[Q + i]);
             }
         }
@@ -508,6 +511,11 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         MaskRule::Passes
     }
 
+    fn continuation(&self) -> Continuation {
+        let [_, keys, values] = self.widths();
+        self.attention.going_on([keys, values], self.attention.is_even())
+    }
+
     fn config(&self) -> OpConfig {
         OpConfig::MultiHeadAttention(self.clone())
     }
@@ -565,6 +573,10 @@ impl<T: Float> Layer<T> for MultiHeadAttention {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Op::<T>::continuation(self)
     }
 
     fn config(&self) -> LayerConfig {

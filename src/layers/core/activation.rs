@@ -5,7 +5,7 @@
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::cache_block;
 use crate::tensor::{Float, Shape, Tensor};
@@ -61,6 +61,10 @@ impl<T: Float> Layer<T> for Activation {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::initializers::{Init, Initializer};
 use crate::kernels::parallel;
 use crate::kernels::random::KeyedRng;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::table::{self, Naming};
 use crate::params::ParamId;
@@ -270,6 +270,10 @@ impl<T: Float> Layer<T> for Embedding {
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         // The order of steps by their ids.
         if backward { table::space(x.len()) } else { 0 }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -4,7 +4,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, KernelOptions, epilogue_builders, kernel_builders};
 use crate::layers::linear::{linear, linear_backward, linear_backward_more};
@@ -259,6 +259,10 @@ impl<T: Float> Layer<T> for GatedDense {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

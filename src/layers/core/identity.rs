@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -62,6 +62,10 @@ impl<T: Float> Layer<T> for Identity {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -118,6 +118,10 @@ impl<T: Float> Layer<T> for Masking {
         parallel::rows(mask, 1, n, |first, mask| {
             mask.iter_mut().zip(x.as_slice()[first * n..].chunks_exact(n)).for_each(|(m, x)| *m = counts(x, value));
         });
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

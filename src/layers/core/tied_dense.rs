@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::{Epilogue, epilogue_builders};
 use crate::layers::linear::{linear_transposed, linear_transposed_backward};
@@ -103,6 +103,10 @@ impl<T: Float> Layer<T> for TiedDense {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -176,6 +176,10 @@ impl<T: Float> Layer<T> for TimeDistributed {
         let output = || layer.output_shape(sample.sample()).map_or(0, |shape| shape.with_batch(steps.first()).len());
         let kept = if backward { output() } else { 0 };
         steps.len().saturating_add(kept).saturating_add(layer.space_for(steps, backward))
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{Joined, broadcast, joined_shape, wanted};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::epilogue::EpiloguePass;
 use crate::layers::sum;
@@ -137,6 +137,10 @@ impl<T: Float> Op<T> for Add {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Any
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

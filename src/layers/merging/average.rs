@@ -3,7 +3,7 @@
 use super::{Joined, joined_shape, wanted};
 use crate::error::Result;
 use crate::kernels::broadcast::each_block;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -77,6 +77,10 @@ impl<T: Float> Op<T> for Average {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Any
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

@@ -3,7 +3,7 @@
 use super::{axis_of, some, wanted};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{FREE, Float, MAX_RANK, Shape, Tensor};
 
@@ -164,6 +164,11 @@ impl<T: Float> Op<T> for Concatenate {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Joins(self.position)
+    }
+
+    fn continuation(&self) -> Continuation {
+        // One sequence behind another moves its steps.
+        if self.position > 0 { Continuation::Steps } else { Continuation::Whole }
     }
 
     fn config(&self) -> OpConfig {

@@ -2,7 +2,7 @@
 
 use super::{Joined, joined_shape};
 use crate::error::Result;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -67,6 +67,10 @@ impl<T: Float> Op<T> for Minimum {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Any
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

@@ -5,7 +5,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::channels;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::EpiloguePass;
 use crate::params::ParamId;
@@ -297,6 +297,10 @@ impl<T: Float> Layer<T> for BatchNorm {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::gamma_beta::{GammaBeta, check_epsilon, gamma_beta_builders};
 use super::groups;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -94,6 +94,10 @@ impl<T: Float> Layer<T> for LayerNorm {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel::{self, ChunksMut};
 use crate::kernels::rows;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::params::ParamId;
 use crate::tensor::{Float, Shape, Tensor};
@@ -217,6 +217,10 @@ impl<T: Float> Layer<T> for RmsNorm {
     fn space_for(&self, x: Shape, backward: bool) -> usize {
         let heads = x.sample().len() / self.width(x).max(1);
         groups::space(x, heads, backward)
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{map, map_two};
 use crate::error::Result;
 use crate::kernels::float::sign;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -61,6 +61,10 @@ impl<T: Float> Layer<T> for Absolute {
         if let Some(dx) = dx {
             map_two(x, dy, dx, 1, |x, dy| sign(x) * dy);
         }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

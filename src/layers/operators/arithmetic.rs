@@ -3,7 +3,7 @@
 use super::power::{by_base, logarithm};
 use super::{POWER, map, map_two};
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -132,6 +132,10 @@ impl<T: Float> Layer<T> for Arithmetic {
                 map_two(y, dy, dx, 1, |y, dy| dy * (y * log));
             }
         }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -1,7 +1,7 @@
 //! The quotient of two values.
 
 use crate::error::Result;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::merging::{Joined, joined_shape, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
@@ -74,6 +74,10 @@ impl<T: Float> Op<T> for Divide {
                 plan.combine(1, x[1].as_slice(), start, g, |g, x| *g /= x);
             });
         }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

@@ -2,7 +2,7 @@
 
 use super::map;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -60,6 +60,10 @@ impl<T: Float> Layer<T> for Negative {
         if let Some(dx) = dx {
             map(dy, dx, 1, T::neg);
         }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

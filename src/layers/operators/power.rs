@@ -2,7 +2,7 @@
 
 use super::POWER;
 use crate::error::Result;
-use crate::layer::{Builder, Inputs, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::merging::{Joined, joined_shape, two, wanted};
 use crate::tensor::{Float, Shape, Tensor};
@@ -89,6 +89,10 @@ impl<T: Float> Op<T> for Power {
                 g.iter_mut().zip(&dy[part]).for_each(|(g, dy)| *g *= *dy);
             });
         }
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

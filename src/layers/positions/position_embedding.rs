@@ -5,7 +5,7 @@ use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::table::{self, Naming};
 use crate::params::ParamId;
@@ -99,18 +99,18 @@ impl PositionEmbedding {
         self
     }
 
-    /// The row that each step of a batch names; none where it has no position.
-    fn naming<'a, T: Float>(
+    /// The row that each step of a batch names, whose samples begin at the position that `first` says; none where it has no position.
+    fn naming<'a, T: Float, F: Fn(usize) -> usize + Sync>(
         &self,
-        pass: &Pass<'_, T>,
+        first: F,
         x: Inputs<'a, T>,
-    ) -> Naming<impl Fn(usize) -> Option<usize> + Sync + use<'a, T>> {
-        let (first, given, [steps, _]) = (pass.position(), given(x), sizes(&x[0]));
+    ) -> Naming<impl Fn(usize) -> Option<usize> + Sync + use<'a, T, F>> {
+        let (given, [steps, _]) = (given(x), sizes(&x[0]));
         let (max_len, offset) = (self.max_len, self.offset);
         let row = move |step: usize| {
             let position = match given {
                 Some(positions) => table::whole(positions[step], max_len)?,
-                None => first.checked_add(step % steps).filter(|position| *position < max_len)?,
+                None => first(step / steps).checked_add(step % steps).filter(|position| *position < max_len)?,
             };
             Some(position + offset)
         };
@@ -154,7 +154,9 @@ impl<T: Float> Op<T> for PositionEmbedding {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: Inputs<'_, T>, y: &mut [Tensor<T>]) {
-        let (naming, table, x) = (self.naming(pass, x), pass.weight(self.embeddings), &x[0]);
+        let pass = &*pass;
+        let naming = self.naming(|sample| pass.position_of(sample), x);
+        let (table, x) = (pass.weight(self.embeddings), &x[0]);
         let width = x.shape().last();
         parallel::rows(y[0].as_mut_slice(), width, 2 * width, |first, y| {
             let x = x.as_slice()[first * width..].chunks_exact(width);
@@ -181,7 +183,8 @@ impl<T: Float> Op<T> for PositionEmbedding {
         dx: &mut [Option<Tensor<T>>],
     ) {
         // dE[position] += Σ dy
-        self.naming(pass, x).add_gradient(pass, self.embeddings, &mut slot.indices, dy[0].as_slice());
+        let first = pass.position();
+        self.naming(|_| first, x).add_gradient(pass, self.embeddings, &mut slot.indices, dy[0].as_slice());
         if let Some(dx) = &mut dx[0] {
             dx.as_mut_slice().copy_from_slice(dy[0].as_slice());
         }
@@ -207,6 +210,10 @@ impl<T: Float> Op<T> for PositionEmbedding {
 
     fn max_positions(&self) -> Option<usize> {
         (!self.is_given).then_some(self.max_len)
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

@@ -4,7 +4,7 @@ use super::{Rotary, check_inputs, clear_positions, given, sizes, table_space};
 use crate::error::{Error, Result};
 use crate::kernels::frequencies::Frequencies;
 use crate::kernels::rotary::Turn;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::table;
 use crate::tensor::{Float, Shape, Tensor};
@@ -113,6 +113,10 @@ impl<T: Float> Op<T> for RotaryPositions {
 
     fn position_ids(&self, input: usize) -> Option<usize> {
         (input == 1).then_some(table::exact::<T>() as usize)
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

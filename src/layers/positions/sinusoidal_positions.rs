@@ -4,7 +4,7 @@ use super::{check_inputs, clear_positions, given, sizes, table_space};
 use crate::error::{Error, Result};
 use crate::kernels::frequencies::{Frequencies, RotaryScaling};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Inputs, MaskRule, Op, Pass, Slot};
+use crate::layer::{Builder, Continuation, Inputs, MaskRule, Op, Pass, Slot};
 use crate::layers::OpConfig;
 use crate::layers::table;
 use crate::tensor::{Float, Shape, Tensor};
@@ -145,6 +145,10 @@ impl<T: Float> Op<T> for SinusoidalPositions {
 
     fn position_ids(&self, input: usize) -> Option<usize> {
         (input == 1).then_some(table::exact::<T>() as usize)
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> OpConfig {

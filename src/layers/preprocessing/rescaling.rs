@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -84,6 +84,10 @@ impl<T: Float> Layer<T> for Rescaling {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -2,7 +2,7 @@
 
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape, Tensor};
@@ -93,6 +93,10 @@ impl<T: Float> Layer<T> for ActivityRegularization {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

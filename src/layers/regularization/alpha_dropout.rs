@@ -3,7 +3,7 @@
 use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -96,6 +96,10 @@ impl<T: Float> Layer<T> for AlphaDropout {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

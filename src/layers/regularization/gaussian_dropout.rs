@@ -3,7 +3,7 @@
 use super::{NORMAL, check_rate, each_sample, normal};
 use crate::activations::Activation;
 use crate::error::Result;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -82,6 +82,10 @@ impl<T: Float> Layer<T> for GaussianDropout {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

@@ -3,7 +3,7 @@
 use super::{NORMAL, each_sample, normal};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -78,6 +78,10 @@ impl<T: Float> Layer<T> for GaussianNoise {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

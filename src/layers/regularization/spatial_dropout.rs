@@ -4,7 +4,7 @@ use super::{UNIFORM, check_rate, each_sample, mask};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::kernels::parallel;
-use crate::layer::{Builder, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::convolutional::check_rank;
 use crate::tensor::{Float, Shape, Tensor};
@@ -138,6 +138,10 @@ where
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn continuation(&self) -> Continuation {
+        Continuation::Steps
     }
 
     fn config(&self) -> LayerConfig {

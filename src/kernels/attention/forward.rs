@@ -1,0 +1,137 @@
+//! y and the logarithms of sums.
+
+use std::ops::Range;
+
+use super::buffers::{Shared, View, strided};
+use super::rules::{BLOCK, Numbers, Problem, Rules, Sizes, TILE};
+use super::scores::{Call, Tile, sum_of_tile};
+use crate::kernels::{
+    float::Float,
+    parallel::{self, PerThread},
+    rows, simd,
+};
+
+/// Values of working space that a thread of [`forward`] needs.
+pub(super) const SPACE: usize = BLOCK * (TILE + 2);
+
+/// How many blocks of queries the longest problem has.
+fn blocks(problems: &[Numbers]) -> usize {
+    problems.iter().map(|[_, start, end, ..]| (*end as usize - *start as usize).div_ceil(BLOCK)).max().unwrap_or(0)
+}
+
+pub(super) fn parts(sizes: Sizes, problems: &[Numbers]) -> usize {
+    let tasks = problems.len() * sizes.heads * blocks(problems);
+    let keys = problems.iter().map(|[_, _, _, start, end, ..]| (end - start) as usize).max().unwrap_or(0);
+    parallel::parts(tasks, sizes.work(keys).saturating_mul(BLOCK.min(sizes.queries)))
+}
+
+/// y = softmax(q·kᵀ·scale)·v by the rules; `sums` gets the logarithm of each query's sum of exponentials `[batch, queries, heads]`, +∞ where it saw no
+/// key.
+pub fn forward<T: Float>(
+    sizes: Sizes,
+    problems: &[Numbers],
+    rules: &Rules<'_, T>,
+    [q, k, v]: [&[T]; 3],
+    y: &mut [T],
+    sums: &mut [T],
+    space: &mut [T],
+) {
+    let call = Call { sizes, rules, q, k, v };
+    let (per_head, blocks) = (problems.len(), blocks(problems));
+    let (outputs, logs) = (Shared::of(y), Shared::of(sums));
+    let parts = self::parts(sizes, problems);
+    let tasks = per_head * sizes.heads * blocks;
+    parallel::par_chunks(0..tasks, parts, PerThread(space, SPACE), &|range, space| {
+        for task in range {
+            let problem = &Problem::from(problems[task / (sizes.heads * blocks)]);
+            let rest = task % (sizes.heads * blocks);
+            let (head, block) = (rest / blocks, rest % blocks);
+            let start = problem.queries.start + block * BLOCK;
+            let queries = start..(start + BLOCK).min(problem.queries.end);
+            if start < queries.end {
+                // SAFETY: each task has queries and a head of its own.
+                unsafe { forward_block(&call, problem, head, queries, &outputs, &logs, space.0) };
+            }
+        }
+    });
+}
+
+/// # Safety
+/// No other task works on these queries of this head.
+unsafe fn forward_block<T: Float>(
+    call: &Call<'_, T>,
+    problem: &Problem,
+    head: usize,
+    queries: Range<usize>,
+    outputs: &Shared<T>,
+    logs: &Shared<T>,
+    space: &mut [T],
+) {
+    let sizes = &call.sizes;
+    let (row, key_row, key_head) = (problem.row, problem.key_row, head / sizes.group());
+    let width = sizes.value_width;
+    let n = queries.len();
+    let (scores, rest) = space.split_at_mut(BLOCK * TILE);
+    let (tops, rest) = rest.split_at_mut(BLOCK);
+    let totals = &mut rest[..BLOCK];
+    tops.fill(T::neg_infinity());
+    totals.fill(T::zero());
+    let at = |query: usize| sizes.output(row, query, head);
+    // SAFETY: rows of y of this task, here and below.
+    queries.clone().for_each(|query| unsafe { outputs.row(at(query), width) }.fill(T::zero()));
+    for keys in call.tiles(problem, &queries) {
+        let tile = Tile { problem, head, queries: queries.clone(), keys };
+        call.scores(&tile, scores, None);
+        for (i, query) in queries.clone().enumerate() {
+            let s = &mut scores[i * TILE..(i + 1) * TILE];
+            let shrink = simd::vectorised(|| {
+                let top = rows::largest(s);
+                let top = if top > tops[i] { top } else { tops[i] };
+                // Where nothing is seen yet, or all scores are −∞ or NaN.
+                let base = if top == T::neg_infinity() { T::zero() } else { top };
+                s.iter_mut().for_each(|s| *s = (*s - base).fast_exp());
+                let shrink = (tops[i] - base).fast_exp();
+                totals[i] = totals[i] * shrink + sum_of_tile(s);
+                tops[i] = top;
+                shrink
+            });
+            if shrink != T::one() {
+                // SAFETY: as above.
+                let y = unsafe { outputs.row(at(query), width) };
+                y.iter_mut().for_each(|y| *y *= shrink);
+            }
+        }
+        call.drop(&tile, scores);
+        let a = View::rows(scores, TILE);
+        let b = View::rows(&call.v[sizes.value(key_row, tile.keys.start, key_head)..], sizes.key_heads * width);
+        // SAFETY: as above.
+        unsafe { strided([n, tile.keys.len(), width], a, b, true, outputs, at(queries.start), sizes.heads * width) };
+    }
+    for (i, query) in queries.clone().enumerate() {
+        // SAFETY: as above.
+        let (y, log) = unsafe { (outputs.row(at(query), width), logs.row(sizes.sum(row, query, head), 1)) };
+        if totals[i] == T::zero() {
+            log[0] = T::infinity();
+            if call.rules.even {
+                mean_value(call, key_row, key_head, y);
+            }
+            continue;
+        }
+        let inverse = totals[i].recip();
+        y.iter_mut().for_each(|y| *y *= inverse);
+        let base = if tops[i] == T::neg_infinity() { T::zero() } else { tops[i] };
+        log[0] = base + totals[i].ln();
+    }
+}
+
+/// The mean of all values of a row of the batch.
+fn mean_value<T: Float>(call: &Call<'_, T>, row: usize, key_head: usize, y: &mut [T]) {
+    let sizes = &call.sizes;
+    y.fill(T::zero());
+    for key in 0..sizes.keys {
+        let value = &call.v[sizes.value(row, key, key_head)..][..sizes.value_width];
+        y.iter_mut().zip(value).for_each(|(y, v)| *y += *v);
+    }
+    let inverse = T::of(1.0 / sizes.keys.max(1) as f64);
+    y.iter_mut().for_each(|y| *y *= inverse);
+}

@@ -1,0 +1,120 @@
+//! A tile of scores, as far as each query sees its keys.
+
+use std::ops::Range;
+
+use super::buffers::{Shared, View, strided};
+use super::rules::{Problem, Rules, Sizes, TILE};
+use crate::kernels::{float::Float, simd};
+
+/// One tile of scores: a block of queries, `keys` of a tile.
+pub(super) struct Tile<'a> {
+    pub problem: &'a Problem,
+    pub head: usize,
+    pub queries: Range<usize>,
+    pub keys: Range<usize>,
+}
+
+/// What a tile's scores are computed from.
+pub(super) struct Call<'a, T> {
+    pub sizes: Sizes,
+    pub rules: &'a Rules<'a, T>,
+    pub q: &'a [T],
+    pub k: &'a [T],
+    pub v: &'a [T],
+}
+
+impl<T: Float> Call<'_, T> {
+    /// The scores of a tile into rows of [`TILE`], −∞ where a query does not see a key; with the slope of the soft cap where asked for.
+    pub fn scores(&self, tile: &Tile<'_>, scores: &mut [T], mut slopes: Option<&mut [T]>) {
+        let (sizes, rules) = (&self.sizes, self.rules);
+        let Tile { problem, head, queries, keys } = tile;
+        let (row, key_row, key_head) = (problem.row, problem.key_row, head / sizes.group());
+        let a = View::rows(&self.q[sizes.query(row, queries.start, *head)..], sizes.heads * sizes.width);
+        let b = View::columns(&self.k[sizes.key(key_row, keys.start, key_head)..], sizes.key_heads * sizes.width);
+        // SAFETY: the buffer is this call's.
+        unsafe { strided([queries.len(), sizes.width, keys.len()], a, b, false, &Shared::of(scores), 0, TILE) };
+        for (i, query) in queries.clone().enumerate() {
+            let s = &mut scores[i * TILE..(i + 1) * TILE];
+            let seen = rules.seen(query, problem);
+            let all = rules.query_mask.is_none_or(|mask| mask[row * sizes.queries + query]);
+            let first = seen.start.clamp(keys.start, keys.end) - keys.start;
+            let end = if all { seen.end.clamp(keys.start, keys.end) - keys.start } else { first };
+            let end = end.max(first);
+            simd::vectorised(|| {
+                let s = &mut s[first..end];
+                s.iter_mut().for_each(|s| *s *= rules.scale);
+            });
+            if let Some(cap) = rules.soft_cap {
+                let slopes = slopes.as_deref_mut().map(|slopes| &mut slopes[i * TILE..(i + 1) * TILE]);
+                soft_cap(cap, &mut s[first..end], slopes.map(|slopes| &mut slopes[first..end]));
+            }
+            if let Some(bias) = rules.bias.filter(|_| first < end) {
+                let distance = (keys.start + first) as isize - (query + problem.offset) as isize;
+                let at = head * bias.distances + (distance - bias.first) as usize;
+                s[first..end].iter_mut().zip(&bias.values[at..]).for_each(|(s, b)| *s += *b);
+            }
+            s[..first].fill(T::neg_infinity());
+            s[end..].fill(T::neg_infinity());
+            for mask in rules.key_masks.into_iter().flatten() {
+                let mask = &mask[sizes.place(key_row, keys.start)..];
+                hide(&mut s[first..end], mask[first..].iter().copied());
+            }
+            if let Some(mask) = rules.mask {
+                let plane = if rules.by_head { row * sizes.heads + head } else { row };
+                let mask = &mask[(plane * sizes.queries + query) * sizes.keys + keys.start..];
+                hide(&mut s[first..end], mask[first..].iter().map(|m| *m != T::zero()));
+            }
+        }
+    }
+
+    /// Multiplies each probability of a tile by 0 or 1 / (1 − rate).
+    pub fn drop(&self, tile: &Tile<'_>, values: &mut [T]) {
+        let Some((rate, key)) = self.rules.dropout else { return };
+        let key = key(tile.problem.row).with(tile.head as u64);
+        let kept = T::of(1.0 / (1.0 - rate));
+        for (i, query) in tile.queries.clone().enumerate() {
+            let first = (query * self.sizes.keys + tile.keys.start) as u64;
+            for (j, value) in values[i * TILE..][..tile.keys.len()].iter_mut().enumerate() {
+                *value = if key.unit(first + j as u64) < rate { T::zero() } else { *value * kept };
+            }
+        }
+    }
+
+    /// The blocks of queries, tile after tile of what they see.
+    pub fn tiles(&self, problem: &Problem, queries: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<T> {
+        let seen = self.rules.seen_by(queries, problem);
+        let origin = problem.keys.start;
+        let first = origin + (seen.start - origin) / TILE * TILE;
+        (first..seen.end).step_by(TILE).map(move |at| at..(at + TILE).min(seen.end))
+    }
+}
+
+/// s ← c·tanh(s / c), and its slope 1 − tanh².
+fn soft_cap<T: Float>(cap: T, s: &mut [T], slopes: Option<&mut [T]>) {
+    let inverse = cap.recip();
+    simd::vectorised(|| s.iter_mut().for_each(|s| *s = (*s * inverse).fast_tanh()));
+    if let Some(slopes) = slopes {
+        slopes.iter_mut().zip(&*s).for_each(|(slope, t)| *slope = T::one() - *t * *t);
+    }
+    s.iter_mut().for_each(|s| *s *= cap);
+}
+
+fn hide<T: Float>(s: &mut [T], seen: impl Iterator<Item = bool>) {
+    s.iter_mut().zip(seen).for_each(|(s, seen)| *s = if seen { *s } else { T::neg_infinity() });
+}
+
+/// Σ of a row of a tile, always in the same chains.
+#[inline(always)]
+pub(super) fn sum_of_tile<T: Float>(row: &[T]) -> T {
+    let mut lanes = [T::zero(); 16];
+    for part in row.chunks_exact(16) {
+        lanes.iter_mut().zip(part).for_each(|(lane, v)| *lane += *v);
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            let other = lanes[i + half];
+            lanes[i] += other;
+        }
+    }
+    lanes[0]
+}
