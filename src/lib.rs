@@ -109,3 +109,7 @@ struct Readme;
 #[cfg(all(doctest, feature = "text", feature = "files"))]
 #[doc = include_str!("../docs/text.md")]
 struct TextGuide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/transformers.md")]
+struct TransformersGuide;
