@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p gradus-benches -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release -p gradus-benches -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
-//! `gpt_char`, `gpt2_124m`: a step of a small and of a large language model
+//! `gpt_char`, `gpt2_124m`: a step of a small and of a large language model; `decode_gpt2`, `decode_llama1b`: a token; `prefill_gpt2`, `prefill_llama1b`: a
+//! prompt of 512
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
 //! `gemm` shows products beside what the machine can do: multiply-adds on registers alone, or, for few rows, reading the weights.
@@ -11,6 +12,7 @@
 //!
 //! Values are the best of several rounds: a machine that others share is only ever slowed down.
 
+mod language;
 mod machine;
 
 use std::hint::black_box;
@@ -21,7 +23,6 @@ use std::time::Instant;
 use gradus::data::read_idx;
 use gradus::kernels::gemm::{Matrix, gemm};
 use gradus::kernels::parallel;
-use gradus::models::Gpt2;
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
 use support::counting::{Counting, count_this_thread, taken};
@@ -59,13 +60,9 @@ fn main() -> Result<(), Failure> {
             "resnet20" => resnet20()?,
             "unet" => unet()?,
             "two_tower" => two_tower()?,
-            "gpt_char" => gpt(
-                "gpt_char",
-                Gpt2 { vocabulary: 65, context: 64, features: 128, blocks: 4, heads: 4, ..Gpt2::default() },
-                12,
-                50,
-            )?,
-            "gpt2_124m" => gpt("gpt2_124m", Gpt2 { context: 64, ..Gpt2::default() }, 4, 10)?,
+            "gpt_char" | "gpt2_124m" => language::train(&workload)?,
+            "decode_gpt2" | "decode_llama1b" => language::decode(&workload)?,
+            "prefill_gpt2" | "prefill_llama1b" => language::prefill(&workload)?,
             "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
             "scaling" => scaling()?,
@@ -312,25 +309,6 @@ fn resnet20() -> Result<(), Failure> {
     let last = model.evaluate(&x.rows(0..64)?, &y.rows(0..64)?)?.loss;
     let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"allocations_a_step\": {taken:.2}");
     report("resnet20", "ms_per_step", median(&times), &more);
-    Ok(())
-}
-
-/// A language model on rows of 64 tokens, AdamW: the shapes of nanoGPT's small setting and of GPT-2.
-fn gpt(name: &str, settings: Gpt2, batch: usize, steps_of_it: usize) -> Result<(), Failure> {
-    const LENGTH: usize = 64;
-    let key = Key::new(4, Purpose::Data);
-    let token = |i: usize| key.below(i as u64, settings.vocabulary) as f32;
-    let rows = steps_of_it * batch;
-    let x = Tensor::from_fn([rows, LENGTH], token);
-    let y = Tensor::from_fn([rows, LENGTH], |i| token(i + 1));
-    let mut model = settings.build(SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
-    let loss = SparseCategoricalCrossentropy::default().from_logits(true);
-    model.compile(AdamW::default().learning_rate(1e-3), loss, ())?;
-    let first = model.train_on_batch(&x.rows(0..batch)?, &y.rows(0..batch)?)?;
-    let (times, taken) = steps(&mut model, &x, &y, batch, steps_of_it)?;
-    let last = model.evaluate(&x.rows(0..batch)?, &y.rows(0..batch)?)?.loss;
-    let more = format!(", \"loss_first\": {first:.4}, \"loss_last\": {last:.4}, \"allocations_a_step\": {taken:.2}");
-    report(name, "ms_per_step", median(&times), &more);
     Ok(())
 }
 

@@ -320,6 +320,9 @@ impl<T: Float> Net<T> {
         until: Until,
     ) {
         let layout = self.layout(false);
+        if work.net != self.id {
+            work.handed.forget();
+        }
         (work.net, work.samples, work.kept) = (self.id, x.samples(), false);
         work.given.clear();
         let Work { values, slots, out, left_out, sizes, last_sizes, masks, angles, .. } = work;

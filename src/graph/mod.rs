@@ -19,6 +19,7 @@ mod outline;
 mod part;
 mod plan;
 mod recipes;
+mod segments;
 mod sizes;
 mod space;
 

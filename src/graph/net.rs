@@ -7,6 +7,7 @@ use super::masks::{At, MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
+use super::segments::{Handed, Segment, segments};
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
 use crate::kernels::angles::AngleTables;
@@ -61,6 +62,8 @@ pub struct Net<T: Float = f32> {
     /// Where values lie where backward may follow, and where not.
     keeping: Layout,
     lean: Layout,
+    /// Nodes whose inner values may be computed again on the way back.
+    pub(super) segments: Vec<Segment>,
     /// Which values have masks.
     pub(super) masks: MaskPlan,
     /// Inputs that are token ids, and how many there are of those.
@@ -107,6 +110,9 @@ pub struct Work<T = f32> {
     pub(super) masks: Masks,
     /// Angles of positions, whatever the pass.
     pub(super) angles: AngleTables<T>,
+    /// Whether inner values of segments are computed again on the way back, and whose memory theirs is meanwhile.
+    pub(crate) recomputes: bool,
+    pub(super) handed: Handed<T>,
 }
 
 impl<T: Float> Net<T> {
@@ -148,6 +154,7 @@ impl<T: Float> Net<T> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             keeping: Layout::keeping(wiring(&nodes), &lens),
             lean: Layout::lean(wiring(&nodes), &lens, &copied, &outputs),
+            segments: segments(&outline, wiring(&nodes).collect::<Vec<_>>().into_iter(), &outputs),
             open: inputs.iter().any(|(_, shape)| shape.is_free()),
             inputs,
             nodes,
@@ -315,14 +322,19 @@ impl<T: Float> Net<T> {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
         let samples = x.samples();
+        if work.net != self.id {
+            work.handed.forget();
+        }
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
-        let Work { values, slots, out, left_out, sizes, masks, angles, .. } = work;
+        let Work { values, slots, out, left_out, sizes, masks, angles, recomputes, handed, .. } = work;
+        let segments = if kept && *recomputes { &self.segments[..] } else { &[] };
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
         }
         // Where no backward pass follows, the nodes share their scratch space.
+        handed.give(&self.segments, None, values, slots);
         slots.resize_with(if kept { self.nodes.len() } else { slots.len().max(1) }, Slot::new);
         for (i, x) in x.iter().enumerate().filter(|(i, _)| self.copied[*i]) {
             if let Some(register) = layout.register(i as u32) {
@@ -343,7 +355,12 @@ impl<T: Float> Net<T> {
             std::mem::swap(&mut pass.masks, masks);
         }
         std::mem::swap(&mut pass.angles, angles);
+        let mut next = 0;
         for i in 0..self.nodes.len() {
+            if segments.get(next).is_some_and(|segment| segment.nodes.start == i) {
+                handed.give(segments, Some(next), values, slots);
+                next += 1;
+            }
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&i);
             self.compute(i, layout, pass, slot, values, out, shapes, x);
@@ -580,7 +597,9 @@ impl<T: Float> Net<T> {
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, left_out, masks, angles, .. } = work;
+        let Work { values, slots, gradients, out, back, left_out, masks, angles, sizes, recomputes, handed, .. } = work;
+        let segments = if *recomputes { &self.segments[..] } else { &[] };
+        let mut left = segments.len();
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
@@ -596,6 +615,20 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.angles, angles);
         for step in &plan.steps {
             let node = &self.nodes[step.node];
+            while left > 0 && segments[left - 1].nodes.start > step.node {
+                left -= 1;
+            }
+            if left > 0 && segments[left - 1].nodes.contains(&step.node) && handed.present() != Some(left - 1) {
+                // Its inner values once more, as in the forward pass.
+                handed.give(segments, Some(left - 1), values, slots);
+                let shapes = if self.open { sizes.shapes() } else { &self.shapes };
+                let penalty = pass.penalty();
+                for i in segments[left - 1].nodes.clone() {
+                    pass.logits = left_out.contains(&i);
+                    self.compute(i, &self.keeping, pass, &mut slots[i], values, out, shapes, x);
+                }
+                pass.reset_penalty(penalty);
+            }
             if masked {
                 self.masks.turn(&mut pass.masks, &node.wires);
             }
@@ -666,6 +699,11 @@ impl<T: Float> Net<T> {
 }
 
 impl<T: Float> Work<T> {
+    /// Buffers of passes in which inner values of segments are computed again on the way back, or are kept.
+    pub(crate) fn recomputing(recomputes: bool) -> Self {
+        Work { recomputes, ..Work::default() }
+    }
+
     fn reserve(&mut self, plan: &Plan) {
         if self.gradients.len() <= plan.sizes.len() {
             self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);

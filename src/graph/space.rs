@@ -4,6 +4,7 @@ use super::given::Given;
 use super::net::{Net, Work};
 use super::node::Code;
 use super::plan::Plan;
+use super::segments::Segment;
 use super::sizes::{PLANNED, Room};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -18,11 +19,19 @@ impl<T: Float> Net<T> {
         let sizes = self.layout(plan.is_some()).sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
         let values = sizes.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
         let shapes: Vec<_> = self.shapes.iter().map(|shape| shape.counting_free(PLANNED)).collect();
-        values.saturating_add(self.kept(&shapes, samples, plan.is_some(), &mut Vec::new()))
+        values.saturating_add(self.kept(&shapes, samples, plan.is_some(), &[], &mut Vec::new()))
     }
 
-    /// Values that nodes keep for themselves over so many samples, where all values have these shapes; `inputs` is space to work in.
-    fn kept(&self, shapes: &[Shape], samples: usize, backward: bool, inputs: &mut Vec<Shape>) -> usize {
+    /// Values that nodes keep for themselves over so many samples, where all values have these shapes and these segments compute theirs again;
+    /// `inputs` is space to work in.
+    fn kept(
+        &self,
+        shapes: &[Shape],
+        samples: usize,
+        backward: bool,
+        segments: &[Segment],
+        inputs: &mut Vec<Shape>,
+    ) -> usize {
         let batch = |v: u32| shapes[v as usize].with_batch(samples);
         let kept = self.nodes.iter().map(|node| {
             inputs.clear();
@@ -35,8 +44,23 @@ impl<T: Float> Net<T> {
                 Code::Op(op) => op.space_for(inputs, backward),
             }
         });
-        // Where no backward pass follows, nodes share what they keep.
-        if backward { kept.fold(0, usize::saturating_add) } else { kept.max().unwrap_or(0) }
+        // Where no backward pass follows, nodes share what they keep, and segments do that compute it again.
+        if !backward {
+            return kept.max().unwrap_or(0);
+        }
+        let (mut always, mut own, mut most, mut next) = (0usize, 0usize, 0, 0);
+        for (i, kept) in kept.enumerate() {
+            if segments.get(next).is_some_and(|segment| segment.nodes.end == i) {
+                (own, next) = (0, next + 1);
+            }
+            if segments.get(next).is_some_and(|segment| segment.nodes.contains(&i)) {
+                own = own.saturating_add(kept);
+                most = most.max(own);
+            } else {
+                always = always.saturating_add(kept);
+            }
+        }
+        always.saturating_add(most)
     }
 
     /// Values of a sample of an output, by position, where free sizes are as in the plan of registers.
@@ -87,6 +111,7 @@ impl<T: Float> Net<T> {
         x: impl Iterator<Item = Shape> + Clone,
     ) -> Result<usize> {
         let (samples, backward) = (x.clone().next().map_or(0, |x| x.first()), plan.is_some());
+        let segments = if backward && work.recomputes { &self.segments[..] } else { &[] };
         let Room { shapes, inputs, lens } = match self.open {
             true => work.sizes.of_samples(op, self.id, &self.shapes, self.named(), x.map(|x| x.sample()))?,
             false => work.sizes.room(&self.shapes),
@@ -105,11 +130,17 @@ impl<T: Float> Net<T> {
         // Inputs that are not copied have no register where values take turns, and their places stay empty else.
         let values =
             layout.registers.iter().enumerate().filter(|(v, _)| self.copied.get(*v).is_none_or(|copied| *copied));
+        let is_inner = |v: usize| segments.iter().any(|segment| segment.inner.binary_search(&(v as u32)).is_ok());
+        let values = values.filter(|(v, _)| !is_inner(*v));
         count(&mut values.filter_map(|(v, register)| Some(((*register)?, v))));
+        let inner =
+            |segment: &Segment| segment.inner.iter().map(|&v| shapes[v as usize].len()).fold(0, usize::saturating_add);
+        let most = segments.iter().map(inner).max().unwrap_or(0);
         if let Some(plan) = plan {
             count(&mut plan.holds.iter().map(|&(register, v)| (register, v as usize)));
         }
-        Ok(registers.saturating_mul(samples).saturating_add(self.kept(shapes, samples, backward, inputs)))
+        let registers = registers.saturating_add(most);
+        Ok(registers.saturating_mul(samples).saturating_add(self.kept(shapes, samples, backward, segments, inputs)))
     }
 
     /// Looks whether there is memory for a pass over inputs that have been checked, where they hold more values than those for which there

@@ -215,6 +215,11 @@ impl<'a, T: Float> Pass<'a, T> {
         self.masks.of(input)
     }
 
+    /// Forgets what layers have added since there was this much of it.
+    pub(crate) fn reset_penalty(&mut self, penalty: f64) {
+        self.penalty = penalty;
+    }
+
     /// All parameters.
     pub(crate) fn params(&self) -> &'a Params<T> {
         self.params

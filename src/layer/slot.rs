@@ -80,6 +80,15 @@ impl<T: Float> Slot<T> {
         &mut self.states[i]
     }
 
+    /// Exchanges all with another layer's slot but what is kept from call to call.
+    pub(crate) fn exchange(&mut self, other: &mut Slot<T>) {
+        std::mem::swap(self, other);
+        std::mem::swap(&mut self.states, &mut other.states);
+        self.children.iter_mut().zip(&mut other.children).for_each(|(own, other)| {
+            std::mem::swap(&mut own.states, &mut other.states);
+        });
+    }
+
     /// The slot of inner layer `i`.
     pub fn child(&mut self, i: usize) -> &mut Slot<T> {
         if self.children.len() <= i {

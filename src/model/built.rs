@@ -42,6 +42,8 @@ pub struct Model<T: Float = f32> {
     /// Whether so many rows take so little memory that nobody need look for it.
     slim: bool,
     pub(crate) training: Option<Training<T>>,
+    /// Whether values inside of blocks are computed again on the way back.
+    pub(crate) recomputes: bool,
     /// What goes into files with it.
     pub(crate) beside: Beside,
     /// Why a model from a file is not compiled as the file says.
@@ -90,7 +92,18 @@ impl<T: Float> Model<T> {
         let slim = net.space(rows_together, None) <= memory::SMALL;
         let params = builder.into_params();
         let beside = Beside::default();
-        Ok(Model { graph, net, params, seed, rows_together, slim, training: None, beside, compile_problem: None })
+        Ok(Model {
+            graph,
+            net,
+            params,
+            seed,
+            rows_together,
+            slim,
+            training: None,
+            recomputes: false,
+            beside,
+            compile_problem: None,
+        })
     }
 
     /// The same architecture with new weights, drawn from another seed or the same: to be trained from the start.
@@ -109,6 +122,36 @@ impl<T: Float> Model<T> {
     pub fn discard_weights(self, seed: u64) -> Result<Self> {
         let model = Model::assemble(self.graph, Builder::new(seed), seed)?;
         Ok(Model { beside: Beside { compile: None, ..self.beside }, ..model })
+    }
+
+    /// Whether training keeps what it needs for the way back of whole blocks alone, and computes what is inside of them a second time there; no by
+    /// default. The bits are the same. A step takes about a third longer, and the memory of its values that of one block and of what goes from block to
+    /// block: for long sequences and deep models.
+    ///
+    /// Blocks are the innermost parts of several layers: a [`TransformerDecoderBlock`](crate::graph::TransformerDecoderBlock), a
+    /// [`Residual`](crate::graph::Residual), a [`Block`](crate::graph::Block). What stands outside of them is kept. The choice is not saved.
+    ///
+    /// Chen and others: "Training Deep Nets with Sublinear Memory Cost", 2016. PyTorch `torch.utils.checkpoint`, Keras `RematScope`.
+    ///
+    /// ```
+    /// use gradus::models::Gpt2;
+    /// use gradus::prelude::*;
+    /// let small = Gpt2 { vocabulary: 20, context: 16, features: 8, blocks: 3, heads: 2, ..Gpt2::default() };
+    /// let (x, y) = (Tensor::full([2, 9], 3.0), Tensor::full([2, 9], 4.0));
+    /// let mut losses = [false, true].map(|again| -> gradus::Result<Vec<f64>> {
+    ///     let mut model = small.build(1)?;
+    ///     model.compile(AdamW::default(), SparseCategoricalCrossentropy::default().from_logits(true), ())?;
+    ///     model.recompute_activations(again);
+    ///     (0..3).map(|_| model.train_on_batch(&x, &y)).collect()
+    /// });
+    /// assert_eq!(losses[0].as_ref().ok(), losses[1].as_ref().ok());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn recompute_activations(&mut self, recompute: bool) {
+        self.recomputes = recompute;
+        if let Some(training) = &mut self.training {
+            training.recompute(recompute);
+        }
     }
 
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
@@ -211,7 +254,9 @@ impl<T: Float> Model<T> {
         optimizer.options().check_as::<T>(optimizer.name())?;
         #[cfg(feature = "files")]
         let text = super::compile_text::compile_text(&*optimizer, &trained)?;
-        self.training = Some(Training::new(optimizer, trained, &self.net, &self.params)?);
+        let mut training = Training::new(optimizer, trained, &self.net, &self.params)?;
+        training.recompute(self.recomputes);
+        self.training = Some(training);
         #[cfg(feature = "files")]
         self.beside.compile.replace(text);
         self.compile_problem = None;

@@ -275,6 +275,12 @@ impl<T: Float> Training<T> {
         })
     }
 
+    /// Whether values inside of blocks are computed again on the way back.
+    pub fn recompute(&mut self, recomputes: bool) {
+        self.buffers.work.recomputes = recomputes;
+        self.room = 0;
+    }
+
     /// The batch of the last step.
     pub fn loaded(&self) -> &Batch<T> {
         &self.buffers.batch

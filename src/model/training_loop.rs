@@ -54,7 +54,7 @@ impl<T: Float> Model<T> {
     /// inputs.
     pub fn training_loop(&self) -> TrainingLoop<T> {
         TrainingLoop {
-            work: Work::default(),
+            work: Work::recomputing(self.recomputes),
             plan: self.plan_of_all(),
             trained: self.trained().collect(),
             gradients: vec![T::zero(); self.params.len()],

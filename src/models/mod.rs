@@ -17,6 +17,7 @@ mod llama;
 mod mobile_net;
 mod resnet;
 mod siamese;
+mod transformer;
 mod unet;
 mod wide_and_deep;
 
@@ -27,5 +28,6 @@ pub use llama::Llama;
 pub use mobile_net::mobile_net;
 pub use resnet::{resnet, resnet20};
 pub use siamese::{siamese, siamese_distance};
+pub use transformer::Transformer;
 pub use unet::UNet;
 pub use wide_and_deep::wide_and_deep;

@@ -46,6 +46,7 @@ mod positions;
 #[cfg(all(feature = "progress", target_os = "linux"))]
 mod progress;
 mod random_models;
+mod recompute;
 #[cfg(feature = "files")]
 mod registry;
 mod rooms;

@@ -134,9 +134,10 @@ impl<T: Float> Backward<'_, T> {
                     if seen.start >= keys.end || seen.end <= keys.start {
                         continue;
                     }
-                    let tile = Tile { problem, head, queries, keys: keys.clone() };
-                    // SAFETY: the caller's promise.
-                    unsafe { self.tile(&tile, key_head, space) };
+                    for tile in self.call.pieces(problem, head, &queries, &keys) {
+                        // SAFETY: the caller's promise.
+                        unsafe { self.tile(&tile, key_head, space) };
+                    }
                 }
             }
         }
@@ -156,6 +157,7 @@ impl<T: Float> Backward<'_, T> {
         simd::vectorised(|| {
             for (s, query) in scores.chunks_exact_mut(TILE).zip(tile.queries.clone()) {
                 let log = log(query);
+                let s = &mut s[..tile.row()];
                 s.iter_mut().for_each(|s| *s = (*s - log).fast_exp());
             }
         });
@@ -167,7 +169,7 @@ impl<T: Float> Backward<'_, T> {
             let at = sizes.value(row, tile.keys.start, key_head);
             let dropped = rules.dropout.is_some();
             if dropped {
-                grads.copy_from_slice(scores);
+                grads[..n * TILE].copy_from_slice(&scores[..n * TILE]);
                 self.call.drop(tile, grads);
             }
             let p = View::columns(if dropped { &*grads } else { &*scores }, TILE);

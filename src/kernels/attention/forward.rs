@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::buffers::{Shared, View, strided};
 use super::rules::{BLOCK, Numbers, Problem, Rules, Sizes, TILE};
-use super::scores::{Call, Tile, sum_of_tile};
+use super::scores::{Call, sum_of_tile};
 use crate::kernels::{
     float::Float,
     parallel::{self, PerThread},
@@ -70,7 +70,6 @@ unsafe fn forward_block<T: Float>(
     let sizes = &call.sizes;
     let (row, key_row, key_head) = (problem.row, problem.key_row, head / sizes.group());
     let width = sizes.value_width;
-    let n = queries.len();
     let (scores, rest) = space.split_at_mut(BLOCK * TILE);
     let (tops, rest) = rest.split_at_mut(BLOCK);
     let totals = &mut rest[..BLOCK];
@@ -79,11 +78,10 @@ unsafe fn forward_block<T: Float>(
     let at = |query: usize| sizes.output(row, query, head);
     // SAFETY: rows of y of this task, here and below.
     queries.clone().for_each(|query| unsafe { outputs.row(at(query), width) }.fill(T::zero()));
-    for keys in call.tiles(problem, &queries) {
-        let tile = Tile { problem, head, queries: queries.clone(), keys };
+    for tile in call.tiles(problem, &queries).flat_map(|keys| call.pieces(problem, head, &queries, &keys)) {
         call.scores(&tile, scores, None);
-        for (i, query) in queries.clone().enumerate() {
-            let s = &mut scores[i * TILE..(i + 1) * TILE];
+        for (s, query) in scores.chunks_exact_mut(TILE).zip(tile.queries.clone()) {
+            let (s, i) = (&mut s[..tile.row()], query - queries.start);
             let shrink = simd::vectorised(|| {
                 let top = rows::largest(s);
                 let top = if top > tops[i] { top } else { tops[i] };
@@ -105,7 +103,10 @@ unsafe fn forward_block<T: Float>(
         let a = View::rows(scores, TILE);
         let b = View::rows(&call.v[sizes.value(key_row, tile.keys.start, key_head)..], sizes.key_heads * width);
         // SAFETY: as above.
-        unsafe { strided([n, tile.keys.len(), width], a, b, true, outputs, at(queries.start), sizes.heads * width) };
+        unsafe {
+            let size = [tile.queries.len(), tile.keys.len(), width];
+            strided(size, a, b, true, outputs, at(tile.queries.start), sizes.heads * width);
+        }
     }
     for (i, query) in queries.clone().enumerate() {
         // SAFETY: as above.

@@ -6,7 +6,12 @@ use super::buffers::{Shared, View, strided};
 use super::rules::{Problem, Rules, Sizes, TILE};
 use crate::kernels::{float::Float, simd};
 
-/// One tile of scores: a block of queries, `keys` of a tile.
+/// Lanes in which sums of a row are taken, and which rows of scores come in.
+const LANES: usize = 16;
+/// Queries that are taken together where not all of a block see all keys of a tile: a multiple of the rows of a product's tiles.
+const PIECE: usize = 24;
+
+/// One tile of scores, or a piece of one: queries of a block, keys of a tile.
 pub(super) struct Tile<'a> {
     pub problem: &'a Problem,
     pub head: usize,
@@ -23,18 +28,42 @@ pub(super) struct Call<'a, T> {
     pub v: &'a [T],
 }
 
+impl Tile<'_> {
+    /// How long a row of scores is: in whole lanes.
+    pub fn row(&self) -> usize {
+        self.keys.len().next_multiple_of(LANES)
+    }
+}
+
 impl<T: Float> Call<'_, T> {
-    /// The scores of a tile into rows of [`TILE`], −∞ where a query does not see a key; with the slope of the soft cap where asked for.
+    /// The scores of a tile into rows of [`TILE`], of which it takes [`Tile::row`]; −∞ where a query does not see a key; with the slope of the soft cap
+    /// where asked for.
     pub fn scores(&self, tile: &Tile<'_>, scores: &mut [T], mut slopes: Option<&mut [T]>) {
         let (sizes, rules) = (&self.sizes, self.rules);
         let Tile { problem, head, queries, keys } = tile;
         let (row, key_row, key_head) = (problem.row, problem.key_row, head / sizes.group());
-        let a = View::rows(&self.q[sizes.query(row, queries.start, *head)..], sizes.heads * sizes.width);
-        let b = View::columns(&self.k[sizes.key(key_row, keys.start, key_head)..], sizes.key_heads * sizes.width);
+        let (q, k) =
+            (&self.q[sizes.query(row, queries.start, *head)..], &self.k[sizes.key(key_row, keys.start, key_head)..]);
+        let (row_len, own, others) = (tile.row(), sizes.heads * sizes.width, sizes.key_heads * sizes.width);
+        let all = Shared::of(scores);
         // SAFETY: the buffer is this call's.
-        unsafe { strided([queries.len(), sizes.width, keys.len()], a, b, false, &Shared::of(scores), 0, TILE) };
+        unsafe {
+            match queries.len() {
+                // k·qᵀ reads keys as they stand; each score is the same chain.
+                1 => strided([keys.len(), sizes.width, 1], View::rows(k, others), View::rows(q, 1), false, &all, 0, 1),
+                n => strided(
+                    [n, sizes.width, keys.len()],
+                    View::rows(q, own),
+                    View::columns(k, others),
+                    false,
+                    &all,
+                    0,
+                    TILE,
+                ),
+            }
+        }
         for (i, query) in queries.clone().enumerate() {
-            let s = &mut scores[i * TILE..(i + 1) * TILE];
+            let s = &mut scores[i * TILE..][..row_len];
             let seen = rules.seen(query, problem);
             let all = rules.query_mask.is_none_or(|mask| mask[row * sizes.queries + query]);
             let first = seen.start.clamp(keys.start, keys.end) - keys.start;
@@ -87,6 +116,32 @@ impl<T: Float> Call<'_, T> {
         let first = origin + (seen.start - origin) / TILE * TILE;
         (first..seen.end).step_by(TILE).map(move |at| at..(at + TILE).min(seen.end))
     }
+
+    /// The pieces of a block of queries and a tile of keys: all of it where every query sees every key by its position, else few queries with the keys
+    /// that any of them sees. What is left out would be exact zeros.
+    pub fn pieces<'p>(
+        &self,
+        problem: &'p Problem,
+        head: usize,
+        queries: &Range<usize>,
+        keys: &Range<usize>,
+    ) -> impl Iterator<Item = Tile<'p>> + use<'p, '_, T> {
+        let (queries, keys, rules) = (queries.clone(), keys.clone(), self.rules);
+        let sees = |query: usize| {
+            let seen = rules.seen(query, problem);
+            seen.start <= keys.start && seen.end >= keys.end
+        };
+        // What is seen moves on with the query.
+        let is_whole = !queries.is_empty() && sees(queries.start) && sees(queries.end - 1);
+        let step = if is_whole { queries.len() } else { PIECE };
+        queries.clone().step_by(step).filter_map(move |start| {
+            let queries = start..(start + step).min(queries.end);
+            let seen = rules.seen_by(&queries, problem);
+            let first = keys.start + seen.start.saturating_sub(keys.start) / LANES * LANES;
+            let keys = first..seen.end.min(keys.end);
+            (keys.start < keys.end).then_some(Tile { problem, head, queries, keys })
+        })
+    }
 }
 
 /// s ← c·tanh(s / c), and its slope 1 − tanh².
@@ -106,8 +161,8 @@ fn hide<T: Float>(s: &mut [T], seen: impl Iterator<Item = bool>) {
 /// Σ of a row of a tile, always in the same chains.
 #[inline(always)]
 pub(super) fn sum_of_tile<T: Float>(row: &[T]) -> T {
-    let mut lanes = [T::zero(); 16];
-    for part in row.chunks_exact(16) {
+    let mut lanes = [T::zero(); LANES];
+    for part in row.chunks_exact(LANES) {
         lanes.iter_mut().zip(part).for_each(|(lane, v)| *lane += *v);
     }
     for half in [8, 4, 2, 1] {
