@@ -48,8 +48,9 @@ fn compare<T: Float>(case: &mut Case, model: &KerasNet<T>, errors: &mut Errors) 
             return Err(format!("output {i} is {:?}, expected {:?}", got.dims(), expected.dims()));
         }
         errors.check(format!("output.{i}"), got.as_slice(), expected.as_slice(), 1e-9)?;
-        let mask =
-            case.find::<f64>(&format!("mask.{i}")).map(|mask| mask.iter().map(|m| *m != 0.0).collect::<Vec<_>>());
+        // Keras leaves on scores of attention the mask that they were made with, an axis for each of theirs; here they have none.
+        let mask = case.find::<f64>(&format!("mask.{i}")).filter(|mask| mask.dims().len() < expected.dims().len());
+        let mask = mask.map(|mask| mask.iter().map(|m| *m != 0.0).collect::<Vec<_>>());
         if net.output_mask(&work, i) != mask.as_deref() {
             return Err(format!("the mask of output {i} is {:?}, expected {mask:?}", net.output_mask(&work, i)));
         }

@@ -1,7 +1,7 @@
 //! The order in which the calls of a model can be computed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::parts::Tensor;
 
@@ -61,6 +61,55 @@ pub(super) fn order(read: &[Vec<Vec<Tensor>>], outputs: &[Tensor]) -> Result<Vec
             None => return Err(way),
         }
     }
+}
+
+/// The order in which Keras calls what the outputs need: what stands furthest from them first. `read` says what each call of each entry reads, masks
+/// too.
+pub(super) fn as_called(read: &[Vec<Vec<Tensor>>], outputs: &[Tensor]) -> Vec<Node> {
+    let reads = |&(e, c): &Node| &read[e][c][..];
+    let node = |t: &Tensor| (t.entry, t.call);
+    // Each behind all that it reads.
+    let (mut met, mut behind) = (HashSet::new(), Vec::new());
+    for output in outputs {
+        let mut way = Vec::new();
+        if met.insert(node(output)) {
+            way.push((node(output), 0));
+        }
+        while let Some((n, next)) = way.last_mut() {
+            match reads(n).get(*next) {
+                Some(t) => {
+                    *next += 1;
+                    if met.insert(node(t)) {
+                        way.push((node(t), 0));
+                    }
+                }
+                None => {
+                    behind.push(*n);
+                    way.pop();
+                }
+            }
+        }
+    }
+    let (mut depths, mut of_entries, mut out) = (HashMap::new(), vec![0usize; read.len()], Vec::new());
+    for n in behind.iter().rev() {
+        let depth = *depths.entry(*n).or_insert_with(|| {
+            out.push(*n);
+            0
+        });
+        // A layer that is called several times stands where its furthest call so far stands.
+        let depth = depth.max(of_entries[n.0]);
+        of_entries[n.0] = depth;
+        depths.insert(*n, depth);
+        for t in reads(n) {
+            let of_read = depths.entry(node(t)).or_insert_with(|| {
+                out.push(node(t));
+                0
+            });
+            *of_read = (*of_read).max(depth + 1);
+        }
+    }
+    out.sort_by_key(|n| Reverse(depths[n]));
+    out
 }
 
 #[cfg(test)]

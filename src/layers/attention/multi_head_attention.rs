@@ -231,6 +231,12 @@ impl MultiHeadAttention {
         self
     }
 
+    /// How many of so many inputs are query, value and key.
+    #[cfg(feature = "keras")]
+    pub(crate) fn values(&self, inputs: usize) -> usize {
+        inputs.saturating_sub(self.attention.more_inputs())
+    }
+
     /// Which inputs are the query, the key and the value, of those that come before mask and documents.
     fn places(&self, inputs: usize) -> [usize; 3] {
         match inputs - self.attention.more_inputs() {
@@ -502,6 +508,10 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         };
         let own = each.saturating_mul(1 + usize::from(backward)).saturating_add(turned);
         own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
+    }
+
+    fn masked_outputs(&self) -> usize {
+        1
     }
 
     fn mask_rule(&self) -> MaskRule {
