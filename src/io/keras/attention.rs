@@ -269,6 +269,12 @@ impl<'s, 'a> Given<'s, 'a> {
             _ => Err("it is called with something else than a list of tensors".to_owned()),
         });
         let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        if !(2..=3).contains(&tensors.len()) {
+            return Err(format!(
+                "it is called with {} tensors, where query, value and perhaps a key are expected",
+                tensors.len()
+            ));
+        }
         // The values are the keys where there are no others.
         if let [_, value, key] = tensors[..]
             && value == key

@@ -1,7 +1,6 @@
 //! A layer as it was read.
 
 use super::merging::Join;
-use super::parts::Called;
 use crate::graph::{Graph, Value};
 use crate::layer::Layer;
 use crate::layers::LayerConfig;
@@ -59,15 +58,16 @@ impl Made {
         Made { step, weights, inner, given, spare: 0, below, frozen: false, operator: false }
     }
 
-    /// Adds a call of it to a graph, under a name or, within the scope of a shared one, under its class's.
-    pub fn wire(&self, g: &mut Graph, name: Option<&str>, call: &Called, x: &[Value]) -> Option<Vec<Value>> {
-        let y = match (call.step.as_ref().unwrap_or(&self.step), x, name) {
+    /// Adds it to a graph, under a name or, within the scope of a shared one, under its class's; with what this call computes, where that depends on
+    /// the call.
+    pub fn wire(&self, g: &mut Graph, name: Option<&str>, of_call: Option<&Step>, x: &[Value]) -> Option<Vec<Value>> {
+        let y = match (of_call.unwrap_or(&self.step), x, name) {
             (Step::Layer(layer), &[x], Some(name)) => vec![g.add_named(name, (**layer).clone(), x)],
             (Step::Layer(layer), &[x], None) => vec![g.add((**layer).clone(), x)],
             (Step::Layer(_), ..) => return None,
             (Step::Join(join), ..) => join.wire(g, name, x),
         };
-        if call.drops_mask || self.operator && matches!(self.step, Step::Join(_)) {
+        if self.operator && matches!(self.step, Step::Join(_)) {
             g.drop_mask();
         }
         Some(y)

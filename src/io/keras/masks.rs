@@ -45,6 +45,8 @@ pub(super) struct Masks<'f, 's, 'a> {
     any: HashMap<Mask, Vec<Mask>>,
     /// The masks that tensors carry when they are made.
     carried: HashMap<Tensor, Known>,
+    /// Of the tensors that carry a mask, the one that the graph has first.
+    carriers: HashMap<Mask, (usize, Tensor)>,
     /// The masks that operators compute.
     computed: HashMap<(usize, usize), Mask>,
     /// Those whose masks are deleted.
@@ -96,6 +98,7 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
             numbers: HashMap::new(),
             any: HashMap::new(),
             carried,
+            carriers: HashMap::new(),
             computed: HashMap::new(),
             always: Deleted::default(),
             in_predictions: Deleted::default(),
@@ -145,6 +148,12 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
                 let masks: Vec<Option<Known>> = called.reads.iter().map(|read| self.of(read)).collect();
                 let mask = self.made(made, called, &masks);
                 self.carried.extend(mask.map(|mask| (output(0), mask)));
+                if let (Some(Some(mask)), Some(&place)) = (mask, self.places.get(&node)) {
+                    let first = self.carriers.entry(mask).or_insert((place, output(0)));
+                    if place < first.0 {
+                        *first = (place, output(0));
+                    }
+                }
                 if let (Some(read), Some(same)) = (called.reads.first(), same(made)) {
                     self.in_predictions.is_same(output(0), &read.tensor);
                     if same == Same::Always {
@@ -188,7 +197,8 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
             (false, ..) | (true, false, false) => Ok(Under::Own),
             (true, true, _) => Ok(Under::None),
             (true, false, true) => Err(format!(
-                "it reads {}, whose mask a MultiHeadAttention deletes in predictions and not in training, as a noise layer between them gives in                  predictions the tensor that it takes; let this layer read what the noise layer gives",
+                "it reads {}, whose mask a MultiHeadAttention deletes in predictions and not in training, as a noise layer between them gives in \
+                 predictions the tensor that it takes; let this layer read what the noise layer gives",
                 self.find.entries[t.entry].name
             )),
         }
@@ -254,7 +264,7 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
 
     /// Takes a mask that a call names for one of the tensors that it reads; an error where nothing before carries it.
     fn take(&mut self, node: Node, i: usize, argument: &Argument<'a>, called: &mut Called) -> Result<(), Problem> {
-        let (entry, _) = node;
+        let entry = node.0;
         let Argument::Tensor(named, _) = argument else {
             return Err("it is called with a mask that is no tensor".to_owned());
         };
@@ -277,11 +287,9 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
             }
             return Ok(());
         }
-        let place = |t: &Tensor| self.places.get(&(t.entry, t.call)).copied();
-        let before = place(&Tensor { entry, call: node.1, output: 0 });
-        let carriers = self.carried.iter().filter(|(t, known)| **known == Some(mask) && place(t) < before);
-        match carriers.map(|(t, _)| *t).min_by_key(|t| (place(t), t.output)) {
-            Some(carrier) if !matches!(part.kind, Kind::Model(_)) => {
+        let before = self.places.get(&node).copied().unwrap_or(0);
+        match self.carriers.get(&mask) {
+            Some(&(place, carrier)) if place < before && !matches!(part.kind, Kind::Model(_)) => {
                 read.under = Under::Of(carrier);
                 Ok(())
             }

@@ -130,6 +130,25 @@ mod tests {
     }
 
     #[test]
+    fn furthest_from_the_outputs_first() {
+        // Entry 1 is near, entries 2 and 3 are a way of two.
+        let reads = vec![vec![vec![]], vec![vec![tensor(0, 0)]], vec![vec![tensor(0, 0)]], vec![vec![tensor(2, 0)]]];
+        assert_eq!(as_called(&reads, &[tensor(1, 0), tensor(3, 0)]), [(0, 0), (2, 0), (3, 0), (1, 0)]);
+        assert_eq!(as_called(&reads, &[tensor(3, 0), tensor(1, 0)]), [(0, 0), (2, 0), (1, 0), (3, 0)]);
+        // What nobody needs is not called, and a circle by way of masks has an end.
+        assert_eq!(as_called(&reads, &[tensor(1, 0)]), [(0, 0), (1, 0)]);
+        let mut circle = reads;
+        circle[0][0] = vec![tensor(3, 0)];
+        assert_eq!(as_called(&circle, &[tensor(3, 0)]).len(), 3);
+        // A layer called twice stands where its furthest call does.
+        let twice = [vec![vec![]], vec![vec![tensor(0, 0)], vec![tensor(2, 0)]], vec![vec![tensor(1, 0)]]];
+        assert_eq!(as_called(&twice, &[tensor(1, 1)]), [(0, 0), (1, 0), (2, 0), (1, 1)]);
+        let n = 50_000;
+        let long: Vec<_> = (0..n).map(|e| vec![if e + 1 < n { vec![tensor(e + 1, 0)] } else { Vec::new() }]).collect();
+        assert_eq!(as_called(&long, &[tensor(0, 0)]).len(), n);
+    }
+
+    #[test]
     fn circles_are_found() {
         let reads =
             [vec![vec![tensor(2, 0)]], vec![vec![tensor(0, 0)]], vec![vec![tensor(1, 0)]], vec![vec![tensor(2, 0)]]];

@@ -123,6 +123,10 @@ impl<'r> Wiring<'r> {
     ) -> Result<Vec<Value>, Problem> {
         self.paths[part].get_or_insert_with(|| path.to_owned());
         let Kind::Layer(made) = &self.parts[part].kind else { return Err(format!("{path} is no layer")) };
-        made.wire(g, name, called, x).ok_or_else(|| format!("{path} takes one tensor"))
+        let y = made.wire(g, name, called.step.as_ref(), x).ok_or_else(|| format!("{path} takes one tensor"))?;
+        if called.drops_mask {
+            g.drop_mask();
+        }
+        Ok(y)
     }
 }

@@ -372,6 +372,12 @@ impl<T: Float> Op<T> for MultiHeadAttention {
                 ));
             }
         }
+        let heads = self.attention.head_counts()[0];
+        let fits = |dim: usize| heads.checked_mul(dim).is_some_and(|width| width < FREE);
+        if let Some(dim) = [self.key_dim, self.value_dim.unwrap_or(1)].into_iter().find(|dim| !fits(*dim)) {
+            let expected = format!("a width of which there may be {heads}");
+            return Err(Error::argument(op, "key_dim", expected, dim, "take fewer or narrower heads"));
+        }
         let fast = self.attention.is_plain();
         self.attention = self.attention.clone().even_where_empty(self.even.unwrap_or(fast));
         let ((inner, count), places) = (self.inner_shapes(x)?, self.places(x.len()));
@@ -618,6 +624,7 @@ mod tests {
         };
         let x = [Shape::from([3, 4])];
         assert!(error(MultiHeadAttention::new(2, 0), &x).contains("key_dim must be at least 1"));
+        assert!(error(MultiHeadAttention::new(1 << 40, 1 << 40), &x).contains("take fewer or narrower heads"));
         assert!(error(MultiHeadAttention::new(3, 2).key_heads(2), &x).contains("a divisor of the 3 heads"));
         assert!(error(MultiHeadAttention::new(3, 2), &[[4].into()]).contains("query [steps, features]"));
         assert!(error(MultiHeadAttention::new(3, 2), &[]).contains("1 to 3 inputs"));
