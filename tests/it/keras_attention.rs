@@ -44,8 +44,11 @@ fn read(config: &Value) -> KerasNet<f64> {
     load(&config.to_string(), &model(MASKED).1).unwrap()
 }
 
-/// What a net gives for the fixture's ids, with masks.
-fn all(net: &KerasNet<f64>) -> (Tensor<f64>, Vec<(Tensor<f64>, Option<Vec<bool>>)>) {
+/// An output and its mask.
+type Output = (Tensor<f64>, Option<Vec<bool>>);
+
+/// What a net gives for the fixture's ids, which come first.
+fn all(net: &KerasNet<f64>) -> (Tensor<f64>, Vec<Output>) {
     let bytes = fixtures::read(&format!("keras/models/{MASKED}/reference.safetensors"));
     let case = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let ids: Tensor<f64> = fixtures::tensor(&case, "input.0").unwrap();

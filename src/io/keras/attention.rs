@@ -108,7 +108,7 @@ fn multi_head(
             inner.push(Inner { name: bias, folder, array: 1, heads: of_bias });
         }
     }
-    Ok(Made { inner, ..Made::of(Step::Join(Join::MultiHeadAttention(layer))) })
+    Ok(Made { inner, ..Made::of(Step::Join(Join::MultiHeadAttention(Box::new(layer)))) })
 }
 
 /// The axes that attention goes along, which is that of steps alone.
@@ -146,12 +146,14 @@ pub(super) fn values(called: &Called) -> usize {
     }
 }
 
+/// Masks that are named, by the places of the tensors that they belong to.
+type OfTensors<'s, 'a> = Vec<(usize, &'s Argument<'a>)>;
+
 /// What a call hands over, and what it computes.
 pub(super) struct Asked<'s, 'a> {
     pub tensors: Vec<&'s Named<'a>>,
     pub step: Step,
-    /// Masks that are named, by the places of the tensors that they belong to.
-    pub masks: Vec<(usize, &'s Argument<'a>)>,
+    pub masks: OfTensors<'s, 'a>,
 }
 
 /// How many tensors a call gives.
@@ -195,8 +197,8 @@ pub(super) fn asked<'s, 'a>(step: &Step, call: &'s Call<'a>) -> Result<Asked<'s,
             masks.extend(named.into_iter().enumerate().filter_map(|(at, mask)| Some((at, mask?))));
             let mask = given.tensor("attention_mask")?;
             tensors.extend(mask);
-            let layer = layer.clone().causal(causal).return_scores(scores).mask(mask.is_some());
-            Join::MultiHeadAttention(layer)
+            let layer = (**layer).clone().causal(causal).return_scores(scores).mask(mask.is_some());
+            Join::MultiHeadAttention(Box::new(layer))
         }
         Step::Join(Join::Attention(layer)) => {
             (tensors, masks) = given.list()?;
@@ -259,8 +261,7 @@ impl<'s, 'a> Given<'s, 'a> {
     }
 
     /// Query, value and perhaps key in a list, and their masks in another.
-    #[allow(clippy::type_complexity)]
-    fn list(&mut self) -> Result<(Vec<&'s Named<'a>>, Vec<(usize, &'s Argument<'a>)>), Problem> {
+    fn list(&mut self) -> Result<(Vec<&'s Named<'a>>, OfTensors<'s, 'a>), Problem> {
         let Some(Argument::List(entries)) = self.take("inputs") else {
             return Err("it is called with something else than a list of tensors".to_owned());
         };

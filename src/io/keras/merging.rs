@@ -18,7 +18,7 @@ pub(super) enum Join {
     Dot(Dot),
     Maximum(Maximum),
     Minimum(Minimum),
-    MultiHeadAttention(MultiHeadAttention),
+    MultiHeadAttention(Box<MultiHeadAttention>),
     Multiply(Multiply),
     Power(Power),
     Subtract(Subtract),
@@ -56,12 +56,14 @@ impl Join {
         macro_rules! wire {
             ($($class:ident)+) => {
                 match (self, name) {
+                    (Join::MultiHeadAttention(op), Some(name)) => g.op_outputs_named(name, (**op).clone(), x),
+                    (Join::MultiHeadAttention(op), None) => g.op_outputs((**op).clone(), x),
                     $((Join::$class(op), Some(name)) => g.op_outputs_named(name, op.clone(), x),
                       (Join::$class(op), None) => g.op_outputs(op.clone(), x),)+
                 }
             };
         }
-        wire!(Add AdditiveAttention Attention Average Concatenate Divide Dot Maximum Minimum MultiHeadAttention Multiply Power
+        wire!(Add AdditiveAttention Attention Average Concatenate Divide Dot Maximum Minimum Multiply Power
             Subtract)
     }
 }
