@@ -59,10 +59,14 @@ impl MaskPlan {
                 Code::Op(op) => op.mask_rule(),
             };
             let first = wires.outputs.start;
+            let masked = match code {
+                Code::Layer(_) => wires.outputs.clone(),
+                Code::Op(op) => first..wires.outputs.end.min(first.saturating_add(op.masked_outputs() as u32)),
+            };
             let Some((mask, axes)) = plan.follow(index, rule, wires, shapes) else { continue };
             let fits = |v: u32| plan.fits(mask, &shapes[v as usize], axes, shapes);
-            if !wires.outputs.clone().all(fits) {
-                if rule == MaskRule::Passes {
+            if !masked.clone().all(fits) {
+                if matches!(rule, MaskRule::Passes | MaskRule::PassesOf(_)) {
                     continue;
                 }
                 let (class, output) = (code.class(), shapes[first as usize]);
@@ -71,7 +75,7 @@ impl MaskPlan {
                 let source = Box::new(Error::Config { op: "build", problem, hint: hint.into() });
                 return Err(Error::Layer { index, name: name.to_owned(), source });
             }
-            wires.outputs.clone().for_each(|v| plan.of[v as usize] = Some(mask));
+            masked.for_each(|v| plan.of[v as usize] = Some(mask));
         }
         if plan.made.is_empty() {
             plan.of.clear();
@@ -92,6 +96,7 @@ impl MaskPlan {
             MaskRule::Drops => None,
             MaskRule::Opens(axes) => make(axes, How::Open),
             MaskRule::Passes => masks[0].map(|mask| (mask, axes_of(self, mask))),
+            MaskRule::PassesOf(input) => masks.get(input).copied().flatten().map(|mask| (mask, axes_of(self, mask))),
             MaskRule::Any => {
                 let masks: Vec<u32> = masks.into_iter().collect::<Option<_>>()?;
                 let axes = self.made[masks[0] as usize].axes;

@@ -343,6 +343,12 @@ impl Graph {
         y
     }
 
+    /// [`op_named`](Self::op_named) with all outputs.
+    pub fn op_outputs_named(&mut self, name: &str, op: impl Op<f32> + Clone + 'static, x: &[Value]) -> Vec<Value> {
+        let first = self.op_named(name, op, x);
+        (first.index..self.values).map(|index| Value { index, ..first }).collect()
+    }
+
     /// Adds what `f` adds within a scope of this name: its parameters are `name/dense/kernel` and so on.
     pub fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Graph) -> R) -> R {
         self.scope_with(ScopeSpec { class: "scope", name: Some(name.to_owned()), ..ScopeSpec::default() }, f)
@@ -459,6 +465,26 @@ impl Graph {
     /// Keras: `mask=` of a layer's call.
     pub fn masked(&mut self, x: Value, mask: Value) -> Value {
         self.op(crate::layers::merging::WithMask::new(), &[x, mask])
+    }
+
+    /// `x` under the mask that another value of as many steps carries, whatever became of its own.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let mut g = Graph::new();
+    /// let ids = g.input("ids", [FREE]);
+    /// let embedded = g.add(Embedding::new(100, 8).mask_zero(true), ids);
+    /// // Convolutions drop masks.
+    /// let h = g.add(Conv1d::new(8, 3).padding(Padding::Same), embedded);
+    /// let h = g.masked_as(h, embedded);
+    /// let y = g.add(GlobalAveragePooling1d::new(), h);
+    /// assert_eq!(g.build([y], 1)?.predict(&Tensor::from([[5.0, 7.0, 0.0]]))?.dims(), &[1, 8]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// Keras: `mask=` of a layer's call with what `embedding.compute_mask` gives.
+    pub fn masked_as(&mut self, x: Value, of: Value) -> Value {
+        self.op(crate::layers::merging::WithMaskOf::new(), &[x, of])
     }
 
     fn last(&mut self) -> Option<&mut Settings> {

@@ -4,11 +4,13 @@
 //! Every kernel computes each output element on one thread, with the reduction in an order that depends on sizes only, so
 //! that the number of threads never changes a bit, nor the number of rows a row.
 
+pub(crate) mod additive;
 pub(crate) mod algorithm;
 pub(crate) mod angles;
 #[cfg(feature = "text")]
 pub(crate) mod ascii;
 pub(crate) mod attention;
+pub(crate) mod batched;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
 pub(crate) mod channels;

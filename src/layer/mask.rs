@@ -13,6 +13,8 @@ pub enum MaskRule {
     Drops,
     /// The outputs have that of the first input, unless its axes are not among their first.
     Passes,
+    /// The outputs have that of this input, counted from 0, unless its axes are not among their first.
+    PassesOf(usize),
     /// A step counts where it counts in any input; none where an input has none, or where they go over different axes.
     Any,
     /// Inputs one after the other along this axis of a sample, counted from 0, and their masks likewise; along the last axis, which no mask

@@ -121,6 +121,11 @@ pub trait Op<T: Float = f32>: Send + Sync + Debug {
         MaskRule::Drops
     }
 
+    /// How many of the outputs, from the first on, have the mask that [`mask_rule`](Self::mask_rule) speaks of; the others have none. By default all.
+    fn masked_outputs(&self) -> usize {
+        self.outputs()
+    }
+
     /// Writes the mask of the outputs, of an operation that [opens](MaskRule::Opens) one, from the inputs. By default all steps count.
     fn open_mask(&self, x: Inputs<'_, T>, mask: &mut [bool]) {
         let _ = x;

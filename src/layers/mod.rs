@@ -21,7 +21,7 @@ pub(crate) mod sum;
 pub(crate) mod table;
 
 pub use activations::{Elu, LeakyRelu, PRelu, Softmax};
-pub use attention::{DotProductAttention, MultiHeadAttention, PositionBias};
+pub use attention::{AdditiveAttention, Attention, DotProductAttention, MultiHeadAttention, PositionBias};
 pub use config::{ContainerConfig, LayerConfig, NamedConfig};
 pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,

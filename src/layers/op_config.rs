@@ -1,7 +1,7 @@
 //! The configuration of any operation on several values, as a value that serde writes and reads.
 
-use super::attention::{DotProductAttention, MultiHeadAttention};
-use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask};
+use super::attention::{AdditiveAttention, Attention, DotProductAttention, MultiHeadAttention};
+use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask, WithMaskOf};
 use super::operators::{Divide, Power};
 use super::positions::{PositionEmbedding, RotaryPositions, SinusoidalPositions};
 use crate::error::{Error, Result};
@@ -69,6 +69,6 @@ macro_rules! op_config {
 }
 
 op_config!(
-    Add Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply PositionEmbedding Power
-    RotaryPositions SinusoidalPositions Subtract WithMask
+    Add AdditiveAttention Attention Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply PositionEmbedding Power
+    RotaryPositions SinusoidalPositions Subtract WithMask WithMaskOf
 );

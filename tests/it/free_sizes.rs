@@ -249,6 +249,15 @@ fn merged_values() {
         check::<f64>("Dot of every two", &[a, a], &LENGTHS, &|g, x| g.op(dot([-1, -1]), x));
         check::<f64>("Dot over time", &[a, b], &LENGTHS, &|g, x| g.op(dot([1, 1]), x));
     }
+    check::<f64>("Attention", &[a, a], &LENGTHS, &|g, x| g.op(Attention::new().use_scale(true).causal(true), x));
+    check::<f64>("Attention by tangents", &[a, b, a], &LENGTHS, &|g, x| {
+        g.op(Attention::new().concat(true).dropout(0.2), x)
+    });
+    check::<f64>("AdditiveAttention", &[[4, 3].into(), b, a], &LENGTHS, &|g, x| g.op(AdditiveAttention::new(), x));
+    check::<f64>("MultiHeadAttention", &[a, [4, 2].into(), [4, 5].into()], &LENGTHS, &|g, x| {
+        g.op(MultiHeadAttention::new(2, 3), x)
+    });
+    check::<f64>("WithMaskOf", &[a, b], &LENGTHS, &|g, x| g.masked_as(x[0], x[1]));
     // Two values in one net, which share one slot in inference.
     check::<f32>("several", &[a, [FREE, 1].into(), [3].into()], &LENGTHS, &|g, x| {
         let gated = g.op(merging::Multiply::new(), &x[..2]);

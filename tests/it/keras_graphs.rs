@@ -24,7 +24,7 @@ pub fn parts(path: &str) -> (String, Vec<u8>) {
     (String::from_utf8(part("config.json")).unwrap(), part("model.weights.h5"))
 }
 
-fn model(name: &str) -> (String, Vec<u8>) {
+pub fn model(name: &str) -> (String, Vec<u8>) {
     parts(&format!("keras/models/{name}/model.keras"))
 }
 
@@ -35,14 +35,14 @@ pub fn archived(config: &str, weights: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a file of this architecture and these weights.
-fn load(config: &str, weights: &[u8]) -> gradus::Result<KerasNet<f64>> {
+pub fn load(config: &str, weights: &[u8]) -> gradus::Result<KerasNet<f64>> {
     let file = Temporary::new("graph.keras");
     std::fs::write(&file.0, archived(config, weights)).unwrap();
     read_keras(&file.0)
 }
 
 /// What is said of such a file, without its name.
-fn says(config: &str, weights: &[u8]) -> String {
+pub fn says(config: &str, weights: &[u8]) -> String {
     let error = load(config, weights).unwrap_err();
     assert!(matches!(error, Error::File { .. } | Error::Weights { .. }), "{error:?}");
     let text = error.to_string();
@@ -63,7 +63,7 @@ fn outputs(net: &KerasNet<f64>, name: &str) -> Vec<(Tensor<f64>, Tensor<f64>)> {
     all("output").into_iter().enumerate().map(|(i, y)| (net.net.output(&work, i).clone(), y)).collect()
 }
 
-fn agrees(net: &KerasNet<f64>, name: &str) {
+pub fn agrees(net: &KerasNet<f64>, name: &str) {
     for (ours, theirs) in outputs(net, name) {
         assert_eq!(ours.dims(), theirs.dims());
         assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?} instead of {theirs:?}");
@@ -176,7 +176,7 @@ fn a_layer_of_two_models() {
     assert_eq!(net.params.specs().len(), 5);
 }
 
-fn tensor(layer: &str, call: usize, shape: &[usize]) -> Value {
+pub fn tensor(layer: &str, call: usize, shape: &[usize]) -> Value {
     let mut sizes = vec![json!(null)];
     sizes.extend(shape.iter().map(|size| json!(size)));
     json!({"class_name": "__keras_tensor__", "config": {"shape": sizes, "dtype": "float64", "keras_history": [layer, call, 0]}})
@@ -254,8 +254,8 @@ fn shapes_that_do_not_fit() {
     assert!(open.contains("in the place of None in keras.Input((None,), name=\"deep\")"), "{open}");
 }
 
-const HAS_NOT: &str = "it has what this library has not: ";
-const REPLACE: &str = "; replace these layers in Keras, or build the model in code";
+pub const HAS_NOT: &str = "it has what this library has not: ";
+pub const REPLACE: &str = "; replace these layers in Keras, or build the model in code";
 
 #[test]
 fn nothing_is_silently_something_else() {
@@ -492,7 +492,7 @@ fn masked(mask: Value, more: &[Value]) -> (String, Vec<u8>) {
     (whole.to_string(), weights)
 }
 
-fn operator(class: &str, name: &str, args: Value, settings: Value) -> Value {
+pub fn operator(class: &str, name: &str, args: Value, settings: Value) -> Value {
     let mut config = settings;
     config["name"] = json!(name);
     json!({"module": "keras.src.ops.numpy", "class_name": class, "config": config, "registered_name": class, "name": name,

@@ -24,6 +24,8 @@ mod hostile;
 #[cfg(feature = "image")]
 mod images;
 #[cfg(all(feature = "keras", feature = "npz"))]
+mod keras_attention;
+#[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_compiled;
 mod keras_example;
 #[cfg(all(feature = "keras", feature = "npz"))]

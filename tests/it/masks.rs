@@ -130,6 +130,19 @@ fn masks_of_several_values() {
     // Operators drop what the layers of the same name pass on.
     assert_eq!(both(&|g, x| g.compute(x[0] + x[1])), None);
     assert_eq!(both(&|g, x| g.op(merging::Dot::new([2, 2]), x)), None);
+    // Attention has that of what asks, as has what takes it from another.
+    for attention in [
+        &(|g: &mut Graph, x: &[Value]| g.op(Attention::new(), x)) as &dyn Fn(&mut Graph, &[Value]) -> Value,
+        &|g, x| g.op(AdditiveAttention::new(), x),
+        &|g, x| g.op(MultiHeadAttention::new(2, 2), x),
+        &|g, x| g.op_outputs(Attention::new().return_scores(true), x)[0],
+        &|g, x| g.masked_as(x[1], x[0]),
+    ] {
+        assert_eq!(both(attention), Some(a.clone()));
+        assert_eq!(with_free(attention), Some(a.clone()));
+    }
+    // Of as many heads as there are steps the scores have none all the same.
+    assert_eq!(both(&|g, x| g.op_outputs(MultiHeadAttention::new(5, 2).return_scores(true), x)[1]), None);
     // A shortcut has the mask that it goes around with.
     let around = mask_of(&[&x], &|g, x| {
         let h = embedded(g, x[0]);
@@ -145,6 +158,41 @@ fn masks_of_several_values() {
     });
     let expected: Vec<bool> = a.iter().enumerate().map(|(i, a)| *a || i / 5 == 1).collect();
     assert_eq!(wide, Some(expected));
+}
+
+/// Keys that do not count change nothing, and steps that do not ask are zeros.
+#[test]
+fn attention_goes_by_its_masks() {
+    let x = ids();
+    for attention in [
+        &(|g: &mut Graph, x: &[Value]| g.op(Attention::new().use_scale(true), x))
+            as &dyn Fn(&mut Graph, &[Value]) -> Value,
+        &|g, x| g.op(Attention::new().concat(true), x),
+        &|g, x| g.op(AdditiveAttention::new(), x),
+    ] {
+        let mut g = Graph::new();
+        let inputs = [g.input("ids", [FREE]), g.input("query", [2, 4])];
+        let h = embedded(&mut g, inputs[0]);
+        let asked = attention(&mut g, &[inputs[1], h]);
+        let asking = attention(&mut g, &[h, inputs[1]]);
+        let (net, params) = g.build_net::<f64>(&[asked, asking], 1).unwrap();
+        let mut work = Work::default();
+        let query = draw::<f64>([3, 2, 4], 1);
+        let mut run = |ids: &Tensor<f64>, row: usize| {
+            let query = query.rows(row..row + 1).unwrap();
+            net.forward(&mut Pass::inference(&params), &mut work, &[ids, &query]).unwrap();
+            [0, 1].map(|i| net.output(&work, i).clone())
+        };
+        // The first row ends in padding.
+        let whole = run(&x.rows(0..1).unwrap(), 0);
+        let short = run(&Tensor::from([[3.0, 1.0, 2.0]]), 0);
+        assert!(whole[0].iter().zip(&short[0]).all(|(a, b)| (a - b).abs() < 1e-14));
+        assert!(whole[1].as_slice()[12..].iter().all(|v| *v == 0.0));
+        assert!(whole[1].iter().zip(&short[1]).all(|(a, b)| (a - b).abs() < 1e-14));
+        // Where no key counts, the scores of all say how much.
+        let none = run(&Tensor::from([[0.0, 0.0]]), 1);
+        assert!(none[0].iter().all(|v| v.is_finite()) && none[1].iter().all(|v| *v == 0.0));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Steps that join values, against Keras and on any number of threads.
 
 use gradus::layers::merging::*;
+use gradus::layers::{AdditiveAttention, Attention};
 use gradus::{Builder, Inputs, Op, Params, Pass, Slot, Tensor};
 use safetensors::SafeTensors;
 
@@ -250,4 +251,8 @@ fn settings_through_json() {
     assert_eq!(from_str::<Concatenate>(r#"{"axis":2}"#).unwrap(), Concatenate::new().axis(2));
     assert_eq!(from_str::<Add>("{}").unwrap(), Add::new());
     assert_eq!(to_string(&Maximum::new()).unwrap(), "{}");
+    let attention = Attention::new().use_scale(true).concat(true).causal(true).dropout(0.25).return_scores(true);
+    assert_eq!(from_str::<Attention>(&to_string(&attention).unwrap()).unwrap(), attention);
+    let additive = AdditiveAttention::new().use_scale(false).dropout(0.5);
+    assert_eq!(from_str::<AdditiveAttention>(&to_string(&additive).unwrap()).unwrap(), additive);
 }

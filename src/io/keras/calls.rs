@@ -1,25 +1,57 @@
 //! What the layers that are read here may be called with.
 
+use super::attention::{self, Asked};
 use super::json::Problem;
 use super::made::Step;
 use super::parts::{Kind, Level, Part};
 use super::tensors::{Argument, Call, Named, flat};
 
-/// The tensors that a call hands to a layer, in the order in which it takes them.
-pub(super) fn operands<'s, 'a>(part: &Part, parts: &[Part], call: &'s Call<'a>) -> Result<Vec<&'s Named<'a>>, Problem> {
+/// What a call hands to a layer.
+#[derive(Default)]
+pub(super) struct Operands<'s, 'a> {
+    /// In the order in which it takes them.
+    pub tensors: Vec<&'s Named<'a>>,
+    /// What it computes, where that depends on the call.
+    pub step: Option<Step>,
+    /// Masks that are named, by the places of the tensors that they belong to.
+    pub masks: Vec<(usize, &'s Argument<'a>)>,
+}
+
+/// What a call hands to a layer.
+pub(super) fn operands<'s, 'a>(part: &Part, parts: &[Part], call: &'s Call<'a>) -> Result<Operands<'s, 'a>, Problem> {
     let one_or_list = "it is called with something else than";
-    match &part.kind {
-        Kind::Input(_) | Kind::Operation { .. } | Kind::Missing => Ok(Vec::new()),
+    let tensors = match &part.kind {
+        Kind::Input(_) | Kind::Operation { .. } | Kind::Missing => Vec::new(),
+        Kind::Layer(made) if attention::is_attention(&made.step) => {
+            let Asked { tensors, step, masks } = attention::asked(&made.step, call)?;
+            return Ok(Operands { tensors, step: Some(step), masks });
+        }
         Kind::Layer(made) => match (&made.step, call.input()?) {
-            (Step::Layer(_), Argument::Tensor(named, _)) => Ok(vec![named]),
-            (Step::Layer(_), _) => Err(format!("{one_or_list} a tensor")),
+            (Step::Layer(_), Argument::Tensor(named, _)) => vec![named],
+            (Step::Layer(_), _) => return Err(format!("{one_or_list} a tensor")),
             (Step::Join(_), list @ Argument::List(_)) => {
                 let tensors = flat(list).ok_or_else(|| format!("{one_or_list} a list of tensors"))?;
-                Ok(tensors.into_iter().map(|(named, _)| named).collect())
+                tensors.into_iter().map(|(named, _)| named).collect()
             }
-            (Step::Join(_), _) => Err(format!("{one_or_list} a list of tensors")),
+            (Step::Join(_), _) => return Err(format!("{one_or_list} a list of tensors")),
         },
-        Kind::Model(level) => of_model(level, parts, call.input()?),
+        Kind::Model(level) => of_model(level, parts, call.input()?)?,
+    };
+    let masks = masks(call, tensors.len())?;
+    Ok(Operands { tensors, step: None, masks })
+}
+
+/// The masks that a call names: one, or one for each tensor.
+fn masks<'s, 'a>(call: &'s Call<'a>, tensors: usize) -> Result<Vec<(usize, &'s Argument<'a>)>, Problem> {
+    let Some((_, argument)) = call.kwargs.iter().find(|(name, _)| name == "mask") else { return Ok(Vec::new()) };
+    let given = match argument {
+        _ if argument.is(&["null"]) => return Ok(Vec::new()),
+        Argument::List(entries) => &entries[..],
+        _ => std::slice::from_ref(argument),
+    };
+    match given.len() == tensors {
+        true => Ok(given.iter().enumerate().filter(|(_, mask)| !mask.is(&["null"])).collect()),
+        false => Err(format!("it is called with {} masks for {tensors} tensors", given.len())),
     }
 }
 

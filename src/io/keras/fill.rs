@@ -7,7 +7,7 @@ use super::Weights;
 use super::plan::{Source, Weight};
 use crate::error::{Error, Mismatch, Result};
 use crate::params::{ParamId, Params};
-use crate::tensor::Float;
+use crate::tensor::{Float, Shape};
 
 /// Reads all weights. The model must have no others, and the file no arrays besides those in `spare` and the optimizer's. Gives the arrays
 /// that were read, and whose they are.
@@ -43,7 +43,7 @@ pub(crate) fn fill<T: Float>(
         let name = format!("{}/{}", weight.layer, weight.name);
         match &weight.source {
             Source::Array(array) => {
-                let shape = params.specs()[id.0 as usize].shape;
+                let shape = in_file(params.specs()[id.0 as usize].shape, weight.heads)?;
                 weights.read(array, &name, shape, params.get_mut(id))?;
                 read.push((array.clone(), id));
             }
@@ -51,6 +51,15 @@ pub(crate) fn fill<T: Float>(
         }
     }
     Ok(read)
+}
+
+/// The shape of an array whose weight has heads side by side.
+fn in_file(shape: Shape, heads: Option<(usize, usize)>) -> Result<Shape> {
+    let Some((axis, heads)) = heads else { return Ok(shape) };
+    let mut sizes = shape.dims().to_vec();
+    sizes[axis] /= heads.max(1);
+    sizes.insert(axis, heads);
+    Shape::try_from(&sizes[..])
 }
 
 /// A weight by the path of its layer.

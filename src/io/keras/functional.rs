@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::calls;
+use super::calls::{self, Operands};
 use super::json::{Object, Problem, Raw, list, spelled};
 use super::made::{Made, Step};
-use super::masks::Masks;
+use super::masks::{self, Masks};
 use super::names::{self, Finder};
 use super::operations;
-use super::order::{Node, order};
-use super::parts::{Entry, Kind, Level, Place, Reads};
+use super::order::{self, Node, order};
+use super::parts::{Called, Entry, Kind, Level, Place, Read, Reads, Tensor};
 use super::reader::{MAX_PARTS, Reader, shown};
-use super::tensors::{Call, Structure};
+use super::tensors::{Argument, Call, Named, Structure};
 
 /// The most inputs of a model.
 const MAX_INPUTS: usize = 1 << 10;
@@ -28,10 +28,15 @@ struct Listed<'a> {
 }
 
 /// What the calls of a model hand over.
+#[derive(Default)]
 struct Taken {
-    operands: Reads,
+    calls: Vec<Vec<Called>>,
     /// Operators by the places of their parts.
     operators: Vec<(usize, Step)>,
+    outputs: Vec<Read>,
+    /// As in a [`Level`].
+    deletes: Vec<(usize, bool)>,
+    masked: Vec<bool>,
     /// What cannot be had.
     problems: Vec<Problem>,
 }
@@ -59,14 +64,15 @@ impl Reader<'_> {
             .collect::<Result<_, _>>()?;
         let order = order(&reads, &outputs_at)
             .map_err(|circle| format!("{}{}", place.path, names::circle(&listed.entries, &circle)))?;
-        let Taken { operands, operators, problems } = self.operands(&listed, &find, &inputs_at, &order, place)?;
+        let taken = self.operands(&listed, &find, &inputs_at, &outputs_at, &order, place)?;
+        let Taken { calls, operators, outputs: outputs_at, deletes, masked, problems } = taken;
         problems.into_iter().for_each(|problem| self.note(problem));
         for (part, step) in operators {
             self.parts[part].kind = Kind::Layer(Box::new(Made { operator: true, ..Made::of(step) }));
         }
-        for (entry, operands) in listed.entries.iter_mut().zip(operands) {
-            self.parts[entry.part].calls += operands.len();
-            entry.calls = operands;
+        for (entry, calls) in listed.entries.iter_mut().zip(calls) {
+            self.parts[entry.part].calls += calls.len();
+            entry.calls = calls;
         }
         let own = |keys: &Option<Vec<Cow<str>>>| {
             keys.as_ref().map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -78,6 +84,8 @@ impl Reader<'_> {
             inputs: inputs_at,
             input_keys: own(&inputs.keys),
             outputs: outputs_at,
+            deletes,
+            masked,
             output_keys,
             order,
             sequential: false,
@@ -138,18 +146,25 @@ impl Reader<'_> {
     }
 
     /// What each call hands over; operators that serve masks alone are left out.
-    fn operands(
+    fn operands<'a>(
         &self,
-        listed: &Listed,
-        find: &Finder,
+        listed: &Listed<'a>,
+        find: &Finder<'_, 'a>,
         inputs: &[usize],
+        outputs: &[Tensor],
         order: &[Node],
         place: &Place,
     ) -> Result<Taken, Problem> {
         let mut needed = vec![0usize; listed.entries.len()];
         order.iter().for_each(|&(e, _)| needed[e] += 1);
-        let mut taken =
-            Taken { operands: vec![Vec::new(); listed.entries.len()], operators: Vec::new(), problems: Vec::new() };
+        let outputs = outputs.iter().copied().map(Read::own).collect();
+        let mut taken = Taken { outputs, ..Taken::default() };
+        taken.calls.resize_with(listed.entries.len(), Vec::new);
+        let mut named: HashMap<Node, Vec<(usize, &Argument<'a>)>> = HashMap::new();
+        let called = |e: usize, tensors: &[&Named], step| -> Result<Called, Problem> {
+            let reads = find.all(e, tensors)?.into_iter().map(Read::own).collect();
+            Ok(Called { reads, step, drops_mask: false })
+        };
         for (e, (entry, calls)) in listed.entries.iter().zip(&listed.calls).enumerate() {
             let path = format!("{}{}", place.path, entry.name);
             let part = &self.parts[entry.part];
@@ -164,7 +179,7 @@ impl Reader<'_> {
                     match read {
                         Ok((step, operands)) => {
                             taken.operators.push((entry.part, step));
-                            taken.operands[e].push(find.all(e, &operands)?);
+                            taken.calls[e].push(called(e, &operands, None)?);
                         }
                         Err(problem) => taken.problems.push(here(problem)),
                     }
@@ -178,27 +193,45 @@ impl Reader<'_> {
             if needed[e] < calls.len().max(1) {
                 return Err(format!("{path}: no output of the model depends on it"));
             }
-            for call in calls {
+            for (c, call) in calls.iter().enumerate() {
                 match calls::operands(part, &self.parts, call) {
-                    Ok(operands) => taken.operands[e].push(find.all(e, &operands)?),
+                    Ok(Operands { tensors, step, masks }) => {
+                        taken.calls[e].push(called(e, &tensors, step)?);
+                        named.insert((e, c), masks);
+                    }
                     Err(problem) => taken.problems.push(here(problem)),
                 }
             }
         }
-        // The masks that calls name, in the order of computation; what they are is known where all layers are.
+        // Masks in the order of computation; what they are is known where all layers are.
         if !(self.unsupported.is_empty() && taken.problems.is_empty()) {
             return Ok(taken);
         }
-        let mut masks = Masks::new(find, &listed.for_masks);
-        for &(e, c) in order {
-            let (Some(reads), Some(call)) = (taken.operands[e].get(c), listed.calls[e].get(c)) else { continue };
-            let part = &self.parts[listed.entries[e].part];
-            if let (Kind::Layer(_) | Kind::Model(_), Err(problem)) = (&part.kind, masks.check(e, call, reads)) {
-                let path = format!("{}{}", place.path, listed.entries[e].name);
-                taken.problems.push(format!("{path} ({}): {problem}", part.class));
+        let as_called = match listed.entries.iter().any(|entry| masks::deletes(&self.parts[entry.part])) {
+            true => {
+                let all = |e: usize| listed.calls[e].iter().map(move |call| find.all(e, &call.tensors())).collect();
+                let reads: Reads = (0..listed.calls.len()).map(all).collect::<Result<_, _>>()?;
+                let outputs: Vec<Tensor> = taken.outputs.iter().map(|read| read.tensor).collect();
+                order::as_called(&reads, &outputs)
             }
-            masks.follow((e, c), reads);
+            false => order.to_vec(),
+        };
+        let mut masks = Masks::new(find, &listed.for_masks, order, place.depth > 0);
+        for &(e, c) in &as_called {
+            let Some(called) = taken.calls[e].get_mut(c) else { continue };
+            let named = named.get(&(e, c)).map_or(&[][..], Vec::as_slice);
+            if let Err(problem) = masks.follow((e, c), called, named) {
+                let (path, part) = (format!("{}{}", place.path, listed.entries[e].name), listed.entries[e].part);
+                taken.problems.push(format!("{path} ({}): {problem}", self.parts[part].class));
+            }
         }
+        for read in &mut taken.outputs {
+            match masks.under(&read.tensor) {
+                Ok(under) => read.under = under,
+                Err(problem) => taken.problems.push(format!("{}: {problem}", shown(&place.path))),
+            }
+        }
+        (taken.deletes, taken.masked) = masks.left(inputs, &taken.outputs);
         Ok(taken)
     }
 }

@@ -5,7 +5,7 @@ use super::made::{Made, Step};
 use super::settings::{
     QUANTISED, activation, channels_last, common, last_axis, lora, of_weight, regularizer, relu, set, with_weight,
 };
-use super::{convolutions, merging, normalizations, pools};
+use super::{attention, convolutions, merging, normalizations, pools};
 use crate::error::Result as Read;
 use crate::layer::Layer;
 use crate::layers::{
@@ -38,6 +38,9 @@ pub(super) fn layer(class: &str, s: &mut Settings, about: &About) -> Result<Opti
         return Ok(Some(made));
     }
     if let Some(made) = normalizations::layer(class, s, about.rank)? {
+        return Ok(Some(made));
+    }
+    if let Some(made) = attention::layer(class, s)? {
         return Ok(Some(made));
     }
     if let Some(join) = merging::join(class, s)? {

@@ -12,12 +12,25 @@ pub(super) enum Step {
     Join(Join),
 }
 
+/// A weight of a layer inside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inner {
+    pub name: &'static str,
+    /// The folder inside, and the array there.
+    pub folder: &'static str,
+    pub array: usize,
+    /// The axis here that is two in the file, and how many heads the first of them counts.
+    pub heads: Option<(usize, usize)>,
+}
+
 /// A layer, and what its arrays are called here.
 #[derive(Debug)]
 pub(super) struct Made {
     pub step: Step,
     /// The last names of its weights, in the order of the file's arrays.
     pub weights: Vec<&'static str>,
+    /// Those of layers inside.
+    pub inner: Vec<Inner>,
     /// Weights whose values are known already.
     pub given: Vec<(&'static str, Vec<f64>)>,
     /// How many arrays it has that are known otherwise.
@@ -41,21 +54,22 @@ impl Made {
 
     /// What has no weights.
     pub fn of(step: Step) -> Self {
-        let (weights, given, below) = (Vec::new(), Vec::new(), String::new());
-        Made { step, weights, given, spare: 0, below, frozen: false, operator: false }
+        let (weights, inner, given, below) = (Vec::new(), Vec::new(), Vec::new(), String::new());
+        Made { step, weights, inner, given, spare: 0, below, frozen: false, operator: false }
     }
 
-    /// Adds it to a graph, under a name or, within the scope of a shared one, under its class's.
-    pub fn wire(&self, g: &mut Graph, name: Option<&str>, x: &[Value]) -> Option<Value> {
-        let y = match (&self.step, x, name) {
-            (Step::Layer(layer), &[x], Some(name)) => Some(g.add_named(name, (**layer).clone(), x)),
-            (Step::Layer(layer), &[x], None) => Some(g.add((**layer).clone(), x)),
-            (Step::Layer(_), ..) => None,
-            (Step::Join(join), ..) => Some(join.wire(g, name, x)),
+    /// Adds it to a graph, under a name or, within the scope of a shared one, under its class's; with what this call computes, where that depends on
+    /// the call.
+    pub fn wire(&self, g: &mut Graph, name: Option<&str>, of_call: Option<&Step>, x: &[Value]) -> Option<Vec<Value>> {
+        let y = match (of_call.unwrap_or(&self.step), x, name) {
+            (Step::Layer(layer), &[x], Some(name)) => vec![g.add_named(name, (**layer).clone(), x)],
+            (Step::Layer(layer), &[x], None) => vec![g.add((**layer).clone(), x)],
+            (Step::Layer(_), ..) => return None,
+            (Step::Join(join), ..) => join.wire(g, name, x),
         };
         if self.operator && matches!(self.step, Step::Join(_)) {
             g.drop_mask();
         }
-        y
+        Some(y)
     }
 }

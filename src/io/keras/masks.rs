@@ -2,15 +2,21 @@
 //!
 //! Keras writes a mask that a layer takes into the layer's call, with the operators that compute it. The same follows from the layers, by the
 //! rules that a [`Graph`](crate::graph::Graph) keeps; here the two are compared, as a mask that was passed by hand may be another.
+//!
+//! `MultiHeadAttention` deletes the masks of the tensors that it is called with, once it is called: what reads them afterwards finds none, unless
+//! its call names one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::attention;
 use super::json::{Problem, Raw, Settings, parse, spelled};
 use super::made::{Made, Step};
 use super::merging::Join;
 use super::names::Finder;
-use super::parts::{Kind, Tensor};
-use super::tensors::{Argument, Call, Named};
+use super::order::Node;
+use super::parts::{Called, Kind, Level, Part, Read, Tensor, Under};
+use super::tensors::{Argument, Named};
+use crate::activations::Activation;
 use crate::layer::MaskRule;
 use crate::layers::LayerConfig;
 
@@ -23,24 +29,80 @@ const MAX_ANY: usize = 64;
 /// A mask by its number: equal ones have the same.
 type Mask = usize;
 
+/// What is known of the mask that a tensor carries: its number, or nothing where it may have one that comes from outside the model. A tensor of
+/// which nothing stands here carries none.
+type Known = Option<Mask>;
+
 /// The masks of a model.
 pub(super) struct Masks<'f, 's, 'a> {
     find: &'f Finder<'s, 'a>,
     /// The settings of the operators that masks may come from, by entry.
     settings: &'f HashMap<usize, Raw<'a>>,
+    /// Where each call stands in the order in which the graph is made.
+    places: HashMap<Node, usize>,
     numbers: HashMap<String, Mask>,
     /// Of a mask that is where any of several is: their numbers.
     any: HashMap<Mask, Vec<Mask>>,
-    /// The mask that the outputs of each call carry.
-    carried: HashMap<(usize, usize), Mask>,
+    /// The masks that tensors carry when they are made.
+    carried: HashMap<Tensor, Known>,
+    /// Of the tensors that carry a mask, the one that the graph has first.
+    carriers: HashMap<Mask, (usize, Tensor)>,
     /// The masks that operators compute.
     computed: HashMap<(usize, usize), Mask>,
+    /// Those whose masks are deleted.
+    always: Deleted,
+    /// In predictions, where noise layers give the tensors that they take.
+    in_predictions: Deleted,
+}
+
+/// Tensors without their masks.
+#[derive(Default)]
+struct Deleted {
+    /// A layer's output that is its input, and what it is.
+    same: HashMap<Tensor, Tensor>,
+    tensors: HashSet<Tensor>,
+}
+
+impl Deleted {
+    /// What a tensor is.
+    fn first(&self, t: &Tensor) -> Tensor {
+        self.same.get(t).copied().unwrap_or(*t)
+    }
+
+    fn has(&self, t: &Tensor) -> bool {
+        self.tensors.contains(&self.first(t))
+    }
+
+    fn delete(&mut self, t: &Tensor) {
+        self.tensors.insert(self.first(t));
+    }
+
+    fn restore(&mut self, t: &Tensor) {
+        self.tensors.remove(&self.first(t));
+    }
+
+    fn is_same(&mut self, output: Tensor, input: &Tensor) {
+        self.same.insert(output, self.first(input));
+    }
 }
 
 impl<'f, 's, 'a> Masks<'f, 's, 'a> {
-    pub fn new(find: &'f Finder<'s, 'a>, settings: &'f HashMap<usize, Raw<'a>>) -> Self {
-        let (numbers, any) = (HashMap::new(), HashMap::new());
-        Masks { find, settings, numbers, any, carried: HashMap::new(), computed: HashMap::new() }
+    /// None are known yet. The inputs of a model inside another may carry some.
+    pub fn new(find: &'f Finder<'s, 'a>, settings: &'f HashMap<usize, Raw<'a>>, order: &[Node], inside: bool) -> Self {
+        let inputs = find.entries.iter().enumerate().filter(|(_, entry)| inside && find.parts[entry.part].is_input());
+        let carried = inputs.map(|(entry, _)| (Tensor { entry, call: 0, output: 0 }, None)).collect();
+        Masks {
+            find,
+            settings,
+            places: order.iter().enumerate().map(|(i, &node)| (node, i)).collect(),
+            numbers: HashMap::new(),
+            any: HashMap::new(),
+            carried,
+            carriers: HashMap::new(),
+            computed: HashMap::new(),
+            always: Deleted::default(),
+            in_predictions: Deleted::default(),
+        }
     }
 
     fn number(&mut self, mask: String) -> Mask {
@@ -67,69 +129,176 @@ impl<'f, 's, 'a> Masks<'f, 's, 'a> {
         }
     }
 
-    /// Finds the masks that the outputs of a call carry; those that it reads come before.
-    pub fn follow(&mut self, (entry, call): (usize, usize), reads: &[Tensor]) {
-        let Kind::Layer(made) = &self.find.parts[self.find.entries[entry].part].kind else { return };
-        let of = |t: &Tensor| self.carried.get(&(t.entry, t.call)).copied();
-        let masks: Vec<Option<Mask>> = reads.iter().map(of).collect();
-        let mask = match rule(made) {
+    /// Goes through a call; those that it reads come before. Says under which masks it reads, and what becomes of its own.
+    pub fn follow(&mut self, node: Node, called: &mut Called, named: &[(usize, &Argument<'a>)]) -> Result<(), Problem> {
+        let (entry, call) = node;
+        let part = &self.find.parts[self.find.entries[entry].part];
+        if !matches!(part.kind, Kind::Layer(_) | Kind::Model(_)) {
+            return Ok(());
+        }
+        for read in &mut called.reads {
+            read.under = self.under(&read.tensor)?;
+        }
+        for &(i, argument) in named {
+            self.take(node, i, argument, called)?;
+        }
+        let output = |output: usize| Tensor { entry, call, output };
+        match &part.kind {
+            Kind::Layer(made) => {
+                let masks: Vec<Option<Known>> = called.reads.iter().map(|read| self.of(read)).collect();
+                let mask = self.made(made, called, &masks);
+                self.carried.extend(mask.map(|mask| (output(0), mask)));
+                if let (Some(Some(mask)), Some(&place)) = (mask, self.places.get(&node)) {
+                    let first = self.carriers.entry(mask).or_insert((place, output(0)));
+                    if place < first.0 {
+                        *first = (place, output(0));
+                    }
+                }
+                if let (Some(read), Some(same)) = (called.reads.first(), same(made)) {
+                    self.in_predictions.is_same(output(0), &read.tensor);
+                    if same == Same::Always {
+                        self.always.is_same(output(0), &read.tensor);
+                    }
+                }
+                if attention::deletes_masks(&part.class) {
+                    for read in &called.reads[..attention::values(called)] {
+                        self.always.delete(&read.tensor);
+                        self.in_predictions.delete(&read.tensor);
+                    }
+                }
+            }
+            Kind::Model(inner) => {
+                for (i, _) in inner.masked.iter().enumerate().filter(|(_, masked)| **masked) {
+                    self.carried.insert(output(i), None);
+                }
+                for (i, read) in inner.outputs.iter().enumerate() {
+                    let input = inner.inputs.iter().position(|&input| input == read.tensor.entry);
+                    if let Some(own) = input.and_then(|input| called.reads.get(input)) {
+                        self.always.is_same(output(i), &own.tensor);
+                        self.in_predictions.is_same(output(i), &own.tensor);
+                    }
+                }
+                for &(i, in_predictions) in &inner.deletes {
+                    let Some(read) = called.reads.get(i) else { continue };
+                    self.in_predictions.delete(&read.tensor);
+                    if !in_predictions {
+                        self.always.delete(&read.tensor);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How a tensor is read now.
+    pub fn under(&self, t: &Tensor) -> Result<Under, Problem> {
+        match (self.carried.contains_key(t), self.always.has(t), self.in_predictions.has(t)) {
+            (false, ..) | (true, false, false) => Ok(Under::Own),
+            (true, true, _) => Ok(Under::None),
+            (true, false, true) => Err(format!(
+                "it reads {}, whose mask a MultiHeadAttention deletes in predictions and not in training, as a noise layer between them gives in \
+                 predictions the tensor that it takes; let this layer read what the noise layer gives",
+                self.find.entries[t.entry].name
+            )),
+        }
+    }
+
+    /// The mask of what is read.
+    fn of(&self, read: &Read) -> Option<Known> {
+        match read.under {
+            Under::Own => self.carried.get(&read.tensor).copied(),
+            Under::None => None,
+            Under::Of(other) => self.carried.get(&other).copied(),
+        }
+    }
+
+    /// What a model leaves: the inputs whose masks are gone, with whether that is so in predictions alone, and the outputs that may carry one.
+    pub fn left(&self, inputs: &[usize], outputs: &[Read]) -> (Vec<(usize, bool)>, Vec<bool>) {
+        let inputs = inputs.iter().map(|&entry| Tensor { entry, call: 0, output: 0 }).enumerate();
+        let deletes = inputs.filter(|(_, t)| self.in_predictions.has(t)).map(|(i, t)| (i, !self.always.has(&t)));
+        (deletes.collect(), outputs.iter().map(|read| self.of(read).is_some()).collect())
+    }
+
+    /// The mask that a layer makes of those of what it reads.
+    fn made(&mut self, made: &Made, called: &mut Called, masks: &[Option<Known>]) -> Option<Known> {
+        let first = || called.reads.first().map(|read| read.tensor);
+        match rule(made) {
+            _ if made.operator => None,
             Rule::Drops => None,
             Rule::Passes => masks.first().copied().flatten(),
-            Rule::NotZero => reads.first().map(|t| self.number(unequal(t, 0.0))),
-            Rule::Unequal(value) => reads.first().map(|t| {
-                let unequal = self.number(unequal(t, value));
-                self.number(format!("any {unequal}"))
+            Rule::NotZero => first().map(|t| Some(self.number(unequal(&t, 0.0)))),
+            Rule::Unequal(value) => first().map(|t| {
+                let unequal = self.number(unequal(&t, value));
+                Some(self.number(format!("any {unequal}")))
             }),
-            Rule::Any => masks.iter().copied().collect::<Option<Vec<_>>>().map(|masks| self.any(&masks)),
+            Rule::Any => match masks.iter().copied().collect::<Option<Vec<Known>>>() {
+                Some(known) => Some(known.into_iter().collect::<Option<Vec<Mask>>>().map(|masks| self.any(&masks))),
+                None => {
+                    // What it computes goes by no mask, so that what it reads may keep its own.
+                    let deleted = called.reads.iter_mut().filter(|read| read.under == Under::None);
+                    called.drops_mask = deleted.map(|read| read.under = Under::Own).count() > 0;
+                    None
+                }
+            },
             Rule::Joins(_) if masks.iter().all(Option::is_none) => None,
+            Rule::Joins(_) if masks.contains(&Some(None)) => Some(None),
             Rule::Joins(axis) => {
-                let parts: Vec<Mask> = reads
-                    .iter()
-                    .zip(masks)
-                    .map(|(t, mask)| match mask {
+                let mut parts = Vec::new();
+                for (read, mask) in called.reads.iter().zip(masks) {
+                    let t = &read.tensor;
+                    parts.push(match mask.flatten() {
                         None => self.number(format!("ones {}", place(t))),
                         Some(mask) => {
                             let (mask, zeros) = (format!("expand -1 {mask}"), format!("zeros {}", place(t)));
                             let both = [self.number(mask), self.number(zeros)];
                             self.any(&both)
                         }
-                    })
-                    .collect();
+                    });
+                }
                 let joined = self.number(format!("join {axis} {parts:?}"));
-                Some(self.number(format!("any {joined}")))
+                Some(Some(self.number(format!("any {joined}"))))
             }
-        };
-        self.carried.extend(mask.map(|mask| ((entry, call), mask)));
+        }
     }
 
-    /// An error where a call names other masks than those that what it reads carries.
-    pub fn check(&mut self, entry: usize, call: &Call<'a>, reads: &[Tensor]) -> Result<(), Problem> {
-        let Some((_, argument)) = call.kwargs.iter().find(|(name, _)| name == "mask") else { return Ok(()) };
-        let one = std::slice::from_ref(argument);
-        let given = match argument {
-            Argument::Constant(raw) if raw.get() == "null" => return Ok(()),
-            Argument::List(entries) => entries,
-            _ => one,
+    /// Takes a mask that a call names for one of the tensors that it reads; an error where nothing before carries it.
+    fn take(&mut self, node: Node, i: usize, argument: &Argument<'a>, called: &mut Called) -> Result<(), Problem> {
+        let entry = node.0;
+        let Argument::Tensor(named, _) = argument else {
+            return Err("it is called with a mask that is no tensor".to_owned());
         };
-        if given.len() != reads.len() {
-            return Err(format!("it is called with {} masks for {} tensors", given.len(), reads.len()));
+        let mask = self.computed(entry, named, 0)?;
+        let part = &self.find.parts[self.find.entries[entry].part];
+        let read = &mut called.reads[i];
+        let own = self.carried.get(&read.tensor) == Some(&Some(mask));
+        if attention::deletes_masks(&part.class) && i == 0 && !(own && read.under == Under::Own) {
+            return Err(format!(
+                "it is called with query_mask={:.80}, in whose place Keras takes the one that the query carries; leave it out",
+                named.layer
+            ));
         }
-        for (argument, t) in given.iter().zip(reads) {
-            let named = match argument {
-                Argument::Tensor(named, _) => named,
-                Argument::Constant(raw) if raw.get() == "null" => continue,
-                _ => return Err("it is called with a mask that is no tensor".to_owned()),
-            };
-            let mask = self.computed(entry, named, 0)?;
-            if self.carried.get(&(t.entry, t.call)) != Some(&mask) {
-                return Err(format!(
-                    "it is called with mask={:.80}, another than its input carries; let the mask come with the input, from an Embedding with \
-                     mask_zero=True or a Masking",
-                    named.layer
-                ));
+        if own {
+            read.under = Under::Own;
+            if matches!(part.kind, Kind::Model(_)) {
+                // There it becomes the tensor's again.
+                self.always.restore(&read.tensor);
+                self.in_predictions.restore(&read.tensor);
             }
+            return Ok(());
         }
-        Ok(())
+        let before = self.places.get(&node).copied().unwrap_or(0);
+        match self.carriers.get(&mask) {
+            Some(&(place, carrier)) if place < before && !matches!(part.kind, Kind::Model(_)) => {
+                read.under = Under::Of(carrier);
+                Ok(())
+            }
+            _ => Err(format!(
+                "it is called with mask={:.80}, another than its input carries; let the mask come with the input, from an Embedding with \
+                 mask_zero=True or a Masking",
+                named.layer
+            )),
+        }
     }
 
     /// The number of a mask that operators compute.
@@ -219,6 +388,66 @@ enum Rule {
     Joins(isize),
 }
 
+/// A layer's output that is the tensor that it takes.
+#[derive(Clone, Copy, PartialEq)]
+enum Same {
+    Always,
+    /// Where it adds no noise.
+    InPredictions,
+}
+
+fn same(made: &Made) -> Option<Same> {
+    let Step::Layer(config) = &made.step else { return None };
+    match &**config {
+        LayerConfig::Identity(_)
+        | LayerConfig::ActivityRegularization(_)
+        | LayerConfig::Activation(Activation::Linear) => Some(Same::Always),
+        LayerConfig::Dropout(_)
+        | LayerConfig::AlphaDropout(_)
+        | LayerConfig::GaussianDropout(_)
+        | LayerConfig::GaussianNoise(_)
+        | LayerConfig::SpatialDropout1d(_)
+        | LayerConfig::SpatialDropout2d(_) => Some(Same::InPredictions),
+        _ => None,
+    }
+}
+
+/// Of a model whose layers come one after the other: the inputs whose masks are gone afterwards, and the outputs that may carry one.
+pub(super) fn left_by_chain(chain: &[&Part]) -> (Vec<(usize, bool)>, Vec<bool>) {
+    let (mut masked, mut same_as_input, mut deletes) = (true, Some(Same::Always), Vec::new());
+    for part in chain {
+        match &part.kind {
+            Kind::Layer(made) => {
+                masked = match rule(made) {
+                    Rule::Drops => false,
+                    Rule::NotZero | Rule::Unequal(_) => true,
+                    Rule::Passes | Rule::Any | Rule::Joins(_) => masked,
+                };
+                same_as_input = match (same_as_input, same(made)) {
+                    (Some(_), Some(Same::InPredictions)) => Some(Same::InPredictions),
+                    (before, Some(Same::Always)) => before,
+                    _ => None,
+                };
+            }
+            Kind::Model(inner) => {
+                if let (Some(same), Some((_, in_predictions))) = (same_as_input, inner.deletes.first()) {
+                    deletes.push((0, *in_predictions || same == Same::InPredictions));
+                }
+                masked = inner.masked == [true];
+                same_as_input = None;
+            }
+            _ => {}
+        }
+    }
+    (deletes, vec![masked])
+}
+
+/// Whether a mask may be deleted in a model.
+pub(super) fn deletes(part: &Part) -> bool {
+    let inside = |inner: &Level| !inner.deletes.is_empty();
+    attention::deletes_masks(&part.class) || matches!(&part.kind, Kind::Model(inner) if inside(inner))
+}
+
 fn rule(made: &Made) -> Rule {
     match &made.step {
         Step::Layer(config) => match &**config {
@@ -232,6 +461,7 @@ fn rule(made: &Made) -> Rule {
         Step::Join(join) => match join {
             Join::Concatenate(join) => Rule::Joins(join.along()),
             Join::Divide(_) | Join::Dot(_) | Join::Power(_) => Rule::Drops,
+            Join::AdditiveAttention(_) | Join::Attention(_) | Join::MultiHeadAttention(_) => Rule::Passes,
             _ => Rule::Any,
         },
     }

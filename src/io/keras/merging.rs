@@ -4,17 +4,21 @@ use super::json::{Problem, Settings};
 use crate::graph::{Graph, Value};
 use crate::layers::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 use crate::layers::operators::{Divide, Power};
+use crate::layers::{AdditiveAttention, Attention, MultiHeadAttention};
 
-/// What joins values.
+/// What takes several values.
 #[derive(Clone, Debug)]
 pub(super) enum Join {
     Add(Add),
+    AdditiveAttention(AdditiveAttention),
+    Attention(Attention),
     Average(Average),
     Concatenate(Concatenate),
     Divide(Divide),
     Dot(Dot),
     Maximum(Maximum),
     Minimum(Minimum),
+    MultiHeadAttention(Box<MultiHeadAttention>),
     Multiply(Multiply),
     Power(Power),
     Subtract(Subtract),
@@ -47,16 +51,19 @@ pub(super) fn join(class: &str, s: &mut Settings) -> Result<Option<Join>, Proble
 }
 
 impl Join {
-    /// Adds it to a graph, under a name or under its class's.
-    pub fn wire(&self, g: &mut Graph, name: Option<&str>, x: &[Value]) -> Value {
+    /// Adds it to a graph, under a name or under its class's; gives all that it gives.
+    pub fn wire(&self, g: &mut Graph, name: Option<&str>, x: &[Value]) -> Vec<Value> {
         macro_rules! wire {
             ($($class:ident)+) => {
                 match (self, name) {
-                    $((Join::$class(op), Some(name)) => g.op_named(name, op.clone(), x),
-                      (Join::$class(op), None) => g.op(op.clone(), x),)+
+                    (Join::MultiHeadAttention(op), Some(name)) => g.op_outputs_named(name, (**op).clone(), x),
+                    (Join::MultiHeadAttention(op), None) => g.op_outputs((**op).clone(), x),
+                    $((Join::$class(op), Some(name)) => g.op_outputs_named(name, op.clone(), x),
+                      (Join::$class(op), None) => g.op_outputs(op.clone(), x),)+
                 }
             };
         }
-        wire!(Add Average Concatenate Divide Dot Maximum Minimum Multiply Power Subtract)
+        wire!(Add AdditiveAttention Attention Average Concatenate Divide Dot Maximum Minimum Multiply Power
+            Subtract)
     }
 }

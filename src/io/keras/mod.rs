@@ -3,6 +3,7 @@
 //! A file is read in three steps: `reader` finds out what layers there are and who reads what, and names all that cannot be had; `wiring` adds
 //! them to a [`Graph`](crate::graph::Graph); `weights` reads the arrays.
 
+mod attention;
 mod calls;
 mod compile;
 mod convolutions;

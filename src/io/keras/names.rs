@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::attention;
 use super::json::Problem;
 use super::parts::{Entry, Kind, Part, Tensor};
 use super::tensors::{Call, Named};
@@ -46,6 +47,9 @@ impl Finder<'_, '_> {
             return Err(format!("{what} call {call} of {layer}, which has {calls}, counted from 0"));
         }
         let outputs = match &self.parts[self.entries[entry].part].kind {
+            Kind::Layer(made) if attention::is_attention(&made.step) => {
+                attention::outputs(&made.step, &self.calls[entry][call])
+            }
             Kind::Input(_) | Kind::Layer(_) => 1,
             Kind::Model(inner) => inner.outputs.len(),
             Kind::Operation { .. } | Kind::Missing => usize::MAX,
@@ -67,8 +71,13 @@ pub(super) fn circle(entries: &[Entry], circle: &[(usize, usize)]) -> Problem {
     format!("layers that wait for each other in a circle: {}", names.join(", "))
 }
 
+/// The folder of a class's arrays, which is named after the class in Keras's source.
+pub(super) fn folder(class: &str) -> String {
+    if class == "GroupQueryAttention" { "grouped_query_attention".to_owned() } else { snake_case(class) }
+}
+
 /// The name that Keras's files give a class: `PReLU` is `p_re_lu`.
-pub(super) fn snake_case(class: &str) -> String {
+fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
     let mut out = String::new();
     for (i, &c) in letters.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! What a file's models are made of.
 
 use super::json::Problem;
-use super::made::Made;
+use super::made::{Made, Step};
 use crate::tensor::Shape;
 
 /// A layer of the file, wherever it is called.
@@ -39,7 +39,7 @@ pub(super) enum Kind {
 }
 
 /// A tensor of a model: its layer's place in the model, the call, and which of the outputs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tensor {
     pub entry: usize,
     pub call: usize,
@@ -49,14 +49,49 @@ pub(super) struct Tensor {
 /// What each call of each layer of a model reads.
 pub(super) type Reads = Vec<Vec<Vec<Tensor>>>;
 
+/// The mask under which a tensor is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Under {
+    /// The one that it carries, if it does.
+    #[default]
+    Own,
+    /// None, as what was called before has deleted it.
+    None,
+    /// The one that this tensor carries.
+    Of(Tensor),
+}
+
+/// A tensor that is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub tensor: Tensor,
+    pub under: Under,
+}
+
+impl Read {
+    /// Under its own mask.
+    pub fn own(tensor: Tensor) -> Self {
+        Read { tensor, under: Under::Own }
+    }
+}
+
+/// A call of a layer.
+#[derive(Debug, Default)]
+pub(super) struct Called {
+    pub reads: Vec<Read>,
+    /// What is computed, where that depends on the call.
+    pub step: Option<Step>,
+    /// Whether what it gives carries no mask, though by its rule it might.
+    pub drops_mask: bool,
+}
+
 /// A layer as it stands in a model.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub name: String,
     /// Its place among all layers of the file.
     pub part: usize,
-    /// What each call reads.
-    pub calls: Vec<Vec<Tensor>>,
+    pub calls: Vec<Called>,
 }
 
 /// A model: the file's, or one inside.
@@ -67,7 +102,11 @@ pub(super) struct Level {
     pub inputs: Vec<usize>,
     /// The keys of inputs in a dictionary, as they stand in the file.
     pub input_keys: Option<Vec<String>>,
-    pub outputs: Vec<Tensor>,
+    pub outputs: Vec<Read>,
+    /// The inputs whose masks are gone afterwards, by position, with whether that is so in predictions alone.
+    pub deletes: Vec<(usize, bool)>,
+    /// The outputs that may carry a mask.
+    pub masked: Vec<bool>,
     /// The keys of outputs in a dictionary, sorted.
     pub output_keys: Option<Vec<String>>,
     /// The calls that outputs need, in an order in which they can be computed.

@@ -38,6 +38,8 @@ pub(crate) struct Weight {
     pub shared: bool,
     pub name: &'static str,
     pub source: Source,
+    /// The axis that is two in the file, and how many heads the first of them counts.
+    pub heads: Option<(usize, usize)>,
 }
 
 /// Where a weight's values are.
@@ -80,7 +82,7 @@ pub(crate) fn plan(path: &Path, config: &str, weights: &Weights) -> Result<Plann
     let outputs = wiring.level(&mut graph, &level, &x, "", trainable).map_err(wrong)?;
     let paths = wiring.paths;
     let (weights, spare) = of_parts(&parts, paths);
-    let names = level.outputs.iter().map(|t| level.entries[t.entry].name.clone()).collect();
+    let names = level.outputs.iter().map(|read| level.entries[read.tensor.entry].name.clone()).collect();
     graph.finish(&outputs)?;
     // Their keys in a dictionary, else those of the layers.
     graph.name_outputs(level.output_keys.unwrap_or(names));
@@ -147,13 +149,18 @@ fn of_parts(parts: &[Part], paths: Vec<Option<String>>) -> (Vec<Weight>, Vec<Str
     for (part, path) in parts.iter().zip(paths) {
         let (Kind::Layer(made), Some(layer)) = (&part.kind, path) else { continue };
         let array = |i: usize| format!("{}{}/vars/{i}", part.folder, made.below);
-        let mut weight =
-            |name, source| weights.push(Weight { layer: layer.clone(), shared: part.calls > 1, name, source });
+        let mut weight = |name, source, heads| {
+            weights.push(Weight { layer: layer.clone(), shared: part.calls > 1, name, source, heads });
+        };
         for (i, &name) in made.weights.iter().enumerate() {
-            weight(name, Source::Array(array(i)));
+            weight(name, Source::Array(array(i)), None);
+        }
+        for inner in &made.inner {
+            let array = format!("{}{}/{}/vars/{}", part.folder, made.below, inner.folder, inner.array);
+            weight(inner.name, Source::Array(array), inner.heads);
         }
         for (name, values) in &made.given {
-            weight(name, Source::Given(values.clone()));
+            weight(name, Source::Given(values.clone()), None);
         }
         spare.extend((0..made.spare).map(array));
     }

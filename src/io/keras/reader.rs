@@ -119,7 +119,7 @@ impl<'r> Reader<'r> {
         }
         let operation = object.is_of(&[], operations::MODULE);
         // Arrays are named after the class, numbered; a layer that stands in several places has its arrays in the first.
-        let group = names::snake_case(&class);
+        let group = names::folder(&class);
         let number = groups.entry(group.clone()).or_insert(0);
         let folder = if *number == 0 { group } else { format!("{group}_{number}") };
         let folder = format!("{}layers/{folder}", place.folder);

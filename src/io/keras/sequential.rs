@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::attention;
 use super::json::{Object, Problem, Raw, Settings, spelled};
-use super::parts::{Entry, Kind, Level, Part, Place, Tensor};
+use super::masks;
+use super::parts::{Called, Entry, Kind, Level, Part, Place, Read, Tensor};
 use super::reader::{Reader, shape_of};
 
 impl Reader<'_> {
@@ -33,7 +35,7 @@ impl Reader<'_> {
                         folder: String::new(),
                         calls: 1,
                     })?;
-                    entries.push(Entry { name: String::new(), part: input, calls: vec![Vec::new()] });
+                    entries.push(Entry { name: String::new(), part: input, calls: vec![Called::default()] });
                 }
                 0 => {}
                 _ if is_input => return Err(format!("{}{name}: an input behind the first layer", place.path)),
@@ -42,23 +44,37 @@ impl Reader<'_> {
             if !names.insert(name.clone()) {
                 return Err(format!("{}{name}: two layers of this name", place.path));
             }
-            let reads = entries.len().checked_sub(1).map(|entry| Tensor { entry, call: 0, output: 0 });
+            if let Kind::Layer(made) = &self.parts[part].kind
+                && attention::is_attention(&made.step)
+            {
+                let class = &object.class_name;
+                self.note(format!(
+                    "{}{name} ({class:.80}): it takes several tensors, and a Sequential hands it one; build the model with keras.Model(inputs, outputs)",
+                    place.path
+                ));
+            }
+            let reads = entries.len().checked_sub(1).map(|entry| Read::own(Tensor { entry, call: 0, output: 0 }));
             self.parts[part].calls += 1;
             if let (Kind::Model(inner), false) = (&self.parts[part].kind, is_input)
                 && (inner.inputs.len() != 1 || inner.outputs.len() != 1)
             {
                 return Err(format!("{}{name}: a model of several inputs or outputs in a Sequential", place.path));
             }
-            entries.push(Entry { name, part, calls: vec![reads.into_iter().collect()] });
+            let reads = reads.into_iter().collect();
+            entries.push(Entry { name, part, calls: vec![Called { reads, ..Called::default() }] });
         }
         let last = entries.len().checked_sub(1).ok_or_else(|| format!("{}no layers", place.path))?;
         let order = (0..entries.len()).map(|entry| (entry, 0)).collect();
-        let outputs = vec![Tensor { entry: last, call: 0, output: 0 }];
+        let outputs = vec![Read::own(Tensor { entry: last, call: 0, output: 0 })];
+        let chain: Vec<&Part> = entries.iter().map(|entry| &self.parts[entry.part]).collect();
+        let (deletes, masked) = masks::left_by_chain(&chain);
         Ok(Level {
             entries,
             inputs: vec![0],
             input_keys: None,
             outputs,
+            deletes,
+            masked,
             output_keys: None,
             order,
             sequential: true,

@@ -96,7 +96,8 @@ impl<'a> Argument<'a> {
         }
     }
 
-    fn is(&self, constants: &[&str]) -> bool {
+    /// Whether it is one of these, as JSON writes them.
+    pub fn is(&self, constants: &[&str]) -> bool {
         matches!(self, Argument::Constant(raw) if constants.contains(&raw.get()))
     }
 }
@@ -133,7 +134,19 @@ impl<'a> Call<'a> {
         reads
     }
 
-    /// The one argument that layers of this crate are called with.
+    /// Every tensor, masks too, in the order in which Keras goes through them.
+    pub fn tensors(&self) -> Vec<&Named<'a>> {
+        let mut named: Vec<_> = self.kwargs.iter().collect();
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut tensors = Vec::new();
+        self.args
+            .iter()
+            .chain(named.into_iter().map(|(_, argument)| argument))
+            .for_each(|argument| argument.each(&mut tensors));
+        tensors
+    }
+
+    /// The one argument that most layers are called with.
     pub fn input(&self) -> Result<&Argument<'a>, Problem> {
         let named = |name: &str| self.kwargs.iter().find(|(other, _)| other == name).map(|(_, argument)| argument);
         for (name, argument) in &self.kwargs {
@@ -161,7 +174,7 @@ impl<'a> Call<'a> {
 
 /// Whether an argument of this name is a mask, which layers find for themselves.
 fn is_mask(name: &str) -> bool {
-    name == "mask"
+    matches!(name, "mask" | "query_mask" | "value_mask" | "key_mask")
 }
 
 /// What stands as inputs or outputs of a model: a tensor, or tensors in lists and dictionaries.

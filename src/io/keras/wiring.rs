@@ -1,8 +1,11 @@
 //! The models of a file as one graph.
 
+use std::collections::HashMap;
+
 use super::json::Problem;
-use super::parts::{Kind, Level, Part, Tensor};
+use super::parts::{Called, Kind, Level, Part, Read, Tensor, Under};
 use crate::graph::{Graph, Shared, Value};
+use crate::layers::Identity;
 
 /// Adds models to a graph.
 pub(super) struct Wiring<'r> {
@@ -34,6 +37,7 @@ impl<'r> Wiring<'r> {
     ) -> Result<Vec<Value>, Problem> {
         let mut values: Vec<Vec<Vec<Value>>> =
             level.entries.iter().map(|entry| vec![Vec::new(); entry.calls.len()]).collect();
+        let mut unmasked = HashMap::new();
         self.calls += level.entries.len();
         if self.calls > MAX_CALLS {
             let at = path.strip_suffix('/').unwrap_or("the model");
@@ -46,14 +50,15 @@ impl<'r> Wiring<'r> {
             let entry = &level.entries[e];
             let part = &self.parts[entry.part];
             let at = format!("{path}{}", entry.name);
-            let x: Option<Vec<Value>> =
-                entry.calls[c].iter().map(|t| values[t.entry][t.call].get(t.output).copied()).collect();
-            let x = x.ok_or_else(|| format!("{at} reads what is not there"))?;
+            let called = &entry.calls[c];
+            let x = called.reads.iter().map(|read| self.read(g, &values, read, &mut unmasked));
+            let x = x.collect::<Option<Vec<Value>>>().ok_or_else(|| format!("{at} reads what is not there"))?;
             let y = match &part.kind {
                 Kind::Input(_) => continue,
-                Kind::Layer(_) if part.calls > 1 => self
-                    .shared(g, entry.part, &entry.name, &at, |wiring, g| wiring.layer(g, entry.part, None, &x, &at))?,
-                Kind::Layer(_) => self.layer(g, entry.part, Some(&entry.name), &x, &at)?,
+                Kind::Layer(_) if part.calls > 1 => self.shared(g, entry.part, &entry.name, &at, |wiring, g| {
+                    wiring.layer(g, entry.part, None, called, &x, &at)
+                })?,
+                Kind::Layer(_) => self.layer(g, entry.part, Some(&entry.name), called, &x, &at)?,
                 Kind::Model(inner) => {
                     let inside = |wiring: &mut Self, g: &mut Graph| wiring.level(g, inner, &x, &format!("{at}/"), true);
                     match part.calls {
@@ -68,13 +73,29 @@ impl<'r> Wiring<'r> {
             }
             values[e][c] = y;
         }
-        let output = |t: &Tensor| values[t.entry][t.call].get(t.output).copied();
-        level
-            .outputs
-            .iter()
-            .map(output)
-            .collect::<Option<_>>()
-            .ok_or_else(|| format!("{path}: an output that is not there"))
+        let outputs = level.outputs.iter().map(|read| self.read(g, &values, read, &mut unmasked));
+        outputs.collect::<Option<_>>().ok_or_else(|| format!("{path}: an output that is not there"))
+    }
+
+    /// A tensor under the mask that it is read with. `unmasked` has those without theirs.
+    fn read(
+        &self,
+        g: &mut Graph,
+        values: &[Vec<Vec<Value>>],
+        read: &Read,
+        unmasked: &mut HashMap<Tensor, Value>,
+    ) -> Option<Value> {
+        let of = |t: &Tensor| values[t.entry][t.call].get(t.output).copied();
+        let x = of(&read.tensor)?;
+        Some(match read.under {
+            Under::Own => x,
+            Under::None => *unmasked.entry(read.tensor).or_insert_with(|| {
+                let x = g.add_named("unmasked", Identity::new(), x);
+                g.drop_mask();
+                x
+            }),
+            Under::Of(other) => g.masked_as(x, of(&other)?),
+        })
     }
 
     /// Adds what `f` adds in the scope of a part that is called several times.
@@ -96,11 +117,16 @@ impl<'r> Wiring<'r> {
         g: &mut Graph,
         part: usize,
         name: Option<&str>,
+        called: &Called,
         x: &[Value],
         path: &str,
     ) -> Result<Vec<Value>, Problem> {
         self.paths[part].get_or_insert_with(|| path.to_owned());
         let Kind::Layer(made) = &self.parts[part].kind else { return Err(format!("{path} is no layer")) };
-        made.wire(g, name, x).map(|y| vec![y]).ok_or_else(|| format!("{path} takes one tensor"))
+        let y = made.wire(g, name, called.step.as_ref(), x).ok_or_else(|| format!("{path} takes one tensor"))?;
+        if called.drops_mask {
+            g.drop_mask();
+        }
+        Ok(y)
     }
 }

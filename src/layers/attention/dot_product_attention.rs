@@ -616,6 +616,10 @@ impl<T: Float> Op<T> for DotProductAttention {
         self.space_of(self.sizes(x[0].first(), [0, 1, 2].map(|i| x[i].sample())), backward)
     }
 
+    fn masked_outputs(&self) -> usize {
+        1
+    }
+
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
     }

@@ -231,6 +231,12 @@ impl MultiHeadAttention {
         self
     }
 
+    /// How many of so many inputs are query, value and key.
+    #[cfg(feature = "keras")]
+    pub(crate) fn values(&self, inputs: usize) -> usize {
+        inputs.saturating_sub(self.attention.more_inputs())
+    }
+
     /// Which inputs are the query, the key and the value, of those that come before mask and documents.
     fn places(&self, inputs: usize) -> [usize; 3] {
         match inputs - self.attention.more_inputs() {
@@ -365,6 +371,12 @@ impl<T: Float> Op<T> for MultiHeadAttention {
                     "name the width of a head, or the output's features",
                 ));
             }
+        }
+        let heads = self.attention.head_counts()[0];
+        let fits = |dim: usize| heads.checked_mul(dim).is_some_and(|width| width < FREE);
+        if let Some(dim) = [self.key_dim, self.value_dim.unwrap_or(1)].into_iter().find(|dim| !fits(*dim)) {
+            let expected = format!("a width of which there may be {heads}");
+            return Err(Error::argument(op, "key_dim", expected, dim, "take fewer or narrower heads"));
         }
         let fast = self.attention.is_plain();
         self.attention = self.attention.clone().even_where_empty(self.even.unwrap_or(fast));
@@ -507,6 +519,10 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
     }
 
+    fn masked_outputs(&self) -> usize {
+        1
+    }
+
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
     }
@@ -620,6 +636,7 @@ mod tests {
         };
         let x = [Shape::from([3, 4])];
         assert!(error(MultiHeadAttention::new(2, 0), &x).contains("key_dim must be at least 1"));
+        assert!(error(MultiHeadAttention::new(1 << 40, 1 << 40), &x).contains("take fewer or narrower heads"));
         assert!(error(MultiHeadAttention::new(3, 2).key_heads(2), &x).contains("a divisor of the 3 heads"));
         assert!(error(MultiHeadAttention::new(3, 2), &[[4].into()]).contains("query [steps, features]"));
         assert!(error(MultiHeadAttention::new(3, 2), &[]).contains("1 to 3 inputs"));

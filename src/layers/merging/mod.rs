@@ -17,6 +17,7 @@ mod minimum;
 mod multiply;
 mod subtract;
 mod with_mask;
+mod with_mask_of;
 
 pub use add::Add;
 pub use average::Average;
@@ -27,6 +28,7 @@ pub use minimum::Minimum;
 pub use multiply::Multiply;
 pub use subtract::Subtract;
 pub use with_mask::WithMask;
+pub use with_mask_of::WithMaskOf;
 
 use crate::error::{Error, Result};
 use crate::kernels::broadcast::{Broadcast, each_block};

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{UNIFORM, check_rate, each_sample, mask};
+use super::{check_rate, drop_values};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
@@ -37,16 +37,6 @@ impl Dropout {
     pub fn new(rate: f64) -> Self {
         Dropout { rate, stream: 0 }
     }
-
-    /// to = from / (1 − rate) where this pass keeps it, else 0: y from x and dx from dy alike.
-    fn apply<T: Float>(&self, pass: &Pass<'_, T>, from: &Tensor<T>, to: &mut Tensor<T>) {
-        if !pass.training || self.rate == 0.0 {
-            return to.as_mut_slice().copy_from_slice(from.as_slice());
-        }
-        // At a rate of 1 nothing is kept, and the scale is not used.
-        let kept = [T::of(1.0 / (1.0 - self.rate)), T::zero(), T::zero()];
-        each_sample(pass, self.stream, from, to, UNIFORM, |key, from, to| mask(key, self.rate, from, to, kept));
-    }
 }
 
 impl<T: Float> Layer<T> for Dropout {
@@ -65,7 +55,7 @@ impl<T: Float> Layer<T> for Dropout {
     }
 
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
-        self.apply(pass, x, y);
+        drop_values(pass, self.stream, self.rate, x, y);
     }
 
     fn backward(
@@ -78,7 +68,7 @@ impl<T: Float> Layer<T> for Dropout {
         dx: Option<&mut Tensor<T>>,
     ) {
         let Some(dx) = dx else { return };
-        self.apply(pass, dy, dx);
+        drop_values(pass, self.stream, self.rate, dy, dx);
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -119,7 +109,7 @@ mod tests {
             Layer::<f32>::build(&mut layer, x.shape().sample(), &mut Builder::new(0)).unwrap();
             let params = crate::Params::new();
             let mut y = Tensor::full(x.shape(), f32::NAN);
-            layer.apply(&Pass::training(&params, &mut [], 3, 0, 0), &x, &mut y);
+            drop_values(&Pass::training(&params, &mut [], 3, 0, 0), layer.stream, rate, &x, &mut y);
             let dropped = y.iter().filter(|v| **v == 0.0).count() as f64 / y.len() as f64;
             // Five standard deviations of a binomial part.
             let bound = 5.0 * (rate * (1.0 - rate) / y.len() as f64).sqrt();

@@ -69,6 +69,22 @@ fn mask<T: Float>(key: Key, rate: f64, from: &[T], to: &mut [T], [scale, offset,
     }
 }
 
+/// to = from / (1 − rate) where this pass keeps it, else 0; `from` itself where it drops nothing. y from x and dx from dy alike.
+pub(in crate::layers) fn drop_values<T: Float>(
+    pass: &Pass<'_, T>,
+    stream: u64,
+    rate: f64,
+    from: &Tensor<T>,
+    to: &mut Tensor<T>,
+) {
+    if !pass.training || rate == 0.0 {
+        return to.as_mut_slice().copy_from_slice(from.as_slice());
+    }
+    // At a rate of 1 nothing is kept, and the scale is not used.
+    let kept = [T::of(1.0 / (1.0 - rate)), T::zero(), T::zero()];
+    each_sample(pass, stream, from, to, UNIFORM, |key, from, to| mask(key, rate, from, to, kept));
+}
+
 /// to = f(from, z), z a standard normal draw a value, taken in f64 so that f32 and f64 see the same noise.
 fn normal<T: Float>(key: Key, from: &[T], to: &mut [T], f: impl Fn(T, T) -> T) {
     let mut rng = key.rng();
