@@ -249,6 +249,10 @@ fn merged_values() {
         check::<f64>("Dot of every two", &[a, a], &LENGTHS, &|g, x| g.op(dot([-1, -1]), x));
         check::<f64>("Dot over time", &[a, b], &LENGTHS, &|g, x| g.op(dot([1, 1]), x));
     }
+    check::<f64>("InfoNce of pooled sequences", &[a, a, a], &LENGTHS, &|g, x| {
+        let pooled: Vec<_> = x.iter().map(|x| g.add(GlobalAveragePooling1d::new(), *x)).collect();
+        g.op(merging::InfoNce::new().symmetric(true), &pooled)
+    });
     // Two values in one net, which share one slot in inference.
     check::<f32>("several", &[a, [FREE, 1].into(), [3].into()], &LENGTHS, &|g, x| {
         let gated = g.op(merging::Multiply::new(), &x[..2]);
