@@ -12,7 +12,7 @@ pub use crate::graph::{
 };
 pub use crate::initializers::Init;
 pub use crate::layer::{Builder, Layer, Pass, Reach, Slot};
-pub use crate::layers::merging::{Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use crate::layers::merging::{Add, Concatenate, Dot, InfoNce, Maximum, Minimum, Multiply, Subtract};
 pub use crate::layers::*;
 pub use crate::losses::*;
 pub use crate::metrics::*;

@@ -80,7 +80,8 @@ pub use table::Table;
 pub use text::JsonLines;
 #[cfg(feature = "text")]
 pub use text::{
-    Documents, Encoded, Packed, Packing, TextFolder, TextLines, TextSample, TextTable, Texts, TokenIds, Vectorized,
+    Documents, Encoded, MaskedTokens, Packed, Packing, SequencePairs, TextFolder, TextLines, TextSample, TextTable,
+    Texts, TokenFile, TokenFileWriter, TokenIds, Vectorized,
 };
 
 use crate::error::{Error, Result};

@@ -7,6 +7,8 @@ mod op;
 mod part;
 
 pub use op::check_op;
+#[cfg(test)]
+pub(crate) use op::check_op_over_batch;
 pub use part::check_part;
 
 use crate::error::{Error, Result};

@@ -17,48 +17,97 @@ const ENDS: &str = ".tmp";
 /// Links that are followed before they are taken for a circle.
 const MAX_LINKS: usize = 40;
 
-/// Writes a file through `fill`: into a temporary file beside it, flushed to the disk, then renamed over the old one. Whatever
-/// goes wrong, and whenever the process is killed, the file at `path` is the old one or the new one, whole.
+/// Writes a file through `fill`, all at once: see [`Replacement`].
+pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let mut new = Replacement::begin(path)?;
+    fill(&mut new.file).map_err(|source| Error::Write { file: path.to_owned(), source })?;
+    new.finish()
+}
+
+/// A file that is being written to take the place of another: a temporary one beside it, flushed to the disk at the end, then renamed
+/// over the old one. Whatever goes wrong, and whenever the process is killed, the file at the path is the old one or the new one, whole.
+/// What is dropped before its end is removed.
 ///
 /// A link stays, and what it leads to is replaced; permissions, and the owner where the system lets one, are those of the old
 /// file. What is there and no regular file is an error. Any number of threads and processes may write one path: each has a
 /// temporary file of its own.
-pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let failed = |source| Error::Write { file: path.to_owned(), source };
-    let target = resolve(path).map_err(failed)?;
-    let old = match fs::metadata(&target) {
-        Ok(old) if !old.is_file() => return Err(no_regular_file(path)),
-        Ok(old) => Some(old),
-        Err(e) if e.kind() == ErrorKind::NotFound => None,
-        Err(e) => return Err(failed(e)),
-    };
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if target.file_name().is_none() {
-        return Err(failed(io::Error::new(ErrorKind::InvalidInput, "the path has no file name")));
+#[derive(Debug)]
+pub struct Replacement {
+    /// The path that was asked for, and the file that it leads to.
+    path: PathBuf,
+    target: PathBuf,
+    old: Option<Metadata>,
+    // Before the file, so that the lock lasts until it is removed.
+    temporary: Temporary,
+    /// What is written.
+    pub file: File,
+}
+
+impl Replacement {
+    /// Makes the temporary file.
+    pub fn begin(path: &Path) -> Result<Self> {
+        let failed = |source| Error::Write { file: path.to_owned(), source };
+        let target = resolve(path).map_err(failed)?;
+        let old = match fs::metadata(&target) {
+            Ok(old) if !old.is_file() => return Err(no_regular_file(path)),
+            Ok(old) => Some(old),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(failed(e)),
+        };
+        if target.file_name().is_none() {
+            return Err(failed(io::Error::new(ErrorKind::InvalidInput, "the path has no file name")));
+        }
+        let folder = folder_of(&target);
+        remove_stale(folder);
+        let (temporary, file) = create(folder, old.as_ref()).map_err(failed)?;
+        Ok(Replacement { path: path.to_owned(), target, old, temporary: Temporary(Some(temporary)), file })
     }
-    remove_stale(folder);
-    let (temporary, mut file) = create(folder, old.as_ref()).map_err(failed)?;
-    let written = fill(&mut file).and_then(|()| {
-        file.flush()?;
-        old.as_ref().map_or(Ok(()), |old| resemble(&file, old))?;
-        file.sync_all()
-    });
-    // On Unix the lock lasts until the file has its name; elsewhere an open file may not be renamed.
-    let locked = cfg!(unix).then_some(file);
-    let large = old.as_ref().filter(|old| cfg!(unix) && old.len() >= LARGE);
-    let large = large.and_then(|_| open_regular(&target).ok());
-    if let Err(source) = written.and_then(|()| fs::rename(&temporary, &target)) {
-        // The first reason is the one to report.
-        let _ = fs::remove_file(&temporary);
-        return Err(failed(source));
+
+    /// Puts the file in its place.
+    pub fn finish(self) -> Result<()> {
+        let Replacement { path, target, old, mut temporary, mut file } = self;
+        let written = file.flush().and_then(|()| {
+            old.as_ref().map_or(Ok(()), |old| resemble(&file, old))?;
+            file.sync_all()
+        });
+        // On Unix the lock lasts until the file has its name; elsewhere an open file may not be renamed.
+        let locked = cfg!(unix).then_some(file);
+        let large = old.as_ref().filter(|old| cfg!(unix) && old.len() >= LARGE);
+        let large = large.and_then(|_| open_regular(&target).ok());
+        written.and_then(|()| temporary.rename(&target)).map_err(|source| Error::Write { file: path, source })?;
+        drop(locked);
+        sync_folder(folder_of(&target));
+        if let Some(old) = large {
+            // Whoever closes the last handle waits until the system has freed the file; a thread that cannot start does not.
+            let _ = std::thread::Builder::new().name("gradus free".into()).spawn(move || drop(old));
+        }
+        Ok(())
     }
-    drop(locked);
-    sync_folder(folder);
-    if let Some(old) = large {
-        // Whoever closes the last handle waits until the system has freed the file; a thread that cannot start does not.
-        let _ = std::thread::Builder::new().name("gradus free".into()).spawn(move || drop(old));
+}
+
+/// A file that is removed, unless it has got a name.
+#[derive(Debug)]
+struct Temporary(Option<PathBuf>);
+
+impl Temporary {
+    fn rename(&mut self, target: &Path) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |path| fs::rename(path, target))?;
+        self.0 = None;
+        Ok(())
     }
-    Ok(())
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // The first reason is the one to report.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Tries whether files can be made in a folder. A process that is killed meanwhile leaves what the next one to write there removes.

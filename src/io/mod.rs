@@ -11,6 +11,8 @@ mod no_npz;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
+#[cfg(feature = "text")]
+mod positional;
 #[cfg(any(feature = "npz", feature = "keras"))]
 mod zipped;
 
@@ -39,6 +41,8 @@ pub use self::no_npz::{read_npz, read_npz_up_to, write_npz};
 pub use self::npy::{parse_npy, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use self::npz::{read_npz, read_npz_up_to, write_npz};
+#[cfg(feature = "text")]
+pub(crate) use self::positional::Positional;
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
 #[cfg(feature = "files")]

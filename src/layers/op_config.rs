@@ -1,7 +1,9 @@
 //! The configuration of any operation on several values, as a value that serde writes and reads.
 
 use super::attention::{AdditiveAttention, Attention, DotProductAttention, MultiHeadAttention};
-use super::merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, WithMask, WithMaskOf};
+use super::merging::{
+    Add, Average, Concatenate, Dot, InfoNce, Maximum, Minimum, Multiply, Subtract, WithMask, WithMaskOf,
+};
 use super::operators::{Divide, Power};
 use super::positions::{PositionEmbedding, RotaryPositions, SinusoidalPositions};
 use crate::error::{Error, Result};
@@ -69,6 +71,6 @@ macro_rules! op_config {
 }
 
 op_config!(
-    Add AdditiveAttention Attention Average Concatenate Divide Dot DotProductAttention Maximum Minimum MultiHeadAttention Multiply PositionEmbedding Power
+    Add AdditiveAttention Attention Average Concatenate Divide Dot DotProductAttention InfoNce Maximum Minimum MultiHeadAttention Multiply PositionEmbedding Power
     RotaryPositions SinusoidalPositions Subtract WithMask WithMaskOf
 );

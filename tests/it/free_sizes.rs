@@ -258,6 +258,10 @@ fn merged_values() {
         g.op(MultiHeadAttention::new(2, 3), x)
     });
     check::<f64>("WithMaskOf", &[a, b], &LENGTHS, &|g, x| g.masked_as(x[0], x[1]));
+    check::<f64>("InfoNce of pooled sequences", &[a, a, a], &LENGTHS, &|g, x| {
+        let pooled: Vec<_> = x.iter().map(|x| g.add(GlobalAveragePooling1d::new(), *x)).collect();
+        g.op(merging::InfoNce::new().symmetric(true), &pooled)
+    });
     // Two values in one net, which share one slot in inference.
     check::<f32>("several", &[a, [FREE, 1].into(), [3].into()], &LENGTHS, &|g, x| {
         let gated = g.op(merging::Multiply::new(), &x[..2]);

@@ -39,6 +39,8 @@ mod losses;
 mod masks;
 mod merging;
 mod metrics;
+#[cfg(feature = "text")]
+mod objectives;
 mod operators;
 #[cfg(feature = "tools")]
 mod parts;

@@ -114,7 +114,7 @@ impl Dot {
 /// An operand as vectors of `k` values: `blocks` times `each` of them, element by element side by side `[blocks, k, each]`, or one after
 /// the other `[each, k]`, which then is the one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Side {
+pub(super) struct Side {
     blocks: usize,
     k: usize,
     each: usize,
@@ -122,7 +122,7 @@ struct Side {
 }
 
 impl Side {
-    fn of(shape: Shape, axis: usize) -> Self {
+    pub fn of(shape: Shape, axis: usize) -> Self {
         let (before, after) = shape.dims().split_at(axis);
         let (before, after) = (before.iter().product(), after[1..].iter().product());
         let k = shape.dims()[axis];
@@ -234,12 +234,10 @@ fn over<T: Float>([top, length]: [T; 2]) -> impl Fn(T) -> T {
 }
 
 /// x̂ = x / ‖x‖, vectors one after the other, and their lengths as two factors.
-fn normalize<T: Float>(side: Side, x: &[T], unit: &mut Tensor<T>, lengths: &mut Tensor<T>) {
+pub(super) fn normalize<T: Float>(side: Side, x: &[T], unit: &mut [T], lengths: &mut [T]) {
     let (count, k) = (side.count(), side.k);
-    unit.resize([x.len()]);
     let samples = x.len() / side.len().max(1);
-    lengths.resize([2 * count * samples]);
-    let cut = (ChunksMut(unit.as_mut_slice(), side.len()), ChunksMut(lengths.as_mut_slice(), 2 * count));
+    let cut = (ChunksMut(unit, side.len()), ChunksMut(lengths, 2 * count));
     let parts = parallel::parts(samples, 4 * side.len());
     parallel::par_chunks(0..samples, parts, cut, &|range, (unit, lengths)| {
         let vectors = unit.0.chunks_exact_mut(k.max(1)).zip(lengths.0.chunks_exact_mut(2));
@@ -256,16 +254,16 @@ fn normalize<T: Float>(side: Side, x: &[T], unit: &mut Tensor<T>, lengths: &mut 
 }
 
 /// dx = (dx̂ − x̂·Σ dx̂·x̂) / ‖x‖.
-fn normalize_backward<T: Float>(side: Side, unit: &Tensor<T>, lengths: &Tensor<T>, d: &[T], dx: &mut [T]) {
+pub(super) fn normalize_backward<T: Float>(side: Side, unit: &[T], lengths: &[T], d: &[T], dx: &mut [T]) {
     let (count, k) = (side.count(), side.k);
     parallel::rows(dx, side.len(), 4 * side.len(), |first, dx| {
         for (sample, dx) in (first..).zip(dx.chunks_exact_mut(side.len().max(1))) {
             let part = sample * side.len()..(sample + 1) * side.len();
-            let vectors = unit.as_slice()[part.clone()].chunks_exact(k.max(1)).zip(d[part].chunks_exact(k.max(1)));
+            let vectors = unit[part.clone()].chunks_exact(k.max(1)).zip(d[part].chunks_exact(k.max(1)));
             for (i, (unit, d)) in vectors.enumerate() {
                 let (start, step) = side.vector(i);
                 let at = 2 * (sample * count + i);
-                let over = over([lengths.as_slice()[at], lengths.as_slice()[at + 1]]);
+                let over = over([lengths[at], lengths[at + 1]]);
                 let along = rows::dot(d, unit);
                 let each = d.iter().zip(unit);
                 dx[start..].iter_mut().step_by(step).zip(each).for_each(|(dx, (d, unit))| {
@@ -298,8 +296,13 @@ impl<T: Float> Op<T> for Dot {
             return forward(sides, values, y[0].as_mut_slice());
         }
         let [first, second, first_lengths, second_lengths] = slot.buffers();
-        normalize(sides[0], values[0], first, first_lengths);
-        normalize(sides[1], values[1], second, second_lengths);
+        for (side, x, unit, lengths) in
+            [(sides[0], values[0], &mut *first, first_lengths), (sides[1], values[1], &mut *second, second_lengths)]
+        {
+            unit.resize([x.len()]);
+            lengths.resize([2 * side.count() * (x.len() / side.len().max(1))]);
+            normalize(side, x, unit.as_mut_slice(), lengths.as_mut_slice());
+        }
         forward(self.products_of(sides), [first.as_slice(), second.as_slice()], y[0].as_mut_slice());
     }
 
@@ -315,7 +318,8 @@ impl<T: Float> Op<T> for Dot {
         let (dy, lying) = (dy[0].as_slice(), self.sides_of(x));
         let sides = self.products_of(lying);
         let [first, second, first_lengths, second_lengths, d] = slot.buffers();
-        let (units, lengths) = ([&*first, &*second], [&*first_lengths, &*second_lengths]);
+        let units = [first.as_slice(), second.as_slice()];
+        let lengths = [first_lengths.as_slice(), second_lengths.as_slice()];
         for (i, dx) in super::wanted(dx) {
             let (own, other) = (sides[i], sides[1 - i]);
             if !self.normalize {
@@ -323,7 +327,7 @@ impl<T: Float> Op<T> for Dot {
                 continue;
             }
             let d = d.scratch(dx.len());
-            backward(i == 0, own, other, units[1 - i].as_slice(), dy, d);
+            backward(i == 0, own, other, units[1 - i], dy, d);
             normalize_backward(lying[i], units[i], lengths[i], d, dx);
         }
     }

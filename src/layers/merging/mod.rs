@@ -1,4 +1,4 @@
-//! Steps that join several values into one: sums, products, extremes, values side by side, dot products.
+//! Steps that join several values into one: sums, products, extremes, values side by side, dot products, contrasts.
 //!
 //! A mask counts as Keras's layers have it: of element-wise ones a step counts where it counts in any operand, and there is no mask where an
 //! operand has none.
@@ -12,6 +12,7 @@ mod add;
 mod average;
 mod concatenate;
 mod dot;
+mod info_nce;
 mod maximum;
 mod minimum;
 mod multiply;
@@ -23,6 +24,7 @@ pub use add::Add;
 pub use average::Average;
 pub use concatenate::Concatenate;
 pub use dot::Dot;
+pub use info_nce::InfoNce;
 pub use maximum::Maximum;
 pub use minimum::Minimum;
 pub use multiply::Multiply;
