@@ -50,7 +50,7 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 /// model.compile_heads(Adam::default(), [Head::new("contrast").loss(MeanAbsoluteError::default())])?;
 ///
 /// let questions = Tensor::from_fn([32, 8], |i| (i * 37 % 101) as f32 / 50.0 - 1.0);
-/// let answers = questions.map(|v| v * 0.5 + 0.1);
+/// let answers = questions.clone().map(|v| v * 0.5 + 0.1);
 /// let how = Fit::default().batch_size(16).epochs(2).verbose(Verbose::Silent);
 /// model.fit([("question", &questions), ("answer", &answers)], [("contrast", &Tensor::zeros([32, 1]))], &how)?;
 /// // Where questions are: the second output.
