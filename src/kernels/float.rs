@@ -58,6 +58,9 @@ pub trait Float:
     fn fast_exp(self) -> Self;
 
     #[doc(hidden)]
+    fn fast_exp_or_zero(self) -> Self;
+
+    #[doc(hidden)]
     fn fast_exp_m1(self) -> Self;
 
     #[doc(hidden)]
@@ -122,6 +125,12 @@ macro_rules! float {
             fn fast_exp(self) -> Self {
                 use $math as math;
                 math::exp(self)
+            }
+
+            #[inline(always)]
+            fn fast_exp_or_zero(self) -> Self {
+                use $math as math;
+                math::exp_or_zero(self)
             }
 
             #[inline(always)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::buffers::{Shared, View, strided};
 use super::rules::{BLOCK, Numbers, Problem, Rules, Sizes, TILE};
-use super::scores::{Call, Tile};
+use super::scores::{Call, Probabilities, ScoreGradients, Tile};
 use crate::kernels::{
     float::Float,
     parallel::{self, PerThread},
@@ -153,14 +153,13 @@ impl<T: Float> Backward<'_, T> {
         let slopes = rules.soft_cap.is_some().then_some(slopes);
         let mut slopes = slopes;
         self.call.scores(tile, scores, slopes.as_deref_mut());
-        let log = |query: usize| self.sums[sizes.sum(row, query, tile.head)];
-        simd::vectorised(|| {
-            for (s, query) in scores.chunks_exact_mut(TILE).zip(tile.queries.clone()) {
-                let log = log(query);
-                let s = &mut s[..tile.row()];
-                s.iter_mut().for_each(|s| *s = (*s - log).fast_exp());
-            }
-        });
+        let of = |list: &[T]| {
+            let mut own = [T::zero(); BLOCK];
+            own.iter_mut().zip(tile.queries.clone()).for_each(|(own, at)| *own = list[sizes.sum(row, at, tile.head)]);
+            own
+        };
+        let row_len = tile.row();
+        simd::run(Probabilities { scores: &mut scores[..n * TILE], row_len, logs: &of(self.sums) });
         let (query, key) = (sizes.heads * sizes.width, sizes.key_heads * sizes.width);
         let (output, value) = (sizes.heads * sizes.value_width, sizes.key_heads * sizes.value_width);
         let dy = &self.dy[sizes.output(row, tile.queries.start, tile.head)..];
@@ -189,12 +188,13 @@ impl<T: Float> Backward<'_, T> {
                 g[..keys].iter_mut().zip(&dp[at..]).for_each(|(g, dp)| *g += *dp);
             }
         }
-        let each = scores.chunks_exact(TILE).zip(grads.chunks_exact_mut(TILE)).zip(tile.queries.clone());
-        for ((p, g), at) in each {
-            let delta = self.deltas[sizes.sum(row, at, tile.head)];
-            simd::vectorised(|| {
-                g[..keys].iter_mut().zip(p).for_each(|(g, p)| *g = *p * (*g - delta));
-            });
+        // The scale comes last, behind what a bias and the cap's slope need.
+        let is_plain = self.bias.is_none() && slopes.is_none();
+        let factor = if is_plain { rules.scale } else { T::one() };
+        let (p, dp, deltas) = (&scores[..n * TILE], &mut grads[..n * TILE], &of(self.deltas));
+        simd::run(ScoreGradients { p, dp, row_len, deltas, factor });
+        for (i, at) in tile.queries.clone().enumerate().filter(|_| !is_plain) {
+            let g = &mut grads[i * TILE..][..keys];
             if let Some(bias) = &self.bias {
                 let (whole, distances) = bias_range(sizes, tile.problem);
                 let first = tile.keys.start - tile.problem.keys.start + tile.problem.queries.end - 1 - at;
@@ -202,15 +202,12 @@ impl<T: Float> Backward<'_, T> {
                 let bias = unsafe { bias.row(whole.start + tile.head * distances + first, keys) };
                 bias.iter_mut().zip(&*g).for_each(|(b, g)| *b += *g);
             }
-        }
-        for (i, g) in grads.chunks_exact_mut(TILE).take(n).enumerate() {
-            let g = &mut g[..keys];
             if let Some(slopes) = &slopes {
                 // Where nothing is seen the slope is not written, and the gradient is 0.
                 let each = g.iter_mut().zip(&slopes[i * TILE..]);
                 each.for_each(|(g, slope)| *g = if *g == T::zero() { *g } else { *g * *slope });
             }
-            simd::vectorised(|| g.iter_mut().for_each(|g| *g *= rules.scale));
+            g.iter_mut().for_each(|g| *g *= rules.scale);
         }
         if let Some(dq) = &self.dq {
             let at = sizes.query(row, tile.queries.start, tile.head);

@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use super::buffers::{Shared, View, strided};
 use super::rules::{BLOCK, Numbers, Problem, Rules, Sizes, TILE};
-use super::scores::{Call, sum_of_tile};
+use super::scores::{Call, Exponentials};
 use crate::kernels::{
     float::Float,
     parallel::{self, PerThread},
-    rows, simd,
+    simd,
 };
 
 /// Values of working space that a thread of [`forward`] needs.
-pub(super) const SPACE: usize = BLOCK * (TILE + 2);
+pub(super) const SPACE: usize = BLOCK * (TILE + 3);
 
 /// How many blocks of queries the longest problem has.
 fn blocks(problems: &[Numbers]) -> usize {
@@ -72,7 +72,8 @@ unsafe fn forward_block<T: Float>(
     let width = sizes.value_width;
     let (scores, rest) = space.split_at_mut(BLOCK * TILE);
     let (tops, rest) = rest.split_at_mut(BLOCK);
-    let totals = &mut rest[..BLOCK];
+    let (totals, rest) = rest.split_at_mut(BLOCK);
+    let shrinks = &mut rest[..BLOCK];
     tops.fill(T::neg_infinity());
     totals.fill(T::zero());
     let at = |query: usize| sizes.output(row, query, head);
@@ -80,24 +81,16 @@ unsafe fn forward_block<T: Float>(
     queries.clone().for_each(|query| unsafe { outputs.row(at(query), width) }.fill(T::zero()));
     for tile in call.tiles(problem, &queries).flat_map(|keys| call.pieces(problem, head, &queries, &keys)) {
         call.scores(&tile, scores, None);
-        for (s, query) in scores.chunks_exact_mut(TILE).zip(tile.queries.clone()) {
-            let (s, i) = (&mut s[..tile.row()], query - queries.start);
-            let shrink = simd::vectorised(|| {
-                let top = rows::largest(s);
-                let top = if top > tops[i] { top } else { tops[i] };
-                // Where nothing is seen yet, or all scores are −∞ or NaN.
-                let base = if top == T::neg_infinity() { T::zero() } else { top };
-                s.iter_mut().for_each(|s| *s = (*s - base).fast_exp());
-                let shrink = (tops[i] - base).fast_exp();
-                totals[i] = totals[i] * shrink + sum_of_tile(s);
-                tops[i] = top;
-                shrink
-            });
-            if shrink != T::one() {
-                // SAFETY: as above.
-                let y = unsafe { outputs.row(at(query), width) };
-                y.iter_mut().for_each(|y| *y *= shrink);
-            }
+        let (first, n) = (tile.queries.start - queries.start, tile.queries.len());
+        let own = first..first + n;
+        let [tops, totals] = [&mut tops[own.clone()], &mut totals[own]];
+        let shrinks = &mut shrinks[..n];
+        let part = &mut scores[..n * TILE];
+        simd::run(Exponentials { scores: part, row_len: tile.row(), tops, totals, shrinks });
+        for (shrink, query) in shrinks.iter().zip(tile.queries.clone()).filter(|(shrink, _)| **shrink != T::one()) {
+            // SAFETY: as above.
+            let y = unsafe { outputs.row(at(query), width) };
+            y.iter_mut().for_each(|y| *y *= *shrink);
         }
         call.drop(&tile, scores);
         let a = View::rows(scores, TILE);

@@ -29,7 +29,7 @@ pub fn probabilities<T: Float>(
                     let log = sums[sizes.sum(problem.row, query, head)];
                     let at = ((problem.row * sizes.heads + head) * sizes.queries + query) * sizes.keys + keys.start;
                     let each = out[at..at + keys.len()].iter_mut().zip(&space[i * TILE..]);
-                    each.for_each(|(p, s)| *p = (*s - log).fast_exp());
+                    each.for_each(|(p, s)| *p = (*s - log).fast_exp_or_zero());
                 }
             }
         }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::buffers::{Shared, View, strided};
 use super::rules::{Problem, Rules, Sizes, TILE};
-use crate::kernels::{float::Float, simd};
+use crate::kernels::simd::{self, Loop};
+use crate::kernels::{float::Float, rows};
 
 /// Lanes in which sums of a row are taken, and which rows of scores come in.
 const LANES: usize = 16;
@@ -62,6 +63,7 @@ impl<T: Float> Call<'_, T> {
                 ),
             }
         }
+        simd::run(Scaled { scores: &mut scores[..queries.len() * TILE], row_len, scale: rules.scale });
         for (i, query) in queries.clone().enumerate() {
             let s = &mut scores[i * TILE..][..row_len];
             let seen = rules.seen(query, problem);
@@ -69,10 +71,6 @@ impl<T: Float> Call<'_, T> {
             let first = seen.start.clamp(keys.start, keys.end) - keys.start;
             let end = if all { seen.end.clamp(keys.start, keys.end) - keys.start } else { first };
             let end = end.max(first);
-            simd::vectorised(|| {
-                let s = &mut s[first..end];
-                s.iter_mut().for_each(|s| *s *= rules.scale);
-            });
             if let Some(cap) = rules.soft_cap {
                 let slopes = slopes.as_deref_mut().map(|slopes| &mut slopes[i * TILE..(i + 1) * TILE]);
                 soft_cap(cap, &mut s[first..end], slopes.map(|slopes| &mut slopes[first..end]));
@@ -144,6 +142,93 @@ impl<T: Float> Call<'_, T> {
     }
 }
 
+/// Scores times the scale.
+struct Scaled<'a, T> {
+    scores: &'a mut [T],
+    row_len: usize,
+    scale: T,
+}
+
+impl<T: Float> Loop for Scaled<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for s in self.scores.chunks_exact_mut(TILE) {
+            s[..self.row_len].iter_mut().for_each(|s| *s *= self.scale);
+        }
+    }
+}
+
+/// Scores of a tile become exponentials, less the largest so far of each query; sums go on.
+pub(super) struct Exponentials<'a, T> {
+    pub scores: &'a mut [T],
+    pub row_len: usize,
+    /// Of each query: the largest score so far, the sum of exponentials, and what sums before are to be multiplied by.
+    pub tops: &'a mut [T],
+    pub totals: &'a mut [T],
+    pub shrinks: &'a mut [T],
+}
+
+impl<T: Float> Loop for Exponentials<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let sums = self.tops.iter_mut().zip(self.totals).zip(self.shrinks);
+        for (s, ((known, total), shrink)) in self.scores.chunks_exact_mut(TILE).zip(sums) {
+            let s = &mut s[..self.row_len];
+            let top = rows::largest(s);
+            let top = if top > *known { top } else { *known };
+            // Where nothing is seen yet, or all scores are −∞ or NaN.
+            let base = if top == T::neg_infinity() { T::zero() } else { top };
+            s.iter_mut().for_each(|s| *s = (*s - base).fast_exp_or_zero());
+            *shrink = (*known - base).fast_exp_or_zero();
+            *total = *total * *shrink + sum_of_tile(s);
+            *known = top;
+        }
+    }
+}
+
+/// Scores of a tile become probabilities, by the logarithm of each query's sum.
+pub(super) struct Probabilities<'a, T> {
+    pub scores: &'a mut [T],
+    pub row_len: usize,
+    pub logs: &'a [T],
+}
+
+impl<T: Float> Loop for Probabilities<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (s, log) in self.scores.chunks_exact_mut(TILE).zip(self.logs) {
+            s[..self.row_len].iter_mut().for_each(|s| *s = (*s - *log).fast_exp_or_zero());
+        }
+    }
+}
+
+/// ds = p ∘ (dp − δ), times a factor.
+pub(super) struct ScoreGradients<'a, T> {
+    pub p: &'a [T],
+    pub dp: &'a mut [T],
+    pub row_len: usize,
+    pub deltas: &'a [T],
+    pub factor: T,
+}
+
+impl<T: Float> Loop for ScoreGradients<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((p, dp), delta) in self.p.chunks_exact(TILE).zip(self.dp.chunks_exact_mut(TILE)).zip(self.deltas) {
+            let each = dp[..self.row_len].iter_mut().zip(&p[..self.row_len]);
+            each.for_each(|(dp, p)| *dp = *p * (*dp - *delta) * self.factor);
+        }
+    }
+}
+
 /// s ← c·tanh(s / c), and its slope 1 − tanh².
 fn soft_cap<T: Float>(cap: T, s: &mut [T], slopes: Option<&mut [T]>) {
     let inverse = cap.recip();
@@ -160,7 +245,7 @@ fn hide<T: Float>(s: &mut [T], seen: impl Iterator<Item = bool>) {
 
 /// Σ of a row of a tile, always in the same chains.
 #[inline(always)]
-pub(super) fn sum_of_tile<T: Float>(row: &[T]) -> T {
+fn sum_of_tile<T: Float>(row: &[T]) -> T {
     let mut lanes = [T::zero(); LANES];
     for part in row.chunks_exact(LANES) {
         lanes.iter_mut().zip(part).for_each(|(lane, v)| *lane += *v);
