@@ -124,6 +124,11 @@ impl<'a, T: Float> Pass<'a, T> {
         }
     }
 
+    /// Whether it goes on from steps that a cache keeps.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.going.is_some()
+    }
+
     /// Whether the node that computes has its encoder's steps in the cache already.
     pub(crate) fn has_source(&self) -> bool {
         self.going.as_ref().is_some_and(|going| !going.with_source && going.cache.entries[going.node].is_source())

@@ -36,7 +36,7 @@ pub fn each_bias<T>(sizes: Sizes, problems: &[Numbers], gradients: &[T], mut f: 
     }
 }
 
-/// Gradients that are wanted.
+/// Gradients that are wanted; where q, k and v are joined, those of all are q's.
 pub struct Gradients<'a, T> {
     pub q: Option<&'a mut [T]>,
     pub k: Option<&'a mut [T]>,
@@ -82,14 +82,16 @@ pub fn backward<T: Float>(
             Shared::of(gradient)
         })
     };
+    let (dq, dk, dv) = (shared(dq), shared(dk), shared(dv));
+    let (dk, dv) = if sizes.joined { (dq, dq) } else { (dk, dv) };
     let back = Backward {
         call: Call { sizes, rules, q, k, v },
         dy,
         sums,
         deltas,
-        dq: shared(dq),
-        dk: shared(dk),
-        dv: shared(dv),
+        dq,
+        dk,
+        dv,
         bias: shared(bias),
         scores: scores.map(|[_, dp]| dp),
     };
@@ -160,8 +162,7 @@ impl<T: Float> Backward<'_, T> {
         };
         let row_len = tile.row();
         simd::run(Probabilities { scores: &mut scores[..n * TILE], row_len, logs: &of(self.sums) });
-        let (query, key) = (sizes.heads * sizes.width, sizes.key_heads * sizes.width);
-        let (output, value) = (sizes.heads * sizes.value_width, sizes.key_heads * sizes.value_width);
+        let ([query, key, value], output) = (sizes.steps(), sizes.heads * sizes.value_width);
         let dy = &self.dy[sizes.output(row, tile.queries.start, tile.head)..];
         let v = &self.call.v[sizes.value(row, tile.keys.start, key_head)..];
         if let Some(dv) = &self.dv {

@@ -94,7 +94,7 @@ unsafe fn forward_block<T: Float>(
         }
         call.drop(&tile, scores);
         let a = View::rows(scores, TILE);
-        let b = View::rows(&call.v[sizes.value(key_row, tile.keys.start, key_head)..], sizes.key_heads * width);
+        let b = View::rows(&call.v[sizes.value(key_row, tile.keys.start, key_head)..], sizes.steps()[2]);
         // SAFETY: as above.
         unsafe {
             let size = [tile.queries.len(), tile.keys.len(), width];

@@ -25,6 +25,8 @@ pub struct Sizes {
     pub key_heads: usize,
     pub width: usize,
     pub value_width: usize,
+    /// Whether q, k and v are one slice, in which a step's heads of q, k and v stand one after the other, as one product gives them.
+    pub joined: bool,
 }
 
 /// Queries and keys of a row of the batch that have to do with each other: all of it, without padding at the ends, or a document.
@@ -82,12 +84,24 @@ pub struct Rules<'a, T> {
 }
 
 impl Sizes {
+    /// Values of a step of q, k and v.
+    fn own(&self) -> [usize; 3] {
+        [self.heads * self.width, self.key_heads * self.width, self.key_heads * self.value_width]
+    }
+
+    /// Values from one step to the next, in the slices of q, k and v.
+    pub fn steps(&self) -> [usize; 3] {
+        let own = self.own();
+        if self.joined { [own.iter().sum(); 3] } else { own }
+    }
+
     pub fn query(&self, row: usize, query: usize, head: usize) -> usize {
-        ((row * self.queries + query) * self.heads + head) * self.width
+        (row * self.queries + query) * self.steps()[0] + head * self.width
     }
 
     pub fn key(&self, row: usize, key: usize, head: usize) -> usize {
-        (self.place(row, key) * self.key_heads + head) * self.width
+        let before = if self.joined { self.own()[0] } else { 0 };
+        self.place(row, key) * self.steps()[1] + before + head * self.width
     }
 
     /// Where a key of a row stands among all.
@@ -96,7 +110,8 @@ impl Sizes {
     }
 
     pub fn value(&self, row: usize, key: usize, head: usize) -> usize {
-        (self.place(row, key) * self.key_heads + head) * self.value_width
+        let before = if self.joined { self.own()[0] + self.own()[1] } else { 0 };
+        self.place(row, key) * self.steps()[2] + before + head * self.value_width
     }
 
     pub fn output(&self, row: usize, query: usize, head: usize) -> usize {

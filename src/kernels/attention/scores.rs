@@ -45,7 +45,7 @@ impl<T: Float> Call<'_, T> {
         let (row, key_row, key_head) = (problem.row, problem.key_row, head / sizes.group());
         let (q, k) =
             (&self.q[sizes.query(row, queries.start, *head)..], &self.k[sizes.key(key_row, keys.start, key_head)..]);
-        let (row_len, own, others) = (tile.row(), sizes.heads * sizes.width, sizes.key_heads * sizes.width);
+        let (row_len, [own, others, _]) = (tile.row(), sizes.steps());
         let all = Shared::of(scores);
         // SAFETY: the buffer is this call's.
         unsafe {

@@ -66,7 +66,7 @@ impl Case {
         [heads, key_heads]: [usize; 2],
         [width, value_width]: [usize; 2],
     ) -> Self {
-        let sizes = Sizes { batch, queries, keys, heads, key_heads, width, value_width };
+        let sizes = Sizes { batch, queries, keys, heads, key_heads, width, value_width, joined: false };
         Case {
             sizes,
             numbers: (0..batch as u32).map(|row| [row, 0, queries as u32, 0, keys as u32, 0, row]).collect(),
@@ -390,4 +390,36 @@ fn pieces_from_a_cache_have_the_bits_of_the_whole() {
             assert_eq!(from_cache(&case, &x, [start, end], places), y[start * 32..end * 32], "{start} to {end}");
         }
     }
+}
+
+#[test]
+fn joined_values_have_the_bits_of_those_apart() {
+    let case = Case { behind: 0, ..Case::new(2, [70, 70], [4, 2], [8, 4]) };
+    let x = Values::of(case.sizes).to::<f32>();
+    let [y, dq, dk, dv, ..] = case.run(&x);
+    let joined = |parts: [&[f32]; 3]| -> Vec<f32> {
+        (0..140).flat_map(|i| [0, 1, 2].map(|p| &parts[p][i * [32, 16, 8][p]..][..[32, 16, 8][p]]).concat()).collect()
+    };
+    let sizes = Sizes { joined: true, ..case.sizes };
+    let all = joined([&x.q, &x.k, &x.v]);
+    let rules = Rules {
+        scale: 0.8,
+        soft_cap: None,
+        before: usize::MAX,
+        behind: 0,
+        bias: None,
+        query_mask: None,
+        key_masks: [None; 2],
+        mask: None,
+        by_head: false,
+        dropout: None,
+        even: false,
+    };
+    let nan = |n: usize| vec![f32::NAN; n];
+    let (mut own, mut sums, mut deltas, mut d) = (nan(y.len()), nan(560), nan(560), nan(all.len()));
+    let mut room = nan(space(sizes, &case.numbers, false).max(space(sizes, &case.numbers, true)));
+    forward(sizes, &case.numbers, &rules, [&all; 3], &mut own, &mut sums, &mut room);
+    let gradients = Gradients { q: Some(&mut d), k: None, v: None, bias: None, scores: None };
+    backward(sizes, &case.numbers, &rules, [&all; 3], [&own, &x.dy], &sums, &mut deltas, gradients, &mut room);
+    assert_eq!((own, d), (y, joined([&dq, &dk, &dv])));
 }

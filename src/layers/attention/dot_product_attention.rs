@@ -200,6 +200,7 @@ impl DotProductAttention {
         let last = x.len().wrapping_sub(1);
         Attended {
             values,
+            joined: None,
             masked_as,
             mask: self.mask.then(|| x.get(last - usize::from(self.documents))),
             documents: self.documents.then(|| x.get(last)),
@@ -266,6 +267,7 @@ impl DotProductAttention {
             key_heads,
             width: x[0].last() / self.heads,
             value_width: x[2].last() / key_heads,
+            joined: false,
         }
     }
 
@@ -280,11 +282,19 @@ impl DotProductAttention {
             key_heads,
             width: q.last() / self.heads,
             value_width: kept.widths[1] / key_heads,
+            joined: false,
         }
     }
 
     fn sizes_of<T: Float>(&self, x: &Attended<'_, T>) -> Sizes {
-        self.sizes(x.values[0].shape().first(), x.values.map(|x| x.shape().sample()))
+        let shapes = x.values.map(|x| x.shape().sample());
+        match x.joined {
+            None => self.sizes(x.values[0].shape().first(), shapes),
+            Some(widths) => {
+                let [q, k, v] = [0, 1, 2].map(|i| shapes[i].with_last(widths[i]));
+                Sizes { joined: true, ..self.sizes(x.values[0].shape().first(), [q, k, v]) }
+            }
+        }
     }
 
     fn attended<'a, T: Float>(&self, x: Inputs<'a, T>) -> Attended<'a, T> {
@@ -524,6 +534,8 @@ impl DotProductAttention {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attended<'a, T> {
     pub values: [&'a Tensor<T>; 3],
+    /// The features of q, k and v where all three are one tensor, in which those stand side by side.
+    pub joined: Option<[usize; 3]>,
     pub masked_as: [usize; 3],
     pub mask: Option<&'a Tensor<T>>,
     pub documents: Option<&'a Tensor<T>>,

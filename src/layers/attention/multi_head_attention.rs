@@ -288,6 +288,16 @@ impl MultiHeadAttention {
         Ok((shapes, 3 + more))
     }
 
+    /// Whether attention reads queries, keys and values where one product has put them side by side. Rotary positions turn them in tensors of
+    /// their own, and so does a cache keep them.
+    fn stays_joined(&self) -> bool {
+        self.fused && self.rotary.is_none()
+    }
+
+    fn attended_joined<'a, T: Float>(&self, x: Inputs<'a, T>, joined: &'a Tensor<T>) -> Attended<'a, T> {
+        Attended { joined: Some(self.widths()), ..self.attended(x, [joined; 3]) }
+    }
+
     fn attended<'a, T: Float>(&self, x: Inputs<'a, T>, qkv: [&'a Tensor<T>; 3]) -> Attended<'a, T> {
         self.attention.with_more(x, self.places(x.len()), qkv)
     }
@@ -417,8 +427,9 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let (places, widths) = (self.places(x.len()), self.widths());
         // Of an encoder's steps that are kept, only the queries are new.
         let new = if pass.has_source() { 1 } else { 3 };
+        let is_joined = self.stays_joined() && !pass.goes_on();
         slot.tensor(Q + 2, Shape::SCALAR);
-        for (i, (at, width)) in places.iter().zip(widths).enumerate().take(new) {
+        for (i, (at, width)) in places.iter().zip(widths).enumerate().take(if is_joined { 0 } else { new }) {
             slot.tensor(Q + i, x[*at].shape().with_last(width));
         }
         let heads = self.attention.head_counts()[0];
@@ -428,7 +439,9 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             let joined = slot.tensor(FUSED, x[0].shape().with_last(widths.iter().sum()));
             all.forward(pass, &x[0], joined);
             let (qkv, joined) = slot.tensors.split_at_mut(FUSED);
-            self.split(&joined[0], &mut qkv[Q..Q + 3]);
+            if !is_joined {
+                self.split(&joined[0], &mut qkv[Q..Q + 3]);
+            }
         } else {
             for (i, (projection, at)) in self.built.projections.iter().zip(places).enumerate().take(new) {
                 projection.forward(pass, &x[at], &mut slot.tensors[Q + i]);
@@ -444,9 +457,13 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             self.turn(pass, x, [q, k], positions, false);
         }
         let (values, scores) = y.split_at_mut(1);
-        let of = self.attended(x, [&qkv[0], &qkv[1], &qkv[2]]);
-        self.attention.attend(pass, slot.child(0), &of, &mut rest[0], scores.first_mut());
-        self.built.output.forward(pass, &rest[0], &mut values[0]);
+        let (attended, rest) = rest.split_at_mut(1);
+        let of = match is_joined {
+            true => self.attended_joined(x, &rest[FUSED - ATTENDED - 1]),
+            false => self.attended(x, [&qkv[0], &qkv[1], &qkv[2]]),
+        };
+        self.attention.attend(pass, slot.child(0), &of, &mut attended[0], scores.first_mut());
+        self.built.output.forward(pass, &attended[0], &mut values[0]);
         slot.tensors = tensors;
     }
 
@@ -459,8 +476,9 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         dy: &mut [Tensor<T>],
         dx: &mut [Option<Tensor<T>>],
     ) {
-        let (places, widths) = (self.places(x.len()), self.widths());
-        for (i, (at, width)) in places.iter().zip(widths).enumerate() {
+        let (places, widths, is_joined) = (self.places(x.len()), self.widths(), self.stays_joined());
+        slot.tensor(D_ATTENDED, Shape::SCALAR);
+        for (i, (at, width)) in places.iter().zip(widths).enumerate().filter(|_| !is_joined) {
             slot.tensor(D_Q + i, x[*at].shape().with_last(width));
         }
         let attended = slot.tensors[ATTENDED].shape();
@@ -474,10 +492,16 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         let (d_attended, more) = grads.split_at_mut(1);
         self.built.output.backward(pass, &values[ATTENDED], &dy[0], Some((d_attended[0].as_mut_slice(), false)));
         let scores = y.get(1).map(|p| [p, &dy[1]]);
-        let of = self.attended(x, [&values[0], &values[1], &values[2]]);
-        let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
         let both = [&values[ATTENDED], &d_attended[0]];
-        self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(dq), Some(dk), Some(dv)]);
+        if is_joined {
+            let [joined, d_joined, ..] = &mut more[FUSED - D_ATTENDED - 1..] else { unreachable!("both are there") };
+            let of = self.attended_joined(x, joined);
+            self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(d_joined), None, None]);
+        } else {
+            let of = self.attended(x, [&values[0], &values[1], &values[2]]);
+            let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
+            self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(dq), Some(dk), Some(dv)]);
+        }
         if let Some(positions) = more.get_mut(POSITIONS - D_ATTENDED - 1) {
             let [dq, dk, ..] = &mut *dqkv else { unreachable!("three of them") };
             self.turn(pass, x, [dq, dk], positions, true);
@@ -486,7 +510,9 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         dx[own..].iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
         if let [all] = &self.built.projections[..] {
             let joined = &mut more[D_FUSED - D_ATTENDED - 1];
-            self.join(dqkv, joined);
+            if !is_joined {
+                self.join(dqkv, joined);
+            }
             all.backward(pass, &x[0], joined, dx[0].as_mut().map(|dx| (dx.as_mut_slice(), false)));
         } else {
             let mut written = [false; 3];
