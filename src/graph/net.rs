@@ -7,6 +7,7 @@ use super::masks::{At, MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
+use super::row_node::RowNode;
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
 use crate::kernels::angles::AngleTables;
@@ -86,16 +87,18 @@ pub(super) struct Node<T: Float> {
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
 #[derive(Debug, Default)]
 pub struct Work<T = f32> {
-    values: Vec<Tensor<T>>,
+    pub(super) values: Vec<Tensor<T>>,
     /// The net whose values these are, how many samples they have, and whether backward may follow.
     net: u64,
     samples: usize,
-    kept: bool,
+    pub(super) kept: bool,
     pub(super) sizes: Sizes,
     slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
     pub(super) left_out: Vec<usize>,
-    gradients: Vec<Tensor<T>>,
+    /// The nodes that are left to losses.
+    pub(super) by_rows: Vec<RowNode>,
+    pub(super) gradients: Vec<Tensor<T>>,
     /// The outputs whose gradients have been asked for, to be written, since the last pass.
     given: Vec<bool>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
@@ -306,7 +309,7 @@ impl<T: Float> Net<T> {
         let samples = x.samples();
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
-        let Work { values, slots, out, left_out, sizes, masks, angles, .. } = work;
+        let Work { values, slots, out, left_out, by_rows, sizes, masks, angles, .. } = work;
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
@@ -333,6 +336,9 @@ impl<T: Float> Net<T> {
         }
         std::mem::swap(&mut pass.angles, angles);
         for (i, (node, [from, to])) in self.nodes.iter().zip(&layout.nodes).enumerate() {
+            if by_rows.iter().any(|at| at.node == i) {
+                continue;
+            }
             let slot = &mut slots[if kept { i } else { 0 }];
             pass.logits = left_out.contains(&i);
             let at = At { node: i, wires: &node.wires, shapes, samples };
@@ -430,11 +436,6 @@ impl<T: Float> Net<T> {
         !self.masks.is_empty()
     }
 
-    /// Whether an output carries a mask, by position.
-    pub(crate) fn has_output_mask(&self, output: usize) -> bool {
-        self.masks.of(self.outputs[output]).is_some()
-    }
-
     fn output_register(&self, kept: bool, output: usize) -> usize {
         self.layout(kept).register(self.outputs[output]).unwrap_or(usize::MAX)
     }
@@ -450,7 +451,6 @@ impl<T: Float> Net<T> {
     }
 
     /// Any value of the last pass after which backward may follow, or that is an output.
-    #[cfg_attr(not(feature = "tools"), allow(dead_code))]
     pub(crate) fn value<'a>(&self, work: &'a Work<T>, value: u32) -> Option<&'a Tensor<T>> {
         work.values.get(self.layout(work.kept).register(value)?)
     }
@@ -550,7 +550,7 @@ impl<T: Float> Net<T> {
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, left_out, masks, angles, .. } = work;
+        let Work { values, slots, gradients, out, back, left_out, by_rows, masks, angles, .. } = work;
         for &(first, more) in &plan.again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
@@ -564,7 +564,7 @@ impl<T: Float> Net<T> {
         let masked = !self.masks.is_empty();
         std::mem::swap(&mut pass.masks, masks);
         std::mem::swap(&mut pass.angles, angles);
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| by_rows.iter().all(|at| at.node != step.node)) {
             let node = &self.nodes[step.node];
             if masked {
                 self.masks.turn(&mut pass.masks, &node.wires);
@@ -636,7 +636,7 @@ impl<T: Float> Net<T> {
 }
 
 impl<T: Float> Work<T> {
-    fn reserve(&mut self, plan: &Plan) {
+    pub(super) fn reserve(&mut self, plan: &Plan) {
         if self.gradients.len() <= plan.sizes.len() {
             self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
         }
@@ -650,6 +650,6 @@ fn wiring<T: Float>(nodes: &[Node<T>]) -> impl DoubleEndedIterator<Item = &Wires
 
 /// Two registers, which the plan keeps apart: one to read and one to write.
 #[inline]
-fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
+pub(super) fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
     registers.get_disjoint_mut([a as usize, b as usize]).unwrap_or_else(|_| unreachable!())
 }
