@@ -315,6 +315,37 @@ fn tokens_of_a_stream() {
     });
 }
 
+/// A head of many tokens, whose loss takes it some rows at a time: no step takes memory, and the logits of all rows are never there.
+#[test]
+fn steps_by_rows() {
+    const TOKENS: usize = 5000;
+    counted(|| {
+        gradus::set_threads(1).unwrap();
+        let model = || {
+            let layers = Sequential::new([60]).add(Embedding::new(TOKENS, 4).mask_zero(true)).add(Dense::new(4));
+            let mut model = layers.add(TiedDense::new("embedding/embeddings")).build(1).unwrap();
+            let loss = SparseCategoricalCrossentropy::default().from_logits(true).ignore_class(-100).z_loss(1e-4);
+            let optimizer = Sgd::default().gradient_accumulation_steps(2);
+            model.compile(optimizer, loss, (Accuracy::default(), TopKAccuracy::default())).unwrap();
+            model
+        };
+        let x = Tensor::from_fn([25, 60], |i| (i * 7 % TOKENS) as f32);
+        let y = Tensor::from_fn([25, 60], |i| if i % 9 < i % 4 { -100.0 } else { (i * 11 % TOKENS) as f32 });
+        // 256 rows of logits and their gradients, of 1500.
+        let (rows, all) = (2 * 256 * TOKENS * 4, 1500 * TOKENS * 4);
+        let mut trained = model();
+        let before = begin();
+        trained.train_on_batch(&x, &y).unwrap();
+        let most = most_since(before);
+        assert!(most > rows && most < rows + (1 << 20), "{most} bytes, {all} for all logits");
+        let before = begin();
+        trained.evaluate(&x, &y).unwrap();
+        let most = most_since(before);
+        assert!(most > rows / 2 && most < rows / 2 + (1 << 20), "{most} bytes, {all} for all logits");
+        steps(model(), &x, &y);
+    });
+}
+
 /// Large enough for the work to be given to all threads of a pool, whose allocations count as well.
 #[cfg(feature = "parallel")]
 #[test]

@@ -229,6 +229,12 @@ function! {
 }
 
 function! {
+    SoftCap(cap):
+        f(z) => cap * (z / cap).fast_tanh(),
+        df(y) => T::one() - (y / cap) * (y / cap)
+}
+
+function! {
     HardTanh:
         f(z) => clamp(z, -1.0, 1.0),
         df(y) => step(y > -T::one() && y < T::one())

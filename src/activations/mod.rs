@@ -59,6 +59,8 @@ pub enum Activation {
     LogSigmoid,
     /// tanh z.
     Tanh,
+    /// c·tanh(z/c), which stays between −c and c: a bound on logits. Gemma Team 2024 (Gemma 2, whose head has c = 30).
+    SoftCap(f64),
     /// z − tanh z.
     TanhShrink,
     /// min(max(z, −1), 1).
@@ -126,8 +128,8 @@ impl<T: Float> Use<T> for NeedsInput {
 }
 
 impl Activation {
-    /// Every activation once, parametrised ones with Keras's defaults.
-    pub const ALL: [Activation; 24] = [
+    /// Every activation once, parametrised ones with Keras's defaults (Gemma 2's for SoftCap).
+    pub const ALL: [Activation; 25] = [
         Activation::Linear,
         Activation::Relu,
         Activation::Relu6,
@@ -142,6 +144,7 @@ impl Activation {
         Activation::Sigmoid,
         Activation::LogSigmoid,
         Activation::Tanh,
+        Activation::SoftCap(30.0),
         Activation::TanhShrink,
         Activation::HardTanh,
         Activation::HardSigmoid,
@@ -176,6 +179,7 @@ impl Activation {
             Activation::Sigmoid => "sigmoid",
             Activation::LogSigmoid => "log_sigmoid",
             Activation::Tanh => "tanh",
+            Activation::SoftCap(_) => "soft_cap",
             Activation::TanhShrink => "tanh_shrink",
             Activation::HardTanh => "hard_tanh",
             Activation::HardSigmoid => "hard_sigmoid",
@@ -211,15 +215,20 @@ impl Activation {
     /// Checks the parameter.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a factor is not finite, or Celu's α is not above 0; both as f32 has them.
+    /// [`Error::Argument`] if a factor is not finite, or Celu's α or SoftCap's c is not above 0; all as f32 has them.
     pub fn check(self) -> Result<Self> {
         match self {
-            Activation::LeakyRelu(a) | Activation::Elu(a) | Activation::Celu(a) if !(a as f32).is_finite() => {
+            Activation::LeakyRelu(a) | Activation::Elu(a) | Activation::Celu(a) | Activation::SoftCap(a)
+                if !(a as f32).is_finite() =>
+            {
                 let expected = if a.is_finite() { "finite as f32 too" } else { "finite" };
                 Err(Error::argument("Activation", "factor", expected, a, "pass a number such as 0.2"))
             }
             Activation::Celu(a) if (a as f32) < f32::MIN_POSITIVE => {
                 Err(Error::argument("Celu", "alpha", "above 0, also as f32", a, "use Relu for alpha 0"))
+            }
+            Activation::SoftCap(cap) if (cap as f32) < f32::MIN_POSITIVE => {
+                Err(Error::argument("SoftCap", "cap", "above 0, also as f32", cap, "30 is usual for logits"))
             }
             _ => Ok(self),
         }
@@ -246,6 +255,7 @@ impl Activation {
             Activation::Sigmoid => usage.with(functions::Sigmoid),
             Activation::LogSigmoid => usage.with(functions::LogSigmoid),
             Activation::Tanh => usage.with(functions::Tanh),
+            Activation::SoftCap(cap) => usage.with(functions::SoftCap(T::of(cap))),
             Activation::TanhShrink => usage.with(functions::TanhShrink),
             Activation::HardTanh => usage.with(functions::HardTanh),
             Activation::HardSigmoid => usage.with(functions::HardSigmoid),
@@ -286,7 +296,7 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
-    /// From Keras's name, in any case; `leaky_relu`, `elu` and `celu` take Keras's default factor.
+    /// From Keras's name, in any case; `leaky_relu`, `elu` and `celu` take Keras's default factor, `soft_cap` takes 30.
     fn from_str(name: &str) -> Result<Self> {
         let name = match name {
             "swish" => "silu",
@@ -314,6 +324,7 @@ mod tests {
             Activation::Elu(-0.5),
             Activation::Elu(0.7),
             Activation::Celu(0.6),
+            Activation::SoftCap(2.5),
         ]);
         for a in cases.filter(|a| !a.is_row_wise()) {
             let f = |x: f64| {
@@ -370,6 +381,7 @@ mod tests {
             HardSigmoid => [[0.5, 1.0 / 6.0, 1.0 / 6.0], flat, up],
             LogSigmoid => [[-2f64.ln(), 0.5, 0.5], line, flat],
             Tanh | HardTanh | Softsign => [line, down, up],
+            SoftCap(cap) => [line, [-cap, 0.0, 0.0], [cap, 0.0, 0.0]],
             TanhShrink => [flat, line, line],
             Softplus => [[2f64.ln(), 0.5, 0.5], flat, line],
             Squareplus => [[1.0, 0.5, 0.5], flat, line],
@@ -470,7 +482,7 @@ mod tests {
     fn position_changes_no_bit() {
         let z: Vec<f32> = (0..259).map(|i| ((i * 7919 % 1009) as f32 - 504.0) * 0.031).collect();
         let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
-        let more = [Activation::Elu(-0.5), Activation::Elu(0.7), Activation::Celu(0.6)];
+        let more = [Activation::Elu(-0.5), Activation::Elu(0.7), Activation::Celu(0.6), Activation::SoftCap(2.5)];
         for a in Activation::ALL.into_iter().chain(more).filter(|a| !a.is_row_wise()) {
             let (mut single, mut slope) = (z.clone(), vec![1.5; z.len()]);
             for ((y, d), z) in single.iter_mut().zip(&mut slope).zip(&z) {
@@ -499,5 +511,8 @@ mod tests {
         }
         assert!("rellu".parse::<Activation>().unwrap_err().to_string().contains("hard_sigmoid"));
         assert!(Activation::LeakyRelu(f64::NAN).check().is_err());
+        for cap in [0.0, -30.0, 1e-60, f64::INFINITY] {
+            assert!(Activation::SoftCap(cap).check().is_err(), "{cap}");
+        }
     }
 }

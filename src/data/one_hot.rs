@@ -23,7 +23,7 @@ use crate::tensor::{Float, Shape, Tensor};
 /// [`Error::Shape`](crate::Error::Shape) where the result does not fit in memory.
 #[inline(never)]
 pub fn one_hot<T: Float>(labels: &Tensor<T>, classes: usize) -> Result<Tensor<T>> {
-    check_class_numbers("one_hot", labels.as_slice(), classes)?;
+    check_class_numbers("one_hot", labels.as_slice(), classes, None)?;
     // Class numbers are exact in every element type up to here; more is a slip, and more than memory holds.
     if classes > 1 << 24 {
         return Err(Error::shape("one_hot", "at most 16777216 classes", classes, "pass the number of classes"));

@@ -53,7 +53,7 @@ impl<T: Float> Net<T> {
     }
 
     /// How often a value is read or an output.
-    fn readers(&self, value: u32) -> usize {
+    pub(super) fn readers(&self, value: u32) -> usize {
         let read = self.nodes.iter().flat_map(|node| &node.wires.inputs);
         read.chain(&self.outputs).filter(|v| **v == value).count()
     }

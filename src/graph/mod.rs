@@ -5,6 +5,7 @@
 //! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
 mod build;
+mod by_rows;
 mod ending;
 mod expression;
 #[cfg(feature = "serde")]
@@ -19,6 +20,7 @@ mod outline;
 mod part;
 mod plan;
 mod recipes;
+mod row_node;
 mod segments;
 mod sizes;
 mod space;
@@ -50,6 +52,7 @@ pub use plan::Plan;
 pub use recipes::{
     Block, BlockInputs, BlockNorm, Branches, Residual, TransformerDecoderBlock, TransformerEncoderBlock, squeeze_excite,
 };
+pub(crate) use row_node::RowNode;
 #[cfg(test)]
 pub(crate) use space::layer_space;
 

@@ -7,6 +7,7 @@ use super::masks::{At, MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
 use super::plan::{Dx, Layout, Plan, Wires};
+use super::row_node::RowNode;
 use super::segments::{Handed, Segment, segments};
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
@@ -100,7 +101,9 @@ pub struct Work<T = f32> {
     pub(super) slots: Vec<Slot<T>>,
     /// The nodes that leave out their activation.
     pub(super) left_out: Vec<usize>,
-    gradients: Vec<Tensor<T>>,
+    /// The nodes that are left to losses.
+    pub(super) by_rows: Vec<RowNode>,
+    pub(super) gradients: Vec<Tensor<T>>,
     /// The outputs whose gradients have been asked for, to be written, since the last pass.
     pub(super) given: Vec<bool>,
     /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
@@ -327,7 +330,7 @@ impl<T: Float> Net<T> {
         }
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
-        let Work { values, slots, out, left_out, sizes, masks, angles, recomputes, handed, .. } = work;
+        let Work { values, slots, out, left_out, by_rows, sizes, masks, angles, recomputes, handed, .. } = work;
         let segments = if kept && *recomputes { &self.segments[..] } else { &[] };
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
@@ -357,6 +360,9 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.angles, angles);
         let mut next = 0;
         for i in 0..self.nodes.len() {
+            if by_rows.iter().any(|at| at.node == i) {
+                continue;
+            }
             if segments.get(next).is_some_and(|segment| segment.nodes.start == i) {
                 handed.give(segments, Some(next), values, slots);
                 next += 1;
@@ -477,11 +483,6 @@ impl<T: Float> Net<T> {
         !self.masks.is_empty()
     }
 
-    /// Whether an output carries a mask, by position.
-    pub(crate) fn has_output_mask(&self, output: usize) -> bool {
-        self.masks.of(self.outputs[output]).is_some()
-    }
-
     fn output_register(&self, kept: bool, output: usize) -> usize {
         self.layout(kept).register(self.outputs[output]).unwrap_or(usize::MAX)
     }
@@ -497,7 +498,6 @@ impl<T: Float> Net<T> {
     }
 
     /// Any value of the last pass after which backward may follow, or that is an output.
-    #[cfg_attr(not(feature = "tools"), allow(dead_code))]
     pub(crate) fn value<'a>(&self, work: &'a Work<T>, value: u32) -> Option<&'a Tensor<T>> {
         work.values.get(self.layout(work.kept).register(value)?)
     }
@@ -597,7 +597,21 @@ impl<T: Float> Net<T> {
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
         work.reserve(plan);
-        let Work { values, slots, gradients, out, back, left_out, masks, angles, sizes, recomputes, handed, .. } = work;
+        let Work {
+            values,
+            slots,
+            gradients,
+            out,
+            back,
+            left_out,
+            by_rows,
+            masks,
+            angles,
+            sizes,
+            recomputes,
+            handed,
+            ..
+        } = work;
         let segments = if *recomputes { &self.segments[..] } else { &[] };
         let mut left = segments.len();
         for &(first, more) in &plan.again {
@@ -613,7 +627,7 @@ impl<T: Float> Net<T> {
         let masked = !self.masks.is_empty();
         std::mem::swap(&mut pass.masks, masks);
         std::mem::swap(&mut pass.angles, angles);
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| by_rows.iter().all(|at| at.node != step.node)) {
             let node = &self.nodes[step.node];
             while left > 0 && segments[left - 1].nodes.start > step.node {
                 left -= 1;
@@ -623,7 +637,7 @@ impl<T: Float> Net<T> {
                 handed.give(segments, Some(left - 1), values, slots);
                 let shapes = if self.open { sizes.shapes() } else { &self.shapes };
                 let penalty = pass.penalty();
-                for i in segments[left - 1].nodes.clone() {
+                for i in segments[left - 1].nodes.clone().filter(|i| by_rows.iter().all(|at| at.node != *i)) {
                     pass.logits = left_out.contains(&i);
                     self.compute(i, &self.keeping, pass, &mut slots[i], values, out, shapes, x);
                 }
@@ -704,7 +718,7 @@ impl<T: Float> Work<T> {
         Work { recomputes, ..Work::default() }
     }
 
-    fn reserve(&mut self, plan: &Plan) {
+    pub(super) fn reserve(&mut self, plan: &Plan) {
         if self.gradients.len() <= plan.sizes.len() {
             self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
         }
@@ -718,6 +732,6 @@ fn wiring<T: Float>(nodes: &[Node<T>]) -> impl DoubleEndedIterator<Item = &Wires
 
 /// Two registers, which the plan keeps apart: one to read and one to write.
 #[inline]
-fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
+pub(super) fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
     registers.get_disjoint_mut([a as usize, b as usize]).unwrap_or_else(|_| unreachable!())
 }

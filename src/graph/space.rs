@@ -4,6 +4,7 @@ use super::given::Given;
 use super::net::{Net, Work};
 use super::node::Code;
 use super::plan::Plan;
+use super::row_node::RowNode;
 use super::segments::Segment;
 use super::sizes::{PLANNED, Room};
 use crate::activations::Activation;
@@ -19,10 +20,11 @@ impl<T: Float> Net<T> {
         let sizes = self.layout(plan.is_some()).sizes.iter().chain(plan.map_or(&[][..], |plan| &plan.sizes));
         let values = sizes.map(|len| len.saturating_mul(samples)).fold(0, usize::saturating_add);
         let shapes: Vec<_> = self.shapes.iter().map(|shape| shape.counting_free(PLANNED)).collect();
-        values.saturating_add(self.kept(&shapes, samples, plan.is_some(), &[], &mut Vec::new()))
+        values.saturating_add(self.kept(&shapes, samples, plan.is_some(), &[], &mut Vec::new(), &[]))
     }
 
-    /// Values that nodes keep for themselves over so many samples, where all values have these shapes and these segments compute theirs again;
+    /// Values that nodes keep for themselves over so many samples, where all values have these shapes; these segments compute theirs again, and
+    /// those that go by rows keep a block's.
     /// `inputs` is space to work in.
     fn kept(
         &self,
@@ -31,9 +33,13 @@ impl<T: Float> Net<T> {
         backward: bool,
         segments: &[Segment],
         inputs: &mut Vec<Shape>,
+        by_rows: &[RowNode],
     ) -> usize {
         let batch = |v: u32| shapes[v as usize].with_batch(samples);
-        let kept = self.nodes.iter().map(|node| {
+        let kept = self.nodes.iter().enumerate().map(|(i, node)| {
+            if let Some(at) = by_rows.iter().find(|at| at.node == i) {
+                return at.space(batch(at.value).rows(), backward);
+            }
             inputs.clear();
             inputs.extend(node.wires.inputs.iter().map(|&v| batch(v)));
             match &node.code {
@@ -111,11 +117,13 @@ impl<T: Float> Net<T> {
         x: impl Iterator<Item = Shape> + Clone,
     ) -> Result<usize> {
         let (samples, backward) = (x.clone().next().map_or(0, |x| x.first()), plan.is_some());
-        let segments = if backward && work.recomputes { &self.segments[..] } else { &[] };
+        let Work { sizes, by_rows, recomputes, .. } = work;
+        let segments = if backward && *recomputes { &self.segments[..] } else { &[] };
         let Room { shapes, inputs, lens } = match self.open {
-            true => work.sizes.of_samples(op, self.id, &self.shapes, self.named(), x.map(|x| x.sample()))?,
-            false => work.sizes.room(&self.shapes),
+            true => sizes.of_samples(op, self.id, &self.shapes, self.named(), x.map(|x| x.sample()))?,
+            false => sizes.room(&self.shapes),
         };
+        let here = |v: usize| by_rows.iter().all(|at| at.value as usize != v);
         let mut registers = 0usize;
         let mut count = |held: &mut dyn Iterator<Item = (u32, usize)>| {
             lens.clear();
@@ -128,19 +136,22 @@ impl<T: Float> Net<T> {
         };
         let layout = self.layout(backward);
         // Inputs that are not copied have no register where values take turns, and their places stay empty else.
-        let values =
-            layout.registers.iter().enumerate().filter(|(v, _)| self.copied.get(*v).is_none_or(|copied| *copied));
         let is_inner = |v: usize| segments.iter().any(|segment| segment.inner.binary_search(&(v as u32)).is_ok());
-        let values = values.filter(|(v, _)| !is_inner(*v));
+        let values = layout
+            .registers
+            .iter()
+            .enumerate()
+            .filter(|(v, _)| self.copied.get(*v).is_none_or(|copied| *copied) && here(*v) && !is_inner(*v));
         count(&mut values.filter_map(|(v, register)| Some(((*register)?, v))));
         let inner =
             |segment: &Segment| segment.inner.iter().map(|&v| shapes[v as usize].len()).fold(0, usize::saturating_add);
         let most = segments.iter().map(inner).max().unwrap_or(0);
         if let Some(plan) = plan {
-            count(&mut plan.holds.iter().map(|&(register, v)| (register, v as usize)));
+            count(&mut plan.holds.iter().map(|&(register, v)| (register, v as usize)).filter(|(_, v)| here(*v)));
         }
         let registers = registers.saturating_add(most);
-        Ok(registers.saturating_mul(samples).saturating_add(self.kept(shapes, samples, backward, segments, inputs)))
+        let kept = self.kept(shapes, samples, backward, segments, inputs, by_rows);
+        Ok(registers.saturating_mul(samples).saturating_add(kept))
     }
 
     /// Looks whether there is memory for a pass over inputs that have been checked, where they hold more values than those for which there

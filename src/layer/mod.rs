@@ -123,6 +123,12 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
         Reach::Nowhere
     }
 
+    /// Whether it takes each row along the last axis by itself and adds the gradients of its parameters up row after row, as a product does: then
+    /// a loss behind it may have a multiple of 256 rows pass through it at a time, whatever the axes of x. By default no.
+    fn by_rows(&self) -> bool {
+        false
+    }
+
     /// What becomes of its input's mask; asked once it is built. By default the output has none. In the passes, a layer that goes by the
     /// mask of its input finds it in [`Pass::mask`].
     fn mask_rule(&self) -> MaskRule {

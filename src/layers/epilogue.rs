@@ -123,6 +123,12 @@ impl Epilogue {
         if self.activity_regularizer.is_none() { Reach::Training } else { Reach::Values }
     }
 
+    /// See [`Layer::by_rows`](crate::Layer::by_rows).
+    pub fn by_rows(&self) -> bool {
+        // A penalty on outputs is a mean over the batch.
+        self.activity_regularizer.is_none()
+    }
+
     /// What follows in this pass, on rows of `units` values.
     pub fn of<'a, T: Float>(&self, pass: &Pass<'a, T>, units: usize) -> EpiloguePass<'a, T> {
         let bias = if self.use_bias { pass.weight(self.bias) } else { &[] };

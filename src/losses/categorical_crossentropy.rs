@@ -48,7 +48,7 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
 
     fn value(&self, y_true: &[T], y_pred: &[T]) -> T {
         if self.options.from_logits {
-            return softmax_crossentropy(y_true, y_pred, &self.options, T::one(), None);
+            return softmax_crossentropy(y_true, y_pred, (&self.options, 0.0), T::one(), None);
         }
         let n = y_pred.len();
         let [top, sum] = scaled_sum(y_pred);
@@ -59,7 +59,7 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
 
     fn gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) {
         if self.options.from_logits {
-            softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
+            softmax_crossentropy(y_true, y_pred, (&self.options, 0.0), scale, Some(dy));
             return;
         }
         let (low, high) = (T::of(EPSILON), T::one() - T::of(EPSILON));
@@ -71,7 +71,7 @@ impl<T: Float> Loss<T> for CategoricalCrossentropy {
 
     fn value_and_gradient(&self, y_true: &[T], y_pred: &[T], scale: T, dy: &mut [T]) -> T {
         if self.options.from_logits {
-            return softmax_crossentropy(y_true, y_pred, &self.options, scale, Some(dy));
+            return softmax_crossentropy(y_true, y_pred, (&self.options, 0.0), scale, Some(dy));
         }
         self.gradient(y_true, y_pred, scale, dy);
         self.value(y_true, y_pred)

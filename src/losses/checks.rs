@@ -46,17 +46,24 @@ pub(crate) fn classes_or_rows(op: &'static str, y_true: Shape, y_pred: Shape) ->
     Err(Error::shape(op, expected, y_true, hint))
 }
 
-/// Class numbers must be whole and below the number of classes.
-pub(crate) fn check_class_numbers<T: Float>(op: &'static str, y_true: &[T], classes: usize) -> Result<()> {
+/// Class numbers must be whole and below the number of classes, or one that is not looked at.
+pub(crate) fn check_class_numbers<T: Float>(
+    op: &'static str,
+    y_true: &[T],
+    classes: usize,
+    ignored: Option<f64>,
+) -> Result<()> {
+    let ignored = |v: &T| ignored.is_some_and(|class| *v == T::of(class));
     let fits = |v: f64| v >= 0.0 && v < classes as f64 && v.fract() == 0.0;
-    match y_true.iter().position(|v| !fits(v.as_f64())) {
+    let from_1 = |v: &T| v.fract() == T::zero() && *v >= T::one() && v.as_f64() <= classes as f64;
+    match y_true.iter().position(|v| !fits(v.as_f64()) && !ignored(v)) {
         None => Ok(()),
         Some(row) => Err(Error::Label {
             op,
             row,
             expected: format!("a whole number from 0 to {}", classes.saturating_sub(1)),
             got: y_true[row].to_string(),
-            hint: if y_true.iter().all(|v| v.fract() == T::zero() && *v >= T::one() && v.as_f64() <= classes as f64) {
+            hint: if y_true.iter().all(|v| from_1(v) || ignored(v)) {
                 format!("these labels run from 1 to {classes}: subtract 1, as in y.map(|c| c - 1.0)")
             } else {
                 "map class names to numbers from 0, and give the last layer one unit a class".into()
@@ -88,6 +95,16 @@ pub(crate) fn check_range<T: Float>(
 
 /// Class numbers, one for each row of predictions, or rows of probabilities.
 pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pred: Shape) -> Result<()> {
+    check_classes_but(op, y_true, y_pred, None)
+}
+
+/// [`check_classes`], but for class numbers that are not looked at.
+pub(crate) fn check_classes_but<T: Float>(
+    op: &'static str,
+    y_true: &Tensor<T>,
+    y_pred: Shape,
+    ignored: Option<f64>,
+) -> Result<()> {
     if y_true.shape() == y_pred && y_pred.last() > 1 {
         check_range(op, y_true, 0.0, 1.0, "pass one-hot rows, probabilities or class numbers")?;
         // Far more than rounding leaves of thousands of classes.
@@ -110,7 +127,7 @@ pub(crate) fn check_classes<T: Float>(op: &'static str, y_true: &Tensor<T>, y_pr
         };
     }
     let each = (y_true.len() / y_true.samples().max(1)).max(1);
-    check_class_numbers(op, y_true.as_slice(), y_pred.last()).map_err(|mut error| {
+    check_class_numbers(op, y_true.as_slice(), y_pred.last(), ignored).map_err(|mut error| {
         if let Error::Label { row, .. } = &mut error {
             *row /= each;
         }

@@ -1,7 +1,8 @@
 //! Losses: how far predictions are from targets, and the gradient of that.
 //!
 //! A loss is a function of rows: the last axis of y_pred is one row, its loss one number, and the loss of a batch is
-//! Σ wᵢ·lossᵢ / n over its n rows (Keras's `sum_over_batch_size`). Losses over classes take class numbers and one-hot rows
+//! Σ wᵢ·lossᵢ / n over its n rows (Keras's `sum_over_batch_size`), of which those under a mask or of an ignored class do not
+//! count. Losses over classes take class numbers and one-hot rows
 //! alike. `compile` refuses a loss that does not fit the last activation, and `fit` targets that do not fit the loss.
 //!
 //! | task | last activation | loss |
@@ -152,6 +153,12 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
         None
     }
 
+    /// The class number whose targets do not count: training and evaluation leave such rows out, of the loss, of the number of rows that it is
+    /// divided by, and of the metrics. None by default.
+    fn ignored_class(&self) -> Option<f64> {
+        None
+    }
+
     /// The loss of a batch, Σ wᵢ·lossᵢ / divisor, and its gradient into `dy` (shaped like `y_pred`) where asked for. Without
     /// weights all are 1. The divisor is the number of rows, or that of a larger batch of which this is a part.
     ///
@@ -181,11 +188,6 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
             return f64::NAN;
         }
         let weight = |i: usize| weights.map_or(T::one(), |w| w[i * w.len() / rows]);
-        // w·loss, which may exceed T
-        let weighted = |w: T, loss: T| {
-            let product = w * loss;
-            if product.is_infinite() { w.as_f64() * loss.as_f64() } else { product.as_f64() }
-        };
         let (t, p) = (y_true.as_slice(), y_pred.as_slice());
         let mut sum = 0.0;
         match dy {
@@ -230,6 +232,12 @@ pub trait Loss<T: Float = f32>: Send + Sync + Debug {
     }
 }
 
+/// w·loss, which may exceed T.
+pub(crate) fn weighted<T: Float>(w: T, loss: T) -> f64 {
+    let product = w * loss;
+    if product.is_infinite() { w.as_f64() * loss.as_f64() } else { product.as_f64() }
+}
+
 /// A loss chosen at run time.
 impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
     fn name(&self) -> &'static str {
@@ -262,6 +270,10 @@ impl<T: Float, L: Loss<T> + ?Sized> Loss<T> for Box<L> {
 
     fn with_logits(&self, activation: Activation) -> Option<Box<dyn Loss<T>>> {
         (**self).with_logits(activation)
+    }
+
+    fn ignored_class(&self) -> Option<f64> {
+        (**self).ignored_class()
     }
 
     fn batch(

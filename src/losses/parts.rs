@@ -57,12 +57,12 @@ pub(crate) fn class_number<T: Float>(v: T, classes: usize) -> Option<usize> {
     (v >= 0.0 && v < classes as f64 && v.fract() == 0.0).then_some(v as usize)
 }
 
-/// Σ yᵢ·(ln Σ eᶻ − zᵢ), and into `dy` scale·(p·Σy − y) with p = softmax(z); each exponential is computed once. A class
-/// number out of range gives NaN, and so do logits without a softmax: +∞, or −∞ alone.
+/// Σ yᵢ·(ln Σ eᶻ − zᵢ) + c·(ln Σ eᶻ)², and into `dy` scale·(p·(Σy + 2c·ln Σ eᶻ) − y) with p = softmax(z); each exponential is computed
+/// once. A class number out of range gives NaN, and so do logits without a softmax: +∞, or −∞ alone.
 pub(crate) fn softmax_crossentropy<T: Float>(
     y_true: &[T],
     z: &[T],
-    options: &Options,
+    (options, z_loss): (&Options, f64),
     scale: T,
     dy: Option<&mut [T]>,
 ) -> T {
@@ -71,27 +71,32 @@ pub(crate) fn softmax_crossentropy<T: Float>(
     let (top, sum) = exp_into(z, dy.as_deref_mut());
     let log_sum = sum.ln();
     let cost = |i: usize| log_sum - (z[i] - top);
+    // c·(ln Z)² and its derivative by ln Z
+    let (whole, slope) = match z_loss {
+        0.0 => (T::zero(), T::zero()),
+        c => (T::of(c) * (top + log_sum).powi(2), T::of(2.0 * c) * (top + log_sum)),
+    };
     if y_true.len() != n && options.label_smoothing == 0.0 {
         let Some(class) = y_true.first().and_then(|class| class_number(*class, n)) else {
             dy.into_iter().for_each(|dy| dy.fill(T::zero()));
             return T::nan();
         };
         if let Some(dy) = dy {
-            let factor = T::one() / sum;
+            let factor = (T::one() + slope) / sum;
             let own = dy[class] * factor - T::one();
             dy.iter_mut().for_each(|d| *d = scale * (*d * factor));
             dy[class] = scale * own;
         }
-        return cost(class);
+        return cost(class) + whole;
     }
     let target = |i| options.class_target(y_true, n, i);
     if let Some(dy) = dy {
-        let factor = (0..n).map(target).sum::<T>() / sum;
+        let factor = ((0..n).map(target).sum::<T>() + slope) / sum;
         for (i, d) in dy.iter_mut().enumerate() {
             *d = scale * (*d * factor - target(i));
         }
     }
-    (0..n).map(|i| expected(target(i), || cost(i))).sum()
+    (0..n).map(|i| expected(target(i), || cost(i))).sum::<T>() + whole
 }
 
 /// y·cost, 0 for what never happens, however costly.

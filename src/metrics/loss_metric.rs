@@ -41,7 +41,11 @@ impl<T: Float, L: Loss<T>> Metric<T> for LossMetric<L> {
     }
 
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>) {
+        let ignored = self.loss.ignored_class().map(T::of);
         for (t, p, w) in rows(y_true, y_pred, weights) {
+            if t.len() != p.len() && ignored.is_some_and(|class| t == [class]) {
+                continue;
+            }
             Mean::add(sums, self.loss.value(t, p).as_f64(), w);
         }
     }

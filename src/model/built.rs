@@ -6,7 +6,7 @@ use super::head::Head;
 use super::train::{TrainedHead, Training};
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
-use crate::graph::{Given, Graph, Net, Outline, Value};
+use crate::graph::{Given, Graph, Net, Outline, RowNode, Value};
 use crate::io::Beside;
 use crate::layer::Builder;
 use crate::losses::Loss;
@@ -157,6 +157,10 @@ impl<T: Float> Model<T> {
     /// Chooses how the model is trained and measured; starts the optimizer afresh. `metrics` is `()` for none, an array of
     /// one kind or a tuple of several kinds. A model with several outputs takes the loss for each of them, and no metrics; see
     /// [`compile_heads`](Self::compile_heads) for a loss, a weight and metrics of each.
+    ///
+    /// The loss of a batch is Σ w·loss / n over the n rows (samples, or steps of them) that count: those that no mask leaves out and whose target is
+    /// of no [ignored class](Loss::ignored_class); w are the weights of samples, which n takes no notice of, as Keras has it. Batches of one update, of
+    /// an epoch and of `evaluate` weigh as many rows as they have of those.
     ///
     /// # Errors
     /// [`Error::LossMismatch`] if the loss does not fit the last activation, or a loss taken as
@@ -480,13 +484,29 @@ impl<T: Float> Model<T> {
     }
 
     /// Looks whether there is memory for the outputs of so many samples, and for a pass over those that go together; not
-    /// again for as many as in `known`.
-    pub(crate) fn check_room(&self, op: &'static str, samples: usize, known: &mut usize) -> Result<()> {
+    /// again for as many as in `known`. Of outputs that go by rows there is what their nodes read, and a block.
+    pub(crate) fn check_room(
+        &self,
+        op: &'static str,
+        samples: usize,
+        known: &mut usize,
+        by_rows: &[RowNode],
+    ) -> Result<()> {
         if samples <= *known || self.slim && samples <= self.rows_together {
             return Ok(());
         }
-        let outputs = (0..self.net.outputs()).map(|i| self.net.planned_output(i).saturating_mul(samples));
-        let values = outputs.fold(self.net.space(samples.min(self.rows_together), None), usize::saturating_add);
+        let together = samples.min(self.rows_together);
+        let mut values = self.net.space(together, None);
+        for output in 0..self.net.outputs() {
+            let mut len = self.net.planned_output(output);
+            if let Some(at) = by_rows.iter().find(|at| at.output == output) {
+                values = values.saturating_sub(len.saturating_mul(together));
+                len = self.net.planned_before(*at);
+                values =
+                    values.saturating_add(len.saturating_mul(together)).saturating_add(at.space(usize::MAX, false));
+            }
+            values = values.saturating_add(len.saturating_mul(samples));
+        }
         memory::check_room::<T>(op, format_args!("what the layers compute for {samples} samples"), values)?;
         *known = samples;
         Ok(())

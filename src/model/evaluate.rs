@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use super::blocks::Blocks;
 use super::built::Model;
 use super::data_adapter::all_batches;
 use super::history::Scores;
-use super::masked::MaskedRows;
+use super::masked::CountedRows;
 use super::predictor::Workspace;
 use super::tensors::{List, Tensors, Weights};
-use super::train::{TrainedHead, of_head};
+use super::train::{TrainedHead, mean, of_head};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
 use crate::graph::Work;
@@ -43,7 +44,9 @@ struct Evaluation<T: Float> {
     work: Workspace<T>,
     out: Vec<Tensor<T>>,
     targets: Vec<Tensor<T>>,
-    masked: MaskedRows<T>,
+    counted: CountedRows<T>,
+    blocks: Blocks<T>,
+    /// Σ loss · rows that count, and Σ rows.
     sum: f64,
     seen: usize,
     /// Rows for which there is known to be memory.
@@ -51,11 +54,11 @@ struct Evaluation<T: Float> {
 }
 
 impl<T: Float> Model<T> {
-    /// Loss and metrics on samples and targets, averaged over samples. `x` and `y` are tensors or, for several inputs and outputs, lists
-    /// of them, by position or name.
+    /// Loss and metrics on samples and targets. `x` and `y` are tensors or, for several inputs and outputs, lists of them, by position or name.
     ///
-    /// The loss of an output that carries a mask is over the steps that count in up to 256 samples at a time, and averaged over samples, as in
-    /// Keras (`batch_size=256`); metrics are over the steps that count in all samples.
+    /// Loss and metrics are means over all rows (the samples, or their steps) that count, whatever batches they come in: those that no mask leaves
+    /// out and whose target is of no ignored class. Keras averages the means of batches over samples, which is the same where as many rows of each
+    /// sample count.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::NonFinite`] with row and column for NaN or an infinity in `x` or `y`.
@@ -110,12 +113,13 @@ impl<T: Float> Model<T> {
             work: Workspace::default(),
             out: vec![Tensor::default(); self.net.outputs()],
             targets: Vec::new(),
-            masked: MaskedRows::default(),
+            counted: CountedRows::default(),
+            blocks: Blocks::default(),
             sum: 0.0,
             seen: 0,
             room: 0,
         };
-        self.leave_out(&mut m.work, training.logits());
+        self.leave_out(&mut m.work, training.logits(), training.by_rows());
         match held_out {
             ValidationData::Rows(held) => self.measure_rows(&mut m, held)?,
             ValidationData::Batches(data) => {
@@ -133,13 +137,13 @@ impl<T: Float> Model<T> {
             }
         }
         let metrics = training.figures(&m.sums).collect();
-        Ok(Scores { loss: m.sum / m.seen as f64 + self.params.penalty(), metrics })
+        Ok(Scores { loss: mean(m.sum, m.seen as f64) + self.params.penalty(), metrics })
     }
 
     fn measure_rows(&self, m: &mut Evaluation<T>, held: &Rows<'_, T>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         let rows = held.rows.clone();
-        self.check_room("evaluate", rows.len().min(ROWS_TOGETHER), &mut m.room)?;
+        self.check_room("evaluate", rows.len().min(ROWS_TOGETHER), &mut m.room, training.by_rows())?;
         let mut start = rows.start;
         while start < rows.end {
             let part = start..(start + ROWS_TOGETHER).min(rows.end);
@@ -147,18 +151,18 @@ impl<T: Float> Model<T> {
             m.targets.resize_with(held.y.len(), Tensor::default);
             held.y.iter().zip(&mut m.targets).for_each(|(y, t)| y.copy_rows(part.clone(), t));
             let n = held.x[0].samples();
-            let counts = |i: usize| {
+            let work = &m.work;
+            let counts = |i: usize, output: usize| {
                 let weights = held.weights.get(i).copied().flatten().map(|weights| of_samples(weights, n, &part));
                 let mask = held.masks.get(i).copied().flatten().map(|mask| of_samples(mask, n, &part));
-                (weights, mask)
+                (weights, [mask, work.mask(output)])
             };
-            let (work, masked) = (&m.work, &mut m.masked);
-            let masks = |output| work.mask(output);
-            let loss = training.score(&mut m.sums, &mut m.out, masks, &m.targets, counts, masked) + penalty;
-            m.sum += loss * part.len() as f64;
+            let (of, buffers) = ((&self.net, &self.params), (&mut m.counted, &mut m.blocks));
+            let (loss, rows) = training.score(of, &mut m.sums, &mut m.out, &m.targets, counts, buffers);
+            m.sum += (loss + penalty) * rows as f64;
+            m.seen += rows;
             start = part.end;
         }
-        m.seen += rows.len();
         Ok(())
     }
 

@@ -24,8 +24,8 @@ use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
 
 impl<T: Float> Model<T> {
-    /// Trains on samples `x` `[n, …input]` and their targets `y`; returns loss and metrics of every epoch, averaged over
-    /// samples, as they were during the epoch's steps.
+    /// Trains on samples `x` `[n, …input]` and their targets `y`; returns loss and metrics of every epoch, as they were during its steps: means
+    /// over all rows (samples, or steps of them) that count, see [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// [`Error::NotCompiled`] before `compile`; [`Error::Empty`], [`Error::Shape`], [`Error::Label`] or
@@ -239,21 +239,21 @@ impl<T: Float> Model<T> {
                     data_of_run.settings += &settings.text();
                 }
                 at.batch += 1;
-                at.sum += loss * training.samples() as f64;
-                at.seen += training.samples();
+                at.sum += loss * training.rows() as f64;
+                at.seen += training.rows();
                 if !callbacks.is_empty() {
                     let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                     let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                     callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
-                progress.step(at.batch, at.sum / at.seen as f64, || training.figures(&training.sums));
+                progress.step(at.batch, at.loss(), || training.figures(&training.sums));
                 #[cfg(feature = "files")]
                 if let Some(saver) = &mut saver {
                     let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
                     saver.after_step(&self.params, training, write)?;
                 }
             }
-            let mut figures = vec![("loss".to_owned(), at.sum / at.seen as f64)];
+            let mut figures = vec![("loss".to_owned(), at.loss())];
             figures.extend(training.figures(&training.sums));
             if let Some(held_out) = &held_out {
                 let scores = self.measure(held_out)?;

@@ -152,7 +152,7 @@ pub(crate) fn figure(value: f64) -> String {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scores {
-    /// The loss, averaged over samples.
+    /// The loss, a mean over the rows that count.
     pub loss: f64,
     pub(crate) metrics: Vec<(String, f64)>,
 }

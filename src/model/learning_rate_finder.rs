@@ -5,7 +5,7 @@ use std::fmt;
 use super::built::Model;
 use super::checks::cause;
 use super::history::figure;
-use super::train::Outcome;
+use super::train::{Accumulated, Outcome};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::random::{Key, Purpose};
@@ -130,7 +130,7 @@ impl<T: Float> Model<T> {
         let sums = training.sums.clone();
         // What has been added up for the next update.
         let open = (training.accumulated, training.gradients.clone(), training.written.clone());
-        training.accumulated = 0;
+        training.accumulated = Accumulated::default();
         let found = self.rising_rates(x, y, how);
         self.params = params;
         if let Some(training) = &mut self.training {

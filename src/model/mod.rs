@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tools")]
 mod activations;
+mod blocks;
 mod built;
 #[cfg(feature = "files")]
 mod checkpoint;

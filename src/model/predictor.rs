@@ -6,7 +6,7 @@ use super::built::Model;
 use super::checks::all_finite;
 use super::tensors::Tensors;
 use crate::error::{Error, Result};
-use crate::graph::{Ending, Given, Work};
+use crate::graph::{Ending, Given, RowNode, Work};
 use crate::layer::Pass;
 use crate::tensor::{Float, Tensor};
 
@@ -71,7 +71,7 @@ impl<T: Float> Model<T> {
         let x = x.ordered(op, "x", self.net.inputs(), || self.net.input_names())?;
         self.check_inputs(op, &x)?;
         let n = x[0].samples();
-        self.check_room(op, n, &mut 0)?;
+        self.check_room(op, n, &mut 0, &[])?;
         let mut out = vec![Tensor::default(); self.net.outputs()];
         self.forward_rows(&mut Workspace::default(), &x, 0..n, &mut out)?;
         self.check_outputs(op, &x, &out)?;
@@ -168,6 +168,7 @@ impl<T: Float> Model<T> {
             // The net writes where y is.
             self.net.exchange(work, 0, y);
             self.net.run(&mut pass, work, x);
+            self.net.keep_rows_before(work, x);
             self.net.exchange(work, 0, y);
             return Ok(pass.penalty());
         }
@@ -177,6 +178,7 @@ impl<T: Float> Model<T> {
         };
         exchange(work, y);
         self.net.run(&mut pass, work, x);
+        self.net.keep_rows_before(work, x);
         exchange(work, y);
         for i in 1..y.len() {
             if let Some(first) = self.net.same_output(i) {
@@ -187,9 +189,15 @@ impl<T: Float> Model<T> {
         Ok(pass.penalty())
     }
 
-    /// Lets out the activations that losses take over.
-    pub(crate) fn leave_out(&self, buffers: &mut Workspace<T>, endings: impl Iterator<Item = Ending>) {
+    /// Lets out the activations that losses take over, and the nodes that do; then what these read stands for their outputs.
+    pub(crate) fn leave_out(
+        &self,
+        buffers: &mut Workspace<T>,
+        endings: impl Iterator<Item = Ending>,
+        by_rows: &[RowNode],
+    ) {
         self.net.leave_out(&mut buffers.work, endings);
+        self.net.leave_by_rows(&mut buffers.work, by_rows);
     }
 }
 
@@ -251,7 +259,7 @@ impl<'a, T: Float> Predictor<'a, T> {
     fn run(&mut self, op: &'static str, x: &[&Tensor<T>], y: &mut [Tensor<T>]) -> Result<()> {
         self.model.check_inputs(op, x)?;
         let n = x[0].samples();
-        self.model.check_room(op, n, &mut self.work.room)?;
+        self.model.check_room(op, n, &mut self.work.room, &[])?;
         self.model.forward_rows(&mut self.work, x, 0..n, y)?;
         self.model.check_outputs(op, x, y)
     }

@@ -1,7 +1,9 @@
 //! Where a run stands, as named values and back.
 
 use super::history::History;
-use super::train::Training;
+#[cfg(feature = "files")]
+use super::train::Accumulated;
+use super::train::{Training, mean};
 use crate::callbacks::Callback;
 use crate::error::{Error, Result};
 use crate::state::State;
@@ -14,7 +16,7 @@ pub(crate) struct RunState {
     pub epoch: usize,
     /// Its batches that are done.
     pub batch: usize,
-    /// Σ loss · samples over them, and Σ samples.
+    /// Σ loss · rows that count over them, and Σ rows.
     pub sum: f64,
     pub seen: usize,
     /// Whether a callback asked to end.
@@ -40,6 +42,11 @@ pub(crate) struct DataOfRun {
 }
 
 impl RunState {
+    /// The mean of the loss over them.
+    pub fn loss(&self) -> f64 {
+        mean(self.sum, self.seen as f64)
+    }
+
     fn save(&self, data: &DataOfRun, state: &mut State) {
         let counts = [self.epoch, self.batch, self.seen].map(|n| n as u64);
         state.put("position", &[counts[0], counts[1], counts[2], u64::from(self.stop)]);
@@ -146,9 +153,11 @@ impl<T: Float> Training<T> {
         }
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
-        state.put("accumulated", &[self.accumulated]);
+        let Accumulated { batches, rows, last } = self.accumulated;
+        state.put("accumulated", &[batches]);
+        state.put("accumulated_rows", &[rows, last]);
         // Between two updates nothing of the gradients is needed.
-        let open = self.accumulated > 0;
+        let open = batches > 0;
         state.put("gradients", if open { &self.gradients[..] } else { &[] });
         let written = self.written.flags();
         state.put("written", if open { &written[..] } else { &[] });
@@ -182,6 +191,13 @@ impl<T: Float> Training<T> {
         if accumulated as u64 >= self.optimizer.options().gradient_accumulation_steps.max(1) {
             return Err(misfit("number of batches since the last update"));
         }
+        let accumulated = accumulated as u64;
+        // In files of before it is not known what they weigh.
+        let old = state.entries().all(|(name, _)| name != "accumulated_rows");
+        let [rows, last] = if old { [accumulated, 0] } else { state.counts("accumulated_rows")?.map(|n| n as u64) };
+        if !old && (last > rows || (last == 0) != (rows == 0)) {
+            return Err(misfit("number of rows since the last update"));
+        }
         let mut open = None;
         if accumulated > 0 {
             let (mut gradients, mut written) = (self.gradients.clone(), self.written.flags());
@@ -195,7 +211,7 @@ impl<T: Float> Training<T> {
             self.gradients = gradients;
             self.written.restore(&written, &mut self.gradients);
         }
-        self.accumulated = accumulated as u64;
+        self.accumulated = Accumulated { batches: accumulated, rows, last };
         self.state = new;
         Ok(())
     }
@@ -237,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_state_that_does_not_fit_changes_nothing() {
-        for name in ["gradients", "written", "accumulated", "scalars"] {
+        for name in ["gradients", "written", "accumulated", "accumulated_rows", "scalars"] {
             let (mut plain, mut disturbed) = (begun(), begun());
             let training = disturbed.training.as_mut().unwrap();
             let mut state = State::default();
@@ -249,5 +265,33 @@ mod tests {
             }
             assert_eq!(plain.params().values(), disturbed.params().values(), "{name}");
         }
+    }
+    /// Batches of other sizes follow, which weigh as many rows as they have.
+    #[test]
+    fn what_batches_weigh_is_kept() {
+        let (mut plain, mut state) = (begun(), State::default());
+        plain.training.as_ref().unwrap().save_optimizer(&mut state);
+        let mut resumed = begun();
+        step(&mut resumed, [1.0, 2.0]);
+        resumed.params = plain.params.clone();
+        resumed.training.as_mut().unwrap().restore_optimizer(&state).unwrap();
+        let (x, y) = (Tensor::from([[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]]), Tensor::from([[1.0, -1.0]; 3]));
+        for model in [&mut plain, &mut resumed] {
+            model.train_on_batch(&x, &y).unwrap();
+        }
+        assert_eq!(plain.params().values(), resumed.params().values());
+        // A file of before, from between two batches of the same size.
+        let mut old = State::default();
+        let entries = state.entries().filter(|(name, _)| *name != "accumulated_rows");
+        entries.for_each(|(name, value)| old.push(name, value.clone()));
+        let training = resumed.training.as_mut().unwrap();
+        training.restore_optimizer(&old).unwrap();
+        assert_eq!(training.accumulated, Accumulated { batches: 1, rows: 1, last: 0 });
+        let mut alike = begun();
+        for model in [&mut alike, &mut resumed] {
+            model.params = plain.params.clone();
+            step(model, [1.0, 2.0]);
+        }
+        assert_eq!(alike.params().values(), resumed.params().values());
     }
 }

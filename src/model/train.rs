@@ -1,22 +1,23 @@
 //! One step of training: forward, loss, backward, update.
 
 use std::collections::{BTreeMap, BTreeSet};
-
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::blocks::{Blocks, ByRows};
 use super::head::Head;
-use super::masked::{Counts, MaskedRows, counting};
+use super::masked::{CountedRows, Counts, counting};
 use super::sample_weights::{check_steps, check_weights};
 use crate::activations::Activation;
 use crate::callbacks::{Described, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Ending, Given, Net, Plan, Work};
+use crate::graph::{Ending, Given, Net, Plan, RowNode, Work};
 use crate::kernels::parallel;
 use crate::layer::{Pass, Reach, Statistics};
-use crate::losses::Loss;
+use crate::losses::{Loss, LossConfig};
 use crate::memory;
-use crate::metrics::Metric;
+use crate::metrics::{Metric, MetricConfig};
 use crate::optimizers::{Optimizer, OptimizerState};
 use crate::params::Params;
 use crate::state::State;
@@ -34,9 +35,9 @@ pub(crate) struct Training<T: Float> {
     pub sums: Vec<Vec<f64>>,
     /// The figures in the order of `sums`.
     figures: Vec<Figure>,
-    /// Batches whose gradients have been added up since the last update.
-    pub accumulated: u64,
-    /// The sum of the gradients of these batches, laid out as the weights.
+    /// The batches whose gradients have been added up since the last update.
+    pub accumulated: Accumulated,
+    /// The sum of the gradients of these batches, each times its rows that count over those of the last, laid out as the weights.
     pub gradients: Vec<T>,
     /// What of it these batches have written; what stands elsewhere is left over.
     pub written: Written,
@@ -61,6 +62,17 @@ pub(crate) struct Training<T: Float> {
     pub started: Option<u64>,
 }
 
+/// Batches whose gradients have been added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Accumulated {
+    pub batches: u64,
+    /// The rows that count in them, in all outputs with a loss.
+    pub rows: u64,
+    /// Those of the last batch that had any. 0 although there are `rows` where these are not known, in a file of before: then they are so
+    /// many batches, which weigh as the next one does.
+    pub last: u64,
+}
+
 /// How one output is trained and measured.
 #[derive(Debug)]
 pub(crate) struct TrainedHead<T: Float> {
@@ -76,8 +88,11 @@ pub(crate) struct TrainedHead<T: Float> {
     /// The loss from logits and the activation that it stands for, where both meet at the end of the model: in inference, and
     /// in training unless there is noise between them.
     fused: Option<Fused<T>>,
-    /// The loss of the last batch.
+    /// The node that makes the output, where it is left to the loss, which takes it some rows at a time.
+    by_rows: Option<RowNode>,
+    /// The loss of the last batch, and how many rows it is of.
     last_loss: f64,
+    last_rows: usize,
 }
 
 /// A figure beside the whole loss.
@@ -97,7 +112,39 @@ impl<T: Float> TrainedHead<T> {
         let unweighted = metrics.len();
         metrics.extend(weighted_metrics);
         let fused = ending.zip(loss.as_deref()).and_then(|(ending, loss)| Fused::new(ending, loss));
-        TrainedHead { output, name, loss, weight, metrics, unweighted, fused, last_loss: 0.0 }
+        TrainedHead {
+            output,
+            name,
+            loss,
+            weight,
+            metrics,
+            unweighted,
+            fused,
+            by_rows: None,
+            last_loss: 0.0,
+            last_rows: 0,
+        }
+    }
+
+    /// Whether the loss may take some rows at a time. What is not of this crate may be no function of rows.
+    fn goes_by_rows(&self) -> bool {
+        let own = |metric: &dyn Metric<T>| matches!(metric.config(), MetricConfig::Custom { .. });
+        let loss = self.loss.as_ref().is_some_and(|loss| !matches!(loss.config(), LossConfig::Custom { .. }));
+        loss && !self.metrics.iter().any(|metric| own(&**metric))
+    }
+
+    /// The class of targets that do not count.
+    fn ignored_class(&self) -> Option<f64> {
+        self.loss.as_ref()?.ignored_class()
+    }
+
+    /// The output as one that goes by rows.
+    fn rows<'a>(&'a self, net: &'a Net<T>, targets: &'a Tensor<T>, rows: &'a CountedRows<T>) -> Option<ByRows<'a, T>> {
+        let (loss, activation) = match &self.fused {
+            Some(fused) => (&*fused.loss, Some(fused.activation)),
+            None => (self.loss.as_deref()?, None),
+        };
+        Some(ByRows { net, at: self.by_rows?, loss, activation, targets, rows })
     }
 
     /// Checks the shapes of targets and outputs, both with the batch axis.
@@ -129,15 +176,21 @@ impl<T: Float> TrainedHead<T> {
         // Metrics without weights look at targets of weight 0, too.
         let (metrics, weighted) = self.metrics.split_at(self.unweighted);
         let sides = [(weights, weighted, self.loss.as_deref()), (None, metrics, None)];
+        let ignored = self.ignored_class().filter(|_| y.shape() != output.with_batch(n));
         for (weights, metrics, loss) in sides {
-            let Some((y, first)) = counting(y, weights, mask, memory) else { continue };
             let output = output.with_batch(n);
-            let of_loss = loss.map_or(Ok(()), |loss| loss.check_targets(y, output));
-            let checked = of_loss.and_then(|()| metrics.iter().try_for_each(|metric| metric.check_targets(y, output)));
+            let check = |y: &Tensor<T>| {
+                let of_loss = loss.map_or(Ok(()), |loss| loss.check_targets(y, output));
+                of_loss.and_then(|()| metrics.iter().try_for_each(|metric| metric.check_targets(y, output)))
+            };
+            if check(y).is_ok() {
+                continue;
+            }
+            let Some((y, [first, places])) = counting(y, weights, mask, ignored, memory) else { continue };
+            let checked = check(y);
             checked.map_err(|mut error| {
                 if let Error::Label { row: row @ 0, .. } = &mut error {
                     // Where the first row does not count, it holds the first that does.
-                    let places = weights.map_or(0, <[T]>::len).max(mask.map_or(0, <[bool]>::len));
                     *row = first / (places / n.max(1)).max(1);
                 }
                 error
@@ -154,6 +207,21 @@ impl<T: Float> TrainedHead<T> {
             fused.activate(y);
         }
         value
+    }
+
+    /// Adds some rows of targets and activated outputs to the sums of a metric; `counted` is of all rows.
+    fn measure_rows(
+        &self,
+        metric: Option<usize>,
+        sums: &mut [f64],
+        [t, y]: [&Tensor<T>; 2],
+        counted: &CountedRows<T>,
+        part: &Range<usize>,
+    ) {
+        if let Some(i) = metric {
+            let weights = &counted.weights(i >= self.unweighted)[part.clone()];
+            self.metrics[i].update(sums, t, y, Some(weights));
+        }
     }
 
     /// Adds a batch of activated outputs to the sums of metric number `i`.
@@ -211,13 +279,16 @@ fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
 
 /// The tensors of one step.
 #[derive(Debug, Default)]
-pub(crate) struct Buffers<T> {
+pub(crate) struct Buffers<T: Float> {
     work: Work<T>,
     pub batch: Batch<T>,
-    /// What of each head's output counts, where that or its target carries a mask.
-    masked: Vec<MaskedRows<T>>,
+    /// What of each head's output counts, where not all of it does.
+    counted: Vec<CountedRows<T>>,
     /// Targets for a check of those that count.
     memory: Tensor<T>,
+    blocks: Blocks<T>,
+    /// The sums of metrics before the batch, where they are taken by rows.
+    sums: Vec<Vec<f64>>,
 }
 
 /// What became of a step.
@@ -234,13 +305,17 @@ pub(crate) enum Outcome {
 impl<T: Float> Training<T> {
     pub fn new(
         optimizer: Box<dyn Optimizer<T>>,
-        heads: Vec<TrainedHead<T>>,
+        mut heads: Vec<TrainedHead<T>>,
         net: &Net<T>,
         params: &Params<T>,
     ) -> Result<Self> {
         let copies = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
         let what = format_args!("gradients and moments of {} weights", params.len());
         memory::check_room::<T>("compile", what, params.len().saturating_mul(copies))?;
+        let by_rows = net.row_nodes(|output| heads.iter().any(|head| head.output == output && head.goes_by_rows()));
+        for head in &mut heads {
+            head.by_rows = by_rows.iter().copied().find(|at| at.output == head.output);
+        }
         let outputs = net.output_shapes();
         let figures = figures(&heads, outputs.len() > 1);
         let sums_of = |figure: &Figure| match (figure.metric, &heads[figure.head]) {
@@ -250,6 +325,7 @@ impl<T: Float> Training<T> {
         let all = figures.iter().map(sums_of).fold(0, usize::saturating_add);
         memory::check_room::<f64>("compile", format_args!("the {all} sums of metrics"), all)?;
         let mut buffers = Buffers::default();
+        net.leave_by_rows(&mut buffers.work, &by_rows);
         net.leave_out(&mut buffers.work, heads.iter().filter_map(|head| Some(in_training(&head.fused)?.ending)));
         Ok(Training {
             state: OptimizerState::new(&*optimizer, params),
@@ -258,7 +334,7 @@ impl<T: Float> Training<T> {
             figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
-            accumulated: 0,
+            accumulated: Accumulated::default(),
             gradients: vec![T::zero(); params.len()],
             written: Written::new(params),
             statistics: Statistics::new(params),
@@ -366,23 +442,26 @@ impl<T: Float> Training<T> {
         net.check_room(op, work, Some(&self.plan), x, &mut self.room)
     }
 
-    /// The samples of the batch that was loaded last.
-    pub fn samples(&self) -> usize {
-        self.buffers.batch.x.samples()
-    }
-
     fn step_here(&mut self, net: &Net<T>, params: &mut Params<T>, seed: u64) -> Outcome {
-        if self.accumulated == 0 {
+        if self.accumulated.batches == 0 {
+            self.accumulated = Accumulated::default();
             self.written.begin(&mut self.gradients);
         }
-        let value = self.differentiate(net, params, seed);
+        let steps = self.optimizer.options().gradient_accumulation_steps;
+        let value = self.differentiate(net, params, seed, Some(steps));
         if !value.is_finite() {
             self.statistics.clear();
             return Outcome::Loss(value);
         }
-        self.accumulated += 1;
-        let Buffers { batch, work, masked, .. } = &mut self.buffers;
-        for head in self.heads.iter().filter(|head| !head.metrics.is_empty()) {
+        let rows = self.rows() as u64;
+        self.accumulated.batches += 1;
+        self.accumulated.rows += rows;
+        if rows > 0 {
+            self.accumulated.last = rows;
+        }
+        let Buffers { batch, work, counted, .. } = &mut self.buffers;
+        let whole = |head: &&TrainedHead<T>| !head.metrics.is_empty() && head.by_rows.is_none();
+        for head in self.heads.iter().filter(whole) {
             if let Some(fused) = in_training(&head.fused) {
                 fused.activate(net.output_mut(work, head.output));
             }
@@ -390,15 +469,16 @@ impl<T: Float> Training<T> {
         for (figure, sums) in self.figures.iter().zip(&mut self.sums) {
             let head = &self.heads[figure.head];
             match figure.metric {
+                Some(_) if head.by_rows.is_some() => {}
                 Some(metric) => {
                     let Some(t) = batch.target(figure.head) else { continue };
-                    let counts = counts(net, head, figure.head, batch, masked);
+                    let counts = Counts { weights: batch.weights_of(figure.head), rows: counted[figure.head].some() };
                     head.measure(metric, sums, t, net.output(work, head.output), counts);
                 }
-                None => add_loss(sums, head.last_loss, batch.x.samples()),
+                None => add_loss(sums, head.last_loss, head.last_rows),
             }
         }
-        let waits = self.accumulated < self.optimizer.options().gradient_accumulation_steps;
+        let waits = self.accumulated.batches < steps;
         if !waits && !self.update(params) {
             self.statistics.clear();
             return Outcome::Update;
@@ -407,13 +487,18 @@ impl<T: Float> Training<T> {
         Outcome::Done(value)
     }
 
+    /// The rows of the last batch that count, in all outputs with a loss: what its loss weighs among others.
+    pub fn rows(&self) -> usize {
+        self.heads.iter().map(|head| head.last_rows).sum()
+    }
+
     /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
     fn update(&mut self, params: &mut Params<T>) -> bool {
         self.written.end(params, &mut self.gradients);
-        if self.accumulated > 1 {
-            self.written.scale(&mut self.gradients, T::one() / T::of(self.accumulated as f64));
+        let Accumulated { rows, last, .. } = std::mem::take(&mut self.accumulated);
+        if rows > last {
+            self.written.scale(&mut self.gradients, T::of(last as f64 / rows as f64));
         }
-        self.accumulated = 0;
         let before = self.state.step;
         let finite = self.state.step_by(&*self.optimizer, params, &mut self.gradients, Some(&self.written));
         self.constrain(params, before);
@@ -438,45 +523,140 @@ impl<T: Float> Training<T> {
         finite
     }
 
-    /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Where it is finite, its gradient is
-    /// added where `written` says that there is one, else nothing is changed.
-    fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64) -> f64 {
-        let Buffers { work, batch, masked, .. } = &mut self.buffers;
-        masked.resize_with(self.heads.len(), MaskedRows::default);
-        let x = Given::Batch(&batch.x, &batch.more_x);
+    /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Its gradient is added where `written` says that there
+    /// is one. In a step, one of so many for an update, what is there comes to weigh as many rows as it is of, and metrics are taken where
+    /// outputs go by rows. Where the loss is not finite nothing is changed, but that what was added up before is forgotten if an output goes by rows.
+    fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, step: Option<u64>) -> f64 {
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
-        let batches = batches.wrapping_add(self.accumulated);
+        let key = (seed, batches.wrapping_add(self.accumulated.batches));
+        let penalties = [self.forward(net, params, key), if self.penalised { params.penalty() } else { 0.0 }];
+        self.losses(net);
+        let of_whole = self.loss(|head| head.by_rows.is_none(), penalties);
+        if !of_whole.is_finite() {
+            return of_whole;
+        }
+        let rows = self.rows() as u64;
+        if step.is_some() {
+            self.weigh_as(rows);
+        }
+        // A batch of many, in which no row counts, has no part in the update.
+        let back = rows > 0 || step.is_none_or(|steps| steps == 1);
+        let kept = self.losses_by_rows(net, params, key, back, step.is_some());
+        let value = self.loss(|_| true, penalties);
+        if value.is_finite() && back {
+            let Buffers { work, batch, .. } = &mut self.buffers;
+            let mut pass = Pass::training(params, &mut self.gradients, key.0, key.1, 0).replacing(&mut self.written);
+            net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
+            if self.penalised {
+                pass.regularize();
+            }
+        }
+        if !value.is_finite() && step.is_some() && !self.by_rows().is_empty() {
+            // Some rows may have added to the gradients.
+            self.accumulated = Accumulated::default();
+            if kept {
+                self.sums.clone_from(&self.buffers.sums);
+            }
+        }
+        value
+    }
+
+    /// The forward pass on the batch in the buffers, and what of it counts; what layers add to the loss.
+    fn forward(&mut self, net: &Net<T>, params: &Params<T>, (seed, batches): (u64, u64)) -> f64 {
+        let Buffers { work, batch, counted, .. } = &mut self.buffers;
+        let x = Given::Batch(&batch.x, &batch.more_x);
         let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
             .replacing(&mut self.written)
             .with_statistics(&mut self.statistics);
         net.run(&mut pass, work, x);
-        let mut value = 0.0;
+        counted.resize_with(self.heads.len(), CountedRows::default);
         for (i, head) in self.heads.iter_mut().enumerate() {
-            let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
+            let rows = match head.by_rows {
+                Some(at) => net.rows_before(work, x, at).map_or(0, |before| before.shape().rows()),
+                None => net.output(work, head.output).shape().rows(),
+            };
             // A head without a loss may have metrics, which leave out the same rows.
             let masks = [net.output_mask(work, head.output), batch.mask_of(i)];
-            if masks.iter().any(Option::is_some) {
-                masked[i].fill(masks, net.output(work, head.output).shape().rows(), batch.weights_of(i));
+            let ignored = head.ignored_class().zip(batch.target(i));
+            match masks.iter().any(Option::is_some) || ignored.is_some() || head.by_rows.is_some() {
+                true => counted[i].fill(masks, rows, ignored, batch.weights_of(i)),
+                false => counted[i].forget(),
             }
+            head.last_rows = if head.loss.is_some() { counted[i].counted(rows) } else { 0 };
+        }
+        pass.penalty()
+    }
+
+    /// The sum of the losses of these heads, with penalties.
+    fn loss(&self, of: impl Fn(&TrainedHead<T>) -> bool, [layers, weights]: [f64; 2]) -> f64 {
+        let heads = self.heads.iter().filter(|head| head.loss.is_some() && of(head));
+        heads.fold(0.0, |value, head| value + head.weight * head.last_loss) + layers + weights
+    }
+
+    /// Brings gradients that have been added up, which are means over rows, to weigh as those of a batch of so many rows will.
+    fn weigh_as(&mut self, rows: u64) {
+        let Accumulated { rows: all, last, .. } = &mut self.accumulated;
+        match *last {
+            _ if rows == 0 || *last == rows => return,
+            0 => *all = all.saturating_mul(rows),
+            last => self.written.scale(&mut self.gradients, T::of(last as f64 / rows as f64)),
+        }
+        *last = rows;
+    }
+
+    /// The losses of outputs that are there as a whole, and their gradients.
+    fn losses(&mut self, net: &Net<T>) {
+        let Buffers { work, batch, counted, .. } = &mut self.buffers;
+        for (i, head) in self.heads.iter_mut().enumerate().filter(|(_, head)| head.by_rows.is_none()) {
+            let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
             let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
-            let counts = counts(net, head, i, batch, masked);
+            let counts = Counts { weights: batch.weights_of(i), rows: counted[i].some() };
             let (y, dy) = net.output_pair(work, &self.plan, head.output);
             head.last_loss = counts.loss(loss, t, y, Some(dy));
-            value += head.weight * head.last_loss;
             if head.weight != 1.0 {
                 let weight = T::of(head.weight);
                 parallel::rows(dy.as_mut_slice(), 1, 1, |_, dy| dy.iter_mut().for_each(|d| *d *= weight));
             }
         }
-        let value = value + pass.penalty() + if self.penalised { params.penalty() } else { 0.0 };
-        if value.is_finite() {
-            net.run_back(&mut pass, work, &self.plan, x);
-            if self.penalised {
-                pass.regularize();
-            }
+    }
+
+    /// The losses of outputs that go by rows, with the gradients of their nodes where the way `back` is asked for, and their metrics where
+    /// `measured`; whether the sums of before were kept for those.
+    fn losses_by_rows(
+        &mut self,
+        net: &Net<T>,
+        params: &Params<T>,
+        (seed, batches): (u64, u64),
+        back: bool,
+        measured: bool,
+    ) -> bool {
+        let Buffers { work, batch, counted, blocks, sums, .. } = &mut self.buffers;
+        let measured = measured && self.heads.iter().any(|head| head.by_rows.is_some() && !head.metrics.is_empty());
+        if measured {
+            sums.clone_from(&self.sums);
         }
-        value
+        let x = Given::Batch(&batch.x, &batch.more_x);
+        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0).replacing(&mut self.written);
+        // In the order in which backward would come to them.
+        for at in 0..work.by_rows().len() {
+            let at = work.by_rows()[at];
+            let Some(i) = self.heads.iter().position(|head| head.by_rows == Some(at)) else { continue };
+            let head = &self.heads[i];
+            let Some(by_rows) = batch.target(i).and_then(|t| head.rows(net, t, &counted[i])) else { continue };
+            let (Some(before), dx) = net.rows_and_gradient(work, &self.plan, x, at) else { continue };
+            let measure = measured.then_some(|t: &Tensor<T>, y: &Tensor<T>, part: Range<usize>| {
+                let figures = self.figures.iter().zip(&mut self.sums).filter(|(figure, _)| figure.head == i);
+                figures.for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], &counted[i], &part));
+            });
+            let dx = dx.filter(|_| back).map(|dx| (head.weight, dx));
+            let loss = blocks.run(by_rows, &mut pass, before, dx, measure);
+            if back {
+                net.add_rows_gradient(work, &self.plan, at);
+            }
+            self.heads[i].last_loss = loss;
+        }
+        measured
     }
 
     /// What callbacks are handed.
@@ -507,7 +687,7 @@ impl<T: Float> Training<T> {
         self.figures.iter().zip(sums).map(|(figure, sums)| {
             let value = match figure.metric {
                 Some(metric) => self.heads[figure.head].metrics[metric].result(sums),
-                None => sums[0] / sums[1],
+                None => mean(sums[0], sums[1]),
             };
             (figure.name.clone(), value)
         })
@@ -523,36 +703,60 @@ impl<T: Float> Training<T> {
         self.heads.iter().filter_map(|head| Some(head.fused.as_ref()?.ending))
     }
 
-    /// Adds a batch of outputs, all by position and with their masks, to sums of inference and activates them; their loss.
+    /// The nodes that are left to losses.
+    pub fn by_rows(&self) -> &[RowNode] {
+        self.buffers.work.by_rows()
+    }
+
+    /// Adds a batch of outputs, all by position, to sums of inference and activates them; their loss, and how many rows count in it. `counts` gives
+    /// weights, and masks of targets and outputs, for the position of a head and that of its output. In the place of an output that goes by rows stands what its node reads.
     pub fn score<'w>(
         &self,
+        (net, params): (&Net<T>, &Params<T>),
         sums: &mut [Vec<f64>],
         outputs: &mut [Tensor<T>],
-        masks: impl Fn(usize) -> Option<&'w [bool]>,
         targets: &[Tensor<T>],
-        counts: impl Fn(usize) -> (Option<&'w [T]>, Option<&'w [bool]>),
-        rows: &mut MaskedRows<T>,
-    ) -> f64 {
-        let mut total = 0.0;
-        let mut figures = self.figures.iter().zip(sums).peekable();
+        counts: impl Fn(usize, usize) -> (Option<&'w [T]>, [Option<&'w [bool]>; 2]),
+        (counted, blocks): (&mut CountedRows<T>, &mut Blocks<T>),
+    ) -> (f64, usize) {
+        let (mut total, mut all) = (0.0, 0);
         for (i, (head, t)) in self.heads.iter().zip(targets).enumerate() {
-            let (y, (weights, own)) = (&mut outputs[head.output], counts(i));
-            let masks = [masks(head.output), own];
-            let masked = masks.iter().any(Option::is_some);
-            if masked {
-                rows.fill(masks, y.shape().rows(), weights);
+            let (y, (weights, masks)) = (&mut outputs[head.output], counts(i, head.output));
+            let ignored = head.ignored_class().map(|class| (class, t));
+            match masks.iter().any(Option::is_some) || ignored.is_some() || head.by_rows.is_some() {
+                true => counted.fill(masks, y.shape().rows(), ignored, weights),
+                false => counted.forget(),
             }
-            let counts = Counts { weights, rows: masked.then_some(&*rows) };
-            let value = head.score(t, y, counts);
-            total += value.map_or(0.0, |value| head.weight * value);
-            while let Some((figure, sums)) = figures.next_if(|(figure, _)| figure.head == i) {
-                match figure.metric {
-                    Some(metric) => head.measure(metric, sums, t, y, counts),
-                    None => add_loss(sums, value.unwrap_or(0.0), y.samples()),
+            let rows = counted.counted(y.shape().rows());
+            let value = match head.rows(net, t, counted) {
+                Some(by_rows) => {
+                    let measure = |t: &Tensor<T>, y: &Tensor<T>, part: Range<usize>| {
+                        let figures = self.figures.iter().zip(&mut *sums).filter(|(figure, _)| figure.head == i);
+                        figures
+                            .for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], counted, &part));
+                    };
+                    Some(blocks.run(by_rows, &mut Pass::inference(params), y, None, Some(measure)))
                 }
-            }
+                None => {
+                    let counts = Counts { weights, rows: counted.some() };
+                    let value = head.score(t, y, counts);
+                    for (figure, sums) in self.figures.iter().zip(&mut *sums).filter(|(figure, _)| figure.head == i) {
+                        if let Some(metric) = figure.metric {
+                            head.measure(metric, sums, t, y, counts);
+                        }
+                    }
+                    value
+                }
+            };
+            let Some(value) = value else { continue };
+            total += head.weight * value;
+            all += rows;
+            let of_loss = self.figures.iter().zip(&mut *sums);
+            of_loss
+                .filter(|(figure, _)| figure.head == i && figure.metric.is_none())
+                .for_each(|(_, sums)| add_loss(sums, value, rows));
         }
-        total
+        (total, all)
     }
 
     /// The loss of the batch in the buffers and the gradient of every weight, without an update; what has been added up for
@@ -563,10 +767,14 @@ impl<T: Float> Training<T> {
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
         let kept = std::mem::replace(&mut self.gradients, own);
         let written = std::mem::replace(&mut self.written, Written::new(params));
-        let value = self.differentiate(net, params, seed);
+        let value = self.differentiate(net, params, seed, None);
         self.written = written;
         self.statistics.clear();
-        Ok((value, std::mem::replace(&mut self.gradients, kept)))
+        let mut own = std::mem::replace(&mut self.gradients, kept);
+        if !value.is_finite() {
+            own.fill(T::zero());
+        }
+        Ok((value, own))
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor.
@@ -583,19 +791,6 @@ pub(crate) fn of_head<T: Float>(heads: &[TrainedHead<T>], i: usize, error: Error
         1 => error,
         _ => Error::Output { name: heads[i].name.clone(), source: Box::new(error) },
     }
-}
-
-/// What of a head's output counts, after a forward pass.
-fn counts<'a, T: Float>(
-    net: &Net<T>,
-    head: &TrainedHead<T>,
-    number: usize,
-    batch: &'a Batch<T>,
-    masked: &'a [MaskedRows<T>],
-) -> Counts<'a, T> {
-    let is_masked = net.has_output_mask(head.output) || batch.mask_of(number).is_some();
-    let rows = masked.get(number).filter(|_| is_masked);
-    Counts { weights: batch.weights_of(number), rows }
 }
 
 /// The figures of heads, in the order in which they are printed; named after their outputs where there are several.
@@ -629,9 +824,14 @@ fn way_back<T: Float>(heads: &[TrainedHead<T>], net: &Net<T>, params: &Params<T>
     net.plan(params, &[], &given)
 }
 
-fn add_loss(sums: &mut [f64], loss: f64, samples: usize) {
-    sums[0] += loss * samples as f64;
-    sums[1] += samples as f64;
+fn add_loss(sums: &mut [f64], loss: f64, rows: usize) {
+    sums[0] += loss * rows as f64;
+    sums[1] += rows as f64;
+}
+
+/// A mean over rows, of which there may be none.
+pub(super) fn mean(sum: f64, rows: f64) -> f64 {
+    if rows == 0.0 { 0.0 } else { sum / rows }
 }
 
 /// Copies tensors into a first and further ones.

@@ -195,10 +195,15 @@ pub trait OptimizerOptions: Sized {
         self
     }
 
-    /// Averages the gradients of this many batches before each update, as one batch of all their samples would give; 1 by
-    /// default. The count goes on over the ends of epochs. Schedules and averages go by updates.
+    /// Averages the gradients of this many batches before each update, as one batch of all their samples would give: each weighs as many rows
+    /// (samples, or steps of them) as count in its losses, which masks and ignored classes make unequal. 1 by default. The count goes on over
+    /// the ends of epochs. Schedules and averages go by updates.
     ///
-    /// Keras `gradient_accumulation_steps` (where schedules go by batches); PyTorch: `backward` several times before `step`.
+    /// With several outputs that leave out different rows, the rows of all of them decide what a batch weighs, and the sum is no longer exactly that
+    /// of one batch.
+    ///
+    /// Keras `gradient_accumulation_steps` (where every batch weighs the same, and schedules go by batches); PyTorch: `backward` several times
+    /// before `step`.
     fn gradient_accumulation_steps(mut self, batches: u64) -> Self {
         self.options_mut().gradient_accumulation_steps = batches;
         self

@@ -695,7 +695,7 @@ proptest! {
     fn no_panic_from_any_data(
         input in shapes(),
         units in 0usize..4,
-        activation in 0usize..24,
+        activation in 0..Activation::ALL.len(),
         (number, layers) in any::<(u8, [u8; 2])>(),
         (rule, schedule, steps) in any::<(u8, u8, u64)>(),
         rate in settings(),
@@ -723,7 +723,7 @@ proptest! {
                 Sequential::new(input)
                     .add(Dense::new(3).activation(Activation::ALL[activation]))
                     .add(Residual::new().add(Dense::new(3)))
-                    .add(Dense::new(units).activation(Activation::ALL[(activation * 7) % 24]))
+                    .add(Dense::new(units).activation(Activation::ALL[(activation * 7) % Activation::ALL.len()]))
                     .build(0)
             });
         let loss = || loss(number, setting);

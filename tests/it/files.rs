@@ -818,7 +818,9 @@ fn files_of_older_versions() {
         let checkpoint = Checkpoint::new(folder.path("run"));
         let (rest, history) = golden_run(&silent().epochs(3).checkpoint(&checkpoint), None).unwrap();
         assert_eq!(history.epochs, [0, 1, 2]);
-        let end = Model::load(golden("end.safetensors")).unwrap();
+        // What that version came to; since then batches of one update weigh as many rows as they have, and the last of an epoch has fewer.
+        assert_eq!(Model::<f32>::load(golden("end.safetensors")).unwrap().params().specs(), rest.params().specs());
+        let end = Model::load(golden("end_by_rows.safetensors")).unwrap();
         for (a, b) in rest.params().values().iter().zip(end.params().values()) {
             assert!((a - b).abs() < 1e-5, "{version}: {a} instead of {b}");
         }

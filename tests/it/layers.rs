@@ -11,6 +11,7 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
     vec![
         layer(Box::new(Absolute::new()), &[3, 5]),
         layer(Box::new(Activation::Celu(0.6)), &[3, 5]),
+        layer(Box::new(Activation::SoftCap(2.5)), &[3, 5]),
         layer(Box::new(ActivityRegularization::new().l1(0.25).l2(0.5)), &[3, 5]),
         layer(Box::new(AlphaDropout::new(0.3)), &[3, 5]),
         layer(Box::new(Arithmetic::new(Operation::Divide, 1.5).number_first(true)), &[3, 5]),

@@ -3,6 +3,7 @@
 mod bad_input;
 mod batches;
 mod bits;
+mod by_rows;
 mod callbacks;
 mod child;
 mod data;

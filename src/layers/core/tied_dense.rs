@@ -120,6 +120,10 @@ impl<T: Float> Layer<T> for TiedDense {
     fn output_reach(&self) -> Reach {
         self.epilogue.output_reach()
     }
+
+    fn by_rows(&self) -> bool {
+        self.epilogue.by_rows()
+    }
 }
 
 #[cfg(test)]

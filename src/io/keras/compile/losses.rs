@@ -40,7 +40,12 @@ pub(super) fn known_loss(s: &mut Class) -> Result<Option<LossConfig>, Problem> {
             LossConfig::CategoricalCrossentropy(loss.label_smoothing(s.number("label_smoothing", 0.0)?))
         }
         "sparsecategoricalcrossentropy" => {
-            let loss = SparseCategoricalCrossentropy::default().from_logits(s.flag("from_logits")?);
+            let mut loss = SparseCategoricalCrossentropy::default().from_logits(s.flag("from_logits")?);
+            if let Some(class) = s.maybe("ignore_class")? {
+                let whole = class.fract() == 0.0 && class.abs() < 9e15;
+                loss =
+                    loss.ignore_class(if whole { class as i64 } else { Err(s.wrong("ignore_class", &class.into()))? });
+            }
             LossConfig::SparseCategoricalCrossentropy(loss)
         }
         "binaryfocalcrossentropy" => {
