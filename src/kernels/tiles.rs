@@ -392,7 +392,13 @@ unsafe fn pack<T: Number>(
                     // The last numbers first: what they write past the row's end belongs to the next row's first.
                     for first in (0..count).step_by(T::SQUARE).rev() {
                         let place = |j: usize| from.add(l + (first + j).min(count - 1) * across);
-                        let places = std::array::from_fn(place);
+                        let places: [*const T; 8] = std::array::from_fn(place);
+                        if l % (64 / size_of::<T>()) == 0 {
+                            // The rows that come next, which lie too far apart to be foreseen; past the end nothing is read.
+                            for at in &places[..T::SQUARE] {
+                                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(count * across).cast());
+                            }
+                        }
                         T::transpose(places, to.add(l * width + first), width);
                     }
                 }

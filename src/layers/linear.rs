@@ -62,10 +62,6 @@ fn backward<T: Float>(
 pub(crate) fn linear_transposed<T: Float>(pass: &Pass<'_, T>, weight: ParamId, x: &[T], y: &mut Tensor<T>) {
     let ([outputs, inputs], w) = pass.matrix(weight);
     let (rows, y) = (y.shape().rows(), y.as_mut_slice());
-    if rows == 1 {
-        // yᵀ = W·xᵀ reads W as it stands; each element is the same chain.
-        return gemm([outputs, inputs, 1], Matrix::rows(w, inputs), Matrix::rows(x, 1), T::zero(), y);
-    }
     gemm([rows, inputs, outputs], Matrix::rows(x, inputs), Matrix::transposed(w, inputs), T::zero(), y);
 }
 

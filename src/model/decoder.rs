@@ -6,6 +6,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::generation::Decoder;
 use crate::graph::{Course, Given, Until, Work};
+use crate::kernels::parallel;
 use crate::layer::{Cache, Pass};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
@@ -327,7 +328,12 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
             }
             [] => &[],
         };
-        self.model.net.go_on(pass, &mut self.work, &self.course, cache, rows, x, with_source, until)
+        let (net, work, course) = (&self.model.net, &mut self.work, &self.course);
+        let steps = x.iter().map(|x| x.len()).sum::<usize>();
+        // On a thread of the pool all parts of all layers are handed on from there.
+        parallel::enter(self.model.params.len().saturating_mul(steps), || {
+            net.go_on(pass, work, course, cache, rows, x, with_source, until)
+        })
     }
 
     /// The logits of the last steps of the pass.
