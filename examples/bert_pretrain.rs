@@ -45,7 +45,7 @@ fn main() -> gradus::Result<()> {
     };
     let rows = lines.iter().map(|(_, line)| row(line)).collect::<gradus::Result<Vec<_>>>()?;
     let x = Tensor::new([rows.len(), LENGTH], rows.concat())?;
-    let mask = x.map(|id| f32::from(id != 0.0));
+    let mask = x.clone().map(|id| f32::from(id != 0.0));
     let y = Tensor::from_labels(&lines.iter().map(|(class, _)| *class).collect::<Vec<_>>());
     println!("{} lines of {} documents, {vocabulary} tokens", lines.len(), texts.len());
 
@@ -60,14 +60,14 @@ fn main() -> gradus::Result<()> {
     let rate = CosineDecay::new(0.0, steps as u64).warmup(1e-3, steps as u64 / 10);
     let loss = SparseCategoricalCrossentropy::default().from_logits(true).ignore_class(-100);
     model.compile(AdamW::default().learning_rate(rate), loss, [Accuracy::default()])?;
-    let source = Samples::several(&[&x, &mask], &[&y])?;
+    let source = Samples::several([x.clone(), mask.clone()], [y.clone()])?;
     let hidden = MaskedTokens::new(source, 4, vocabulary, 7).special([0, 1, 2, 3]);
     let each = (steps / 4).max(1);
     let how = Fit::default().epochs(4).steps_per_epoch(each);
     model.fit_dataset(&hidden.shuffle(1).repeat().batch(32), &how, &mut [])?;
 
     // The same lines to tell apart, four fifths of them to learn from.
-    let (train, test) = Samples::several(&[&x, &mask], &[&y])?.split(0.2, 3)?;
+    let (train, test) = Samples::several([x.clone(), mask.clone()], [y.clone()])?.split(0.2, 3)?;
     let (train, test) = (train.shuffle(5).batch(32), test.batch(256));
     for (name, pretrained) in [("from nothing", None), ("fine-tuned", Some(&model))] {
         let mut g = Graph::new();

@@ -37,7 +37,7 @@ fn main() -> gradus::Result<()> {
     fs::create_dir_all(&folder).map_err(Error::custom)?;
 
     // Nine tenths to learn from, the last one to be measured on.
-    let cut = text.floor_char_boundary(text.len() * 9 / 10);
+    let cut = (0..=text.len() * 9 / 10).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let (train, validation) = text.split_at(cut);
     let trainer = match size {
         0 => Trainer::byte_level_bpe(256).initial_alphabet([]).max_token_length(1),
