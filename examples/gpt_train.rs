@@ -72,6 +72,8 @@ fn main() -> gradus::Result<()> {
         loss * tokens / bytes / 2f64.ln()
     );
     model.save(folder.join("model.safetensors"))?;
+    // The run is at its end: the next one begins anew, with whatever settings it has.
+    fs::remove_file(folder.join("checkpoint.safetensors")).map_err(Error::custom)?;
 
     let settings = GenerationSettings::default().do_sample(true).temperature(0.8).top_k(200).max_new_tokens(60);
     let mut generator = Generator::new(settings.seed(1)).tokenizer(&tokenizer);
