@@ -304,7 +304,7 @@ fn bits_depend_on_what_is_seen_alone() {
 #[test]
 fn f32_is_near_f64_for_long_rows_and_large_scores() {
     for scale in [1.0, 40.0] {
-        let case = Case { behind: 0, ..Case::new(1, [1500, 1500], [1, 1], [16, 16]) };
+        let case = Case { behind: 0, ..Case::new(1, [4096, 4096], [1, 1], [16, 16]) };
         let mut x = Values::of(case.sizes);
         x.q.iter_mut().for_each(|q| *q *= scale);
         let x = Values { q: x.to::<f32>().q.iter().map(|v| f64::from(*v)).collect(), ..x };
