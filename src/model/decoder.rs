@@ -260,6 +260,15 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         Ok(cache)
     }
 
+    /// Checks that there is room for the logits of so many rows.
+    fn check_logits(&self, rows: usize, logits: &[T]) -> Result<()> {
+        if logits.len() >= rows.saturating_mul(self.vocabulary) {
+            return Ok(());
+        }
+        let expected = format!("room for {rows} rows of {} logits", self.vocabulary);
+        Err(Error::shape(OP, expected, logits.len(), "pass a slice [rows, vocabulary]"))
+    }
+
     fn check_tokens(&self, tokens: &[u32], row: usize) -> Result<()> {
         if tokens.is_empty() {
             let hint = "begin with a token, such as the one that begins texts";
@@ -402,6 +411,7 @@ impl<T: Float> Decoder<T> for ModelDecoder<'_, T> {
     }
 
     fn prompt(&mut self, rows: &[&[u32]], logits: &mut [T]) -> Result<()> {
+        self.check_logits(rows.len(), logits)?;
         for (row, tokens) in rows.iter().enumerate() {
             self.check_tokens(tokens, row)?;
         }
@@ -422,6 +432,7 @@ impl<T: Float> Decoder<T> for ModelDecoder<'_, T> {
     }
 
     fn step(&mut self, tokens: &[u32], logits: &mut [T]) -> Result<()> {
+        self.check_logits(tokens.len(), logits)?;
         let cache = self.cache.take().filter(|_| tokens.len() == self.rows.len());
         let Some(mut cache) = cache else {
             let expected = format!("a token for each of {} rows", self.rows.len());

@@ -334,6 +334,8 @@ fn prompts_that_cannot_be_are_errors() {
     let mut logits = vec![0.0; VOCABULARY];
     assert!(decoder.step(&[1], &mut logits).is_err());
     assert!(decoder.prompt(&[&[]], &mut logits).is_err() && decoder.prompt(&[&[99]], &mut logits).is_err());
+    let text = decoder.prompt(&[&[1], &[2]], &mut logits).unwrap_err().to_string();
+    assert!(text.contains("room for 2 rows of 23 logits, got 23"), "{text}");
     decoder.prompt(&[&[1; 10]], &mut logits).unwrap();
     let text = decoder.step(&[1], &mut logits).unwrap_err().to_string();
     assert!(text.contains("at most 10 steps in a row, got 1 behind 10") || text.contains("10 positions"), "{text}");
