@@ -428,6 +428,10 @@ impl<T: Float> Decoder<T> for ModelDecoder<'_, T> {
             }
         }
         self.cache = Some(cache);
+        if done.is_err() {
+            // No step goes on from rows of which some stand in the middle of their prompts.
+            self.rows.clear();
+        }
         done
     }
 

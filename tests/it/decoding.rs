@@ -336,6 +336,10 @@ fn prompts_that_cannot_be_are_errors() {
     assert!(decoder.prompt(&[&[]], &mut logits).is_err() && decoder.prompt(&[&[99]], &mut logits).is_err());
     let text = decoder.prompt(&[&[1], &[2]], &mut logits).unwrap_err().to_string();
     assert!(text.contains("room for 2 rows of 23 logits, got 23"), "{text}");
+    let mut both = vec![0.0; 2 * VOCABULARY];
+    assert!(decoder.prompt(&[&[1, 2], &[3, 99]], &mut both).is_err());
+    let text = decoder.step(&[1, 2], &mut both).unwrap_err().to_string();
+    assert!(text.contains("call prompt before step"), "{text}");
     decoder.prompt(&[&[1; 10]], &mut logits).unwrap();
     let text = decoder.step(&[1], &mut logits).unwrap_err().to_string();
     assert!(text.contains("at most 10 steps in a row, got 1 behind 10") || text.contains("10 positions"), "{text}");
