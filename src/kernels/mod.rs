@@ -19,6 +19,8 @@ pub(crate) mod depthwise;
 pub(crate) mod float;
 pub(crate) mod frequencies;
 pub mod gemm;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod gemv;
 pub(crate) mod math;
 pub mod parallel;
 pub(crate) mod patches;

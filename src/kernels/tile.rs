@@ -6,6 +6,9 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+/// Steps of k between two additions to C, matrixmultiply's `KC`.
+pub const BLOCK: usize = 256;
+
 /// Pointers and strides of C = A·B or C += A·B; columns of C are contiguous.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<T> {
@@ -194,7 +197,7 @@ lanes!(
 /// # Safety
 /// As the trait's methods; `last` lanes of the last vector and all of the others are valid at `at`.
 #[inline(always)]
-unsafe fn put<V: Lanes, const N: usize>(sums: [V; N], at: *mut V::Value, add: bool, last: usize, mask: V::Mask) {
+pub unsafe fn put<V: Lanes, const N: usize>(sums: [V; N], at: *mut V::Value, add: bool, last: usize, mask: V::Mask) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut j = 0;

@@ -8,21 +8,18 @@ use std::arch::x86_64::*;
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
+use super::gemv::{self, Turned};
 use super::simd::{Level, level};
-use super::tile::{F32_AVX2, F32_AVX512, F64_AVX2, F64_AVX512, Operands, Tiles};
+use super::tile::{BLOCK, F32_AVX2, F32_AVX512, F64_AVX2, F64_AVX512, Operands, Tiles};
 
-/// Steps of k between two additions to C, matrixmultiply's `KC`.
-const BLOCK: usize = 256;
+/// Rows of A that are few: reading B takes longer than multiplying.
+const FEW: usize = 4;
 
 /// Bytes of A that are packed at a time; more rows than these hold go one part after the other.
 const PACKED_ROWS: usize = 1 << 20;
 
 /// Bytes of B above which few rows go through it line by line: it does not stay in the second-level cache.
 const STREAMED: usize = 1 << 18;
-
-/// Bytes of a line of B that few rows go through at a time: as many as the sums have room for. Shorter pieces end before the processor has
-/// foreseen what follows: with a quarter of it 1x4096x16384 had 0.67 of the speed of memory on Zen 4 in the place of 0.97.
-const STREAM: usize = BLOCK * 2 * size_of::<Line>();
 
 /// Values of f64 or twice as many of f32.
 #[derive(Clone, Copy)]
@@ -31,23 +28,34 @@ struct Line {
     _values: [MaybeUninit<u64>; 8],
 }
 
+/// Lines of a block of B.
+const PANEL: usize = BLOCK * 2;
+
+const _: () = assert!(gemv::STREAM <= PANEL * size_of::<Line>());
+
 const LINE: Line = Line { _values: [MaybeUninit::uninit(); 8] };
 
 /// Room for a block of B two vectors wide, in f32 or f64 and for either instruction set, and a line that packing may write past
 /// its end.
 struct Space {
-    panel: [Line; BLOCK * 2 + 1],
+    panel: [Line; PANEL + 1],
     /// Packed rows of A.
     rows: Vec<Line>,
 }
 
 thread_local! {
     /// Each thread's space. Not on the stack: see docs/performance.md on large frames.
-    static SPACE: UnsafeCell<Space> = const { UnsafeCell::new(Space { panel: [LINE; BLOCK * 2 + 1], rows: Vec::new() }) };
+    static SPACE: UnsafeCell<Space> = const { UnsafeCell::new(Space { panel: [LINE; PANEL + 1], rows: Vec::new() }) };
+}
+
+/// Hands on room for [`gemv::STREAM`] bytes of sums.
+fn with_sums<T>(f: impl FnOnce(*mut T)) {
+    // SAFETY: nothing that is handed the room calls back, so the thread's space has no other user.
+    SPACE.with(|space| f(unsafe { &mut *space.get() }.panel.as_mut_ptr().cast()));
 }
 
 /// f32 and f64.
-pub trait Number: num_traits::Float + 'static {
+pub trait Number: Turned {
     /// The tiles of an instruction set; `None` where there are none.
     fn tiles(level: Level) -> Option<&'static Tiles<Self>>;
 
@@ -77,17 +85,9 @@ impl Number for f32 {
     unsafe fn transpose(from: [*const f32; 8], to: *mut f32, width: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d, e, f, g, h] = from.map(|at| _mm256_loadu_ps(at));
-            let pairs = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let ((ab, ab2), (cd, cd2), (ef, ef2), (gh, gh2)) = (pairs(a, b), pairs(c, d), pairs(e, f), pairs(g, h));
-            let fours = |p, q| (_mm256_shuffle_ps::<0x44>(p, q), _mm256_shuffle_ps::<0xEE>(p, q));
-            let ((l0, l1), (l2, l3)) = (fours(ab, cd), fours(ab2, cd2));
-            let ((h0, h1), (h2, h3)) = (fours(ef, gh), fours(ef2, gh2));
-            for (j, (l, h)) in [(l0, h0), (l1, h1), (l2, h2), (l3, h3)].into_iter().enumerate() {
-                _mm256_storeu_ps(to.add(j * width), _mm256_permute2f128_ps::<0x20>(l, h));
-            }
-            for (j, (l, h)) in [(l0, h0), (l1, h1), (l2, h2), (l3, h3)].into_iter().enumerate() {
-                _mm256_storeu_ps(to.add((j + 4) * width), _mm256_permute2f128_ps::<0x31>(l, h));
+            let columns = gemv::turned_f32(from.map(|at| _mm256_loadu_ps(at)));
+            for (j, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add(j * width), column);
             }
         }
     }
@@ -108,13 +108,10 @@ impl Number for f64 {
     unsafe fn transpose([a, b, c, d, ..]: [*const f64; 8], to: *mut f64, width: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d] = [a, b, c, d].map(|at| _mm256_loadu_pd(at));
-            let (ab, ab2) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-            let (cd, cd2) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
-            _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab, cd));
-            _mm256_storeu_pd(to.add(width), _mm256_permute2f128_pd::<0x20>(ab2, cd2));
-            _mm256_storeu_pd(to.add(2 * width), _mm256_permute2f128_pd::<0x31>(ab, cd));
-            _mm256_storeu_pd(to.add(3 * width), _mm256_permute2f128_pd::<0x31>(ab2, cd2));
+            let columns = gemv::turned_f64([a, b, c, d].map(|at| _mm256_loadu_pd(at)));
+            for (j, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_pd(to.add(j * width), column);
+            }
         }
     }
 }
@@ -142,9 +139,11 @@ pub unsafe fn product<T: Number>(
     let short = (1..=BLOCK).contains(&k) && b_strides[1] == 1;
     // SAFETY: the caller's promise, and the processor has what the tiles need.
     unsafe {
-        if short && m < 4 && n <= STREAMED / (BLOCK * size_of::<T>()) {
+        if m < FEW && b_strides[0] == 1 && b_strides[1] != 1 && k >= gemv::STEPS {
+            gemv::by_columns([m, k, n], o);
+        } else if short && m < FEW && n <= STREAMED / (BLOCK * size_of::<T>()) {
             narrow(tiles, [m, k, n], &mut o);
-        } else if short && m >= 4 && n <= 32 {
+        } else if short && m >= FEW && n <= 32 {
             direct(tiles, [m, k, n], &mut o);
         } else {
             blocks(level, tiles, [m, k, n], o);
@@ -167,7 +166,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
     }
     let stands = b_strides[1] == 1 && stands([m, k, n]);
     // Not for lines that a tile of one row takes whole: these follow each other in memory as they are.
-    let streams = m < 4 && n > 8 * tiles.lanes && k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
+    let streams = m < FEW && n > 8 * tiles.lanes && k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
     for start in (0..k).step_by(BLOCK) {
         let (a, b) = (a.wrapping_add(start * a_strides[1]), b.wrapping_add(start * b_strides[0]));
         let mut o = Operands { a, b, add: add || start > 0, ..o };
@@ -177,7 +176,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
             if !stands {
                 packed(tiles, size, o);
             } else if streams {
-                streamed(level, size, o);
+                with_sums(|sums| gemv::by_rows(level, size, Operands { panel: sums, ..o }));
             } else {
                 direct(tiles, size, &mut o);
             }
@@ -188,7 +187,7 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
 /// Few rows, few columns or little work: B is read from where it stands, which does not pay where many tiles read it from
 /// rows far apart.
 fn stands([m, k, n]: [usize; 3]) -> bool {
-    m < 4 || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
+    m < FEW || n <= 32 || m.saturating_mul(k).saturating_mul(n) <= 1 << 15
 }
 
 /// All rows of a panel of one or two vectors; rows of A are packed tile after tile where `packed`. Moves the pointers to A and C: copies
@@ -221,7 +220,7 @@ unsafe fn rows<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: b
 unsafe fn direct<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: &mut Operands<T>) {
     // SAFETY: the caller's promise; panels are disjoint columns.
     unsafe {
-        if m < 4 {
+        if m < FEW {
             return narrow(tiles, [m, k, n], o);
         }
         let (a, c) = (o.a, o.c);
@@ -431,93 +430,6 @@ unsafe fn pack_rows<T: Number, const BYTES: usize>(from: *const T, down: usize, 
     }
 }
 
-/// One block of k for few rows of A: line by line through B, as it comes from memory.
-///
-/// # Safety
-/// As [`product`], and the processor has the instruction set of the tiles.
-unsafe fn streamed<T: Number>(level: Level, [m, k, n]: [usize; 3], o: Operands<T>) {
-    SPACE.with(|space| {
-        // SAFETY: nothing called here calls back, so the thread's space has no other user.
-        let sums: *mut T = unsafe { &mut *space.get() }.panel.as_mut_ptr().cast();
-        let most = STREAM / size_of::<T>();
-        for column in (0..n).step_by(most) {
-            let (b, mut c) = (o.b.wrapping_add(column), o.c.wrapping_add(column));
-            let (mut a, size) = (o.a, [k, most.min(n - column)]);
-            for _ in 0..m {
-                let o = Operands { a, b, c, panel: sums, ..o };
-                // SAFETY: the caller's promise; the panel has room for `STREAM` bytes.
-                unsafe {
-                    match level {
-                        Level::Avx512 => stream512(size, o),
-                        _ => stream2(size, o),
-                    }
-                }
-                (a, c) = (a.wrapping_add(o.a_strides[0]), c.wrapping_add(o.c_stride));
-            }
-        }
-    });
-}
-
-/// One row of A with `k` rows of `width` numbers of B, whose sums are kept in the panel.
-///
-/// # Safety
-/// As [`product`]; columns of B are contiguous, and the panel has room for `width` numbers.
-#[inline(always)]
-unsafe fn stream<T: Number>([k, width]: [usize; 2], o: Operands<T>) {
-    let ([_, next], [down, _]) = (o.a_strides, o.b_strides);
-    // SAFETY: the caller's promise; the sums are initialised before they are read.
-    unsafe {
-        o.panel.write_bytes(0, width);
-        let sums = std::slice::from_raw_parts_mut(o.panel, width);
-        let fours = k - k % 4;
-        for l in (0..fours).step_by(4) {
-            let [x0, x1, x2, x3] =
-                [*o.a.add(l * next), *o.a.add((l + 1) * next), *o.a.add((l + 2) * next), *o.a.add((l + 3) * next)];
-            let b0 = std::slice::from_raw_parts(o.b.add(l * down), width);
-            let b1 = std::slice::from_raw_parts(o.b.add((l + 1) * down), width);
-            let b2 = std::slice::from_raw_parts(o.b.add((l + 2) * down), width);
-            let b3 = std::slice::from_raw_parts(o.b.add((l + 3) * down), width);
-            for j in 0..width {
-                sums[j] = x3.mul_add(b3[j], x2.mul_add(b2[j], x1.mul_add(b1[j], x0.mul_add(b0[j], sums[j]))));
-            }
-        }
-        for l in fours..k {
-            let (x, b) = (*o.a.add(l * next), std::slice::from_raw_parts(o.b.add(l * down), width));
-            for j in 0..width {
-                sums[j] = x.mul_add(b[j], sums[j]);
-            }
-        }
-        let c = std::slice::from_raw_parts_mut(o.c, width);
-        if o.add {
-            for j in 0..width {
-                c[j] = c[j] + sums[j];
-            }
-        } else {
-            c.copy_from_slice(sums);
-        }
-    }
-}
-
-/// [`stream`] with AVX2.
-///
-/// # Safety
-/// As [`stream`], and the processor has AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn stream2<T: Number>(size: [usize; 2], o: Operands<T>) {
-    // SAFETY: the caller's promise.
-    unsafe { stream(size, o) }
-}
-
-/// [`stream`] with AVX-512.
-///
-/// # Safety
-/// As [`stream`], and the processor has AVX-512.
-#[target_feature(enable = "avx512f")]
-unsafe fn stream512<T: Number>(size: [usize; 2], o: Operands<T>) {
-    // SAFETY: the caller's promise.
-    unsafe { stream(size, o) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -563,12 +475,17 @@ mod tests {
                         match way {
                             "direct" => direct(tiles, [m, k, n], &mut { o }),
                             "packed" => packed(tiles, [m, k, n], o),
-                            _ => streamed(level, [m, k, n], o),
+                            "streamed" => with_sums(|panel| gemv::by_rows(level, [m, k, n], Operands { panel, ..o })),
+                            _ => gemv::by_columns([m, k, n], o),
                         }
                     }
                     c
                 };
-                let ways = if b_strides[1] == 1 { &["direct", "packed", "streamed"][..] } else { &["packed"] };
+                let ways = match b_strides[1] {
+                    1 => &["direct", "packed", "streamed"][..],
+                    _ if m < FEW => &["packed", "by columns"],
+                    _ => &["packed"],
+                };
                 for way in ways {
                     assert!(product(way) == expected, "{way} {level:?} {} {m}x{k}x{n} {a_strides:?}", T::NAME);
                 }
