@@ -117,6 +117,8 @@ fn layers_over_sequences() {
     one("GatedDense fused", GatedDense::geglu(3).fused(true).config_of());
     one("MultiHeadAttention", MultiHeadAttention::new(2, 3).causal(true).config_of());
     one("MultiHeadAttention rotary", MultiHeadAttention::new(2, 4).fused(true).rotary(Rotary::new()).config_of());
+    let normed = MultiHeadAttention::new(4, 2).key_heads(2).rotary(Rotary::new()).qk_norm(RmsNorm::new());
+    one("MultiHeadAttention with norms", normed.causal(true).config_of());
     one("MultiHeadAttention ALiBi", MultiHeadAttention::new(3, 2).bias(PositionBias::Alibi).window(3).config_of());
     one("Conv1d", Conv1d::new(3, 3).config_of());
     one("Conv1d same", Conv1d::new(3, 3).strides(2).padding(Padding::Same).config_of());

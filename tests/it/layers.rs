@@ -51,6 +51,10 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(MaxPooling2d::new(2).strides([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(MultiHeadAttention::new(4, 3).key_heads(2).dropout(0.25).causal(true)), &[3, 5]),
         layer(Box::new(MultiHeadAttention::new(2, 4).fused(true).rotary(Rotary::new()).window(2)), &[3, 5]),
+        layer(
+            Box::new(MultiHeadAttention::new(4, 2).key_heads(2).rotary(Rotary::new()).qk_norm(RmsNorm::new())),
+            &[3, 5],
+        ),
         layer(Box::new(Negative::new()), &[3, 5]),
         layer(Box::new(Normalization::from_stats([0.5, -2.0], [4.0, 0.25])), &[3, 2]),
         layer(Box::new(PRelu::new().shared_axes([1]).alpha_initializer(Init::Constant(0.25))), &[3, 5]),

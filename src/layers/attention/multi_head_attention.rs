@@ -8,7 +8,7 @@ use crate::initializers::Init;
 use crate::kernels::frequencies::Frequencies;
 use crate::kernels::rotary::Turn;
 use crate::layer::{Builder, Continuation, Inputs, Layer, MaskRule, Op, Pass, Slot};
-use crate::layers::{LayerConfig, OpConfig, PositionBias, Rotary};
+use crate::layers::{LayerConfig, OpConfig, PositionBias, RmsNorm, Rotary};
 use crate::tensor::{FREE, Float, Shape, Tensor};
 
 /// y = concat(head₁ … head_h)·W_o + b_o with headᵢ = attention(x·W_q, x'·W_k, x'·W_v): each step takes from all steps what h learned questions find there.
@@ -20,6 +20,8 @@ use crate::tensor::{FREE, Float, Shape, Tensor};
 ///   `attention_output/kernel` `[heads·value_dim, n]`, each with a `bias`; with [`fused`](Self::fused) `query_key_value/kernel` in the place of the first
 ///   three, their columns side by side.
 /// - Defaults: value_dim is key_dim, as many heads of keys as of queries, with biases, Glorot uniform, every step sees every other, no dropout.
+/// - With [`qk_norm`](Self::qk_norm) each head of queries and keys goes through a norm, `query_norm/scale` and `key_norm/scale` `[key_dim]`, before it is
+///   turned by its position.
 /// - A step that sees no key: the mean of all values, or where there is [`dropout`](Self::dropout) or scores are [returned](Self::return_scores) zeros (so
 ///   that the output is its bias), both as in Keras; [`even_where_empty`](Self::even_where_empty) says otherwise. No gradient of queries and keys comes
 ///   from it.
@@ -55,6 +57,8 @@ pub struct MultiHeadAttention {
     output_initializer: Option<Init>,
     fused: bool,
     rotary: Option<Rotary>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    qk_norm: Option<RmsNorm>,
     even: Option<bool>,
     attention: DotProductAttention,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -67,6 +71,8 @@ struct Built {
     /// query, key and value, or all in one; and the output.
     projections: Vec<Projection>,
     output: Projection,
+    /// Of queries and keys, or none.
+    norms: Vec<RmsNorm>,
     shapes: Vec<Shape>,
     /// How fast the pairs of a head turn.
     frequencies: Option<Frequencies>,
@@ -84,6 +90,11 @@ const FUSED: usize = 8;
 const D_FUSED: usize = 9;
 /// Positions of steps within their documents.
 const POSITIONS: usize = 10;
+/// Queries and keys before their norms; on the way back the gradients there.
+const UNNORMED: usize = 11;
+/// Children of the slot: attention, and the norms of queries and keys.
+const ATTENTION: usize = 0;
+const NORM: usize = 1;
 
 impl MultiHeadAttention {
     /// So many heads of this width.
@@ -98,6 +109,7 @@ impl MultiHeadAttention {
             output_initializer: None,
             fused: false,
             rotary: None,
+            qk_norm: None,
             even: None,
             attention: DotProductAttention::new(heads),
             built: Box::default(),
@@ -162,6 +174,12 @@ impl MultiHeadAttention {
     /// that attend to each other.
     pub fn rotary(mut self, rotary: Rotary) -> Self {
         self.rotary = Some(rotary);
+        self
+    }
+
+    /// The norm that each head of queries and of keys goes through, over its key_dim values, before positions turn it (Qwen 3, Gemma 3); none by default.
+    pub fn qk_norm(mut self, norm: impl Into<Option<RmsNorm>>) -> Self {
+        self.qk_norm = norm.into();
         self
     }
 
@@ -288,10 +306,10 @@ impl MultiHeadAttention {
         Ok((shapes, 3 + more))
     }
 
-    /// Whether attention reads queries, keys and values where one product has put them side by side. Rotary positions turn them in tensors of
-    /// their own, and so does a cache keep them.
+    /// Whether attention reads queries, keys and values where one product has put them side by side. Norms and rotary positions change them in
+    /// tensors of their own, and so does a cache keep them.
     fn stays_joined(&self) -> bool {
-        self.fused && self.rotary.is_none()
+        self.fused && self.rotary.is_none() && self.qk_norm.is_none()
     }
 
     fn attended_joined<'a, T: Float>(&self, x: Inputs<'a, T>, joined: &'a Tensor<T>) -> Attended<'a, T> {
@@ -406,6 +424,14 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             each.map(|((at, width), name)| Projection::build(name, [x[*at].last(), width], self.use_bias, init, b))
                 .collect::<Result<_>>()?
         };
+        self.built.norms.clear();
+        if let Some(norm) = &self.qk_norm {
+            for ((at, width), name) in places.iter().zip(widths).zip(["query_norm", "key_norm"]) {
+                let mut norm = norm.clone().last(self.key_dim);
+                b.scoped(name, Some(name), |b| Layer::build(&mut norm, x[*at].with_last(width), b)).1?;
+                self.built.norms.push(norm);
+            }
+        }
         let features = self.output_dim.unwrap_or(n);
         let bias = self.output_bias.unwrap_or(self.use_bias);
         let init = self.output_initializer.as_ref().unwrap_or(init);
@@ -450,7 +476,16 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         if self.rotary.is_some() {
             slot.tensor(POSITIONS, Shape::SCALAR);
         }
+        for i in 0..self.built.norms.len().min(new) {
+            let shape = slot.tensors[Q + i].shape();
+            slot.tensor(UNNORMED + i, shape);
+        }
         let mut tensors = std::mem::take(&mut slot.tensors);
+        for (i, norm) in self.built.norms.iter().enumerate().take(new) {
+            let (qkv, unnormed) = tensors.split_at_mut(UNNORMED);
+            std::mem::swap(&mut qkv[Q + i], &mut unnormed[i]);
+            norm.forward(pass, slot.child(NORM + i), &unnormed[i], &mut qkv[Q + i]);
+        }
         let (qkv, rest) = tensors.split_at_mut(ATTENDED);
         if let Some(positions) = rest.get_mut(POSITIONS - ATTENDED) {
             let [q, k, ..] = &mut *qkv else { unreachable!("three of them") };
@@ -462,7 +497,7 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             true => self.attended_joined(x, &rest[FUSED - ATTENDED - 1]),
             false => self.attended(x, [&qkv[0], &qkv[1], &qkv[2]]),
         };
-        self.attention.attend(pass, slot.child(0), &of, &mut attended[0], scores.first_mut());
+        self.attention.attend(pass, slot.child(ATTENTION), &of, &mut attended[0], scores.first_mut());
         self.built.output.forward(pass, &attended[0], &mut values[0]);
         slot.tensors = tensors;
     }
@@ -496,15 +531,37 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         if is_joined {
             let [joined, d_joined, ..] = &mut more[FUSED - D_ATTENDED - 1..] else { unreachable!("both are there") };
             let of = self.attended_joined(x, joined);
-            self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(d_joined), None, None]);
+            self.attention.attend_backward(
+                pass,
+                slot.child(ATTENTION),
+                &of,
+                both,
+                scores,
+                [Some(d_joined), None, None],
+            );
         } else {
             let of = self.attended(x, [&values[0], &values[1], &values[2]]);
             let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
-            self.attention.attend_backward(pass, slot.child(0), &of, both, scores, [Some(dq), Some(dk), Some(dv)]);
+            self.attention.attend_backward(
+                pass,
+                slot.child(ATTENTION),
+                &of,
+                both,
+                scores,
+                [Some(dq), Some(dk), Some(dv)],
+            );
         }
         if let Some(positions) = more.get_mut(POSITIONS - D_ATTENDED - 1) {
             let [dq, dk, ..] = &mut *dqkv else { unreachable!("three of them") };
             self.turn(pass, x, [dq, dk], positions, true);
+        }
+        if !self.built.norms.is_empty() {
+            let unnormed = &mut more[UNNORMED - D_ATTENDED - 1..];
+            for (i, ((norm, d), from)) in self.built.norms.iter().zip(&mut *dqkv).zip(unnormed).enumerate() {
+                // What a norm was given it does not read again; its gradient comes to stand there.
+                norm.backward(pass, slot.child(NORM + i), &values[Q + i], &values[Q + i], d, Some(from));
+                std::mem::swap(d, from);
+            }
         }
         let own = x.len() - self.attention.more_inputs();
         dx[own..].iter_mut().flatten().for_each(|dx| dx.as_mut_slice().fill(T::zero()));
@@ -541,7 +598,10 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             Some(frequencies) => x[0].with_last(1).len() + frequencies.values * x[0].dims()[1],
             None => 0,
         };
-        let own = each.saturating_mul(1 + usize::from(backward)).saturating_add(turned);
+        let normed = self.built.norms.iter().zip(&inner).fold(0usize, |sum, (norm, shape)| {
+            sum.saturating_add(shape.len()).saturating_add(Layer::<T>::space_for(norm, *shape, backward))
+        });
+        let own = each.saturating_mul(1 + usize::from(backward)).saturating_add(turned).saturating_add(normed);
         own.saturating_add(Op::<T>::space_for(&self.attention, &inner, backward))
     }
 
@@ -638,6 +698,12 @@ mod tests {
         check_layer(&two.clone().causal(true).value_dim(2).output_dim(3).use_bias(false), [3, 4]).unwrap();
         check_layer(&two.clone().causal(true).fused(true).dropout(0.2), [3, 4]).unwrap();
         check_layer(&MultiHeadAttention::new(4, 2).key_heads(2).fused(true).value_dim(1), [3, 4]).unwrap();
+        // With norms of queries and keys, before positions turn them.
+        let normed = MultiHeadAttention::new(4, 6).key_heads(2).qk_norm(RmsNorm::new().epsilon(1e-3));
+        check_layer(&normed, [3, 4]).unwrap();
+        check_layer(&normed.clone().fused(true).causal(true), [3, 4]).unwrap();
+        let offset = normed.rotary(Rotary::new()).qk_norm(RmsNorm::new().unit_offset(true));
+        check_layer(&offset.causal(true).window(2), [4, 5]).unwrap();
         let rotary = Rotary::new().turned(2).interleaved(true);
         check_layer(&two.clone().causal(true).rotary(rotary), [4, 5]).unwrap();
         check_layer(&two.bias(PositionBias::Alibi).output_bias(false), [1, 1]).unwrap();
