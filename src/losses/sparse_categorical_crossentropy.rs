@@ -21,7 +21,8 @@ use crate::tensor::{Float, Shape, Tensor};
 /// - [`ignore_class`](Self::ignore_class): targets of this number do not count; none by default.
 ///
 /// Over a wide output, trained from a [`Dense`](crate::layers::Dense) or [`TiedDense`](crate::layers::TiedDense), `fit` and `evaluate` compute
-/// logits, loss and gradients some rows at a time, so that the logits of all tokens are never held; no bit depends on it.
+/// logits, loss and gradients some rows at a time, so that the logits of all tokens are never held. Rows that do not count are not computed: the
+/// bits are those of a batch without them.
 ///
 /// With smoothing of 0 it differs from [`CategoricalCrossentropy`](super::CategoricalCrossentropy) only for probabilities at the bounds. Keras
 /// `SparseCategoricalCrossentropy`, PyTorch `CrossEntropyLoss` (from logits). z-loss: Chowdhery and others: "PaLM: Scaling Language Modeling with

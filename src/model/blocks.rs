@@ -1,7 +1,6 @@
 //! Losses that take over the node before them: a block of rows goes through the node, the loss and back before the next, so that a wide output
-//! (the logits of a language model) is never there as a whole. Every bit is as if it were.
-
-use std::ops::Range;
+//! (the logits of a language model) is never there as a whole. Rows that a mask or an ignored class leaves out do not go at all. Every bit is as if
+//! the other rows were the whole batch, with their output there at once.
 
 use super::masked::CountedRows;
 use crate::activations::Activation;
@@ -22,6 +21,10 @@ pub(crate) struct Blocks<T: Float> {
     dx: Tensor<T>,
     /// Of each row, times its weight.
     losses: Vec<f64>,
+    /// The rows that go.
+    rows: Vec<usize>,
+    /// What each row of the block counts, and that times its weight.
+    weights: [Vec<T>; 2],
 }
 
 /// An output that goes by rows.
@@ -41,38 +44,48 @@ pub(crate) type Back<'a, T> = (f64, Option<&'a mut Tensor<T>>);
 
 impl<T: Float> Blocks<T> {
     /// The loss over the rows of `x`, and where asked for its gradient: added to those of the node's weights, and written for x. `measure` is handed
-    /// the targets and outputs of each block, and which rows they are. A way back ends where the loss is not finite.
+    /// the targets and outputs of each block, and what its rows count, without and with their weights. A way back ends where the loss is not finite.
     pub fn run(
         &mut self,
         head: ByRows<'_, T>,
         pass: &mut Pass<'_, T>,
         x: &Tensor<T>,
         mut back: Option<Back<'_, T>>,
-        mut measure: Option<impl FnMut(&Tensor<T>, &Tensor<T>, Range<usize>)>,
+        mut measure: Option<impl FnMut(&Tensor<T>, &Tensor<T>, [&[T]; 2])>,
     ) -> f64 {
-        let Blocks { slot, x: x_of, y, targets, dy, dx: dx_of, losses } = self;
-        let ByRows { net, at, loss, activation, rows, .. } = head;
+        let Blocks { slot, x: x_of, y, targets, dy, dx: dx_of, losses, rows, weights } = self;
+        let ByRows { net, at, loss, activation, .. } = head;
         let node = (at, activation.is_some());
         let (n, width) = (x.shape().rows(), x.shape().last());
         let target = head.targets.len() / n.max(1);
-        let counted = rows.counted(n);
+        rows.clear();
+        rows.extend(head.rows.counting(n));
+        let counted = rows.len();
         let scale = T::one() / T::of(counted as f64);
+        if let Some((_, Some(dx))) = &mut back
+            && counted < n
+        {
+            dx.as_mut_slice().fill(T::zero());
+        }
         let mut sum = 0.0;
-        for start in (0..n).step_by(at.block()) {
-            let part = start..(start + at.block()).min(n);
+        for part in rows.chunks(at.block()) {
             let len = part.len();
             x_of.resize([len, width]);
-            x_of.as_mut_slice().copy_from_slice(&x.as_slice()[part.start * width..part.end * width]);
+            gather(part, width, x.as_slice(), x_of.as_mut_slice());
             targets.resize([len, target]);
-            let of_part = part.start * target..part.end * target;
-            targets.as_mut_slice().copy_from_slice(&head.targets.as_slice()[of_part]);
+            gather(part, target, head.targets.as_slice(), targets.as_mut_slice());
+            for (to, weighted) in weights.iter_mut().zip([false, true]) {
+                let from = head.rows.weights(weighted);
+                to.clear();
+                to.extend(part.iter().map(|&row| from[row]));
+            }
             net.run_rows(pass, slot, node, x_of, y);
             losses.resize(len, 0.0);
             let gradient = back.is_some().then(|| {
                 dy.resize(y.shape());
                 dy.as_mut_slice()
             });
-            losses_of(loss, [targets, y], &rows.weights(true)[part.clone()], scale, losses, gradient);
+            losses_of(loss, [targets, y], &weights[1], scale, losses, gradient);
             sum = losses.iter().fold(sum, |sum, loss| sum + loss);
             if let Some((factor, dx)) = &mut back {
                 if !sum.is_finite() {
@@ -85,7 +98,9 @@ impl<T: Float> Blocks<T> {
                 dx_of.resize(x_of.shape());
                 net.run_rows_back(pass, slot, node, [x_of, y], dy, dx.is_some().then_some(&mut *dx_of));
                 if let Some(dx) = dx {
-                    dx.as_mut_slice()[part.start * width..part.end * width].copy_from_slice(dx_of.as_slice());
+                    for (&row, from) in part.iter().zip(dx_of.as_slice().chunks_exact(width.max(1))) {
+                        dx.as_mut_slice()[row * width..][..width].copy_from_slice(from);
+                    }
                 }
             }
             if let Some(measure) = &mut measure {
@@ -93,10 +108,18 @@ impl<T: Float> Blocks<T> {
                     let columns = y.shape().last();
                     activation.forward(y.as_mut_slice(), columns);
                 }
-                measure(targets, y, part);
+                let [counts, weighted] = &*weights;
+                measure(targets, y, [counts, weighted]);
             }
         }
-        if counted == 0 && sum == 0.0 { 0.0 } else { sum / counted as f64 }
+        if counted == 0 { 0.0 } else { sum / counted as f64 }
+    }
+}
+
+/// These rows, one behind the other.
+fn gather<T: Copy>(rows: &[usize], width: usize, from: &[T], to: &mut [T]) {
+    for (&row, to) in rows.iter().zip(to.chunks_exact_mut(width.max(1))) {
+        to.copy_from_slice(&from[row * width..][..width]);
     }
 }
 

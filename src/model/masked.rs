@@ -57,6 +57,11 @@ impl<T: Float> CountedRows<T> {
         if self.known { self.counted } else { rows }
     }
 
+    /// Which of so many rows count.
+    pub fn counting(&self, rows: usize) -> impl Iterator<Item = usize> {
+        (0..rows).filter(|&row| !self.known || self.counts[row] != T::zero())
+    }
+
     /// What each row counts, times its weight or not.
     pub fn weights(&self, weighted: bool) -> &[T] {
         if weighted && !self.weighted.is_empty() { &self.weighted } else { &self.counts }

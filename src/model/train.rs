@@ -1,7 +1,6 @@
 //! One step of training: forward, loss, backward, update.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::blocks::{Blocks, ByRows};
@@ -209,17 +208,10 @@ impl<T: Float> TrainedHead<T> {
         value
     }
 
-    /// Adds some rows of targets and activated outputs to the sums of a metric; `counted` is of all rows.
-    fn measure_rows(
-        &self,
-        metric: Option<usize>,
-        sums: &mut [f64],
-        [t, y]: [&Tensor<T>; 2],
-        counted: &CountedRows<T>,
-        part: &Range<usize>,
-    ) {
+    /// Adds some rows of targets and activated outputs to the sums of a metric, with what they count, without and with their weights.
+    fn measure_rows(&self, metric: Option<usize>, sums: &mut [f64], [t, y]: [&Tensor<T>; 2], counts: [&[T]; 2]) {
         if let Some(i) = metric {
-            let weights = &counted.weights(i >= self.unweighted)[part.clone()];
+            let weights = counts[usize::from(i >= self.unweighted)];
             self.metrics[i].update(sums, t, y, Some(weights));
         }
     }
@@ -645,9 +637,9 @@ impl<T: Float> Training<T> {
             let head = &self.heads[i];
             let Some(by_rows) = batch.target(i).and_then(|t| head.rows(net, t, &counted[i])) else { continue };
             let (Some(before), dx) = net.rows_and_gradient(work, &self.plan, x, at) else { continue };
-            let measure = measured.then_some(|t: &Tensor<T>, y: &Tensor<T>, part: Range<usize>| {
+            let measure = measured.then_some(|t: &Tensor<T>, y: &Tensor<T>, counts: [&[T]; 2]| {
                 let figures = self.figures.iter().zip(&mut self.sums).filter(|(figure, _)| figure.head == i);
-                figures.for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], &counted[i], &part));
+                figures.for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], counts));
             });
             let dx = dx.filter(|_| back).map(|dx| (head.weight, dx));
             let loss = blocks.run(by_rows, &mut pass, before, dx, measure);
@@ -730,10 +722,9 @@ impl<T: Float> Training<T> {
             let rows = counted.counted(y.shape().rows());
             let value = match head.rows(net, t, counted) {
                 Some(by_rows) => {
-                    let measure = |t: &Tensor<T>, y: &Tensor<T>, part: Range<usize>| {
+                    let measure = |t: &Tensor<T>, y: &Tensor<T>, counts: [&[T]; 2]| {
                         let figures = self.figures.iter().zip(&mut *sums).filter(|(figure, _)| figure.head == i);
-                        figures
-                            .for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], counted, &part));
+                        figures.for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], counts));
                     };
                     Some(blocks.run(by_rows, &mut Pass::inference(params), y, None, Some(measure)))
                 }
