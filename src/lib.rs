@@ -88,6 +88,7 @@ pub mod random {
 pub use activations::Activation;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
+pub use kernels::bf16::Bf16;
 pub use kernels::parallel::set_threads;
 pub use layer::{
     AttentionSteps, Builder, Cache, Continuation, Inputs, Layer, MaskRule, Op, Pass, Reach, Slot, Statistics,

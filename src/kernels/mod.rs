@@ -11,6 +11,7 @@ pub(crate) mod angles;
 pub(crate) mod ascii;
 pub(crate) mod attention;
 pub(crate) mod batched;
+pub(crate) mod bf16;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
 pub(crate) mod channels;
@@ -25,6 +26,7 @@ pub(crate) mod patches;
 pub(crate) mod pooling;
 pub(crate) mod random;
 pub(crate) mod rotary;
+pub(crate) mod rounding;
 pub(crate) mod rows;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]

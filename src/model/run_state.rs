@@ -148,9 +148,7 @@ impl<T: Float> Training<T> {
         state.put_text("name", self.optimizer.name());
         state.put("step", &[s.step]);
         state.put("learning_rate", s.learning_rate.as_slice());
-        for (i, moment) in s.moments.iter().enumerate() {
-            state.put(&format!("moment_{i}"), moment);
-        }
+        s.save_moments(state);
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
         let Accumulated { batches, rows, last } = self.accumulated;
@@ -163,9 +161,9 @@ impl<T: Float> Training<T> {
         state.put("written", if open { &written[..] } else { &[] });
     }
 
-    /// Takes it back; nothing is changed in case of an error.
+    /// Takes it back, moments of another storage too where changes are accepted; nothing is changed in case of an error.
     #[cfg(feature = "files")]
-    pub fn restore_optimizer(&mut self, state: &State) -> Result<()> {
+    pub fn restore_optimizer(&mut self, state: &State, accepts_changes: bool) -> Result<()> {
         let misfit = |what: &str| {
             let problem =
                 format!("the checkpoint's {what} is not that of this model's optimizer, {}", self.optimizer.name());
@@ -182,9 +180,7 @@ impl<T: Float> Training<T> {
         if new.learning_rate.is_some_and(|rate| !rate.is_finite() || rate < 0.0) {
             return Err(misfit("learning_rate"));
         }
-        for (i, moment) in new.moments.iter_mut().enumerate() {
-            copy(state, &format!("moment_{i}"), moment).map_err(misfit)?;
-        }
+        new.restore_moments(state, accepts_changes).map_err(|name| misfit(&name))?;
         copy(state, "scalars", &mut new.scalars).map_err(misfit)?;
         copy(state, "average", &mut new.average).map_err(misfit)?;
         let [accumulated] = state.counts("accumulated")?;
@@ -259,7 +255,7 @@ mod tests {
             let mut state = State::default();
             training.save_optimizer(&mut state);
             state.put(name, &[7u64; 3]);
-            assert!(training.restore_optimizer(&state).is_err(), "{name}");
+            assert!(training.restore_optimizer(&state, false).is_err(), "{name}");
             for model in [&mut plain, &mut disturbed] {
                 [[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]].into_iter().for_each(|ids| step(model, ids));
             }
@@ -274,7 +270,7 @@ mod tests {
         let mut resumed = begun();
         step(&mut resumed, [1.0, 2.0]);
         resumed.params = plain.params.clone();
-        resumed.training.as_mut().unwrap().restore_optimizer(&state).unwrap();
+        resumed.training.as_mut().unwrap().restore_optimizer(&state, false).unwrap();
         let (x, y) = (Tensor::from([[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]]), Tensor::from([[1.0, -1.0]; 3]));
         for model in [&mut plain, &mut resumed] {
             model.train_on_batch(&x, &y).unwrap();
@@ -285,7 +281,7 @@ mod tests {
         let entries = state.entries().filter(|(name, _)| *name != "accumulated_rows");
         entries.for_each(|(name, value)| old.push(name, value.clone()));
         let training = resumed.training.as_mut().unwrap();
-        training.restore_optimizer(&old).unwrap();
+        training.restore_optimizer(&old, false).unwrap();
         assert_eq!(training.accumulated, Accumulated { batches: 1, rows: 1, last: 0 });
         let mut alike = begun();
         for model in [&mut alike, &mut resumed] {
