@@ -1,7 +1,7 @@
 //! Named values: what the parts of a run must keep to be continued.
 
+use crate::bf16::Bf16;
 use crate::error::{Error, Result};
-use crate::kernels::bf16::Bf16;
 
 /// Arrays by name, in the order in which they were first put.
 ///

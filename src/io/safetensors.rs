@@ -13,8 +13,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{CHUNK, atomic, bytes, half, open_file};
+use crate::bf16::Bf16;
 use crate::error::{Error, Result};
-use crate::kernels::bf16::Bf16;
 use crate::state::{Value, Values};
 use crate::tensor::Float;
 

@@ -11,7 +11,6 @@ pub(crate) mod angles;
 pub(crate) mod ascii;
 pub(crate) mod attention;
 pub(crate) mod batched;
-pub(crate) mod bf16;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
 pub(crate) mod channels;

@@ -3,10 +3,10 @@
 //! Rounding is stochastic: plain rounding to 8 digits would lose a change of a thousandth, which is what a mean with a decay of 0.999 makes in
 //! a step, every time. Gupta et al.: "Deep Learning with Limited Numerical Precision", 2015.
 
-use super::bf16::Bf16;
 use super::float::Float;
 use super::random::Key;
 use super::simd;
+use crate::bf16::Bf16;
 
 /// The numbers that are stored, to compute with.
 pub fn widen<T: Float>(from: &[Bf16], to: &mut [T]) {

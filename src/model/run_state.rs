@@ -230,6 +230,7 @@ mod tests {
     use crate::losses::MeanSquaredError;
     use crate::model::{Model, Sequential};
     use crate::optimizers::{OptimizerOptions, Sgd};
+    use crate::state::Value;
     use crate::tensor::Tensor;
 
     fn step(model: &mut Model, ids: [f32; 2]) {
@@ -262,6 +263,42 @@ mod tests {
             assert_eq!(plain.params().values(), disturbed.params().values(), "{name}");
         }
     }
+
+    /// A file of before, which does not say how moments are stored: they are in f32, and become bf16 only where changes are accepted.
+    #[test]
+    fn moments_of_a_file_without_their_storage() {
+        use crate::optimizers::{Adam, MomentStorage};
+        let compiled = |storage| {
+            let mut model = Sequential::new([2]).add(Dense::new(2)).build(1).unwrap();
+            model.compile(Adam::default().moment_storage(storage), MeanSquaredError::default(), ()).unwrap();
+            model
+        };
+        let (mut old, mut new) = (compiled(MomentStorage::AsWeights), compiled(MomentStorage::Bf16));
+        step(&mut old, [0.5, -2.0]);
+        let mut state = State::default();
+        old.training.as_ref().unwrap().save_optimizer(&mut state);
+        let training = new.training.as_mut().unwrap();
+        let error = training.restore_optimizer(&state, false).unwrap_err().to_string();
+        let expected = "resume: the checkpoint's moment_0 is not that of this model's optimizer, adam; compile with";
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!(training.state.step, 0);
+        training.restore_optimizer(&state, true).unwrap();
+        let wide = &old.training.as_ref().unwrap().state.moments;
+        for (stored, wide) in training.state.bf16_moments.iter().zip(wide) {
+            assert!(stored.iter().zip(wide).all(|(s, w)| (s.to_f32() - w).abs() <= w.abs() / 128.0));
+        }
+        assert_eq!(training.state.step, 1);
+        // Of another length, or of another type.
+        for moment in [Value::F32(vec![0.5; 5]), Value::U64(vec![1; 6])] {
+            let mut other = State::default();
+            for (name, value) in state.entries() {
+                other.push(name, if name == "moment_1" { moment.clone() } else { value.clone() });
+            }
+            let error = training.restore_optimizer(&other, true).unwrap_err().to_string();
+            assert!(error.contains("moment_1"), "{error}");
+        }
+    }
+
     /// Batches of other sizes follow, which weigh as many rows as they have.
     #[test]
     fn what_batches_weigh_is_kept() {

@@ -2,7 +2,8 @@
 
 use super::OptimizerState;
 use super::stored::is_single;
-use crate::kernels::{bf16::Bf16, rounding};
+use crate::bf16::Bf16;
+use crate::kernels::rounding;
 use crate::state::State;
 use crate::tensor::Float;
 

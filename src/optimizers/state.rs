@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::stored::{check_storage, is_bf16};
 use super::{Clip, Coefficients, Moments, Optimizer};
+use crate::bf16::Bf16;
 use crate::error::Result;
-use crate::kernels::bf16::Bf16;
 use crate::kernels::random::{Key, Purpose};
 use crate::kernels::{parallel, rounding, simd};
 use crate::params::Params;

@@ -1,8 +1,8 @@
 //! Moments in bf16: which optimizers take them, and what memory they need.
 
 use super::{MomentStorage, Optimizer};
+use crate::bf16::Bf16;
 use crate::error::{Error, Result};
-use crate::kernels::bf16::Bf16;
 use crate::tensor::Float;
 
 /// Whether an optimizer's moments are stored in bf16: as it asks for, where that is possible at all.
@@ -59,10 +59,10 @@ mod tests {
         params
     }
 
-    /// Gradients of a step: noise of a size of its own for each weight, around a mean of its own.
+    /// Gradients of a step: noise of a size of its own for each weight, around a mean of its own; a tenth of it from step 400 on.
     fn gradients<T: Float>(n: usize, step: u64) -> Vec<T> {
         let of = |i: u64| {
-            let size = 10f64.powi((i % 7) as i32 - 4);
+            let size = 10f64.powi((i % 7) as i32 - if step < 400 { 4 } else { 5 });
             let noise = Key::new(5, Purpose::Data).with(step).unit(i) * 2.0 - 1.0;
             size * (noise + 0.3 * ((i % 5) as f64 - 2.0))
         };
@@ -105,10 +105,10 @@ mod tests {
         let v = wide(&state.bf16_moments[1]);
         let [bias, noise] = deviation(&v, &state64.moments[1]);
         // A standard deviation of 4 % at this step, whose mean over 7000 weights has one of 0.05 %.
-        assert!(bias.abs() < 0.0025, "bias {bias}");
-        assert!(noise > 0.01 && noise < 0.06, "noise {noise}");
+        assert!(bias.abs() < 0.004, "bias {bias}");
+        assert!(noise > 0.01 && noise < 0.08, "noise {noise}");
         let stalled = deviation(&plain.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), &state64.moments[1]);
-        assert!(stalled[0].abs() > 0.1, "plain rounding would do: {stalled:?}");
+        assert!(stalled[0].abs() > 0.4, "plain rounding would do: {stalled:?}");
         // The first moment changes sign: against its root of the mean of squares.
         let m = wide(&state.bf16_moments[0]);
         let error: Vec<f64> = m.iter().zip(&state64.moments[0]).map(|(a, b)| (a - b).powi(2)).collect();
@@ -188,7 +188,7 @@ mod tests {
             let optimizer = optimizer.moment_storage(MomentStorage::Bf16).clipvalue(0.4).weight_decay(0.1).ema(0.9);
             let after = |threads: usize, seed: u64| {
                 let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let mut w = params::<f32>(200_003);
+                let mut w = params::<f32>(100_003);
                 let mut state = OptimizerState::new(&optimizer, &w);
                 state.seed = seed;
                 for step in 0..3 {
