@@ -5,7 +5,7 @@
 
 use super::float::Float;
 use super::random::Key;
-use super::simd;
+use super::simd::{self, Loop};
 use crate::bf16::Bf16;
 
 /// The numbers that are stored, to compute with.
@@ -23,21 +23,35 @@ pub fn widen<T: Float>(from: &[Bf16], to: &mut [T]) {
 pub fn round<T: Float>(from: [&[T]; 2], to: [&mut [Bf16]; 2], key: Key, first: usize) {
     // Past 2³² places there is another key.
     let draw = Draw::new(key.with(first as u64 >> 32));
-    let start = first as u32;
-    let ([a, b], [x, y]) = (from, to);
-    simd::vectorised(|| {
+    simd::run(Round { from, to, draw, first: first as u32 });
+}
+
+/// [`round`] as a loop.
+struct Round<'a, T> {
+    from: [&'a [T]; 2],
+    to: [&'a mut [Bf16]; 2],
+    draw: Draw,
+    first: u32,
+}
+
+impl<T: Float> Loop for Round<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Round { from: [a, b], to: [x, y], draw, first } = self;
         if y.is_empty() {
             for (i, (x, a)) in x.iter_mut().zip(a).enumerate() {
-                *x = Bf16::stochastic(a.as_f64() as f32, draw.at(start.wrapping_add(i as u32)) as u16);
+                *x = Bf16::stochastic(a.as_f64() as f32, draw.at(first.wrapping_add(i as u32)) as u16);
             }
             return;
         }
         for (i, (((x, a), y), b)) in x.iter_mut().zip(a).zip(y).zip(b).enumerate() {
-            let bits = draw.at(start.wrapping_add(i as u32));
+            let bits = draw.at(first.wrapping_add(i as u32));
             *x = Bf16::stochastic(a.as_f64() as f32, bits as u16);
             *y = Bf16::stochastic(b.as_f64() as f32, (bits >> 16) as u16);
         }
-    });
+    }
 }
 
 /// 32 random bits for each of 2³² places, in 32-bit steps that vector registers have: MurmurHash3's last mixing (Appleby, 2011) of the place,

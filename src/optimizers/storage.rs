@@ -8,8 +8,8 @@
 ///
 /// Rounding is stochastic: up or down at random, so that the mean is right. Plain rounding would lose every change below half of the
 /// distance between neighbours, which is 1/128 to 1/256 of the size; with β₂ 0.999 the mean of squares would stand still. What remains is noise: with β₂
-/// 0.999 the mean of squares has a standard deviation of about 5 % around what single precision gives (2.5 % of a step's length), with β₂ 0.95
-/// below 1 %, the mean of gradients with β₁ 0.9 about 0.6 % of its size, whatever the number of steps. It is drawn by the model's seed, the step and
+/// 0.999 the mean of squares has a standard deviation of about 4 % around what single precision gives (2 % of a step's length), with β₂ 0.95
+/// below 1 %, and the mean of gradients with β₁ 0.9 one of 0.5 % of its size, whatever the number of steps. It is drawn by the model's seed, the step and
 /// the weight's number: the same bits for any number of threads and after a resume, and for a moment that bf16 holds (0, a fresh one) no change.
 ///
 /// Where it is possible: weights in f32, and rules whose moments are means that decay, which are then right on average: [`Adam`](super::Adam) and
