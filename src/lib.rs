@@ -40,6 +40,7 @@
 
 pub mod activations;
 mod aligned;
+mod bf16;
 pub mod callbacks;
 mod check;
 mod config;
@@ -86,6 +87,7 @@ pub mod random {
 }
 
 pub use activations::Activation;
+pub use bf16::Bf16;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
 pub use kernels::parallel::set_threads;

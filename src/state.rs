@@ -1,5 +1,6 @@
 //! Named values: what the parts of a run must keep to be continued.
 
+use crate::bf16::Bf16;
 use crate::error::{Error, Result};
 
 /// Arrays by name, in the order in which they were first put.
@@ -37,6 +38,8 @@ pub enum Value {
     F32(Vec<f32>),
     /// Double precision.
     F64(Vec<f64>),
+    /// bfloat16.
+    Bf16(Vec<Bf16>),
     /// Counts.
     U64(Vec<u64>),
     /// Bytes: text, flags.
@@ -50,6 +53,7 @@ pub enum Value {
 pub enum Values<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
+    Bf16(&'a [Bf16]),
     U64(&'a [u64]),
     U8(&'a [u8]),
 }
@@ -61,6 +65,7 @@ impl Values<'_> {
         match self {
             Values::F32(v) => v.len(),
             Values::F64(v) => v.len(),
+            Values::Bf16(v) => v.len(),
             Values::U64(v) => v.len(),
             Values::U8(v) => v.len(),
         }
@@ -71,6 +76,7 @@ impl Values<'_> {
         match self {
             Values::F32(_) => 4,
             Values::F64(_) | Values::U64(_) => 8,
+            Values::Bf16(_) => 2,
             Values::U8(_) => 1,
         }
     }
@@ -83,13 +89,14 @@ impl Value {
         match self {
             Value::F32(v) => Values::F32(v),
             Value::F64(v) => Values::F64(v),
+            Value::Bf16(v) => Values::Bf16(v),
             Value::U64(v) => Values::U64(v),
             Value::U8(v) => Values::U8(v),
         }
     }
 }
 
-/// A kind of number that a [`State`] can hold: `f32`, `f64`, `u64` or `u8`.
+/// A kind of number that a [`State`] can hold: `f32`, `f64`, [`Bf16`], `u64` or `u8`.
 pub trait Element: Copy + PartialEq + 'static {
     #[doc(hidden)]
     fn value(values: &[Self]) -> Value;
@@ -128,6 +135,7 @@ macro_rules! element {
 
 element!(f32, F32);
 element!(f64, F64);
+element!(Bf16, Bf16);
 element!(u64, U64);
 element!(u8, U8);
 

@@ -137,6 +137,7 @@ fn steps_of_convolutions() {
 fn steps_in_f32() {
     counted(|| {
         every_layer::<f32>(Adam::default(), true);
+        every_layer::<f32>(AdamW::default().moment_storage(MomentStorage::Bf16), false);
         every_layer::<f32>(Adam::default().amsgrad(true).global_clipnorm(1.0).weight_decay(0.01), false);
     });
 }

@@ -12,7 +12,7 @@ use support::counting::taken;
 
 use crate::{Failure, SEED_OF_WEIGHTS, machine, median, report, steps};
 
-/// A step on rows of 64 tokens, AdamW: the shapes of nanoGPT's small setting and of GPT-2.
+/// A step on rows of 64 tokens, AdamW, its moments in f32 or in bf16: the shapes of nanoGPT's small setting and of GPT-2.
 pub fn train(name: &str) -> Result<(), Failure> {
     const LENGTH: usize = 64;
     let char = Gpt2 { vocabulary: 65, context: 64, features: 128, blocks: 4, heads: 4, ..Gpt2::default() };
@@ -27,7 +27,8 @@ pub fn train(name: &str) -> Result<(), Failure> {
     let y = Tensor::from_fn([rows, LENGTH], |i| token(i + 1));
     let mut model = settings.build(SEED_OF_WEIGHTS.load(Ordering::Relaxed))?;
     let loss = SparseCategoricalCrossentropy::default().from_logits(true);
-    model.compile(AdamW::default().learning_rate(1e-3), loss, ())?;
+    let storage = if name.ends_with("_bf16_moments") { MomentStorage::Bf16 } else { MomentStorage::AsWeights };
+    model.compile(AdamW::default().learning_rate(1e-3).moment_storage(storage), loss, ())?;
     let first = model.train_on_batch(&x.rows(0..batch)?, &y.rows(0..batch)?)?;
     let (times, taken) = steps(&mut model, &x, &y, batch, steps_of_it)?;
     let last = model.evaluate(&x.rows(0..batch)?, &y.rows(0..batch)?)?.loss;

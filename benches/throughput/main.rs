@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p gradus-benches -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release -p gradus-benches -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
-//! `gpt_char`, `gpt2_124m`, `bert_base_mlm`: a step of a small and of two large language models; `decode_gpt2`, `decode_llama1b`: a token; `prefill_gpt2`, `prefill_llama1b`: a
+//! `gpt_char`, `gpt2_124m`, `bert_base_mlm`: a step of a small and of two large language models (`gpt2_124m_bf16_moments`: with AdamW's moments stored in bf16); `decode_gpt2`, `decode_llama1b`: a token; `prefill_gpt2`, `prefill_llama1b`: a
 //! prompt of 512
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
@@ -60,7 +60,7 @@ fn main() -> Result<(), Failure> {
             "resnet20" => resnet20()?,
             "unet" => unet()?,
             "two_tower" => two_tower()?,
-            "gpt_char" | "gpt2_124m" => language::train(&workload)?,
+            "gpt_char" | "gpt2_124m" | "gpt2_124m_bf16_moments" => language::train(&workload)?,
             "bert_base_mlm" => language::masked_language()?,
             "decode_gpt2" | "decode_llama1b" => language::decode(&workload)?,
             "prefill_gpt2" | "prefill_llama1b" => language::prefill(&workload)?,

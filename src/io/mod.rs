@@ -142,6 +142,7 @@ fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> {
     match values {
         Values::F32(v) => words(v, f32::to_le_bytes, out),
         Values::F64(v) => words(v, f64::to_le_bytes, out),
+        Values::Bf16(v) => words(v, |v| v.to_bits().to_le_bytes(), out),
         Values::U64(v) => words(v, u64::to_le_bytes, out),
         Values::U8(v) => out.write_all(v),
     }

@@ -13,6 +13,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{CHUNK, atomic, bytes, half, open_file};
+use crate::bf16::Bf16;
 use crate::error::{Error, Result};
 use crate::state::{Value, Values};
 use crate::tensor::Float;
@@ -80,6 +81,7 @@ fn header(about: &str, arrays: &[Array<'_>]) -> String {
         let dtype = match values {
             Values::F32(_) => "F32",
             Values::F64(_) => "F64",
+            Values::Bf16(_) => "BF16",
             Values::U64(_) => "U64",
             Values::U8(_) => "U8",
         };
@@ -290,9 +292,7 @@ impl<'a> Archive<'a> {
         match stored.dtype {
             Dtype::F64 => self.words(stored, |b| next(f64::from_le_bytes(b))),
             Dtype::F32 => self.words(stored, |b| next(f64::from(f32::from_le_bytes(b)))),
-            Dtype::BF16 => {
-                self.words(stored, |b| next(f64::from(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))))
-            }
+            Dtype::BF16 => self.words(stored, |b| next(f64::from(Bf16::from_bits(u16::from_le_bytes(b)).to_f32()))),
             _ => self.words(stored, |b| next(half(u16::from_le_bytes(b)))),
         }
     }
@@ -300,17 +300,18 @@ impl<'a> Archive<'a> {
     /// The values of an array of one of the kinds that a [`State`](crate::State) holds.
     pub(crate) fn value(&mut self, stored: &Stored) -> Result<Value> {
         macro_rules! collect {
-            ($kind:ident, $t:ident) => {{
+            ($kind:ident, $from:expr) => {{
                 let mut values = Vec::with_capacity(stored.len());
-                self.words(stored, |b| values.push($t::from_le_bytes(b)))?;
+                self.words(stored, |b| values.push($from(b)))?;
                 Value::$kind(values)
             }};
         }
         Ok(match stored.dtype {
-            Dtype::F32 => collect!(F32, f32),
-            Dtype::F64 => collect!(F64, f64),
-            Dtype::U64 => collect!(U64, u64),
-            Dtype::U8 => collect!(U8, u8),
+            Dtype::F32 => collect!(F32, f32::from_le_bytes),
+            Dtype::F64 => collect!(F64, f64::from_le_bytes),
+            Dtype::BF16 => collect!(Bf16, |b| Bf16::from_bits(u16::from_le_bytes(b))),
+            Dtype::U64 => collect!(U64, u64::from_le_bytes),
+            Dtype::U8 => collect!(U8, u8::from_le_bytes),
             _ => {
                 let problem = format!("{} holds {}", stored.name, stored.kind());
                 return Err(Error::file(&self.file, problem, "write the checkpoint again"));

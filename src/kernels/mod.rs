@@ -27,6 +27,7 @@ pub(crate) mod patches;
 pub(crate) mod pooling;
 pub(crate) mod random;
 pub(crate) mod rotary;
+pub(crate) mod rounding;
 pub(crate) mod rows;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]

@@ -30,6 +30,8 @@ pub enum Purpose {
     Search = 8,
     /// Drawing the tokens of a text that is generated.
     Generation = 9,
+    /// Rounding numbers that are stored in less precision than they are computed with.
+    Rounding = 10,
 }
 
 /// Where a stream of random numbers starts.

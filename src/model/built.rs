@@ -12,7 +12,7 @@ use crate::layer::Builder;
 use crate::losses::Loss;
 use crate::memory;
 use crate::metrics::{Metric, MetricSet};
-use crate::optimizers::Optimizer;
+use crate::optimizers::{Optimizer, OptimizerState};
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -254,8 +254,7 @@ impl<T: Float> Model<T> {
         }
         trained.sort_by_key(|head| head.output);
         trained.retain(|head| head.loss.is_some() || !head.metrics.is_empty());
-        optimizer.check()?;
-        optimizer.options().check_as::<T>(optimizer.name())?;
+        OptimizerState::check(&*optimizer)?;
         #[cfg(feature = "files")]
         let text = super::compile_text::compile_text(&*optimizer, &trained)?;
         let mut training = Training::new(optimizer, trained, &self.net, &self.params)?;

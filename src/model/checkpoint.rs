@@ -103,7 +103,7 @@ impl Checkpoint {
 
     /// Whether a run goes on from a file of a run with other settings or data, with the new ones; no by default, which makes that
     /// an error. The file then holds the new settings. An epoch that was begun with batches of another number or size begins again, a
-    /// callback in the place of another begins anew; a file whose weights or moments do not fit the model stays an error.
+    /// callback in the place of another begins anew; moments of another [storage](crate::optimizers::MomentStorage) are converted; a file whose weights or moments do not fit the model stays an error.
     ///
     /// A run that a callback ended goes on too, up to the epochs asked for or until a callback ends it again; so leave this out once
     /// the changed run has begun.

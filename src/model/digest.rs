@@ -14,6 +14,7 @@ pub(crate) fn digest<T: Float>(values: &[T]) -> u64 {
     match T::values(values) {
         Values::F32(v) => hash(v, |v| u64::from(v.to_bits())),
         Values::F64(v) => hash(v, f64::to_bits),
+        Values::Bf16(v) => hash(v, |v| u64::from(v.to_bits())),
         Values::U64(v) => hash(v, |v| v),
         Values::U8(v) => hash(v, u64::from),
     }

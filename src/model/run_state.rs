@@ -148,9 +148,7 @@ impl<T: Float> Training<T> {
         state.put_text("name", self.optimizer.name());
         state.put("step", &[s.step]);
         state.put("learning_rate", s.learning_rate.as_slice());
-        for (i, moment) in s.moments.iter().enumerate() {
-            state.put(&format!("moment_{i}"), moment);
-        }
+        s.save_moments(state);
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
         let Accumulated { batches, rows, last } = self.accumulated;
@@ -163,9 +161,9 @@ impl<T: Float> Training<T> {
         state.put("written", if open { &written[..] } else { &[] });
     }
 
-    /// Takes it back; nothing is changed in case of an error.
+    /// Takes it back, moments of another storage too where changes are accepted; nothing is changed in case of an error.
     #[cfg(feature = "files")]
-    pub fn restore_optimizer(&mut self, state: &State) -> Result<()> {
+    pub fn restore_optimizer(&mut self, state: &State, accepts_changes: bool) -> Result<()> {
         let misfit = |what: &str| {
             let problem =
                 format!("the checkpoint's {what} is not that of this model's optimizer, {}", self.optimizer.name());
@@ -182,9 +180,7 @@ impl<T: Float> Training<T> {
         if new.learning_rate.is_some_and(|rate| !rate.is_finite() || rate < 0.0) {
             return Err(misfit("learning_rate"));
         }
-        for (i, moment) in new.moments.iter_mut().enumerate() {
-            copy(state, &format!("moment_{i}"), moment).map_err(misfit)?;
-        }
+        new.restore_moments(state, accepts_changes).map_err(|name| misfit(&name))?;
         copy(state, "scalars", &mut new.scalars).map_err(misfit)?;
         copy(state, "average", &mut new.average).map_err(misfit)?;
         let [accumulated] = state.counts("accumulated")?;
@@ -234,6 +230,7 @@ mod tests {
     use crate::losses::MeanSquaredError;
     use crate::model::{Model, Sequential};
     use crate::optimizers::{OptimizerOptions, Sgd};
+    use crate::state::Value;
     use crate::tensor::Tensor;
 
     fn step(model: &mut Model, ids: [f32; 2]) {
@@ -259,13 +256,49 @@ mod tests {
             let mut state = State::default();
             training.save_optimizer(&mut state);
             state.put(name, &[7u64; 3]);
-            assert!(training.restore_optimizer(&state).is_err(), "{name}");
+            assert!(training.restore_optimizer(&state, false).is_err(), "{name}");
             for model in [&mut plain, &mut disturbed] {
                 [[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]].into_iter().for_each(|ids| step(model, ids));
             }
             assert_eq!(plain.params().values(), disturbed.params().values(), "{name}");
         }
     }
+
+    /// A file of before, which does not say how moments are stored: they are in f32, and become bf16 only where changes are accepted.
+    #[test]
+    fn moments_of_a_file_without_their_storage() {
+        use crate::optimizers::{Adam, MomentStorage};
+        let compiled = |storage| {
+            let mut model = Sequential::new([2]).add(Dense::new(2)).build(1).unwrap();
+            model.compile(Adam::default().moment_storage(storage), MeanSquaredError::default(), ()).unwrap();
+            model
+        };
+        let (mut old, mut new) = (compiled(MomentStorage::AsWeights), compiled(MomentStorage::Bf16));
+        step(&mut old, [0.5, -2.0]);
+        let mut state = State::default();
+        old.training.as_ref().unwrap().save_optimizer(&mut state);
+        let training = new.training.as_mut().unwrap();
+        let error = training.restore_optimizer(&state, false).unwrap_err().to_string();
+        let expected = "resume: the checkpoint's moment_0 is not that of this model's optimizer, adam; compile with";
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!(training.state.step, 0);
+        training.restore_optimizer(&state, true).unwrap();
+        let wide = &old.training.as_ref().unwrap().state.moments;
+        for (stored, wide) in training.state.bf16_moments.iter().zip(wide) {
+            assert!(stored.iter().zip(wide).all(|(s, w)| (s.to_f32() - w).abs() <= w.abs() / 128.0));
+        }
+        assert_eq!(training.state.step, 1);
+        // Of another length, or of another type.
+        for moment in [Value::F32(vec![0.5; 5]), Value::U64(vec![1; 6])] {
+            let mut other = State::default();
+            for (name, value) in state.entries() {
+                other.push(name, if name == "moment_1" { moment.clone() } else { value.clone() });
+            }
+            let error = training.restore_optimizer(&other, true).unwrap_err().to_string();
+            assert!(error.contains("moment_1"), "{error}");
+        }
+    }
+
     /// Batches of other sizes follow, which weigh as many rows as they have.
     #[test]
     fn what_batches_weigh_is_kept() {
@@ -274,7 +307,7 @@ mod tests {
         let mut resumed = begun();
         step(&mut resumed, [1.0, 2.0]);
         resumed.params = plain.params.clone();
-        resumed.training.as_mut().unwrap().restore_optimizer(&state).unwrap();
+        resumed.training.as_mut().unwrap().restore_optimizer(&state, false).unwrap();
         let (x, y) = (Tensor::from([[1.0, 2.0], [5.0, 6.0], [7.0, 8.0]]), Tensor::from([[1.0, -1.0]; 3]));
         for model in [&mut plain, &mut resumed] {
             model.train_on_batch(&x, &y).unwrap();
@@ -285,7 +318,7 @@ mod tests {
         let entries = state.entries().filter(|(name, _)| *name != "accumulated_rows");
         entries.for_each(|(name, value)| old.push(name, value.clone()));
         let training = resumed.training.as_mut().unwrap();
-        training.restore_optimizer(&old).unwrap();
+        training.restore_optimizer(&old, false).unwrap();
         assert_eq!(training.accumulated, Accumulated { batches: 1, rows: 1, last: 0 });
         let mut alike = begun();
         for model in [&mut alike, &mut resumed] {

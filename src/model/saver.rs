@@ -15,6 +15,7 @@ use crate::graph::Graph;
 use crate::io::model::{CHECKPOINT_PREFIX, about, further, parse, weights};
 use crate::io::{Archive, Array, TEXT_PREFIX, write};
 use crate::memory;
+use crate::optimizers::room;
 use crate::params::{ParamSpec, Params};
 use crate::state::{State, Value};
 use crate::tensor::Float;
@@ -137,9 +138,8 @@ impl<T: Float> Saver<T> {
         };
         // A copy of weights and optimizer, which a thread writes while they change.
         let training = model.training.as_ref();
-        let copies = 1 + training
-            .map_or(0, |t| t.optimizer.moments().len() + usize::from(t.optimizer.options().ema_momentum.is_some()));
-        let values = model.params.len().saturating_mul(copies);
+        let weights = model.params.len();
+        let values = training.map_or(weights, |t| room(&*t.optimizer, weights));
         memory::check_room::<T>(
             "fit",
             format_args!("the copy for checkpoints of {} weights", model.params.len()),
@@ -329,7 +329,7 @@ impl<T: Float> Model<T> {
         }
         let optimizer = state.part("optimizer");
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "resume" }) };
-        training.restore_optimizer(&optimizer)?;
+        training.restore_optimizer(&optimizer, expected.is_none())?;
         self.params = params;
         state.remove("optimizer");
         // A run that may have changed goes on with the seed that the model was built with.

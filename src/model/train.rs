@@ -17,7 +17,7 @@ use crate::layer::{Pass, Reach, Statistics};
 use crate::losses::{Loss, LossConfig};
 use crate::memory;
 use crate::metrics::{Metric, MetricConfig};
-use crate::optimizers::{Optimizer, OptimizerState};
+use crate::optimizers::{Optimizer, OptimizerState, room};
 use crate::params::Params;
 use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
@@ -301,9 +301,8 @@ impl<T: Float> Training<T> {
         net: &Net<T>,
         params: &Params<T>,
     ) -> Result<Self> {
-        let copies = 1 + optimizer.moments().len() + usize::from(optimizer.options().ema_momentum.is_some());
         let what = format_args!("gradients and moments of {} weights", params.len());
-        memory::check_room::<T>("compile", what, params.len().saturating_mul(copies))?;
+        memory::check_room::<T>("compile", what, room(&*optimizer, params.len()))?;
         let by_rows = net.row_nodes(|output| heads.iter().any(|head| head.output == output && head.goes_by_rows()));
         for head in &mut heads {
             head.by_rows = by_rows.iter().copied().find(|at| at.output == head.output);
@@ -471,7 +470,7 @@ impl<T: Float> Training<T> {
             }
         }
         let waits = self.accumulated.batches < steps;
-        if !waits && !self.update(params) {
+        if !waits && !self.update(params, seed) {
             self.statistics.clear();
             return Outcome::Update;
         }
@@ -485,13 +484,14 @@ impl<T: Float> Training<T> {
     }
 
     /// The update of the weights from the mean of the gradients that have been added up; whether all was finite.
-    fn update(&mut self, params: &mut Params<T>) -> bool {
+    fn update(&mut self, params: &mut Params<T>, seed: u64) -> bool {
         self.written.end(params, &mut self.gradients);
         let Accumulated { rows, last, .. } = std::mem::take(&mut self.accumulated);
         if rows > last {
             self.written.scale(&mut self.gradients, T::of(last as f64 / rows as f64));
         }
         let before = self.state.step;
+        self.state.seed = seed;
         let finite = self.state.step_by(&*self.optimizer, params, &mut self.gradients, Some(&self.written));
         self.constrain(params, before);
         finite
@@ -505,11 +505,12 @@ impl<T: Float> Training<T> {
     }
 
     /// One update by gradients of a loop of the user's, to which those of penalties are added; whether all was finite.
-    pub fn apply(&mut self, params: &mut Params<T>, gradients: &mut [T]) -> bool {
+    pub fn apply(&mut self, params: &mut Params<T>, gradients: &mut [T], seed: u64) -> bool {
         if self.penalised {
             Pass::training(params, gradients, 0, 0, 0).regularize();
         }
         let before = self.state.step;
+        self.state.seed = seed;
         let finite = self.state.step(&*self.optimizer, params, gradients);
         self.constrain(params, before);
         finite

@@ -207,7 +207,7 @@ impl<T: Float> TrainingLoop<T> {
         self.fits(OP, model)?;
         let Some(training) = &mut model.training else { return Err(Error::NotCompiled { op: OP }) };
         let step = training.state.step as usize + 1;
-        let finite = training.apply(&mut model.params, &mut self.gradients);
+        let finite = training.apply(&mut model.params, &mut self.gradients, model.seed);
         if finite {
             self.statistics.apply(&mut model.params);
         }

@@ -72,6 +72,10 @@ impl<T: Float> Optimizer<T> for Adadelta {
         check_epsilon::<T>("Adadelta", "epsilon", self.epsilon)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, 1.0 - self.rho, self.epsilon, 0.0, 0.0, 0.0]
     }

@@ -136,6 +136,10 @@ impl<T: Float> Optimizer<T> for Adafactor {
         check_not_negative("Adafactor", "epsilon_2", self.epsilon_2)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("it goes through whole parameters, not through parts that would be widened one at a time")
+    }
+
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let t = t as f64;
         [lr.min(1.0 / t.sqrt()), t.powf(self.beta_2_decay), 0.0, 0.0, 0.0, 0.0]

@@ -78,6 +78,10 @@ impl<T: Float> Optimizer<T> for Adagrad {
         T::of(self.epsilon) > T::zero()
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("a sum that only grows keeps every rounding error")
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, self.epsilon, 0.0, 0.0, 0.0, 0.0]
     }

@@ -66,6 +66,11 @@ impl<T: Float> Optimizer<T> for Adam {
         self.betas.check::<T>("Adam")
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        let why = "the largest mean of squares so far (amsgrad) keeps what was once rounded up";
+        if self.amsgrad { Err(why) } else { Ok(()) }
+    }
+
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let Betas { beta_1, beta_2, epsilon } = self.betas;
         let [power_1, power_2] = self.betas.powers(t);

@@ -56,6 +56,10 @@ impl<T: Float> Optimizer<T> for Adamax {
         self.betas.check::<T>("Adamax")
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("a maximum keeps what was once rounded up")
+    }
+
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let Betas { beta_1, beta_2, epsilon } = self.betas;
         [lr / (1.0 - self.betas.powers(t)[0]), 1.0 - beta_1, beta_2, epsilon, 0.0, 0.0]

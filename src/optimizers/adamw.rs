@@ -70,6 +70,10 @@ impl<T: Float> Optimizer<T> for AdamW {
         Optimizer::<T>::check(&self.adam)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Optimizer::<T>::check_bf16_moments(&self.adam)
+    }
+
     fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients {
         Optimizer::<T>::coefficients(&self.adam, t, lr, scalars)
     }

@@ -118,6 +118,10 @@ impl<T: Float> Optimizer<T> for Ftrl {
         check_not_negative("Ftrl", "beta", self.beta)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("a sum that only grows keeps every rounding error")
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let penalty = 2.0 * self.l2 + self.beta / lr;
         [lr, -self.learning_rate_power, self.l1, penalty, 2.0 * self.l2_shrinkage, 0.0]

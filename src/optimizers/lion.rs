@@ -72,6 +72,10 @@ impl<T: Float> Optimizer<T> for Lion {
         check_fraction("Lion", "beta_2", self.beta_2)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, self.beta_1, 1.0 - self.beta_1, self.beta_2, 1.0 - self.beta_2, 0.0]
     }

@@ -18,8 +18,12 @@ mod muon;
 mod nadam;
 mod options;
 mod rmsprop;
+#[cfg(feature = "files")]
+mod saved;
 mod sgd;
 mod state;
+mod storage;
+mod stored;
 #[cfg(test)]
 mod testing;
 
@@ -41,6 +45,8 @@ pub use options::{Clip, OptimizerOptions, Options};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
+pub use storage::MomentStorage;
+pub(crate) use stored::room;
 
 use crate::check::check_not_negative;
 use crate::error::Error;
@@ -161,6 +167,16 @@ pub trait Optimizer<T: Float = f32>: Send + Sync + Debug {
         shape.len()
     }
 
+    /// Whether moments may be stored in bf16 ([`MomentStorage::Bf16`]), or why not, in words that follow "as". They may where each is a mean that
+    /// decays, whose new value is linear in the old one: what is rounded without bias then stays without bias, and errors are forgotten. No
+    /// for a rule that does not say so.
+    ///
+    /// # Errors
+    /// The reason why not.
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("the rule does not say that its moments may be (Optimizer::check_bf16_moments)")
+    }
+
     /// The configuration from which the optimizer can be made again; for one of your own by default its name alone. Where it has
     /// settings, `OptimizerConfig::own("name", self)` carries them, and `Registry::with_optimizer` reads them.
     fn config(&self) -> OptimizerConfig {
@@ -223,6 +239,10 @@ impl<T: Float, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn moment_len(&self, moment: usize, shape: Shape) -> usize {
         (**self).moment_len(moment, shape)
+    }
+
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        (**self).check_bf16_moments()
     }
 
     fn config(&self) -> OptimizerConfig {

@@ -270,6 +270,10 @@ impl<T: Float> Optimizer<T> for Muon {
         check_not_negative(op, "adam_lr_ratio", self.adam_lr_ratio)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Err("it goes through whole parameters, not through parts that would be widened one at a time")
+    }
+
     /// The learning rates of matrices and of Adam.
     fn coefficients(&self, t: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         let [p1, p2] = self.betas.powers(t);

@@ -62,6 +62,10 @@ impl<T: Float> Optimizer<T> for Nadam {
         self.betas.check::<T>("Nadam")
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
+
     fn coefficients(&self, t: u64, lr: f64, scalars: &mut [f64]) -> Coefficients {
         // As Keras has it: the constants in single precision, but not in the product.
         let mu = |beta: f64, decay: f64, t: u64| beta * (1.0 - 0.5 * decay.powf(t as f64));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::MomentStorage;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::schedules::Schedule;
@@ -42,7 +43,7 @@ fn is_one(n: &u64) -> bool {
     *n == 1
 }
 
-/// Learning rate, clipping, weight decay, averaging and accumulation of an optimizer; set through [`OptimizerOptions`].
+/// Learning rate, clipping, weight decay, averaging, accumulation and storage of an optimizer; set through [`OptimizerOptions`].
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -67,6 +68,9 @@ pub struct Options {
     /// Batches whose gradients are averaged for one update; 1 by default.
     #[cfg_attr(feature = "serde", serde(default = "one", skip_serializing_if = "is_one"))]
     pub gradient_accumulation_steps: u64,
+    /// How moments are stored between two steps; as the weights by default.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "MomentStorage::is_as_weights"))]
+    pub moment_storage: MomentStorage,
 }
 
 impl Default for Options {
@@ -79,6 +83,7 @@ impl Default for Options {
             ema_momentum: None,
             ema_overwrite_frequency: None,
             gradient_accumulation_steps: 1,
+            moment_storage: MomentStorage::AsWeights,
         }
     }
 }
@@ -206,6 +211,13 @@ pub trait OptimizerOptions: Sized {
     /// before `step`.
     fn gradient_accumulation_steps(mut self, batches: u64) -> Self {
         self.options_mut().gradient_accumulation_steps = batches;
+        self
+    }
+
+    /// How moments are stored between two steps: as the weights by default; in bf16 they take half of the memory, see [`MomentStorage`] for what
+    /// it costs and which optimizers take it.
+    fn moment_storage(mut self, storage: MomentStorage) -> Self {
+        self.options_mut().moment_storage = storage;
         self
     }
 }

@@ -91,6 +91,11 @@ impl<T: Float> Optimizer<T> for RmsProp {
         check_epsilon::<T>("RmsProp", "epsilon", self.epsilon)
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        let why = "a variance (centered) is a small difference of moments, which rounding would swallow";
+        if self.centered { Err(why) } else { Ok(()) }
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, 1.0 - self.rho, self.momentum, self.epsilon, 0.0, 0.0]
     }

@@ -74,6 +74,10 @@ impl<T: Float> Optimizer<T> for Sgd {
         self.momentum == 0.0
     }
 
+    fn check_bf16_moments(&self) -> std::result::Result<(), &'static str> {
+        if self.momentum == 0.0 { Err("without momentum it keeps no moments") } else { Ok(()) }
+    }
+
     fn coefficients(&self, _: u64, lr: f64, _: &mut [f64]) -> Coefficients {
         [lr, self.momentum, 0.0, 0.0, 0.0, 0.0]
     }

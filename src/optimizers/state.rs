@@ -3,8 +3,12 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::stored::{check_storage, is_bf16};
 use super::{Clip, Coefficients, Moments, Optimizer};
-use crate::kernels::{parallel, simd};
+use crate::bf16::Bf16;
+use crate::error::Result;
+use crate::kernels::random::{Key, Purpose};
+use crate::kernels::{parallel, rounding, simd};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 use crate::written::{Rows, Written};
@@ -23,8 +27,13 @@ pub struct OptimizerState<T = f32> {
     pub step: u64,
     /// The learning rate that takes the place of the optimizer's, once a callback has set one.
     pub learning_rate: Option<f64>,
-    /// One buffer a moment, laid out as the weights; one parameter after the other where the rule takes whole ones.
+    /// One buffer a moment, laid out as the weights; one parameter after the other where the rule takes whole ones. None where they are stored in
+    /// bf16.
     pub moments: Vec<Vec<T>>,
+    /// The same where they are stored in bf16 ([`MomentStorage::Bf16`](super::MomentStorage::Bf16)).
+    pub bf16_moments: Vec<Vec<Bf16>>,
+    /// By what the rounding of moments in bf16 is drawn, with the step and the weight's number; 0 at first. Models have their own seed here.
+    pub seed: u64,
     /// Numbers kept beside the moments.
     pub scalars: Vec<f64>,
     /// The moving average of the weights; empty unless asked for.
@@ -68,25 +77,52 @@ struct Step<'a, T: Float> {
     ema: Option<T>,
     /// Where each moment begins, if gradients are so large that it might overflow in this step.
     starts: Option<[T; 3]>,
+    /// By what the rounding of moments in bf16 is drawn, where they are stored so.
+    rounding: Option<Key>,
 }
 
 impl<T: Float> OptimizerState<T> {
-    /// The state before the first step.
+    /// Checks an optimizer with all its settings for weights of `T`, as `compile` does.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a setting outside its range, or one that is nothing for this rule or for `T`.
+    pub fn check(optimizer: &dyn Optimizer<T>) -> Result<()> {
+        optimizer.check()?;
+        optimizer.options().check_as::<T>(optimizer.name())?;
+        check_storage(optimizer)
+    }
+
+    /// The state before the first step. Settings are not looked at here, but by [`check`](Self::check): where it would refuse moments in bf16,
+    /// those of whole parameters and beside weights in f64 are stored as the weights, all others in bf16.
     pub fn new(optimizer: &dyn Optimizer<T>, params: &Params<T>) -> Self {
         let options = optimizer.options();
         let starts = optimizer.moments();
         let (segments, lens) = segments(optimizer, params);
         let touched = Vec::with_capacity(most_touched(&segments));
+        let bf16 = is_bf16(optimizer);
+        let wide = if bf16 { &[] } else { &starts[..] };
+        let stored = |&v: &f64| Bf16::stochastic(v as f32, 0x8000);
         OptimizerState {
             step: 0,
             learning_rate: None,
-            moments: starts.iter().zip(lens).map(|(&v, len)| vec![T::of(v); len]).collect(),
+            moments: wide.iter().zip(lens).map(|(&v, len)| vec![T::of(v); len]).collect(),
+            bf16_moments: if bf16 {
+                starts.iter().zip(lens).map(|(v, len)| vec![stored(v); len]).collect()
+            } else {
+                Vec::new()
+            },
+            seed: 0,
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
             touched,
             scratch: [optimizer.scalars(), optimizer.scalars()],
         }
+    }
+
+    /// By what rounding in the step that comes next is drawn.
+    pub(super) fn rounding(&self) -> Key {
+        Key::new(self.seed, Purpose::Rounding).with(self.step)
     }
 
     /// Takes notice that weights were frozen, thawed or given another learning-rate factor. Moments stay.
@@ -143,6 +179,7 @@ impl<T: Float> OptimizerState<T> {
         };
         let ema = options.ema_momentum.map(|m| T::of(if self.step == 0 { 0.0 } else { m }));
         let whole = optimizer.whole_parameters();
+        let rounding = (!self.bf16_moments.is_empty()).then(|| self.rounding());
         let mut finite = true;
         for segment in &self.segments {
             let range = segment.range.clone();
@@ -172,14 +209,20 @@ impl<T: Float> OptimizerState<T> {
                 limit: if let Clip::Value(limit) = options.clip { Some(T::of(limit)) } else { None },
                 ema,
                 starts,
+                rounding,
             };
             let mut moments: Moments<'_, T> = Default::default();
             for ((slot, buffer), range) in moments.iter_mut().zip(&mut self.moments).zip(&segment.moments) {
                 *slot = &mut buffer[range.clone()];
             }
+            let mut stored: Stored<'_> = Default::default();
+            for ((slot, buffer), range) in stored.iter_mut().zip(&mut self.bf16_moments).zip(&segment.moments) {
+                *slot = &mut buffer[range.clone()];
+            }
+            let first = range.start;
             let average: &mut [T] = if ema.is_some() { &mut self.average[range.clone()] } else { &mut [] };
             let w = &mut params.values_mut()[range];
-            let run = Run { w, g, moments, average };
+            let run = Run { w, g, moments, stored, average, first };
             // Decay and a moving average take something of every weight.
             let skips = || optimizer.leaves_zeros() && !whole && ema.is_none() && step.decay == T::one();
             if let Some(rows) = rows.filter(|_| skips() && T::of(rate * segment.factor).is_finite()) {
@@ -287,12 +330,22 @@ fn parts_of(Rows { rows, width }: Rows<'_>, parts: &mut Vec<u32>) {
     }
 }
 
+/// The moments of a run of weights that are stored in bf16; those not used are empty.
+type Stored<'a> = [&'a mut [Bf16]; 3];
+
+/// The moments of a part, to compute with.
+type Wide<T> = [[T; PART]; 3];
+
 /// Equal stretches of all buffers.
 struct Run<'a, T> {
     w: &'a mut [T],
     g: &'a mut [T],
+    /// Empty where moments are stored in bf16, as those are otherwise.
     moments: Moments<'a, T>,
+    stored: Stored<'a>,
     average: &'a mut [T],
+    /// The number of the first weight.
+    first: usize,
 }
 
 impl<T: Float> Run<'_, T> {
@@ -302,18 +355,21 @@ impl<T: Float> Run<'_, T> {
         simd::fetch(self.w, range.clone());
         simd::fetch(self.g, range.clone());
         self.moments.iter().for_each(|m| simd::fetch(m, range.clone()));
+        self.stored.iter().for_each(|m| simd::fetch(m, range.clone()));
     }
 
     fn split_at(self, n: usize) -> (Self, Self) {
         let (w, w2) = self.w.split_at_mut(n);
         let (g, g2) = self.g.split_at_mut(n);
-        let [(a, a2), (b, b2), (c, c2)] = self.moments.map(|m| {
-            let at = n.min(m.len());
-            m.split_at_mut(at)
-        });
+        let (moments, moments2) = halves(self.moments, n);
+        let (stored, stored2) = halves(self.stored, n);
         let at = n.min(self.average.len());
         let (average, average2) = self.average.split_at_mut(at);
-        (Run { w, g, moments: [a, b, c], average }, Run { w: w2, g: g2, moments: [a2, b2, c2], average: average2 })
+        let first = self.first;
+        (
+            Run { w, g, moments, stored, average, first },
+            Run { w: w2, g: g2, moments: moments2, stored: stored2, average: average2, first: first + n },
+        )
     }
 
     fn apply(self, step: &Step<'_, T>, parts: usize, part: usize) -> bool {
@@ -325,13 +381,14 @@ impl<T: Float> Run<'_, T> {
             parallel::join(|| a = left.apply(step, parts / 2, part), || b = right.apply(step, parts - parts / 2, part));
             return a && b;
         }
+        let mut room = step.room();
         let (mut rest, mut finite) = (self, true);
         while rest.w.len() > part {
             let (head, tail) = rest.split_at(part);
-            finite &= head.update(step);
+            finite &= head.update_stored(step, &mut room);
             rest = tail;
         }
-        finite & rest.update(step)
+        finite & rest.update_stored(step, &mut room)
     }
 
     /// [`apply`](Self::apply) to some parts of a [`PART`] each, by number; the run begins with number `first`.
@@ -347,6 +404,7 @@ impl<T: Float> Run<'_, T> {
             );
             return a && b;
         }
+        let mut room = step.room();
         let (mut rest, mut first, mut finite) = (self, first, true);
         for (i, &part) in parts.iter().enumerate() {
             // A part that comes soon, from a place that no processor could foresee.
@@ -356,14 +414,33 @@ impl<T: Float> Run<'_, T> {
             let (_, from) = rest.split_at(place(part, first));
             let len = from.w.len().min(PART);
             let (own, after) = from.split_at(len);
-            finite &= own.update(step);
+            finite &= own.update_stored(step, &mut room);
             (rest, first) = (after, part + 1);
         }
         finite
     }
 
+    /// [`update`](Self::update), by way of `room` where moments are stored in bf16.
+    fn update_stored(self, step: &Step<'_, T>, room: &mut Option<Wide<T>>) -> bool {
+        let (Some(room), Some(key)) = (room, step.rounding) else { return self.update(step) };
+        let Run { w, g, stored, average, first, .. } = self;
+        for (wide, stored) in room.iter_mut().zip(&stored) {
+            rounding::widen(stored, wide);
+        }
+        let mut lens = stored.iter().map(|stored| stored.len());
+        let mut moments = room.each_mut().map(|wide| &mut wide[..lens.next().unwrap_or(0)]);
+        let each = moments.each_mut().map(|wide| &mut **wide);
+        let finite = Run { w, g, moments: each, stored: Default::default(), average, first }.update(step);
+        let ([a, b, c], [x, y, z]) = (moments, stored);
+        rounding::round([a, b], [x, y], key, first);
+        if !z.is_empty() {
+            rounding::round([c, &[]], [z, &mut []], key.with(1), first);
+        }
+        finite
+    }
+
     fn update(self, step: &Step<'_, T>) -> bool {
-        let Run { w, g, mut moments, average } = self;
+        let Run { w, g, mut moments, average, .. } = self;
         let mut old = [T::zero(); PART];
         let old = &mut old[..if w.len() <= PART { w.len() } else { 0 }];
         old.copy_from_slice(&w[..old.len()]);
@@ -395,6 +472,22 @@ impl<T: Float> Run<'_, T> {
         }
         true
     }
+}
+
+impl<T: Float> Step<'_, T> {
+    /// Room for the moments of a part, where they are stored in another precision than they are computed with.
+    fn room(&self) -> Option<Wide<T>> {
+        self.rounding.map(|_| [[T::zero(); PART]; 3])
+    }
+}
+
+/// What stands before and behind place `n` of each, as far as there are so many.
+fn halves<E>(buffers: [&mut [E]; 3], n: usize) -> ([&mut [E]; 3], [&mut [E]; 3]) {
+    let [(a, a2), (b, b2), (c, c2)] = buffers.map(|buffer| {
+        let at = n.min(buffer.len());
+        buffer.split_at_mut(at)
+    });
+    ([a, b, c], [a2, b2, c2])
 }
 
 /// Whether all values are finite.

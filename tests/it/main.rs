@@ -40,6 +40,7 @@ mod losses;
 mod masks;
 mod merging;
 mod metrics;
+mod moment_storage;
 #[cfg(feature = "text")]
 mod objectives;
 mod operators;
