@@ -1,8 +1,9 @@
 //! Models that write.
 
+use super::face::opened_as;
 use super::family::Task;
 use super::generation_config;
-use super::{Pretrained, opened_as};
+use super::pretrained::Pretrained;
 use crate::error::Result;
 use crate::generation::GenerationSettings;
 #[cfg(feature = "text")]

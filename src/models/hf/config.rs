@@ -170,6 +170,16 @@ impl Config {
         self.values.insert(key.to_owned(), value.into());
     }
 
+    /// Takes the names of classes.
+    pub(super) fn set_labels(&mut self, labels: &[String]) {
+        let numbered = || labels.iter().enumerate();
+        let ids: Map<String, Value> = numbered().map(|(i, label)| (label.clone(), i.into())).collect();
+        let names: Map<String, Value> = numbered().map(|(i, label)| (i.to_string(), label.as_str().into())).collect();
+        self.values.remove("num_labels");
+        self.set("id2label", names);
+        self.set("label2id", ids);
+    }
+
     /// Takes the name of the type of numbers, in the dialect that the file has.
     pub(super) fn set_dtype(&mut self, dtype: &str) {
         let key = if self.values.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };

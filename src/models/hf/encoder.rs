@@ -1,7 +1,8 @@
 //! Models without a head.
 
+use super::face::opened_as;
 use super::family::Task;
-use super::{Pretrained, opened_as};
+use super::pretrained::Pretrained;
 #[cfg(feature = "text")]
 use crate::error::Result;
 use crate::tensor::Float;
@@ -36,7 +37,7 @@ impl<T: Float> Encoder<T> {
         let texts = self.need_tokenizer()?.encode_batch(texts)?;
         let mut steps = vec![Tensor::default(); texts.len()];
         let features = self.model().output_shapes().first().map_or(0, |shape| shape.last());
-        self.each(&texts, super::TOGETHER, |i, y| {
+        self.each(&texts, super::face::TOGETHER, |i, y| {
             let tokens = texts[i].len();
             steps[i] = Tensor::new([tokens, features], y[..tokens * features].to_vec())?;
             Ok(())

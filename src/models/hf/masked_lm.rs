@@ -1,7 +1,8 @@
 //! Models that fill gaps.
 
+use super::face::opened_as;
 use super::family::Task;
-use super::{Pretrained, opened_as};
+use super::pretrained::Pretrained;
 #[cfg(feature = "text")]
 use crate::error::{Error, Result};
 use crate::tensor::Float;
@@ -61,7 +62,7 @@ impl<T: Float> MaskedLm<T> {
         let logits = self.model().predict(&self.inputs(&[&text])?)?;
         let rows = logits.as_slice().chunks_exact(self.vocab_size()).zip(&text.ids);
         let gap = |(z, _): (&[T], &u32)| {
-            let probabilities = super::softmax(z);
+            let probabilities = super::face::softmax(z);
             let mut order: Vec<usize> = (0..probabilities.len()).collect();
             order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]).then(a.cmp(b)));
             let filled = |&token: &usize| {

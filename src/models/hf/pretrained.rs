@@ -46,6 +46,7 @@ const COPIED: [&str; 15] = [
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
     ignored: Vec<String>,
+    labels: Option<Vec<String>>,
     seed: u64,
 }
 
@@ -56,7 +57,21 @@ impl OpenOptions {
         self
     }
 
-    /// Where the order of samples and all noise in training come from; 0 by default.
+    /// The names of the classes of a new head, for a classifier: its weights are drawn (a standard deviation of 0.02, biases 0), whatever the folder has for
+    /// a head, so that any model of the family can be trained on classes of one's own. Python: `num_labels`, `id2label`.
+    ///
+    /// ```no_run
+    /// use gradus::models::hf::{OpenOptions, SequenceClassifier};
+    /// let options = OpenOptions::default().labels(["spam", "mail"]).seed(1);
+    /// let classifier = SequenceClassifier::<f32>::open("models/distilbert-base-uncased", &options)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
+        self.labels = Some(labels.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Where a new head's weights, the order of samples and all noise in training come from; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -118,8 +133,22 @@ impl<T: Float> Pretrained<T> {
             return Err(Error::file(folder, "no folder", "pass the folder of a model, with config.json and weights"));
         }
         let mut config = Config::read(folder)?;
-        let (family, class): (&Family, _) = families::find(&config, task)?;
+        let (family, class): (&Family, _) = families::find(&config, task, options.labels.is_some())?;
         let mut weights = Weights::open(folder, &family.naming)?;
+        if let Some(labels) = &options.labels {
+            if !matches!(task, Task::SequenceClassification | Task::TokenClassification) || labels.is_empty() {
+                let got = format!("{} for {task:?}", labels.len());
+                return Err(Error::argument(
+                    "open",
+                    "labels",
+                    "names of classes, for a classifier",
+                    got,
+                    "leave them out",
+                ));
+            }
+            config.set_labels(labels);
+            weights.remove_classifier();
+        }
         let mut wired = (family.wire)(&mut Source { config: &mut config, weights: &mut weights }, task)?;
         config.finish(&options.ignored)?;
         end(&mut wired)?;
@@ -128,7 +157,8 @@ impl<T: Float> Pretrained<T> {
         // More than the folder has is a mistake that names tensors better than sizes, and bounds what a damaged file takes.
         let room = weights.values().saturating_mul(2).saturating_add(1 << 20);
         let mut model = Model::assemble(graph, Builder::for_weights(room), options.seed)?;
-        weights.load(&table, &family.naming, &mut model.params)?;
+        let new_head = options.labels.as_ref().map(|_| options.seed);
+        weights.load(&table, &family.naming, &mut model.params, new_head)?;
         #[cfg(feature = "text")]
         let tokenizer = match Tokenizer::is_in(folder) {
             true => Some(ready(Tokenizer::open(folder)?, vocabulary, folder)?),

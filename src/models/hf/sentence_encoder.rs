@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::config::{read_json, read_object, write_json};
+use super::face::{TOGETHER, dereferenced};
 use super::family::{Task, Wired};
-use super::{OpenOptions, Pretrained, SaveOptions, TOGETHER, dereferenced};
+use super::pretrained::{OpenOptions, Pretrained, SaveOptions};
 use crate::error::{Error, Result};
 use crate::layers::{GlobalAveragePooling1d, Slice, UnitNormalization};
 use crate::tensor::{Float, Tensor};
@@ -134,9 +135,12 @@ impl<T: Float> SentenceEncoder<T> {
     ///
     /// # Errors
     /// As there.
-    #[inline(never)]
     pub fn open(folder: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        let folder = folder.as_ref();
+        Self::open_at(folder.as_ref(), options)
+    }
+
+    #[inline(never)]
+    fn open_at(folder: &Path, options: &OpenOptions) -> Result<Self> {
         let modules = Modules::read(folder)?;
         Self::with(folder, &modules.encoder, modules.pooling, modules.normalize, options)
     }
@@ -145,7 +149,6 @@ impl<T: Float> SentenceEncoder<T> {
     ///
     /// # Errors
     /// As [`from_pretrained`](Self::from_pretrained).
-    #[inline(never)]
     pub fn from_encoder(
         folder: impl AsRef<Path>,
         pooling: Pooling,
@@ -156,6 +159,7 @@ impl<T: Float> SentenceEncoder<T> {
         Self::with(folder, folder, pooling, normalize, options)
     }
 
+    #[inline(never)]
     fn with(folder: &Path, encoder: &Path, pooling: Pooling, normalize: bool, options: &OpenOptions) -> Result<Self> {
         let inner = Pretrained::open(encoder, Task::Base, options, |wired: &mut Wired| {
             let steps = wired.outputs[0];

@@ -1,7 +1,8 @@
 //! Models that label texts.
 
+use super::face::opened_as;
 use super::family::Task;
-use super::{Pretrained, opened_as};
+use super::pretrained::Pretrained;
 use crate::error::Result;
 use crate::tensor::Float;
 #[cfg(feature = "text")]
@@ -56,7 +57,7 @@ impl<T: Float> SequenceClassifier<T> {
         let texts = self.need_tokenizer()?.encode_batch(texts)?;
         let classes = self.model().output_shape().last();
         let mut logits = Tensor::zeros([texts.len(), classes]);
-        self.each(&texts, super::TOGETHER, |i, y| {
+        self.each(&texts, super::face::TOGETHER, |i, y| {
             logits.as_mut_slice()[i * classes..][..classes].copy_from_slice(y);
             Ok(())
         })?;
@@ -71,7 +72,7 @@ impl<T: Float> SequenceClassifier<T> {
     pub fn classify<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Classified>> {
         let (labels, logits) = (self.labels()?, self.logits(texts)?);
         let best = |i: usize| {
-            let (class, score) = super::largest(&super::softmax(logits.row(i)));
+            let (class, score) = super::face::largest(&super::face::softmax(logits.row(i)));
             Classified { label: labels[class].clone(), class, score }
         };
         Ok((0..texts.len()).map(best).collect())

@@ -3,8 +3,9 @@
 #[cfg(feature = "text")]
 use std::ops::Range;
 
+use super::face::opened_as;
 use super::family::Task;
-use super::{Pretrained, opened_as};
+use super::pretrained::Pretrained;
 use crate::error::Result;
 use crate::tensor::Float;
 
@@ -62,13 +63,13 @@ impl<T: Float> TokenClassifier<T> {
     pub fn classify<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<Labelled>>> {
         let (labels, texts) = (self.labels()?, self.need_tokenizer()?.encode_batch(texts)?);
         let mut all = vec![Vec::new(); texts.len()];
-        self.each(&texts, super::TOGETHER, |i, y| {
+        self.each(&texts, super::face::TOGETHER, |i, y| {
             let text = &texts[i];
             for (at, z) in y.chunks_exact(labels.len()).take(text.len()).enumerate() {
                 if text.special_tokens_mask[at] == 1 {
                     continue;
                 }
-                let (class, score) = super::largest(&super::softmax(z));
+                let (class, score) = super::face::largest(&super::face::softmax(z));
                 let (from, to) = text.offsets[at];
                 let (bytes, label) = (from as usize..to as usize, labels[class].clone());
                 all[i].push(Labelled { bytes, token: text.ids[at], label, class, score });

@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::config::read_object;
 use super::table::{Layout, Row, Table};
 use crate::error::{Error, Mismatch, Result};
+use crate::initializers::Init;
 use crate::io::{Archive, Stored};
+use crate::kernels::random::{Key, Purpose};
 use crate::params::Params;
-use crate::tensor::Float;
+use crate::tensor::{Float, Shape};
 
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
@@ -117,6 +119,11 @@ impl Weights {
         self.tensors.remove(name);
     }
 
+    /// Leaves out the tensors of class heads.
+    pub fn remove_classifier(&mut self) {
+        self.tensors.retain(|name, _| !name.starts_with("classifier.") && !name.starts_with("pre_classifier."));
+    }
+
     /// Whether two tensors have the same shape and values.
     pub fn same(&mut self, a: &str, b: &str) -> Result<bool> {
         let (Some(a), Some(b)) = (self.tensors.get(a), self.tensors.get(b)) else { return Ok(false) };
@@ -137,12 +144,26 @@ impl Weights {
         Ok(true)
     }
 
-    /// Reads every tensor of a table straight into its parameter. What is missing, there without being asked for, or of another shape is one error.
-    pub fn load<T: Float>(&mut self, table: &Table, naming: &Naming, params: &mut Params<T>) -> Result<()> {
+    /// Reads every tensor of a table straight into its parameter. What is missing, there without being asked for, or of another shape is one error. With a
+    /// seed, tensors of heads may be missing, and are drawn.
+    pub fn load<T: Float>(
+        &mut self,
+        table: &Table,
+        naming: &Naming,
+        params: &mut Params<T>,
+        new_head: Option<u64>,
+    ) -> Result<()> {
         self.settle_aliases(table)?;
-        self.check(table, naming, params)?;
-        for Row { file, param, layout, .. } in table.rows() {
-            let (Some(tensor), Some(id)) = (self.tensors.get(file), params.find(param)) else { continue };
+        self.check(table, naming, params, new_head.is_some())?;
+        for (number, Row { file, param, layout, .. }) in (0..).zip(table.rows()) {
+            let Some(id) = params.find(param) else { continue };
+            let Some(tensor) = self.tensors.get(file) else {
+                let shape = params.spec(id).map_or(Shape::SCALAR, |spec| spec.shape);
+                let init = if shape.rank() > 1 { Init::Normal { mean: 0.0, std: 0.02 } } else { Init::Zeros };
+                let mut rng = Key::new(new_head.unwrap_or(0), Purpose::Init).with(number).rng();
+                init.draw(shape, &mut rng, params.get_mut(id))?;
+                continue;
+            };
             let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
             match (layout, &tensor.stored.shape[..]) {
                 (Layout::Transposed, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], out)?,
@@ -172,7 +193,8 @@ impl Weights {
         Ok(())
     }
 
-    fn check<T: Float>(&self, table: &Table, naming: &Naming, params: &Params<T>) -> Result<()> {
+    fn check<T: Float>(&self, table: &Table, naming: &Naming, params: &Params<T>, new_head: bool) -> Result<()> {
+        let of_head = |name: &str| naming.heads.iter().any(|head| name.starts_with(head));
         let known: BTreeSet<&str> = table.rows().iter().map(|row| row.param.as_str()).collect();
         if let Some(spec) = params.specs().iter().find(|spec| !known.contains(spec.name.as_str())) {
             let (problem, hint) = (format!("no tensor of a folder is {}", spec.name), "add it to the family's table");
@@ -185,7 +207,9 @@ impl Weights {
                 return Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() });
             };
             let Some(tensor) = self.tensors.get(&row.file) else {
-                mismatch.missing.push(row.file.clone());
+                if !(new_head && of_head(&row.file)) {
+                    mismatch.missing.push(row.file.clone());
+                }
                 continue;
             };
             self.files[tensor.file].check_floats(&tensor.stored)?;
@@ -195,7 +219,7 @@ impl Weights {
             }
         }
         let wanted: BTreeSet<&str> = table.rows().iter().map(|row| row.file.as_str()).collect();
-        let surplus = |name: &str| !wanted.contains(name) && !naming.heads.iter().any(|head| name.starts_with(head));
+        let surplus = |name: &str| !wanted.contains(name) && !of_head(name);
         let unexpected = self.tensors.iter().filter(|(name, _)| surplus(name));
         mismatch.unexpected = unexpected.map(|(_, tensor)| tensor.stored.name.clone()).collect();
         if mismatch.is_empty() {

@@ -55,6 +55,8 @@ fn wire(s: &mut Source<'_>, task: Task) -> Result<Wired> {
     c.only("pruned_heads", serde_json::Map::new())?;
     // The table is in the file, whatever filled it.
     c.flag_or("sinusoidal_pos_embds", false)?;
+    // Of the head of masked tokens, which looks itself.
+    c.flag_or("tie_word_embeddings", true)?;
     c.flag_or("tie_weights_", true)?;
     let settings = Bert {
         vocabulary,

@@ -129,6 +129,8 @@ pub(super) fn settings(s: &mut Source<'_>, defaults: Bert) -> Result<Bert> {
     for (key, only) in [("is_decoder", false), ("add_cross_attention", false), ("is_encoder_decoder", false)] {
         c.only(key, only)?;
     }
+    // Of the head of masked tokens, which looks itself.
+    c.flag_or("tie_word_embeddings", true)?;
     c.only("position_embedding_type", "absolute")?;
     c.only("pruned_heads", serde_json::Map::new())?;
     let vocabulary = c.size_or("vocab_size", defaults.vocabulary)?;

@@ -86,6 +86,7 @@ fn qwen2(s: &mut Source<'_>, _: Task) -> Result<Wired> {
     };
     let mut settings = settings(s, &defaults)?;
     settings.attention_bias = true;
+    s.config.only("use_mrope", false)?;
     let window = window(s.config, Some(4096))?;
     let uses = s.config.flag_or("use_sliding_window", false)?;
     let first = s.config.size_or("max_window_layers", 28)?;

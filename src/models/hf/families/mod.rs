@@ -24,8 +24,8 @@ const FAMILIES: [&Family; 9] = [
     &roberta::XLM_ROBERTA,
 ];
 
-/// The family of a folder, and the class in Python that it has for a task.
-pub(super) fn find(config: &Config, task: Task) -> Result<(&'static Family, &'static str)> {
+/// The family of a folder, and the class in Python that it has for a task; a head that is made anew stands on any model of the family.
+pub(super) fn find(config: &Config, task: Task, new_head: bool) -> Result<(&'static Family, &'static str)> {
     let (named, class) = (config.model_type(), config.architecture());
     let has = |family: &Family, class: &str| {
         family.classes.iter().any(|(_, own)| *own == class) || family.others.contains(&class)
@@ -48,7 +48,7 @@ pub(super) fn find(config: &Config, task: Task) -> Result<(&'static Family, &'st
         );
     }
     let of_folder = family.classes.iter().find(|(_, own)| Some(*own) == class).map(|(task, _)| *task);
-    let fits = task == Task::Base || of_folder.is_none_or(|of| of == task || of == Task::Base);
+    let fits = new_head || task == Task::Base || of_folder.is_none_or(|of| of == task || of == Task::Base);
     match family.classes.iter().find(|(own, _)| *own == task).filter(|_| fits) {
         Some((_, class)) => Ok((family, class)),
         None => {
