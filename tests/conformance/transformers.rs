@@ -242,8 +242,9 @@ impl Case<'_> {
         if let Some((shape, expected)) = reference.find("last_hidden_state") {
             let name = last_steps(model);
             let steps = model.outputs_of([name.as_str()], x).map_err(e)?;
-            let steps = reference.masked(steps[0].as_slice(), shape[0] * shape[1]);
-            errors.check("last_hidden_state", &steps, expected, self.tolerance)?;
+            let rows = shape[0] * shape[1];
+            let (steps, expected) = (reference.masked(steps[0].as_slice(), rows), reference.masked(expected, rows));
+            errors.check("last_hidden_state", &steps, &expected, self.tolerance)?;
         }
         Ok(())
     }
@@ -442,7 +443,8 @@ fn minilm(reference: &Path, errors: &mut Errors) -> Result<Option<String>, Strin
                     T::NAME
                 ));
             }
-            errors.check(format!("sentence {row}"), own, expected, GELU)?;
+            // GELU's √2 goes through six blocks.
+            errors.check(format!("sentence {row}"), own, expected, 1e-7)?;
             let alone = encoder.encode_with(&sentences[row..=row], &Encode::default().batch_size(1)).map_err(e)?;
             if alone.as_slice() != own {
                 return Err(format!("sentence {row} alone has other bits than among the others ({})", T::NAME));

@@ -54,7 +54,7 @@ pub(super) fn rotary(c: &mut Config, head_dim: usize, theta: f64, kind: Option<&
         }
         _ => return Err(c.refuse(key, known)),
     };
-    if !all.is_empty() || !(part > 0.0 && part <= 1.0) {
+    if !(all.is_empty() && part > 0.0 && part <= 1.0) {
         return Err(c.refuse(key, known));
     }
     let rotary = Rotary::new().theta(theta).scaling(scaling);

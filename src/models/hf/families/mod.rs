@@ -18,8 +18,8 @@ const FAMILIES: [&Family; 9] = [
     &gpt2::GPT2,
     &llama::LLAMA,
     &llama::MISTRAL,
-    &llama::QWEN2,
     &mpnet::MPNET,
+    &llama::QWEN2,
     &roberta::ROBERTA,
     &roberta::XLM_ROBERTA,
 ];
