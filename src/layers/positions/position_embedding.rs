@@ -353,7 +353,7 @@ mod tests {
         op.forward(&mut pass, &mut slot, Inputs::new(&x, &at), &mut y);
         op.backward(&mut pass, &mut slot, Inputs::new(&x, &at), &y, &mut dy, &mut [None, None]);
         assert_eq!(gradients, [0.0, 0.0, 2.0, 1.0]);
-        let alone = Op::<f64>::build(&mut op, &[[3, 1].into()], &mut Builder::new(0)).unwrap_err();
+        let alone = Op::<f64>::build(&mut op, &[[2, 1].into()], &mut Builder::new(0)).unwrap_err();
         assert!(alone.to_string().contains("values and token ids"), "{alone}");
         let long = Op::<f64>::build(&mut op, &[[3, 1].into(), [3].into()], &mut Builder::new(0)).unwrap_err();
         assert!(long.to_string().contains("at most 2 steps"), "{long}");
