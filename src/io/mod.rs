@@ -130,7 +130,7 @@ fn refused(path: &Path, error: io::Error) -> Error {
 }
 
 /// The values in little-endian order.
-fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> {
     fn words<E: Copy, const N: usize>(values: &[E], to: impl Fn(E) -> [u8; N], out: &mut impl Write) -> io::Result<()> {
         let mut buffer = vec![[0; N]; CHUNK.min(values.len())];
         values.chunks(CHUNK).try_for_each(|part| {

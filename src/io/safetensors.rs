@@ -282,18 +282,35 @@ impl<'a> Archive<'a> {
             let problem = format!("{} has {} values where {} are wanted", stored.name, stored.len(), out.len());
             return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
         }
+        self.read_part(stored, 0, out)
+    }
+
+    /// Some values of an array of floating-point numbers, from the one in place `first` on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_part<T: Float>(&mut self, stored: &Stored, first: usize, out: &mut [T]) -> Result<()> {
+        self.check_floats(stored)?;
+        let count = out.len();
+        if first.checked_add(count).is_none_or(|end| end > stored.len()) {
+            let problem = format!("{} has {} values, asked for {count} from {first} on", stored.name, stored.len());
+            return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
+        }
         let mut out = out.iter_mut();
         let mut next = |value: f64| {
             if let Some(v) = out.next() {
                 *v = T::of(value);
             }
         };
+        let part = first..first + count;
         // Through f64, which holds all of them, so that nothing but a NaN's payload can be lost.
         match stored.dtype {
-            Dtype::F64 => self.words(stored, |b| next(f64::from_le_bytes(b))),
-            Dtype::F32 => self.words(stored, |b| next(f64::from(f32::from_le_bytes(b)))),
-            Dtype::BF16 => self.words(stored, |b| next(f64::from(Bf16::from_bits(u16::from_le_bytes(b)).to_f32()))),
-            _ => self.words(stored, |b| next(half(u16::from_le_bytes(b)))),
+            Dtype::F64 => self.words(stored, part, |b| next(f64::from_le_bytes(b))),
+            Dtype::F32 => self.words(stored, part, |b| next(f64::from(f32::from_le_bytes(b)))),
+            Dtype::BF16 => {
+                self.words(stored, part, |b| next(f64::from(Bf16::from_bits(u16::from_le_bytes(b)).to_f32())))
+            }
+            _ => self.words(stored, part, |b| next(half(u16::from_le_bytes(b)))),
         }
     }
 
@@ -302,7 +319,7 @@ impl<'a> Archive<'a> {
         macro_rules! collect {
             ($kind:ident, $from:expr) => {{
                 let mut values = Vec::with_capacity(stored.len());
-                self.words(stored, |b| values.push($from(b)))?;
+                self.words(stored, 0..stored.len(), |b| values.push($from(b)))?;
                 Value::$kind(values)
             }};
         }
@@ -319,11 +336,16 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// Hands every word of an array to `each`.
-    fn words<const N: usize>(&mut self, stored: &Stored, mut each: impl FnMut([u8; N])) -> Result<()> {
+    /// Hands the words of an array that stand in these places to `each`.
+    fn words<const N: usize>(
+        &mut self,
+        stored: &Stored,
+        places: Range<usize>,
+        mut each: impl FnMut([u8; N]),
+    ) -> Result<()> {
         let failed = |source| Error::Io { file: self.file.clone(), source };
-        self.source.seek(SeekFrom::Start(stored.start)).map_err(failed)?;
-        let mut left = stored.len();
+        self.source.seek(SeekFrom::Start(stored.start + (N * places.start) as u64)).map_err(failed)?;
+        let mut left = places.len();
         let mut buffer = vec![0; N * left.min(CHUNK)];
         while left > 0 {
             let part = &mut buffer[..N * left.min(CHUNK)];

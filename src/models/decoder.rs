@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{BlockInputs, Graph, Part, TransformerDecoderBlock, Value};
 use crate::initializers::Init;
+use crate::layers::{Dense, TiedDense};
 use crate::model::Model;
 use crate::tensor::FREE;
 
@@ -11,16 +12,24 @@ pub(super) fn initializers(blocks: usize) -> [Init; 2] {
     [1.0, 2.0 * blocks.max(1) as f64].map(|sums| Init::Normal { mean: 0.0, std: 0.02 / sums.sqrt() })
 }
 
-/// Blocks one after the other, `block_0` and so on.
+/// Blocks one after the other, `block_0` and so on, as they are made by their number.
 pub(super) fn blocks(
     g: &mut Graph,
     x: Value,
-    block: &TransformerDecoderBlock,
+    block: impl Fn(usize) -> TransformerDecoderBlock,
     count: usize,
     documents: Option<Value>,
 ) -> Value {
     let more = documents.map_or_else(BlockInputs::default, BlockInputs::documents);
-    (0..count).fold(x, |x, i| g.add_named(&format!("block_{i}"), block.clone().inputs(more), x))
+    (0..count).fold(x, |x, i| g.add_named(&format!("block_{i}"), block(i).inputs(more), x))
+}
+
+/// The logits of steps: a product with the table of tokens, or with a matrix of its own.
+pub(super) fn head(g: &mut Graph, x: Value, vocabulary: usize, tied: bool, init: Init) -> Value {
+    match tied {
+        true => g.add_named("head", TiedDense::new("tokens/embeddings"), x),
+        false => g.add_named("head", Dense::new(vocabulary).use_bias(false).kernel_initializer(init), x),
+    }
 }
 
 /// A model of `tokens` `[T]` alone.

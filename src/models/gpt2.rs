@@ -4,7 +4,7 @@ use super::decoder;
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
-use crate::layers::{Dropout, Embedding, LayerNorm, PositionEmbedding, TiedDense};
+use crate::layers::{Dropout, Embedding, LayerNorm, PositionEmbedding};
 use crate::model::Model;
 
 /// GPT-2: token and position embeddings, decoder blocks with pre-norm, GELU and one product for queries, keys and values, a last norm and a head tied
@@ -37,13 +37,36 @@ pub struct Gpt2 {
     pub heads: usize,
     /// Units of feed-forward layers; 4 times the features if `None`.
     pub hidden: Option<usize>,
-    /// The part that is dropped in training: of embeddings, of what blocks add, and of attention's probabilities.
+    /// The activation of feed-forward layers.
+    pub activation: Activation,
+    /// ε of the norms.
+    pub epsilon: f64,
+    /// Whether the head is tied to the embedding.
+    pub tied: bool,
+    /// The part that is dropped in training: of what blocks add, and of embeddings and attention's probabilities where the next two say nothing else.
     pub dropout: f64,
+    /// The part of embeddings that is dropped in training; [`dropout`](Self::dropout) if `None`.
+    pub embedding_dropout: Option<f64>,
+    /// The part of attention's probabilities that is dropped in training; [`dropout`](Self::dropout) if `None`.
+    pub attention_dropout: Option<f64>,
 }
 
 impl Default for Gpt2 {
     fn default() -> Self {
-        Gpt2 { vocabulary: 50257, context: 1024, features: 768, blocks: 12, heads: 12, hidden: None, dropout: 0.0 }
+        Gpt2 {
+            vocabulary: 50257,
+            context: 1024,
+            features: 768,
+            blocks: 12,
+            heads: 12,
+            hidden: None,
+            activation: Activation::GeluTanh,
+            epsilon: 1e-5,
+            tied: true,
+            dropout: 0.0,
+            embedding_dropout: None,
+            attention_dropout: None,
+        }
     }
 }
 
@@ -64,21 +87,22 @@ impl Gpt2 {
         let x = g.add_named("tokens", embedding, tokens);
         let positions = PositionEmbedding::new(self.context).embeddings_initializer(init.clone());
         let mut x = g.add_named("positions", positions, x);
-        if self.dropout > 0.0 {
-            x = g.add(Dropout::new(self.dropout), x);
+        let dropout = self.embedding_dropout.unwrap_or(self.dropout);
+        if dropout > 0.0 {
+            x = g.add(Dropout::new(dropout), x);
         }
         let block = TransformerDecoderBlock::new(self.features, self.heads)
             .hidden(self.hidden.unwrap_or(4 * self.features))
-            .activation(Activation::GeluTanh)
-            .norm(BlockNorm::Layer(1e-5))
+            .activation(self.activation)
+            .norm(BlockNorm::Layer(self.epsilon))
             .fused(true)
             .dropout(self.dropout)
-            .attention_dropout(self.dropout)
-            .initializer(init)
+            .attention_dropout(self.attention_dropout.unwrap_or(self.dropout))
+            .initializer(init.clone())
             .residual_initializer(residual);
-        let x = decoder::blocks(g, x, &block, self.blocks, documents);
-        let x = g.add_named("norm", LayerNorm::new().epsilon(1e-5), x);
-        g.add_named("head", TiedDense::new("tokens/embeddings"), x)
+        let x = decoder::blocks(g, x, |_| block.clone(), self.blocks, documents);
+        let x = g.add_named("norm", LayerNorm::new().epsilon(self.epsilon), x);
+        decoder::head(g, x, self.vocabulary, self.tied, init)
     }
 }
 

@@ -2,13 +2,15 @@
 
 use super::decoder;
 use crate::activations::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
-use crate::layers::{Dense, Embedding, RmsNorm, Rotary, TiedDense};
+use crate::layers::{Embedding, RmsNorm, Rotary};
 use crate::model::Model;
 
 /// A decoder in the style of Llama: rotary positions, root-mean-square norms, SwiGLU, grouped queries, no biases. Token ids `[T]` become logits
 /// `[T, vocabulary]`.
+///
+/// Llama 2 and 3, Mistral and Qwen 2 are settings of it; [`hf`](crate::models::hf) opens published weights (feature `files`).
 ///
 /// Sizes are fields; by default a small model of 15 million weights. Initial values: a standard deviation of 0.02, and 0.02 / √(2·blocks) where a block
 /// adds to its steps.
@@ -39,16 +41,30 @@ pub struct Llama {
     pub head_dim: Option<usize>,
     /// Units of the gated feed-forward layers.
     pub hidden: usize,
+    /// The activation of their gates.
+    pub activation: Activation,
+    /// Whether the products of queries, keys and values add biases (Qwen 2).
+    pub attention_bias: bool,
+    /// Whether the product of attention's output adds a bias.
+    pub output_bias: bool,
+    /// Whether feed-forward layers add biases.
+    pub feed_forward_bias: bool,
     /// How steps turn with their positions.
     pub rotary: Rotary,
     /// ε of the norms.
     pub epsilon: f64,
     /// How many steps a step sees; all if `None`.
     pub window: Option<usize>,
+    /// Which blocks have the window, one entry for each; all if empty.
+    pub windowed: Vec<bool>,
+    /// The token of padding, whose row of the table has no gradient from being looked up; none if `None`.
+    pub padding: Option<usize>,
     /// Whether the head is tied to the embedding.
     pub tied: bool,
     /// The part of what blocks add that is dropped in training.
     pub dropout: f64,
+    /// The part of attention's probabilities that is dropped in training.
+    pub attention_dropout: f64,
 }
 
 impl Default for Llama {
@@ -61,11 +77,18 @@ impl Default for Llama {
             key_heads: 6,
             head_dim: None,
             hidden: 768,
+            activation: Activation::Silu,
+            attention_bias: false,
+            output_bias: false,
+            feed_forward_bias: false,
             rotary: Rotary::new(),
             epsilon: 1e-5,
             window: None,
+            windowed: Vec::new(),
+            padding: None,
             tied: true,
             dropout: 0.0,
+            attention_dropout: 0.0,
         }
     }
 }
@@ -84,26 +107,38 @@ impl Llama {
     pub fn wire_with(&self, g: &mut Graph, tokens: Value, documents: Option<Value>) -> Value {
         let [init, residual] = decoder::initializers(self.blocks);
         let embedding = Embedding::new(self.vocabulary, self.features).embeddings_initializer(init.clone());
-        let x = g.add_named("tokens", embedding, tokens);
+        if !self.windowed.is_empty() && self.windowed.len() != self.blocks {
+            let (expected, got) =
+                (format!("empty, or an entry for each of {} blocks", self.blocks), self.windowed.len());
+            g.refuse(Error::argument(
+                "Llama",
+                "windowed",
+                expected,
+                got,
+                "say of each block whether it has the window",
+            ));
+        }
+        let x = g.add_named("tokens", embedding.padding_row(self.padding), tokens);
         let block = TransformerDecoderBlock::new(self.features, self.heads)
             .key_heads(self.key_heads)
             .head_dim(self.head_dim.unwrap_or(self.features / self.heads.max(1)))
             .hidden(self.hidden)
-            .activation(Activation::Silu)
+            .activation(self.activation)
             .gated(true)
-            .use_bias(false)
+            .use_bias(self.feed_forward_bias)
+            .attention_bias(self.attention_bias)
+            .output_bias(self.output_bias)
             .norm(BlockNorm::Rms(self.epsilon))
             .rotary(self.rotary.clone())
-            .window(self.window)
             .dropout(self.dropout)
+            .attention_dropout(self.attention_dropout)
             .initializer(init.clone())
             .residual_initializer(residual);
-        let x = decoder::blocks(g, x, &block, self.blocks, documents);
+        let windowed = |i: usize| self.windowed.get(i).copied().unwrap_or(true);
+        let block = |i: usize| block.clone().window(self.window.filter(|_| windowed(i)));
+        let x = decoder::blocks(g, x, block, self.blocks, documents);
         let x = g.add_named("norm", RmsNorm::new().epsilon(self.epsilon), x);
-        match self.tied {
-            true => g.add_named("head", TiedDense::new("tokens/embeddings"), x),
-            false => g.add_named("head", Dense::new(self.vocabulary).use_bias(false).kernel_initializer(init), x),
-        }
+        decoder::head(g, x, self.vocabulary, self.tied, init)
     }
 }
 
@@ -116,6 +151,22 @@ impl Part for Llama {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_of_some_blocks() {
+        let small =
+            Llama { vocabulary: 9, features: 8, blocks: 2, heads: 2, key_heads: 2, hidden: 8, ..Llama::default() };
+        let ids = crate::Tensor::from_fn([1, 6], |i| i as f32);
+        let of = |window, windowed: &[bool]| {
+            let model = Llama { window, windowed: windowed.to_vec(), ..small.clone() }.build(0).unwrap();
+            model.predict(&ids).unwrap()
+        };
+        assert_eq!(of(Some(2), &[false, false]), of(None, &[]));
+        assert_eq!(of(Some(2), &[true, true]), of(Some(2), &[]));
+        assert!(of(Some(2), &[true, false]) != of(Some(2), &[]) && of(Some(2), &[true, false]) != of(None, &[]));
+        let error = Llama { windowed: vec![true], ..small.clone() }.build(0).unwrap_err();
+        assert!(error.to_string().contains("an entry for each of 2 blocks, got 1"), "{error}");
+    }
 
     #[test]
     fn weights_of_a_known_size() {

@@ -1,5 +1,5 @@
 //! Well-known networks: plain functions that return their layers as a [`Block`](crate::graph::Block); those that are no chain are added
-//! to a [`Graph`](crate::graph::Graph).
+//! to a [`Graph`](crate::graph::Graph). Folders of published transformers are opened by `hf` (feature `files`).
 //!
 //! ```
 //! use gradus::models;
@@ -12,6 +12,8 @@
 mod bert;
 mod decoder;
 mod gpt2;
+#[cfg(feature = "files")]
+pub mod hf;
 mod lenet5;
 mod llama;
 mod mobile_net;

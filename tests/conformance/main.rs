@@ -28,6 +28,7 @@ mod schedules;
 #[cfg(feature = "text")]
 mod tokenizers;
 mod training;
+#[cfg(feature = "files")]
 mod transformers;
 
 use std::path::{Path, PathBuf};
@@ -184,6 +185,14 @@ fn model(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String> {
         return models::run(folder, errors);
     }
     transformers::run(folder, errors)
+}
+
+/// The same for one of transformers.
+#[cfg(not(feature = "files"))]
+mod transformers {
+    pub fn run(_: &std::path::Path, _: &mut super::Errors) -> Result<Option<String>, String> {
+        Ok(Some("read with the feature files".to_owned()))
+    }
 }
 
 #[cfg(not(feature = "keras"))]

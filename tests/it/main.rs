@@ -21,6 +21,8 @@ mod graphs;
 #[cfg(feature = "files")]
 mod heads;
 #[cfg(feature = "files")]
+mod hf;
+#[cfg(feature = "files")]
 mod hostile;
 #[cfg(feature = "image")]
 mod images;

@@ -58,6 +58,8 @@ struct Settings {
     activation: Activation,
     gated: bool,
     use_bias: bool,
+    attention_bias: Option<bool>,
+    output_bias: Option<bool>,
     dropout: f64,
     norm: BlockNorm,
     pre_norm: bool,
@@ -76,6 +78,8 @@ impl Settings {
             activation: Activation::Gelu,
             gated: false,
             use_bias: true,
+            attention_bias: None,
+            output_bias: None,
             dropout: 0.0,
             norm: BlockNorm::Layer(1e-5),
             pre_norm: true,
@@ -88,7 +92,11 @@ impl Settings {
 
     fn attention(&self) -> MultiHeadAttention {
         let last = self.residual_initializer.as_ref().unwrap_or(&self.initializer);
-        let attention = self.attention.clone().use_bias(self.use_bias).output_dim(self.features);
+        let bias = self.attention_bias.unwrap_or(self.use_bias);
+        let mut attention = self.attention.clone().use_bias(bias).output_dim(self.features);
+        if let Some(bias) = self.output_bias {
+            attention = attention.output_bias(bias);
+        }
         attention.kernel_initializer(self.initializer.clone()).output_initializer(last.clone())
     }
 
@@ -174,6 +182,19 @@ macro_rules! block_builders {
         /// Whether products add biases; yes by default.
         pub fn use_bias(mut self, use_bias: bool) -> Self {
             self.settings.use_bias = use_bias;
+            self
+        }
+
+        /// Whether the products of queries, keys and values add biases, and that of attention's output where [`output_bias`](Self::output_bias) says
+        /// nothing; as [`use_bias`](Self::use_bias) by default. Qwen 2: these alone.
+        pub fn attention_bias(mut self, attention_bias: bool) -> Self {
+            self.settings.attention_bias = Some(attention_bias);
+            self
+        }
+
+        /// Whether the product of attention's output adds a bias; as those of queries by default.
+        pub fn output_bias(mut self, output_bias: bool) -> Self {
+            self.settings.output_bias = Some(output_bias);
             self
         }
 
@@ -349,6 +370,7 @@ mod tests {
         check_part(encoder.parallel(true).bias(PositionBias::Alibi), [2, 4]).unwrap();
         let decoder = TransformerDecoderBlock::new(4, 2).hidden(3).rotary(Rotary::new());
         check_part(decoder.clone().fused(true).window(2), [4, 4]).unwrap();
+        check_part(decoder.clone().use_bias(false).attention_bias(true).output_bias(false), [2, 4]).unwrap();
         check_part(decoder.key_heads(1).gated(true).use_bias(false).norm(BlockNorm::Rms(1e-6)), [3, 4]).unwrap();
     }
 

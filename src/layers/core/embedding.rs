@@ -26,6 +26,7 @@ use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 ///   reads it.
 /// - With `padding_idx` the vector of an id is zeros, always: its row begins as zeros, is not read here and has no gradient, so that training
 ///   leaves it; what else reads the matrix ([`TiedDense`](super::TiedDense)) may still give it one. The output has no mask by that.
+/// - With `padding_row` the row of an id is read as it is and has no gradient from here, as PyTorch has it for weights from a file.
 /// - Gradient: of each row the sum of dy at the steps that name it, in their order, for any number of threads; the ids have none.
 /// - Vectors that are there already: [`from_vectors`](Self::from_vectors). Frozen as any layer: `Sequential::trainable(false)`.
 ///
@@ -63,6 +64,8 @@ pub struct Embedding {
     mask_zero: bool,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     padding_idx: Option<usize>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    padding_row: Option<usize>,
     embeddings_initializer: Init,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     embeddings_regularizer: Option<Regularizer>,
@@ -83,6 +86,7 @@ impl Embedding {
             output_dim,
             mask_zero: false,
             padding_idx: None,
+            padding_row: None,
             embeddings_initializer: Init::Uniform { min: -0.05, max: 0.05 },
             embeddings_regularizer: None,
             embeddings_constraint: None,
@@ -119,6 +123,13 @@ impl Embedding {
     /// same).
     pub fn padding_idx(mut self, id: usize) -> Self {
         self.padding_idx = Some(id);
+        self
+    }
+
+    /// The id whose row is read as it is, and has no gradient where it is looked up; none by default. What PyTorch's `padding_idx` is for a matrix
+    /// that was trained before, as of models from Hugging Face.
+    pub fn padding_row(mut self, id: impl Into<Option<usize>>) -> Self {
+        self.padding_row = id.into();
         self
     }
 
@@ -197,11 +208,13 @@ impl<T: Float> Layer<T> for Embedding {
         }
         self.embeddings = b.weight("embeddings", [self.input_dim, self.output_dim], &self.embeddings_initializer)?;
         b.sparse_gradient(self.embeddings)?;
-        if let Some(padding) = self.padding_idx {
-            if padding >= self.input_dim {
+        for (name, padding) in [("padding_idx", self.padding_idx), ("padding_row", self.padding_row)] {
+            if let Some(padding) = padding.filter(|padding| *padding >= self.input_dim) {
                 let expected = format!("below {}, the number of ids", self.input_dim);
-                return Err(Error::argument("Embedding", "padding_idx", expected, padding, "0 is usual"));
+                return Err(Error::argument("Embedding", name, expected, padding, "0 is usual"));
             }
+        }
+        if let Some(padding) = self.padding_idx {
             b.clear_row(self.embeddings, padding);
         }
         b.regularize(self.embeddings, self.embeddings_regularizer)?;
@@ -246,7 +259,8 @@ impl<T: Float> Layer<T> for Embedding {
             dx.as_mut_slice().fill(T::zero());
         }
         // dE[id] += Σ dy
-        let row = |step: usize| self.id(x.as_slice()[step]).filter(|id| self.padding_idx != Some(*id));
+        let without = [self.padding_idx, self.padding_row];
+        let row = |step: usize| self.id(x.as_slice()[step]).filter(|id| !without.contains(&Some(*id)));
         let naming = Naming { steps: x.len(), rows: self.input_dim, row };
         naming.add_gradient(pass, self.embeddings, &mut slot.indices, dy.as_slice());
     }
@@ -300,6 +314,26 @@ mod tests {
         // Ids of two digits.
         gradcheck::check_layer(&Embedding::new((1 << table::DIGIT) + 1, 1), [7]).unwrap();
         gradcheck::check_layer(&Embedding::new(4, 3).padding_idx(2), [5]).unwrap();
+    }
+
+    #[test]
+    fn a_padding_row_is_read_and_has_no_gradient() {
+        let gradients = |layer: Embedding| {
+            let mut model = Sequential::new([4]).add(layer).build_as::<f64>(3).unwrap();
+            model.compile(Sgd::default().learning_rate(1.0), MeanSquaredError::default(), ()).unwrap();
+            let before = model.params().values().to_vec();
+            let x = Tensor::from([[1.0, 2.0, 2.0, 1.0]]);
+            let y = model.predict(&x).unwrap();
+            model.train_on_batch(&x, &Tensor::zeros([1, 4, 2])).unwrap();
+            let change: Vec<f64> = model.params().values().iter().zip(&before).map(|(a, b)| a - b).collect();
+            (y, change)
+        };
+        let (all, padded) = (gradients(Embedding::new(3, 2)), gradients(Embedding::new(3, 2).padding_row(2)));
+        assert_eq!(all.0, padded.0);
+        assert_eq!(all.1[..4], padded.1[..4]);
+        assert!(all.1[4..].iter().all(|g| *g != 0.0) && padded.1[4..] == [0.0, 0.0]);
+        let error = Sequential::new([1]).add(Embedding::new(3, 2).padding_row(3)).build(0).unwrap_err();
+        assert!(error.to_string().contains("padding_row must be below 3"), "{error}");
     }
 
     /// A model of an embedding alone, so that the runs of weights are the same whether its matrix is a table or not.

@@ -44,6 +44,16 @@ impl Tokenizer {
         if place.is_dir() { Self::open_folder(place) } else { Self::open_file(place) }
     }
 
+    /// Whether a folder has what [`open`](Self::open) would read.
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
+    pub(crate) fn is_in(folder: &Path) -> bool {
+        let there = |name: &str| folder.join(name).is_file();
+        there("tokenizer.json")
+            || MODELS.iter().any(|name| there(name))
+            || (there("vocab.json") && there("merges.txt"))
+            || there("vocab.txt")
+    }
+
     fn open_folder(folder: &Path) -> Result<Self> {
         let there = |name: &str| Some(folder.join(name)).filter(|file| file.is_file());
         if let Some(file) = there("tokenizer.json") {

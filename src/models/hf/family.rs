@@ -1,0 +1,95 @@
+//! What a family of models is: how its folders are named, read and wired.
+
+use super::config::Config;
+use super::table::Table;
+use super::weights::{Naming, Weights};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+
+/// What a model is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    CausalLm,
+    MaskedLm,
+    SequenceClassification,
+    TokenClassification,
+    /// The model without a head.
+    Base,
+}
+
+/// Models that are described alike.
+pub(super) struct Family {
+    /// Their `model_type`.
+    pub model_type: &'static str,
+    /// The class in Python for each thing that can be done with them.
+    pub classes: &'static [(Task, &'static str)],
+    /// Further classes, whose parts that are asked for can be read.
+    pub others: &'static [&'static str],
+    pub naming: Naming,
+    /// Describes the model for a task.
+    pub wire: fn(&mut Source<'_>, Task) -> Result<Wired>,
+}
+
+/// What a folder holds, for a family to read.
+pub(super) struct Source<'a> {
+    pub config: &'a mut Config,
+    pub weights: &'a mut Weights,
+}
+
+/// A model that is described.
+pub(super) struct Wired {
+    pub graph: Graph,
+    pub outputs: Vec<Value>,
+    pub table: Table,
+    /// Tokens.
+    pub vocabulary: usize,
+    /// The most steps of a sequence.
+    pub positions: usize,
+}
+
+impl Source<'_> {
+    /// The number of blocks, each of which has tensors.
+    pub fn blocks(&mut self, key: &str, default: usize) -> Result<usize> {
+        let (blocks, tensors) = (self.config.size_or(key, default)?, self.weights.len());
+        if blocks > tensors {
+            let problem = format!("{key} is {blocks}, and the folder has {tensors} tensors");
+            return Err(self.config.wrong(problem, "fetch config.json and weights of one model"));
+        }
+        Ok(blocks)
+    }
+
+    /// Whether a head is tied to the table of tokens. Said to be tied, it is where there is one of both matrices, or both are equal; two that differ
+    /// are both kept, as transformers 5 does.
+    pub fn tied(&mut self, head: &str, table: &str, default: bool) -> Result<bool> {
+        if !self.config.flag_or("tie_word_embeddings", default)? {
+            return Ok(false);
+        }
+        match (self.weights.has(head), self.weights.has(table)) {
+            (true, true) if !self.weights.same(head, table)? => {
+                self.config.set("tie_word_embeddings", false);
+                return Ok(false);
+            }
+            (true, true) => self.weights.remove(head),
+            (true, false) => self.weights.rename(head, table),
+            (false, _) => {}
+        }
+        Ok(true)
+    }
+
+    /// The token of padding, if it is one of the vocabulary: −1 and the like stand for none in some files.
+    pub fn padding(&mut self, default: Option<usize>, vocabulary: usize) -> Result<Option<usize>> {
+        if self.config.value("pad_token_id").is_none() {
+            return Ok(default);
+        }
+        if self.config.tokens("pad_token_id").is_err() {
+            return Ok(None);
+        }
+        let padding = self.config.size("pad_token_id")?;
+        match padding.filter(|padding| *padding >= vocabulary) {
+            Some(_) => Err(self
+                .config
+                .wrong(format!("pad_token_id is none of {vocabulary} tokens"), "correct the file: null, or a token")),
+            None => Ok(padding),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A folder opened and saved: what all kinds of models have in common.
+
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::families;
+use super::family::{Family, Source, Task, Wired};
+use super::table::{Layout, Table};
+use super::weights::Weights;
+use super::writer;
+use crate::error::{Error, Result};
+use crate::io::{atomic, open_file};
+use crate::layer::Builder;
+use crate::model::Model;
+use crate::tensor::Float;
+#[cfg(feature = "text")]
+use crate::text::tokenizer::{Encoding, Padding, Tokenizer, Truncation};
+
+/// Files of a folder that are copied as they are when a model is saved.
+const COPIED: [&str; 15] = [
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+];
+
+/// How a folder is opened.
+///
+/// ```no_run
+/// use gradus::models::hf::{CausalLm, OpenOptions};
+/// let options = OpenOptions::default().ignore_key("my_own_note");
+/// let lm: CausalLm = CausalLm::open("models/gpt2", &options)?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpenOptions {
+    ignored: Vec<String>,
+    labels: Option<Vec<String>>,
+    seed: u64,
+}
+
+impl OpenOptions {
+    /// A key of `config.json` that changes no number, though this crate does not know it.
+    pub fn ignore_key(mut self, key: impl Into<String>) -> Self {
+        self.ignored.push(key.into());
+        self
+    }
+
+    /// The names of the classes of a new head, for a classifier: its weights are drawn (a standard deviation of 0.02, biases 0), whatever the folder has for
+    /// a head, so that any model of the family can be trained on classes of one's own. Python: `num_labels`, `id2label`.
+    ///
+    /// ```no_run
+    /// use gradus::models::hf::{OpenOptions, SequenceClassifier};
+    /// let options = OpenOptions::default().labels(["spam", "mail"]).seed(1);
+    /// let classifier = SequenceClassifier::<f32>::open("models/distilbert-base-uncased", &options)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
+        self.labels = Some(labels.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Where a new head's weights, the order of samples and all noise in training come from; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// How a folder is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaveOptions {
+    max_shard_size: u64,
+}
+
+impl Default for SaveOptions {
+    /// Files of at most 5 GB, as transformers 4 has it.
+    fn default() -> Self {
+        SaveOptions { max_shard_size: 5_000_000_000 }
+    }
+}
+
+impl SaveOptions {
+    /// The most bytes of weights in one file; 5·10⁹ by default. A larger model is written as several, with an index; a larger tensor has a file of its own.
+    pub fn max_shard_size(mut self, bytes: u64) -> Self {
+        self.max_shard_size = bytes;
+        self
+    }
+}
+
+/// A model of a folder as transformers has it, with its tokenizer and settings: what [`CausalLm`](super::CausalLm), [`MaskedLm`](super::MaskedLm) and the others
+/// have in common.
+///
+/// The [`Model`] inside is as any other: it predicts, is compiled and fitted, and writes with a decoder. Its inputs have the names that Python's have
+/// (`input_ids`, `attention_mask`, and `token_type_ids` where there are kinds of sentences).
+#[derive(Debug)]
+pub struct Pretrained<T: Float = f32> {
+    model: Model<T>,
+    #[cfg(feature = "text")]
+    tokenizer: Option<Tokenizer>,
+    config: Config,
+    table: Table,
+    /// The class in Python.
+    class: &'static str,
+    vocabulary: usize,
+    positions: usize,
+    folder: PathBuf,
+    /// Whether the tokenizer is not that of the folder.
+    #[cfg(feature = "text")]
+    has_own_tokenizer: bool,
+}
+
+impl<T: Float> Pretrained<T> {
+    /// Opens a folder for a task; `end` may go on from what the family describes.
+    pub(super) fn open(
+        folder: &Path,
+        task: Task,
+        options: &OpenOptions,
+        end: impl FnOnce(&mut Wired) -> Result<()>,
+    ) -> Result<Self> {
+        if !folder.is_dir() {
+            return Err(Error::file(folder, "no folder", "pass the folder of a model, with config.json and weights"));
+        }
+        let mut config = Config::read(folder)?;
+        let (family, class): (&Family, _) = families::find(&config, task, options.labels.is_some())?;
+        let mut weights = Weights::open(folder, &family.naming)?;
+        if let Some(labels) = &options.labels {
+            if !matches!(task, Task::SequenceClassification | Task::TokenClassification) || labels.is_empty() {
+                let got = format!("{} for {task:?}", labels.len());
+                return Err(Error::argument(
+                    "open",
+                    "labels",
+                    "names of classes, for a classifier",
+                    got,
+                    "leave them out",
+                ));
+            }
+            config.set_labels(labels);
+            weights.remove_classifier();
+        }
+        let mut wired = (family.wire)(&mut Source { config: &mut config, weights: &mut weights }, task)?;
+        config.finish(&options.ignored)?;
+        end(&mut wired)?;
+        let Wired { mut graph, outputs, table, vocabulary, positions } = wired;
+        graph.finish(&outputs)?;
+        // More than the folder has is a mistake that names tensors better than sizes, and bounds what a damaged file takes.
+        let room = weights.values().saturating_mul(2).saturating_add(1 << 20);
+        let mut model = Model::assemble(graph, Builder::for_weights(room), options.seed)?;
+        let new_head = options.labels.as_ref().map(|_| options.seed);
+        weights.load(&table, &family.naming, &mut model.params, new_head)?;
+        #[cfg(feature = "text")]
+        let tokenizer = match Tokenizer::is_in(folder) {
+            true => Some(ready(Tokenizer::open(folder)?, vocabulary, folder)?),
+            false => None,
+        };
+        Ok(Pretrained {
+            model,
+            #[cfg(feature = "text")]
+            tokenizer,
+            config,
+            table,
+            class,
+            vocabulary,
+            positions,
+            folder: folder.to_owned(),
+            #[cfg(feature = "text")]
+            has_own_tokenizer: false,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model<T> {
+        &self.model
+    }
+
+    /// The model, to be compiled and fitted.
+    pub fn model_mut(&mut self) -> &mut Model<T> {
+        &mut self.model
+    }
+
+    /// The model alone.
+    pub fn into_model(self) -> Model<T> {
+        self.model
+    }
+
+    /// The settings of the folder.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Tokens that the model knows.
+    pub fn vocab_size(&self) -> usize {
+        self.vocabulary
+    }
+
+    /// The most steps of a sequence that the model was made for.
+    pub fn max_positions(&self) -> usize {
+        self.positions
+    }
+
+    /// The tensors of a folder of this model: each by its name there, the name of the parameter of the [`Model`], and whether it lies there the other way
+    /// round, `[outputs, inputs]`. A tied head is no tensor of its own.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.table.rows().iter().map(|row| (&*row.file, &*row.param, row.layout == Layout::Transposed))
+    }
+
+    /// The folder that was opened.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The tokenizer of the folder, if it has one. It neither cuts nor fills up, whatever its file says, as in Python unless asked to.
+    #[cfg(feature = "text")]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Takes another tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::File`] for one with ids that the model does not know.
+    #[cfg(feature = "text")]
+    pub fn set_tokenizer(&mut self, tokenizer: Tokenizer) -> Result<()> {
+        self.tokenizer = Some(ready(tokenizer, self.vocabulary, &self.folder)?);
+        self.has_own_tokenizer = true;
+        Ok(())
+    }
+
+    /// Writes a folder that this crate and Python's transformers open: `config.json`, weights of the model's own type, and the files of the tokenizer.
+    ///
+    /// Tensors have the names that Python's class has, whatever they were in the folder that was opened. Heads of that folder which were not asked for are not
+    /// written. What is written is there whole or not at all, file by file.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where the folder cannot be written; [`Error::Io`] if the tokenizer's files are no longer where they were; [`Error::Config`]
+    /// for a model that was changed since, whose weights have no names in Python.
+    pub fn save_pretrained(&self, folder: impl AsRef<Path>) -> Result<()> {
+        self.save_pretrained_with(folder, &SaveOptions::default())
+    }
+
+    /// [`save_pretrained`](Self::save_pretrained) with settings.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn save_pretrained_with(&self, folder: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
+        self.save(folder.as_ref(), options)
+    }
+
+    #[inline(never)]
+    fn save(&self, folder: &Path, options: &SaveOptions) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(|source| Error::Write { file: folder.to_owned(), source })?;
+        let mut config = self.config.clone();
+        config.set("architectures", vec![self.class]);
+        config.set_dtype(if T::NAME == "f32" { "float32" } else { "float64" });
+        writer::write(folder, &self.table, self.model.params(), options.max_shard_size)?;
+        config.write(folder)?;
+        self.copy_files(folder)
+    }
+
+    fn copy_files(&self, folder: &Path) -> Result<()> {
+        let same = |a: &Path, b: &Path| {
+            std::fs::canonicalize(a).ok().is_some_and(|a| Some(a) == std::fs::canonicalize(b).ok())
+        };
+        if !same(&self.folder, folder) {
+            for name in COPIED {
+                let from = self.folder.join(name);
+                if from.exists() {
+                    let (mut from, _) = open_file(&from)?;
+                    atomic::replace(&folder.join(name), |to| std::io::copy(&mut from, to).map(drop))?;
+                }
+            }
+        }
+        #[cfg(feature = "text")]
+        if let Some(tokenizer) = self.tokenizer.as_ref().filter(|_| self.has_own_tokenizer) {
+            tokenizer.save(folder.join("tokenizer.json"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A tokenizer whose ids the model knows, which neither cuts nor fills up.
+#[cfg(feature = "text")]
+fn ready(tokenizer: Tokenizer, vocabulary: usize, folder: &Path) -> Result<Tokenizer> {
+    if tokenizer.id_bound() > vocabulary {
+        let problem = format!(
+            "the tokenizer has ids up to {}, and the model a vocabulary of {vocabulary}",
+            tokenizer.id_bound().saturating_sub(1)
+        );
+        return Err(Error::file(folder, problem, "take the tokenizer that belongs to the model"));
+    }
+    tokenizer.with_truncation(None::<Truncation>).with_padding(None::<Padding>)
+}
+
+#[cfg(feature = "text")]
+impl<T: Float> Pretrained<T> {
+    /// The tokenizer, which has to be there.
+    pub(super) fn need_tokenizer(&self) -> Result<&Tokenizer> {
+        let hint = "put tokenizer.json into the folder, or call set_tokenizer";
+        self.tokenizer.as_ref().ok_or_else(|| Error::file(&self.folder, "the folder has no tokenizer", hint))
+    }
+
+    /// What fills up rows: `pad_token_id`, or 0 where the model has none, as it is not seen.
+    fn pad(&self) -> u32 {
+        let tokens = self.config.tokens("pad_token_id").unwrap_or_default();
+        tokens.first().copied().filter(|pad| (*pad as usize) < self.vocabulary).unwrap_or(0)
+    }
+
+    /// The inputs of the model for some texts, in its order: rows filled up on the right to the longest.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a model with an input that no tokenizer gives.
+    pub fn inputs(&self, texts: &[&Encoding]) -> Result<Vec<crate::Tensor<T>>> {
+        let steps = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let tensor = |of: &dyn Fn(&Encoding) -> Vec<u32>, pad: u32| {
+            let mut values = Vec::with_capacity(texts.len() * steps);
+            for text in texts {
+                values.extend(of(text).into_iter().map(|v| T::of(f64::from(v))));
+                values.resize(values.len().next_multiple_of(steps.max(1)), T::of(f64::from(pad)));
+            }
+            crate::Tensor::new([texts.len(), steps], values)
+        };
+        let input = |name: &&str| match *name {
+            "input_ids" => tensor(&|text| text.ids.clone(), self.pad()),
+            "token_type_ids" => tensor(&|text| text.type_ids.clone(), 0),
+            "attention_mask" => tensor(&|text| text.attention_mask.iter().map(|m| u32::from(*m)).collect(), 0),
+            other => {
+                let problem = format!("the model has an input {other}, which no tokenizer gives");
+                Err(Error::Config { op: "inputs", problem, hint: "call predict of the model itself".into() })
+            }
+        };
+        self.model.input_names().iter().map(input).collect()
+    }
+
+    /// Predicts texts, those of like lengths together, and hands each text's number and output over; no bit depends on which go together.
+    pub(super) fn each(
+        &self,
+        texts: &[Encoding],
+        together: usize,
+        mut each: impl FnMut(usize, &[T]) -> Result<()>,
+    ) -> Result<()> {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|i| (std::cmp::Reverse(texts[*i].len()), *i));
+        for rows in order.chunks(together.max(1)) {
+            let batch: Vec<&Encoding> = rows.iter().map(|i| &texts[*i]).collect();
+            let y = self.model.predict_all(&self.inputs(&batch)?)?;
+            let Some(y) = y.first() else { continue };
+            rows.iter().enumerate().try_for_each(|(row, &i)| each(i, y.row(row)))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Which tensor of a folder is which parameter here, and how it lies there.
+
+use crate::params::ParamSpec;
+
+/// The tensors of a model, in the order in which they are written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    rows: Vec<Row>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// Its name in the folder.
+    pub file: String,
+    /// Another name under which the same values may stand, beside it or in its place.
+    pub alias: Option<String>,
+    /// The parameter here.
+    pub param: String,
+    pub layout: Layout,
+}
+
+/// How a tensor lies in a file, seen from the parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// As the parameter.
+    AsIs,
+    /// `[outputs, inputs]`, PyTorch's `Linear`; here `[inputs, outputs]`.
+    Transposed,
+}
+
+impl Layout {
+    /// The shape in the file of a parameter.
+    pub fn in_file(self, spec: &ParamSpec) -> Vec<usize> {
+        let mut dims = spec.shape.dims().to_vec();
+        if self == Layout::Transposed {
+            dims.reverse();
+        }
+        dims
+    }
+}
+
+impl Table {
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// A tensor under one name.
+    pub fn add(&mut self, file: impl Into<String>, param: impl Into<String>, layout: Layout) {
+        self.rows.push(Row { file: file.into(), alias: None, param: param.into(), layout });
+    }
+
+    /// Another name of the tensor that was added last.
+    pub fn alias(&mut self, name: impl Into<String>) {
+        if let Some(row) = self.rows.last_mut() {
+            row.alias = Some(name.into());
+        }
+    }
+
+    /// The matrix of an embedding.
+    pub fn embedding(&mut self, file: &str, param: &str) {
+        self.add(format!("{file}.weight"), format!("{param}/embeddings"), Layout::AsIs);
+    }
+
+    /// Weight and bias of a linear layer, whose kernel lies so.
+    pub fn dense(&mut self, file: &str, param: &str, bias: bool, layout: Layout) {
+        self.add(format!("{file}.weight"), format!("{param}/kernel"), layout);
+        if bias {
+            self.add(format!("{file}.bias"), format!("{param}/bias"), Layout::AsIs);
+        }
+    }
+
+    /// Weight and bias of PyTorch's `Linear`.
+    pub fn linear(&mut self, file: &str, param: &str, bias: bool) {
+        self.dense(file, param, bias, Layout::Transposed);
+    }
+
+    /// Scale and shift of a layer norm.
+    pub fn layer_norm(&mut self, file: &str, param: &str) {
+        self.add(format!("{file}.weight"), format!("{param}/gamma"), Layout::AsIs);
+        self.add(format!("{file}.bias"), format!("{param}/beta"), Layout::AsIs);
+    }
+
+    /// The scale of a root-mean-square norm.
+    pub fn rms_norm(&mut self, file: &str, param: &str) {
+        self.add(format!("{file}.weight"), format!("{param}/scale"), Layout::AsIs);
+    }
+}
