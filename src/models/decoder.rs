@@ -1,5 +1,6 @@
 //! What decoder-only language models have in common.
 
+use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{BlockInputs, Graph, Part, TransformerDecoderBlock, Value};
 use crate::initializers::Init;
@@ -24,11 +25,15 @@ pub(super) fn blocks(
     (0..count).fold(x, |x, i| g.add_named(&format!("block_{i}"), block(i).inputs(more), x))
 }
 
-/// The logits of steps: a product with the table of tokens, or with a matrix of its own.
-pub(super) fn head(g: &mut Graph, x: Value, vocabulary: usize, tied: bool, init: Init) -> Value {
+/// The logits of steps: a product with the table of tokens, or with a matrix of its own; of sizes below a cap, where there is one.
+pub(super) fn head(g: &mut Graph, x: Value, vocabulary: usize, tied: bool, cap: Option<f64>, init: Init) -> Value {
+    let activation = cap.map_or(Activation::Linear, Activation::SoftCap);
     match tied {
-        true => g.add_named("head", TiedDense::new("tokens/embeddings"), x),
-        false => g.add_named("head", Dense::new(vocabulary).use_bias(false).kernel_initializer(init), x),
+        true => g.add_named("head", TiedDense::new("tokens/embeddings").activation(activation), x),
+        false => {
+            let head = Dense::new(vocabulary).use_bias(false).activation(activation).kernel_initializer(init);
+            g.add_named("head", head, x)
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl Gpt2 {
             .residual_initializer(residual);
         let x = decoder::blocks(g, x, |_| block.clone(), self.blocks, documents);
         let x = g.add_named("norm", LayerNorm::new().epsilon(self.epsilon), x);
-        decoder::head(g, x, self.vocabulary, self.tied, init)
+        decoder::head(g, x, self.vocabulary, self.tied, None, init)
     }
 }
 

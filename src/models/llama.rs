@@ -4,13 +4,13 @@ use super::decoder;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{BlockNorm, Graph, Part, TransformerDecoderBlock, Value};
-use crate::layers::{Embedding, RmsNorm, Rotary};
+use crate::layers::{Embedding, Rescaling, Rotary};
 use crate::model::Model;
 
 /// A decoder in the style of Llama: rotary positions, root-mean-square norms, SwiGLU, grouped queries, no biases. Token ids `[T]` become logits
 /// `[T, vocabulary]`.
 ///
-/// Llama 2 and 3, Mistral and Qwen 2 are settings of it; [`hf`](crate::models::hf) opens published weights (feature `files`).
+/// Llama 2 and 3, Mistral, Qwen 2 and 3, Phi-3 and Gemma 2 and 3 are settings of it; [`hf`](crate::models::hf) opens published weights (feature `files`).
 ///
 /// Sizes are fields; by default a small model of 15 million weights. Initial values: a standard deviation of 0.02, and 0.02 / √(2·blocks) where a block
 /// adds to its steps.
@@ -39,10 +39,18 @@ pub struct Llama {
     pub key_heads: usize,
     /// The width of a head; features / heads if `None`.
     pub head_dim: Option<usize>,
+    /// Whether heads of queries and keys have norms (Qwen 3, Gemma 3).
+    pub qk_norm: bool,
+    /// What scores are multiplied by; 1/√head_dim if `None`.
+    pub scale: Option<f64>,
+    /// The size that scores come near to and do not reach (Gemma 2); none if `None`.
+    pub soft_cap: Option<f64>,
     /// Units of the gated feed-forward layers.
     pub hidden: usize,
     /// The activation of their gates.
     pub activation: Activation,
+    /// Whether queries, keys and values come from one product, and gates and what they gate too (Phi-3).
+    pub fused: bool,
     /// Whether the products of queries, keys and values add biases (Qwen 2).
     pub attention_bias: bool,
     /// Whether the product of attention's output adds a bias.
@@ -51,8 +59,18 @@ pub struct Llama {
     pub feed_forward_bias: bool,
     /// How steps turn with their positions.
     pub rotary: Rotary,
+    /// How they do in blocks with a window, where it differs (Gemma 3).
+    pub windowed_rotary: Option<Rotary>,
     /// ε of the norms.
     pub epsilon: f64,
+    /// Whether norms multiply by 1 + their weights (Gemma).
+    pub unit_offset: bool,
+    /// Whether what attention and feed-forward layers give is normalised once more (Gemma 2 and 3).
+    pub post_norm: bool,
+    /// What embeddings are multiplied by (Gemma: √features); nothing if `None`.
+    pub embedding_scale: Option<f64>,
+    /// The size that logits come near to and do not reach (Gemma 2); none if `None`.
+    pub logit_cap: Option<f64>,
     /// How many steps a step sees; all if `None`.
     pub window: Option<usize>,
     /// Which blocks have the window, one entry for each; all if empty.
@@ -76,13 +94,22 @@ impl Default for Llama {
             heads: 6,
             key_heads: 6,
             head_dim: None,
+            qk_norm: false,
+            scale: None,
+            soft_cap: None,
             hidden: 768,
             activation: Activation::Silu,
+            fused: false,
             attention_bias: false,
             output_bias: false,
             feed_forward_bias: false,
             rotary: Rotary::new(),
+            windowed_rotary: None,
             epsilon: 1e-5,
+            unit_offset: false,
+            post_norm: false,
+            embedding_scale: None,
+            logit_cap: None,
             window: None,
             windowed: Vec::new(),
             padding: None,
@@ -118,27 +145,42 @@ impl Llama {
                 "say of each block whether it has the window",
             ));
         }
-        let x = g.add_named("tokens", embedding.padding_row(self.padding), tokens);
+        let mut x = g.add_named("tokens", embedding.padding_row(self.padding), tokens);
+        if let Some(scale) = self.embedding_scale {
+            x = g.add(Rescaling::new(scale), x);
+        }
+        let norm = match self.unit_offset {
+            true => BlockNorm::RmsUnitOffset(self.epsilon),
+            false => BlockNorm::Rms(self.epsilon),
+        };
         let block = TransformerDecoderBlock::new(self.features, self.heads)
             .key_heads(self.key_heads)
-            .head_dim(self.head_dim.unwrap_or(self.features / self.heads.max(1)))
+            .head_dim(self.head_dim)
+            .qk_norm(self.qk_norm)
+            .scale(self.scale)
+            .soft_cap(self.soft_cap)
+            .post_norm(self.post_norm)
             .hidden(self.hidden)
             .activation(self.activation)
             .gated(true)
+            .fused(self.fused)
+            .fused_gate(self.fused)
             .use_bias(self.feed_forward_bias)
             .attention_bias(self.attention_bias)
             .output_bias(self.output_bias)
-            .norm(BlockNorm::Rms(self.epsilon))
-            .rotary(self.rotary.clone())
+            .norm(norm)
             .dropout(self.dropout)
             .attention_dropout(self.attention_dropout)
             .initializer(init.clone())
             .residual_initializer(residual);
         let windowed = |i: usize| self.windowed.get(i).copied().unwrap_or(true);
-        let block = |i: usize| block.clone().window(self.window.filter(|_| windowed(i)));
+        let block = |i: usize| {
+            let rotary = self.windowed_rotary.as_ref().filter(|_| windowed(i)).unwrap_or(&self.rotary);
+            block.clone().window(self.window.filter(|_| windowed(i))).rotary(rotary.clone())
+        };
         let x = decoder::blocks(g, x, block, self.blocks, documents);
-        let x = g.add_named("norm", RmsNorm::new().epsilon(self.epsilon), x);
-        decoder::head(g, x, self.vocabulary, self.tied, init)
+        let x = g.add_named("norm", norm, x);
+        decoder::head(g, x, self.vocabulary, self.tied, self.logit_cap, init)
     }
 }
 

@@ -12,6 +12,7 @@
 mod bert;
 mod decoder;
 mod gpt2;
+mod gpt_neox;
 #[cfg(feature = "files")]
 pub mod hf;
 mod lenet5;
@@ -24,6 +25,7 @@ mod unet;
 mod wide_and_deep;
 
 pub use bert::Bert;
+pub use gpt_neox::GptNeoX;
 pub use gpt2::Gpt2;
 pub use lenet5::lenet5;
 pub use llama::Llama;

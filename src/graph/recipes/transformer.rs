@@ -2,6 +2,7 @@
 
 use super::super::{Graph, Part, Value};
 use crate::activations::Activation;
+use crate::error::Error;
 use crate::initializers::Init;
 use crate::layers::merging::Add;
 use crate::layers::{Dense, Dropout, GatedDense, LayerNorm, MultiHeadAttention, PositionBias, RmsNorm, Rotary};
@@ -14,13 +15,26 @@ pub enum BlockNorm {
     Layer(f64),
     /// [`RmsNorm`] with this ε.
     Rms(f64),
+    /// [`RmsNorm`] with this ε and [`unit_offset`](RmsNorm::unit_offset), as Gemma has it.
+    RmsUnitOffset(f64),
+}
+
+impl BlockNorm {
+    /// The root-mean-square norm; the ε of a layer norm.
+    fn by_squares(self) -> Result<RmsNorm, f64> {
+        match self {
+            BlockNorm::Layer(epsilon) => Err(epsilon),
+            BlockNorm::Rms(epsilon) => Ok(RmsNorm::new().epsilon(epsilon)),
+            BlockNorm::RmsUnitOffset(epsilon) => Ok(RmsNorm::new().epsilon(epsilon).unit_offset(true)),
+        }
+    }
 }
 
 impl Part for BlockNorm {
     fn wire(self, g: &mut Graph, x: Value) -> Value {
-        match self {
-            BlockNorm::Layer(epsilon) => g.add(LayerNorm::new().epsilon(epsilon), x),
-            BlockNorm::Rms(epsilon) => g.add(RmsNorm::new().epsilon(epsilon).passes_mask(true), x),
+        match self.by_squares() {
+            Ok(norm) => g.add(norm.passes_mask(true), x),
+            Err(epsilon) => g.add(LayerNorm::new().epsilon(epsilon), x),
         }
     }
 }
@@ -53,16 +67,21 @@ impl BlockInputs {
 #[derive(Clone, Debug)]
 struct Settings {
     features: usize,
+    heads: usize,
+    head_dim: Option<usize>,
     attention: MultiHeadAttention,
+    qk_norm: bool,
     hidden: usize,
     activation: Activation,
     gated: bool,
+    fused_gate: bool,
     use_bias: bool,
     attention_bias: Option<bool>,
     output_bias: Option<bool>,
     dropout: f64,
     norm: BlockNorm,
     pre_norm: bool,
+    post_norm: bool,
     parallel: bool,
     initializer: Init,
     residual_initializer: Option<Init>,
@@ -73,16 +92,21 @@ impl Settings {
     fn new(features: usize, heads: usize) -> Self {
         Settings {
             features,
+            heads,
+            head_dim: None,
             attention: MultiHeadAttention::new(heads, features / heads.max(1)).even_where_empty(false),
-            hidden: 4 * features,
+            qk_norm: false,
+            hidden: features.saturating_mul(4),
             activation: Activation::Gelu,
             gated: false,
+            fused_gate: false,
             use_bias: true,
             attention_bias: None,
             output_bias: None,
             dropout: 0.0,
             norm: BlockNorm::Layer(1e-5),
             pre_norm: true,
+            post_norm: false,
             parallel: false,
             initializer: Init::GlorotUniform,
             residual_initializer: None,
@@ -97,7 +121,32 @@ impl Settings {
         if let Some(bias) = self.output_bias {
             attention = attention.output_bias(bias);
         }
+        if let Some(head_dim) = self.head_dim {
+            attention = attention.key_dim(head_dim);
+        }
+        if self.qk_norm {
+            attention = attention.qk_norm(self.norm.by_squares().ok());
+        }
         attention.kernel_initializer(self.initializer.clone()).output_initializer(last.clone())
+    }
+
+    /// What cannot be built, and would not be noticed.
+    fn check(&self, g: &mut Graph, class: &'static str) {
+        if self.head_dim.is_none() && self.heads > 0 && !self.features.is_multiple_of(self.heads) {
+            let expected = format!("a divisor of the {} features", self.features);
+            let hint = "heads share the features; name the width of each with head_dim";
+            g.refuse(Error::argument(class, "heads", expected, self.heads, hint));
+        }
+        let problem = match (self.qk_norm && self.norm.by_squares().is_err(), self.post_norm && !self.pre_norm) {
+            (true, _) => "qk_norm goes with a root-mean-square norm, and norm is a layer norm",
+            (_, true) => "post_norm stands behind what is normalised before, and pre_norm is off",
+            _ if self.post_norm && self.parallel => {
+                "post_norm stands behind one part after the other, and parallel is on"
+            }
+            _ => return,
+        };
+        let hint = "leave one of them out";
+        g.refuse(Error::Config { op: class, problem: problem.to_owned(), hint: hint.into() });
     }
 
     /// x + dropout(y).
@@ -111,7 +160,10 @@ impl Settings {
         let norm = format!("{name}_norm");
         if self.pre_norm {
             let normal = g.add_named(&norm, self.norm, x);
-            let y = f(g, normal);
+            let mut y = f(g, normal);
+            if self.post_norm {
+                y = g.add_named(&format!("{name}_post_norm"), self.norm, y);
+            }
             return self.residual(g, x, y);
         }
         let y = f(g, x);
@@ -125,7 +177,10 @@ impl Settings {
         let hidden = match self.gated {
             true => g.add_named(
                 "hidden",
-                GatedDense::new(self.hidden, self.activation).use_bias(bias).kernel_initializer(init),
+                GatedDense::new(self.hidden, self.activation)
+                    .fused(self.fused_gate)
+                    .use_bias(bias)
+                    .kernel_initializer(init),
                 x,
             ),
             false => g.add_named(
@@ -138,6 +193,7 @@ impl Settings {
     }
 
     fn wire(&self, g: &mut Graph, x: Value, causal: bool) -> Value {
+        self.check(g, if causal { "TransformerDecoderBlock" } else { "TransformerEncoderBlock" });
         let more = self.inputs;
         let attention = self.attention().causal(causal).mask(more.mask.is_some()).documents(more.documents.is_some());
         let behind: Vec<Value> = more.mask.into_iter().chain(more.documents).collect();
@@ -176,6 +232,12 @@ macro_rules! block_builders {
         /// Whether the feed-forward layer is a [`GatedDense`]: SwiGLU with [`Activation::Silu`], GeGLU with [`Activation::Gelu`]; no by default.
         pub fn gated(mut self, gated: bool) -> Self {
             self.settings.gated = gated;
+            self
+        }
+
+        /// Whether both products of a gated feed-forward layer are one, see [`GatedDense::fused`]; no by default.
+        pub fn fused_gate(mut self, fused: bool) -> Self {
+            self.settings.fused_gate = fused;
             self
         }
 
@@ -222,6 +284,31 @@ macro_rules! block_builders {
             self
         }
 
+        /// Whether what each part gives is normalised once more, before it is added (Gemma 2 and 3, with norms of their own: four in a block); no by
+        /// default. For [`pre_norm`](Self::pre_norm).
+        pub fn post_norm(mut self, post_norm: bool) -> Self {
+            self.settings.post_norm = post_norm;
+            self
+        }
+
+        /// Whether heads of queries and keys go through root-mean-square norms like those of the block, see [`MultiHeadAttention::qk_norm`]; no by default.
+        pub fn qk_norm(mut self, qk_norm: bool) -> Self {
+            self.settings.qk_norm = qk_norm;
+            self
+        }
+
+        /// What scores are multiplied by, see [`MultiHeadAttention::scale`]; 1/√head_dim by default.
+        pub fn scale(mut self, scale: impl Into<Option<f64>>) -> Self {
+            self.settings.attention = self.settings.attention.scale(scale);
+            self
+        }
+
+        /// The size that scores come near to and do not reach, see [`MultiHeadAttention::soft_cap`]; none by default.
+        pub fn soft_cap(mut self, cap: impl Into<Option<f64>>) -> Self {
+            self.settings.attention = self.settings.attention.soft_cap(cap);
+            self
+        }
+
         /// Whether attention and feed-forward layer stand side by side, both behind a norm of the block's input (GPT-NeoX); no by default.
         pub fn parallel(mut self, parallel: bool) -> Self {
             self.settings.parallel = parallel;
@@ -234,9 +321,9 @@ macro_rules! block_builders {
             self
         }
 
-        /// The width of each head; features / heads by default.
-        pub fn head_dim(mut self, head_dim: usize) -> Self {
-            self.settings.attention = self.settings.attention.key_dim(head_dim);
+        /// The width of each head; features / heads, which then must be a whole number, by default.
+        pub fn head_dim(mut self, head_dim: impl Into<Option<usize>>) -> Self {
+            self.settings.head_dim = head_dim.into();
             self
         }
 
@@ -371,7 +458,25 @@ mod tests {
         let decoder = TransformerDecoderBlock::new(4, 2).hidden(3).rotary(Rotary::new());
         check_part(decoder.clone().fused(true).window(2), [4, 4]).unwrap();
         check_part(decoder.clone().use_bias(false).attention_bias(true).output_bias(false), [2, 4]).unwrap();
-        check_part(decoder.key_heads(1).gated(true).use_bias(false).norm(BlockNorm::Rms(1e-6)), [3, 4]).unwrap();
+        check_part(decoder.clone().key_heads(1).gated(true).use_bias(false).norm(BlockNorm::Rms(1e-6)), [3, 4])
+            .unwrap();
+        let gemma = decoder.norm(BlockNorm::RmsUnitOffset(1e-6)).qk_norm(true).post_norm(true);
+        check_part(gemma.head_dim(6).scale(0.3).soft_cap(2.0), [3, 4]).unwrap();
+    }
+
+    #[test]
+    fn settings_that_do_not_fit() {
+        let refused = |block: TransformerDecoderBlock| {
+            let sequential = crate::model::Sequential::new([3, 8]).add(block);
+            sequential.build(0).unwrap_err().to_string()
+        };
+        let block = |heads| TransformerDecoderBlock::new(8, heads);
+        assert!(refused(block(3)).contains("heads must be a divisor of the 8 features, got 3"));
+        assert!(crate::model::Sequential::new([3, 8]).add(block(3).head_dim(2)).build(0).is_ok());
+        assert!(refused(block(0)).contains("heads must be at least 1"));
+        assert!(refused(block(2).qk_norm(true)).contains("qk_norm goes with a root-mean-square norm"));
+        assert!(refused(block(2).post_norm(true).pre_norm(false)).contains("pre_norm is off"));
+        assert!(refused(block(2).post_norm(true).parallel(true)).contains("parallel is on"));
     }
 
     #[test]

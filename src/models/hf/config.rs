@@ -241,6 +241,15 @@ impl Config {
         Ok(self.take(key, "a number", Value::as_f64)?.unwrap_or(default))
     }
 
+    /// A number; none where the file says null, and the default where it says nothing.
+    pub(super) fn number_unless_null(&mut self, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+        match self.value(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(_) => self.number_or(key, 0.0).map(Some),
+        }
+    }
+
     /// The part that is dropped in training.
     pub(super) fn dropout_or(&mut self, key: &str, default: f64) -> Result<f64> {
         let rate = self.number_or(key, default)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::config::Config;
 use super::families;
 use super::family::{Family, Source, Task, Wired};
-use super::table::{Layout, Table};
+use super::table::Table;
 use super::weights::Weights;
 use super::writer;
 use crate::error::{Error, Result};
@@ -209,10 +209,33 @@ impl<T: Float> Pretrained<T> {
         self.positions
     }
 
-    /// The tensors of a folder of this model: each by its name there, the name of the parameter of the [`Model`], and whether it lies there the other way
-    /// round, `[outputs, inputs]`. A tied head is no tensor of its own.
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.table.rows().iter().map(|row| (&*row.file, &*row.param, row.layout == Layout::Transposed))
+    /// The tensors of a folder of this model: each by its name there, and the name of the parameter of the [`Model`]. A tied head is no tensor of its own.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.table.rows().iter().map(|row| (&*row.file, &*row.param))
+    }
+
+    /// Values of a parameter (its weights, or gradients of them) as they lie in a folder under the name of a tensor there, with the shape that they have in it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that is not one of [`tensors`](Self::tensors), or values of another number.
+    pub fn in_folder(&self, tensor: &str, values: &[T]) -> Result<(Vec<usize>, Vec<T>)> {
+        let params = self.model.params();
+        let row = self.table.rows().iter().find(|row| row.file == tensor);
+        let Some((row, spec)) = row.and_then(|row| Some((row, params.spec(params.find(&row.param)?)?))) else {
+            let hint = "Pretrained::tensors names them";
+            return Err(Error::argument("in_folder", "tensor", "the name of a tensor of the folder", tensor, hint));
+        };
+        if values.len() != spec.range.len() {
+            let expected = format!("{} values of {}", spec.range.len(), row.param);
+            return Err(Error::argument("in_folder", "values", expected, values.len(), "pass those of that parameter"));
+        }
+        let mut all = Vec::with_capacity(values.len());
+        let gathered = writer::in_file(row.layout, spec, values, |part| {
+            all.extend_from_slice(part);
+            Ok(())
+        });
+        gathered.map_err(|source| Error::Io { file: self.folder.clone(), source })?;
+        Ok((row.layout.in_file(spec), all))
     }
 
     /// The folder that was opened.

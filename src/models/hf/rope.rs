@@ -62,6 +62,16 @@ pub(super) fn rotary(c: &mut Config, head_dim: usize, theta: f64, kind: Option<&
     Ok(if part < 1.0 { rotary.turned((head_dim as f64 * part) as usize) } else { rotary })
 }
 
+/// How the heads of layers with a window turn, where they do so in their own way (Gemma 3): `rope_parameters` of `sliding_attention`, or with
+/// `rope_local_base_freq` and without scaling.
+pub(super) fn local_rotary(c: &mut Config, head_dim: usize, theta: f64) -> Result<Rotary> {
+    let theta = c.number_or("rope_local_base_freq", theta)?;
+    match object(c, "rope_parameters")?.contains_key("sliding_attention") {
+        true => rotary(c, head_dim, theta, Some("sliding_attention")),
+        false => Ok(Rotary::new().theta(theta)),
+    }
+}
+
 fn object(c: &mut Config, key: &str) -> Result<Map<String, Value>> {
     match c.value(key) {
         None | Some(Value::Null) => Ok(Map::new()),

@@ -27,16 +27,30 @@ pub(super) enum Layout {
     AsIs,
     /// `[outputs, inputs]`, PyTorch's `Linear`; here `[inputs, outputs]`.
     Transposed,
+    /// The same, or its bias: queries, keys and values of one head after the other, of so many; here all queries, all keys, all values.
+    HeadByHead(usize),
 }
 
 impl Layout {
     /// The shape in the file of a parameter.
     pub fn in_file(self, spec: &ParamSpec) -> Vec<usize> {
         let mut dims = spec.shape.dims().to_vec();
-        if self == Layout::Transposed {
+        if self != Layout::AsIs {
             dims.reverse();
         }
         dims
+    }
+
+    /// Which of so many outputs of the parameter output number `i` of the file is.
+    pub fn place(self, i: usize, outputs: usize) -> usize {
+        match self {
+            Layout::AsIs | Layout::Transposed => i,
+            Layout::HeadByHead(heads) => {
+                let width = (outputs / heads.max(1) / 3).max(1);
+                let (head, kind) = (i / width / 3, i / width % 3);
+                (kind * heads + head) * width + i % width
+            }
+        }
     }
 }
 
@@ -66,7 +80,8 @@ impl Table {
     pub fn dense(&mut self, file: &str, param: &str, bias: bool, layout: Layout) {
         self.add(format!("{file}.weight"), format!("{param}/kernel"), layout);
         if bias {
-            self.add(format!("{file}.bias"), format!("{param}/bias"), Layout::AsIs);
+            let layout = if layout == Layout::Transposed { Layout::AsIs } else { layout };
+            self.add(format!("{file}.bias"), format!("{param}/bias"), layout);
         }
     }
 

@@ -166,8 +166,9 @@ impl Weights {
             };
             let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
             match (layout, &tensor.stored.shape[..]) {
-                (Layout::Transposed, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], out)?,
-                _ => archive.read_part(&tensor.stored, 0, out)?,
+                (Layout::AsIs, _) => archive.read_part(&tensor.stored, 0, out)?,
+                (_, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], *layout, out)?,
+                _ => transposed(archive, &tensor.stored, [tensor.stored.len(), 1], *layout, out)?,
             }
             if let Some(at) = out.iter().position(|v| !v.is_finite()) {
                 let problem = format!("{} holds {} (as {}, value {at} here)", tensor.stored.name, out[at], T::NAME);
@@ -230,11 +231,12 @@ impl Weights {
     }
 }
 
-/// Reads a matrix row by row into columns, some rows at a time.
+/// Reads a matrix row by row into the columns that they are, some rows at a time.
 fn transposed<T: Float>(
     archive: &mut Archive<'static>,
     stored: &Stored,
     [rows, columns]: [usize; 2],
+    layout: Layout,
     out: &mut [T],
 ) -> Result<()> {
     let together = (BLOCK / columns.max(1)).clamp(1, rows.max(1));
@@ -245,7 +247,7 @@ fn transposed<T: Float>(
         archive.read_part(stored, first * columns, block)?;
         for (column, out) in out.chunks_exact_mut(rows).enumerate() {
             let values = block[column..].iter().step_by(columns);
-            out[first..first + count].iter_mut().zip(values).for_each(|(out, v)| *out = *v);
+            (first..first + count).zip(values).for_each(|(row, v)| out[layout.place(row, rows)] = *v);
         }
     }
     Ok(())

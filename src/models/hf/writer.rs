@@ -93,19 +93,29 @@ fn file<T: Float>(path: &Path, tensors: &[Written<'_>], params: &Params<T>) -> R
 }
 
 fn tensor<T: Float>(layout: Layout, spec: &ParamSpec, params: &Params<T>, out: &mut impl Write) -> io::Result<()> {
-    let values = &params.values()[spec.range.clone()];
-    let &[inputs, outputs] = spec.shape.dims() else { return bytes(T::values(values), out) };
-    if layout == Layout::AsIs {
-        return bytes(T::values(values), out);
-    }
+    in_file(layout, spec, &params.values()[spec.range.clone()], |values| bytes(T::values(values), out))
+}
+
+/// Hands over values of a parameter in the order in which they stand in a file, some at a time.
+pub(super) fn in_file<T: Float>(
+    layout: Layout,
+    spec: &ParamSpec,
+    values: &[T],
+    mut each: impl FnMut(&[T]) -> io::Result<()>,
+) -> io::Result<()> {
+    let (inputs, outputs) = match *spec.shape.dims() {
+        _ if layout == Layout::AsIs => return each(values),
+        [inputs, outputs] => (inputs, outputs),
+        _ => (1, values.len()),
+    };
     let together = (BLOCK / inputs.max(1)).clamp(1, outputs.max(1));
     let mut block = Vec::with_capacity(together * inputs);
     for first in (0..outputs).step_by(together) {
         block.clear();
         for output in first..(first + together).min(outputs) {
-            block.extend(values[output..].iter().step_by(outputs));
+            block.extend(values[layout.place(output, outputs)..].iter().step_by(outputs));
         }
-        bytes(T::values(&block), out)?;
+        each(&block)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod bert;
 mod distilbert;
 mod encoder;
 mod gpt2;
+mod gpt_neox;
 mod llama;
 mod mpnet;
 mod roberta;
@@ -12,14 +13,19 @@ use super::config::Config;
 use super::family::{Family, Task};
 use crate::error::Result;
 
-const FAMILIES: [&Family; 9] = [
+const FAMILIES: [&Family; 14] = [
     &bert::BERT,
     &distilbert::DISTILBERT,
+    &llama::GEMMA2,
+    &llama::GEMMA3,
     &gpt2::GPT2,
+    &gpt_neox::GPT_NEOX,
     &llama::LLAMA,
     &llama::MISTRAL,
     &mpnet::MPNET,
+    &llama::PHI3,
     &llama::QWEN2,
+    &llama::QWEN3,
     &roberta::ROBERTA,
     &roberta::XLM_ROBERTA,
 ];
