@@ -112,6 +112,10 @@ struct Readme;
 #[doc = include_str!("../docs/text.md")]
 struct TextGuide;
 
+#[cfg(all(doctest, feature = "files"))]
+#[doc = include_str!("../docs/hugging-face.md")]
+struct HuggingFaceGuide;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/transformers.md")]
 struct TransformersGuide;

@@ -152,8 +152,7 @@ function! {
 }
 
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
-/// With the digits of single precision, as Keras has it in f64 too.
-const GELU_CUBE: f64 = 0.044_715f32 as f64;
+const GELU_CUBE: f64 = 0.044_715;
 
 /// u = √(2/π)(z + c z³)
 #[inline(always)]

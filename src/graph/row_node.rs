@@ -29,6 +29,11 @@ impl RowNode {
         (BLOCK / self.columns[1] / ROWS).max(1) * ROWS
     }
 
+    /// Columns of the output.
+    pub fn outputs(&self) -> usize {
+        self.columns[1]
+    }
+
     /// Values that a block of at most so many rows takes: inputs and outputs with their gradients, where backward follows.
     pub fn space(&self, rows: usize, backward: bool) -> usize {
         let [inputs, outputs] = self.columns;

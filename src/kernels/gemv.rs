@@ -113,7 +113,7 @@ pub unsafe fn turned_f64([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
 /// registers.
 ///
 /// # Safety
-/// As [`product`](super::tiles::product), and the processor has AVX2 and FMA.
+/// As [`product`](super::tiles::product), for one to three rows, and the processor has AVX2 and FMA.
 pub unsafe fn by_columns<T: Turned>([m, k, n]: [usize; 3], o: Operands<T>) {
     let most = 2 * T::Vector::COUNT;
     for column in (0..n).step_by(most) {
@@ -124,7 +124,8 @@ pub unsafe fn by_columns<T: Turned>([m, k, n]: [usize; 3], o: Operands<T>) {
             match m {
                 1 => columns::<T, 1>(size, &o),
                 2 => columns::<T, 2>(size, &o),
-                _ => columns::<T, 3>(size, &o),
+                3 => columns::<T, 3>(size, &o),
+                _ => unreachable!("up to three rows"),
             }
         }
     }

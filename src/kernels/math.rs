@@ -179,8 +179,7 @@ pub mod double {
         (if x < 0.0 { 0.0 } else { x }) + (-x.abs()).exp().ln_1p()
     }
 
-    /// 1/√2 with the digits of single precision: Keras's constant in f64 too.
-    const FRAC_1_SQRT_2: f64 = std::f32::consts::FRAC_1_SQRT_2 as f64;
+    use std::f64::consts::FRAC_1_SQRT_2;
 
     /// Φ(x), by erfc where 1 + erf would cancel, and φ(x).
     #[inline(always)]

@@ -513,6 +513,39 @@ mod tests {
     }
 
     #[test]
+    fn few_rows_by_columns_in_blocks_of_k() {
+        let columns = |m: usize, k: usize, n: usize| {
+            let (a, b) = (draw::<f32>(1, m * k), draw::<f32>(2, k * n));
+            let (mut one, mut other) = (vec![0.5f32; m * n], vec![0.5f32; m * n]);
+            let o = |c: &mut Vec<f32>| Operands {
+                a: a.as_ptr(),
+                a_strides: [k, 1],
+                b: b.as_ptr(),
+                b_strides: [1, k],
+                c: c.as_mut_ptr(),
+                c_stride: n,
+                panel: std::ptr::null_mut(),
+                add: true,
+            };
+            if let Some(tiles) = f32::tiles(level()) {
+                // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
+                unsafe {
+                    gemv::by_columns([m, k, n], o(&mut one));
+                    for start in (0..k).step_by(BLOCK) {
+                        let whole = o(&mut other);
+                        let part = Operands { a: whole.a.add(start), b: whole.b.add(start), ..whole };
+                        packed(tiles, [m, BLOCK.min(k - start), n], part);
+                    }
+                }
+            }
+            assert!(one == other, "{m}x{k}x{n}");
+        };
+        for (m, k, n) in [(1, 300, 17), (2, 521, 33), (3, 256, 16), (1, 257, 1), (3, 1031, 7), (2, 512, 48)] {
+            columns(m, k, n);
+        }
+    }
+
+    #[test]
     fn all_rows_are_taken_once() {
         for tiles in [&F32_AVX2, &F32_AVX512] {
             for m in 1..100 {

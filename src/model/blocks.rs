@@ -59,6 +59,20 @@ impl<T: Float> Blocks<T> {
         let (n, width) = (x.shape().rows(), x.shape().last());
         let target = head.targets.len() / n.max(1);
         rows.clear();
+        if rows.capacity() < n {
+            // For batches of which more rows count, too: no later step takes memory.
+            rows.reserve(n);
+            let most = n.min(at.block());
+            x_of.resize([most, width]);
+            y.resize([most, at.outputs()]);
+            targets.resize([most, target]);
+            losses.reserve(most);
+            weights.iter_mut().for_each(|weights| weights.reserve(most));
+            if back.is_some() {
+                dx_of.resize([most, width]);
+                dy.resize([most, at.outputs()]);
+            }
+        }
         rows.extend(head.rows.counting(n));
         let counted = rows.len();
         let scale = T::one() / T::of(counted as f64);

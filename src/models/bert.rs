@@ -118,7 +118,7 @@ impl Bert {
             x = g.masked(x, mask);
         }
         let block = TransformerEncoderBlock::new(self.features, self.heads)
-            .hidden(self.hidden.unwrap_or(4 * self.features))
+            .hidden(self.hidden.unwrap_or(self.features.saturating_mul(4)))
             .activation(self.activation)
             .norm(BlockNorm::Layer(self.epsilon))
             .pre_norm(false)

@@ -92,7 +92,7 @@ impl Gpt2 {
             x = g.add(Dropout::new(dropout), x);
         }
         let block = TransformerDecoderBlock::new(self.features, self.heads)
-            .hidden(self.hidden.unwrap_or(4 * self.features))
+            .hidden(self.hidden.unwrap_or(self.features.saturating_mul(4)))
             .activation(self.activation)
             .norm(BlockNorm::Layer(self.epsilon))
             .fused(true)

@@ -91,10 +91,11 @@ impl GptNeoX {
         if self.dropout > 0.0 {
             x = g.add(Dropout::new(self.dropout), x);
         }
-        let head_dim = self.features / self.heads.max(1);
-        let rotary = self.rotary.clone().unwrap_or_else(|| Rotary::new().turned(head_dim / 4));
+        // An even number, as values turn in pairs.
+        let turned = (self.features / self.heads.max(1) / 8).max(1) * 2;
+        let rotary = self.rotary.clone().unwrap_or_else(|| Rotary::new().turned(turned));
         let block = TransformerDecoderBlock::new(self.features, self.heads)
-            .hidden(self.hidden.unwrap_or(4 * self.features))
+            .hidden(self.hidden.unwrap_or(self.features.saturating_mul(4)))
             .activation(self.activation)
             .norm(BlockNorm::Layer(self.epsilon))
             .fused(true)

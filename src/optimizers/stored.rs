@@ -24,6 +24,12 @@ pub(super) fn check_storage<T: Float>(optimizer: &dyn Optimizer<T>) -> Result<()
         let why = format!("for weights in {}, as bf16 has the range of f32", T::NAME);
         return refused(why, "build the model in f32, or leave moment_storage out");
     }
+    if optimizer.whole_parameters() {
+        return refused(
+            "here, as the rule goes through whole parameters".into(),
+            "leave it out, or take another optimizer, such as Adam",
+        );
+    }
     match optimizer.check_bf16_moments() {
         Ok(()) => Ok(()),
         Err(why) => refused(format!("here, as {why}"), "leave it out, or take another optimizer, such as Adam"),

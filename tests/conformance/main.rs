@@ -12,7 +12,8 @@
 //! f64 in every model here but float32 in Keras, so that 1e-6 is all that the reference holds.
 //!
 //! Some settings Keras on TensorFlow holds in single precision even where all tensors are float64 (the slope of leaky ReLU,
-//! SGD's momentum). `Config::single` reads those, so that the layer or optimizer is given the number that Keras used.
+//! SGD's momentum). `Config::single` reads those, so that the layer or optimizer is given the number that Keras used. The constants of GELU are none
+//! that a layer is given: its case alone is compared to 3e-8.
 
 mod case;
 mod generation;

@@ -18,8 +18,7 @@ const LATER: [&str; 5] = ["bart", "marian", "t5", "vit", "whisper"];
 /// What the other library took some steps of in single precision; their rounding is in its values.
 const ROUNDED: [(&str, f64); 3] = [("bert_tiny", 1e-7), ("gpt2_tiny", 1e-7), ("llama_tiny", 1e-6)];
 
-/// In models with GELU by the error function: its √2 is that of single precision, as Keras has it, see `models.rs`.
-const GELU: f64 = 3e-8;
+const EXACT: f64 = 1e-8;
 
 /// Gradients that are zero by mathematics are what rounding left of them.
 const NOTHING: f64 = 1e-14;
@@ -46,8 +45,7 @@ pub fn run(folder: &Path, errors: &mut Errors) -> Result<Option<String>, String>
             Err(_) => Ok(Some(format!("{kind} is not built"))),
         };
     }
-    let exact = if text.contains("\"gelu\"") { GELU } else { 1e-8 };
-    let tolerance = ROUNDED.iter().find(|(name, _)| *name == named).map_or(exact, |(_, tolerance)| *tolerance);
+    let tolerance = ROUNDED.iter().find(|(name, _)| *name == named).map_or(EXACT, |(_, tolerance)| *tolerance);
     let reference = read(&folder.join("reference.safetensors"))?;
     let mut case = Case { class, reference: &reference, tolerance };
     case.check::<f64>(folder, errors)?;
@@ -437,8 +435,7 @@ fn minilm(reference: &Path, errors: &mut Errors) -> Result<Option<String>, Strin
                     T::NAME
                 ));
             }
-            // GELU's √2 goes through six blocks.
-            errors.check(format!("sentence {row}"), own, expected, 1e-7)?;
+            errors.check(format!("sentence {row}"), own, expected, EXACT)?;
             let alone = encoder.encode_with(&sentences[row..=row], &Encode::default().batch_size(1)).map_err(e)?;
             if alone.as_slice() != own {
                 return Err(format!("sentence {row} alone has other bits than among the others ({})", T::NAME));

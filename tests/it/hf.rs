@@ -177,10 +177,66 @@ fn what_is_not_built_is_named() {
         ),
         (|c| c["rope_parameters"]["attention_factor"] = 2.into(), &["attention_factor"]),
         (|c| c["rope_scaling"] = json!({"type": "dynamic"}), &["rope_scaling"]),
+        // Numbers of a scaling without its name, and a name that is none.
+        (|c| c["rope_parameters"] = json!({"factor": 4.0, "rope_theta": 1e4}), &["rope_parameters", "factor"]),
+        (|c| c["rope_parameters"] = json!({"rope_type": 3}), &["rope_parameters"]),
+        (|c| c["rope_interleaved"] = true.into(), &["rope_interleaved is true"]),
         (|c| c["hidden_act"] = 3.into(), &["hidden_act is 3"]),
+        (|c| c["hidden_size"] = (1u64 << 62).into(), &["hidden_size is 4611686018427387904, expected a whole number"]),
+        (|c| c["pad_token_id"] = "none".into(), &["pad_token_id is \"none\""]),
     ] {
         says(&refused(&with(change)), parts);
     }
+    // A null in the place of one dialect's name does not hide the other's.
+    let both = with(|c| c["rope_parameters"] = json!({"rope_type": null, "type": "linear", "factor": 4.0}));
+    let linear = with_name("hf_linear", |c| c["rope_parameters"] = json!({"rope_type": "linear", "factor": 4.0}));
+    let x = Tensor::from_fn([1, 9], |i| i as f32);
+    let [a, b] = [&both, &linear].map(|f| CausalLm::from_pretrained(&f.0).unwrap().model().predict(&x).unwrap());
+    assert_eq!(a, b);
+    let plain = copied("form_sharded", "hf_plain");
+    assert!(CausalLm::from_pretrained(&plain.0).unwrap().model().predict(&x).unwrap() != a);
+    // Minus one is no padding, as files of Llama say it.
+    let none = with(|c| c["pad_token_id"] = (-1).into());
+    CausalLm::from_pretrained(&none.0).unwrap().generation_settings().unwrap();
+}
+
+fn with_name(name: &str, change: fn(&mut Value)) -> Folder {
+    let folder = copied("form_sharded", name);
+    edit(folder.path("config.json"), change);
+    folder
+}
+
+/// Keys that published files have, and which change nothing.
+#[test]
+fn keys_of_published_folders() {
+    let folder = copied("gemma2", "hf_gemma");
+    edit(folder.path("config.json"), |c| c["hidden_act"] = "gelu".into());
+    CausalLm::from_pretrained(&folder.0).unwrap();
+    let folder = copied("form_gpt2_hub", "hf_gpt2_medium");
+    edit(folder.path("config.json"), |c| {
+        for (key, value) in
+            [("n_special", json!(0)), ("predict_special_tokens", json!(true)), ("_num_labels", json!(1))]
+        {
+            c[key] = value;
+        }
+    });
+    CausalLm::from_pretrained(&folder.0).unwrap();
+}
+
+/// Numbers of classes that are none.
+#[test]
+fn numbers_of_classes() {
+    for number in [json!(-3), json!("x"), json!(1.5), json!(0), json!(1 << 24)] {
+        let folder = copied("bert_tiny", "hf_classes");
+        edit(folder.path("config.json"), |c| {
+            c.as_object_mut().unwrap().remove("id2label");
+            c["num_labels"] = number.clone();
+        });
+        says(&refused(&folder), &[&format!("num_labels is {number}"), "from 1 to 65536"]);
+    }
+    let folder = copied("bert_tiny", "hf_class_list");
+    edit(folder.path("config.json"), |c| c["id2label"] = json!(["a", "b", "c"]));
+    says(&refused(&folder), &["id2label is [\"a\",\"b\",\"c\"]"]);
 }
 
 #[test]
@@ -520,6 +576,28 @@ fn sentences_become_vectors() {
         says(&SentenceEncoder::from_pretrained(&saved.0).unwrap_err().to_string(), &["modules.json", part]);
         std::fs::write(&modules, before).unwrap();
     }
+    // An empty text has a vector of its special tokens; a text of no token has none, whatever is beside it.
+    assert_eq!(encoder.encode(&["w9", ""]).unwrap().row(1), encoder.encode(&[""]).unwrap().row(0));
+    let bare = encoder.tokenizer().unwrap().encode_batch(&["w9 w10"]).unwrap();
+    let mut none = bare.clone();
+    none.push(gradus::text::Encoding::default());
+    says(&encoder.encode_tokens(&none, &Encode::default()).unwrap_err().to_string(), &["none in text 1"]);
+    for (length, got) in [(json!(0), "0"), (json!(-1), "-1"), (json!("128"), "\"128\"")] {
+        edit(saved.path("sentence_bert_config.json"), |c| c["max_seq_length"] = length.clone());
+        let error = SentenceEncoder::from_pretrained(&saved.0).unwrap_err().to_string();
+        says(&error, &[&format!("max_seq_length is {got}, expected a whole number")]);
+    }
+    edit(saved.path("sentence_bert_config.json"), |c| c["max_seq_length"] = Value::Null);
+    SentenceEncoder::from_pretrained(&saved.0).unwrap();
+    edit(saved.path("1_Pooling/config.json"), |c| {
+        c["pooling_mode"] = "mean".into();
+        c["include_prompt"] = false.into();
+    });
+    says(&SentenceEncoder::from_pretrained(&saved.0).unwrap_err().to_string(), &["include_prompt is false"]);
+    edit(saved.path("1_Pooling/config.json"), |c| {
+        c["pooling_mode"] = Value::Null;
+        c["include_prompt"] = true.into();
+    });
     edit(saved.path("1_Pooling/config.json"), |c| c["pooling_mode_max_tokens"] = true.into());
     says(&SentenceEncoder::from_pretrained(&saved.0).unwrap_err().to_string(), &["asks for 2 poolings"]);
 }
@@ -537,6 +615,10 @@ fn texts_are_written() {
     assert_eq!(lm.generation_settings().unwrap(), expected);
     std::fs::write(folder.path("generation_config.json"), json!({"penalty_alpha": 0.6}).to_string()).unwrap();
     says(&lm.generation_settings().unwrap_err().to_string(), &["generation_config.json", "penalty_alpha is 0.6"]);
+    for (key, value) in [("top_k", json!("hot")), ("top_k", json!(-5)), ("pad_token_id", json!([1, 2]))] {
+        std::fs::write(folder.path("generation_config.json"), json!({ key: value }).to_string()).unwrap();
+        says(&lm.generation_settings().unwrap_err().to_string(), &[&format!("{key} is {value}")]);
+    }
     // The context is that of the model.
     let mut decoder = lm.decoder().unwrap();
     let settings = gradus::generation::GenerationSettings::default().max_new_tokens(30);

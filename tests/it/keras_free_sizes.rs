@@ -68,7 +68,9 @@ fn predictions_agree_with_keras() {
         let model = load::<f64>(name);
         assert!(model.input_shapes().iter().any(|shape| shape.is_free()), "{name}");
         let error = error(&model, name);
-        assert!(error < 1e-9, "{name}: {error:.1e}");
+        // Keras holds GELU's √2 in single precision, which "nested" goes through.
+        let allowed = if name == "nested" { 3e-8 } else { 1e-9 };
+        assert!(error < allowed, "{name}: {error:.1e}");
     }
     assert_eq!(load::<f32>("image").input_shape(), Shape::from([FREE, FREE, 3]));
     let summed = load::<f32>("summed");

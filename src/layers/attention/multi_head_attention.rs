@@ -401,7 +401,7 @@ impl<T: Float> Op<T> for MultiHeadAttention {
             }
         }
         let heads = self.attention.head_counts()[0];
-        let fits = |dim: usize| heads.checked_mul(dim).is_some_and(|width| width < FREE);
+        let fits = |dim: usize| heads.checked_mul(dim).is_some_and(|width| width < FREE / 4);
         if let Some(dim) = [self.key_dim, self.value_dim.unwrap_or(1)].into_iter().find(|dim| !fits(*dim)) {
             let expected = format!("a width of which there may be {heads}");
             return Err(Error::argument(op, "key_dim", expected, dim, "take fewer or narrower heads"));

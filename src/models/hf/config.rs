@@ -14,6 +14,12 @@ use crate::io::{atomic, open_file};
 /// The longest file that is read.
 const MAX_LEN: u64 = 1 << 20;
 
+/// The most classes whose names are made.
+const MAX_LABELS: usize = 1 << 16;
+
+/// Whole numbers are below this: products of two or three sizes are told from mistakes before they are multiplied.
+const MAX_WHOLE: u64 = 1 << 40;
+
 /// Keys that change no number that is computed here: how a file was made, how texts are generated, how Python runs the model, and the sizes of parts
 /// that other classes have.
 const HARMLESS: &[&str] = &[
@@ -21,6 +27,7 @@ const HARMLESS: &[&str] = &[
     "_attn_implementation_autoset",
     "_commit_hash",
     "_name_or_path",
+    "_num_labels",
     "attn_implementation",
     "auto_map",
     "bad_words_ids",
@@ -45,6 +52,7 @@ const HARMLESS: &[&str] = &[
     "id2label",
     "initializer_factor",
     "initializer_range",
+    "is_llama_config",
     "label2id",
     "language",
     "length_penalty",
@@ -53,6 +61,7 @@ const HARMLESS: &[&str] = &[
     "model_max_length",
     "model_type",
     "n_ctx",
+    "n_special",
     "name",
     "no_repeat_ngram_size",
     "num_beam_groups",
@@ -69,6 +78,7 @@ const HARMLESS: &[&str] = &[
     "pooler_num_fc_layers",
     "pooler_size_per_head",
     "pooler_type",
+    "predict_special_tokens",
     "prefix",
     "pretraining_tp",
     "problem_type",
@@ -92,6 +102,7 @@ const HARMLESS: &[&str] = &[
     "top_p",
     "torch_dtype",
     "torchscript",
+    "transformers.js_config",
     "transformers_version",
     "typical_p",
     "use_bfloat16",
@@ -131,9 +142,18 @@ impl Config {
     /// # Errors
     /// [`Error::File`] for names that do not count from 0 on.
     pub fn labels(&self) -> Result<Vec<String>> {
-        let Some(Value::Object(names)) = self.values.get("id2label") else {
-            let count = self.values.get("num_labels").and_then(Value::as_u64).unwrap_or(2).min(1 << 24);
-            return Ok((0..count).map(|i| format!("LABEL_{i}")).collect());
+        let names = match self.values.get("id2label") {
+            Some(Value::Object(names)) => names,
+            None | Some(Value::Null) => {
+                let count = match self.values.get("num_labels") {
+                    None | Some(Value::Null) => 2,
+                    Some(count) => whole(count)
+                        .filter(|count| (1..=MAX_LABELS).contains(count))
+                        .ok_or_else(|| self.unfit("num_labels", &format!("a whole number from 1 to {MAX_LABELS}")))?,
+                };
+                return Ok((0..count).map(|i| format!("LABEL_{i}")).collect());
+            }
+            Some(_) => return Err(self.unfit("id2label", "an object of names by numbers")),
         };
         let label = |i: usize| match names.get(&i.to_string()) {
             Some(Value::String(label)) => Ok(label.clone()),
@@ -154,6 +174,18 @@ impl Config {
         tokens(self.values.get(key)).ok_or_else(|| self.unfit(key, "a token id, or a list of those"))
     }
 
+    /// The token of padding; none where the file says nothing, null or −1, as files of Llama do.
+    pub(super) fn padding(&self) -> Result<Option<u32>> {
+        match self.values.get("pad_token_id") {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) if value.as_i64() == Some(-1) => Ok(None),
+            Some(_) => match self.tokens("pad_token_id")?[..] {
+                [padding] => Ok(Some(padding)),
+                _ => Err(self.unfit("pad_token_id", "one token")),
+            },
+        }
+    }
+
     /// The file's contents as they were read, as JSON.
     pub fn to_json(&self) -> String {
         // Names are strings, and numbers are finite.
@@ -170,6 +202,11 @@ impl Config {
         self.values.insert(key.to_owned(), value.into());
     }
 
+    /// Takes a key away for a while.
+    pub(super) fn hide(&mut self, key: &str) -> Option<(String, Value)> {
+        self.values.remove_entry(key)
+    }
+
     /// Takes the names of classes.
     pub(super) fn set_labels(&mut self, labels: &[String]) {
         let numbered = || labels.iter().enumerate();
@@ -182,8 +219,13 @@ impl Config {
 
     /// Takes the name of the type of numbers, in the dialect that the file has.
     pub(super) fn set_dtype(&mut self, dtype: &str) {
-        let key = if self.values.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
-        self.set(key, dtype);
+        let old = self.values.contains_key("torch_dtype");
+        if old {
+            self.set("torch_dtype", dtype);
+        }
+        if !old || self.values.contains_key("dtype") {
+            self.set("dtype", dtype);
+        }
     }
 
     /// Writes the file into a folder.
@@ -313,7 +355,7 @@ impl Config {
 /// A whole number, also where it is written as 12.0.
 fn whole(value: &Value) -> Option<usize> {
     let float = |v: &Value| v.as_f64().filter(|n| n.fract() == 0.0 && (0.0..9e15).contains(n)).map(|n| n as u64);
-    value.as_u64().or_else(|| float(value)).and_then(|n| usize::try_from(n).ok())
+    value.as_u64().or_else(|| float(value)).filter(|n| *n < MAX_WHOLE).and_then(|n| usize::try_from(n).ok())
 }
 
 /// A token or a list of tokens.

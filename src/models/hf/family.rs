@@ -6,6 +6,10 @@ use super::weights::{Naming, Weights};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
+/// The fewest tensors that a block has, and the most blocks that a model may have: what a damaged file asks for is not described first.
+const FEWEST: usize = 5;
+const MAX_BLOCKS: usize = 1 << 12;
+
 /// What a model is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
@@ -51,7 +55,7 @@ impl Source<'_> {
     /// The number of blocks, each of which has tensors.
     pub fn blocks(&mut self, key: &str, default: usize) -> Result<usize> {
         let (blocks, tensors) = (self.config.size_or(key, default)?, self.weights.len());
-        if blocks > tensors {
+        if blocks > tensors / FEWEST || blocks > MAX_BLOCKS {
             let problem = format!("{key} is {blocks}, and the folder has {tensors} tensors");
             return Err(self.config.wrong(problem, "fetch config.json and weights of one model"));
         }
@@ -81,10 +85,7 @@ impl Source<'_> {
         if self.config.value("pad_token_id").is_none() {
             return Ok(default);
         }
-        if self.config.tokens("pad_token_id").is_err() {
-            return Ok(None);
-        }
-        let padding = self.config.size("pad_token_id")?;
+        let padding = self.config.padding()?.map(|token| token as usize);
         match padding.filter(|padding| *padding >= vocabulary) {
             Some(_) => Err(self
                 .config

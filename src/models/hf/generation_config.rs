@@ -36,9 +36,9 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<GenerationSettings>
     let mut settings = GenerationSettings::default();
     if !file.exists() {
         settings = settings.end_tokens(config.tokens("eos_token_id")?);
-        return Ok(match config.tokens("pad_token_id")?[..] {
-            [pad] => settings.pad_token(pad),
-            _ => settings,
+        return Ok(match config.padding()? {
+            Some(pad) => settings.pad_token(pad),
+            None => settings,
         });
     }
     for (key, value) in read_object(&file, 1 << 20)? {
@@ -69,12 +69,12 @@ fn set(settings: GenerationSettings, key: &str, value: &Value) -> Option<Generat
         "do_sample" => settings.do_sample(value.as_bool()?),
         "temperature" => settings.temperature(value.as_f64()?),
         // None of them, and all probability, is all tokens.
-        "top_k" => settings.top_k(size().filter(|k| *k > 0)),
-        "top_p" => settings.top_p(Some(value.as_f64()?).filter(|p| *p < 1.0)),
+        "top_k" => settings.top_k(Some(size()?).filter(|k| *k > 0)),
+        "top_p" => settings.top_p(Some(value.as_f64()?).filter(|p| *p != 1.0)),
         "min_p" => settings.min_p(value.as_f64()?),
-        "typical_p" => settings.typical_p(Some(value.as_f64()?).filter(|p| *p < 1.0)),
-        "epsilon_cutoff" => settings.epsilon_cutoff(Some(value.as_f64()?).filter(|p| *p > 0.0)),
-        "eta_cutoff" => settings.eta_cutoff(Some(value.as_f64()?).filter(|p| *p > 0.0)),
+        "typical_p" => settings.typical_p(Some(value.as_f64()?).filter(|p| *p != 1.0)),
+        "epsilon_cutoff" => settings.epsilon_cutoff(Some(value.as_f64()?).filter(|p| *p != 0.0)),
+        "eta_cutoff" => settings.eta_cutoff(Some(value.as_f64()?).filter(|p| *p != 0.0)),
         "repetition_penalty" => settings.repetition_penalty(value.as_f64()?),
         "no_repeat_ngram_size" => settings.no_repeat_ngram_size(size()?),
         "bad_words_ids" => {

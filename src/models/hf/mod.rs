@@ -17,7 +17,7 @@
 //!
 //! | `model_type` | opened as |
 //! |---|---|
-//! | `gpt2`, `llama`, `mistral`, `qwen2` | [`CausalLm`] |
+//! | `gpt2`, `gpt_neox`, `llama`, `mistral`, `qwen2`, `qwen3`, `phi3`, `gemma2`, `gemma3_text` | [`CausalLm`] |
 //! | `bert`, `roberta`, `xlm-roberta`, `distilbert`, `mpnet` | [`MaskedLm`], [`SequenceClassifier`], [`TokenClassifier`], [`Encoder`], `SentenceEncoder` |
 //!
 //! # What is checked

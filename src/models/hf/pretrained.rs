@@ -296,11 +296,19 @@ impl<T: Float> Pretrained<T> {
             std::fs::canonicalize(a).ok().is_some_and(|a| Some(a) == std::fs::canonicalize(b).ok())
         };
         if !same(&self.folder, folder) {
+            #[cfg(feature = "text")]
+            if self.tokenizer.is_some() && !self.has_own_tokenizer && !Tokenizer::is_in(&self.folder) {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the tokenizer's files are gone");
+                return Err(Error::Io { file: self.folder.clone(), source });
+            }
             for name in COPIED {
-                let from = self.folder.join(name);
+                let (from, to) = (self.folder.join(name), folder.join(name));
                 if from.exists() {
                     let (mut from, _) = open_file(&from)?;
-                    atomic::replace(&folder.join(name), |to| std::io::copy(&mut from, to).map(drop))?;
+                    atomic::replace(&to, |to| std::io::copy(&mut from, to).map(drop))?;
+                } else if to.exists() {
+                    // Of another model, whose tokenizer would be opened with these weights.
+                    std::fs::remove_file(&to).map_err(|source| Error::Write { file: to.clone(), source })?;
                 }
             }
         }
@@ -315,10 +323,11 @@ impl<T: Float> Pretrained<T> {
 /// A tokenizer whose ids the model knows, which neither cuts nor fills up.
 #[cfg(feature = "text")]
 fn ready(tokenizer: Tokenizer, vocabulary: usize, folder: &Path) -> Result<Tokenizer> {
-    if tokenizer.id_bound() > vocabulary {
+    // Added tokens behind the vocabulary (Gemma 3's of images) are refused where a text has them.
+    if tokenizer.model_id_bound() > vocabulary {
         let problem = format!(
             "the tokenizer has ids up to {}, and the model a vocabulary of {vocabulary}",
-            tokenizer.id_bound().saturating_sub(1)
+            tokenizer.model_id_bound().saturating_sub(1)
         );
         return Err(Error::file(folder, problem, "take the tokenizer that belongs to the model"));
     }
@@ -347,9 +356,9 @@ impl<T: Float> Pretrained<T> {
         let steps = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         let tensor = |of: &dyn Fn(&Encoding) -> Vec<u32>, pad: u32| {
             let mut values = Vec::with_capacity(texts.len() * steps);
-            for text in texts {
+            for (row, text) in texts.iter().enumerate() {
                 values.extend(of(text).into_iter().map(|v| T::of(f64::from(v))));
-                values.resize(values.len().next_multiple_of(steps.max(1)), T::of(f64::from(pad)));
+                values.resize((row + 1) * steps, T::of(f64::from(pad)));
             }
             crate::Tensor::new([texts.len(), steps], values)
         };
@@ -372,6 +381,10 @@ impl<T: Float> Pretrained<T> {
         together: usize,
         mut each: impl FnMut(usize, &[T]) -> Result<()>,
     ) -> Result<()> {
+        if let Some(i) = texts.iter().position(|text| !text.attention_mask.contains(&1)) {
+            let (expected, hint) = ("texts of one token or more", "leave out texts that are empty");
+            return Err(Error::argument("encode", "texts", expected, format!("none in text {i}"), hint));
+        }
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|i| (std::cmp::Reverse(texts[*i].len()), *i));
         for rows in order.chunks(together.max(1)) {

@@ -177,10 +177,23 @@ impl<T: Float> SentenceEncoder<T> {
         let bert = optional(&encoder.join("sentence_bert_config.json"))?;
         let tokenizer = optional(&encoder.join("tokenizer_config.json"))?;
         let about = optional(&folder.join("config_sentence_transformers.json"))?;
-        let length = |values: &Map<String, Value>, key: &str| values.get(key).and_then(Value::as_f64);
-        let cut = length(&bert, "max_seq_length").or_else(|| length(&tokenizer, "model_max_length"));
+        let length = |values: &Map<String, Value>, file: &str, key: &str| match values.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            // Numbers far above all sizes stand for none in tokenizers' files.
+            Some(value) => match value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0) {
+                Some(length) => Ok(Some(length as usize)),
+                None => {
+                    let problem = format!("{key} is {value}, expected a whole number from 1 on");
+                    Err(Error::file(&encoder.join(file), problem, "correct the file, or leave the key out"))
+                }
+            },
+        };
+        let cut = match length(&bert, "sentence_bert_config.json", "max_seq_length")? {
+            Some(length) => Some(length),
+            None => length(&tokenizer, "tokenizer_config.json", "model_max_length")?,
+        };
         let positions = inner.max_positions();
-        let max_seq_length = cut.map_or(positions, |cut| (cut as usize).min(positions));
+        let max_seq_length = cut.map_or(positions, |cut| cut.min(positions));
         let lowercases = bert.get("do_lower_case").and_then(Value::as_bool).unwrap_or(false);
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let prompts = match about.get("prompts") {
@@ -251,11 +264,14 @@ impl<T: Float> SentenceEncoder<T> {
         let mut all = Tensor::zeros([sentences.len(), dim]);
         let mut vector = vec![T::zero(); features];
         self.each(sentences, options.batch_size.unwrap_or(TOGETHER), |i, y| {
-            pool(
-                self.1.pooling,
-                &y[..features * if self.1.pooling.is_inside() { 1 } else { sentences[i].len() }],
-                &mut vector,
-            );
+            let steps = y.chunks_exact(features.max(1));
+            match self.1.pooling.is_inside() {
+                true => pool(self.1.pooling, steps.take(1), &mut vector),
+                false => {
+                    let counts = steps.zip(&sentences[i].attention_mask).filter(|(_, counts)| **counts == 1);
+                    pool(self.1.pooling, counts.map(|(step, _)| step), &mut vector);
+                }
+            }
             if self.1.normalize && !self.1.pooling.is_inside() {
                 normalize(&mut vector);
             }
@@ -336,18 +352,19 @@ fn optional(file: &Path) -> Result<Map<String, Value>> {
 }
 
 /// One vector of the steps of a sentence, or what the model has made of them.
-fn pool<T: Float>(pooling: Pooling, steps: &[T], vector: &mut [T]) {
-    let features = vector.len();
-    match pooling {
-        Pooling::Mean | Pooling::Cls => vector.copy_from_slice(steps),
-        Pooling::LastToken => vector.copy_from_slice(&steps[steps.len().saturating_sub(features)..]),
+fn pool<'a, T: Float>(pooling: Pooling, mut steps: impl Iterator<Item = &'a [T]>, vector: &mut [T]) {
+    let one = match pooling {
+        Pooling::Mean | Pooling::Cls => steps.next(),
+        Pooling::LastToken => steps.last(),
         Pooling::Max => {
             vector.fill(T::neg_infinity());
-            for step in steps.chunks_exact(features) {
+            steps.for_each(|step| {
                 vector.iter_mut().zip(step).for_each(|(top, v)| *top = if *v > *top { *v } else { *top });
-            }
+            });
+            return;
         }
-    }
+    };
+    vector.copy_from_slice(one.unwrap_or_default());
 }
 
 /// Brings a vector to length 1; zeros stay.
@@ -408,12 +425,12 @@ fn read_pooling(file: &Path) -> Result<Pooling> {
         let got = values.get(key).map_or("nothing".to_owned(), Value::to_string);
         Error::file(file, format!("{key} is {got}, which is not built"), format!("known: {known}"))
     };
+    if values.get("include_prompt") == Some(&Value::Bool(false)) {
+        return Err(refuse("include_prompt", "true"));
+    }
     if let Some(name) = values.get("pooling_mode").filter(|name| !name.is_null()) {
         let found = Pooling::ALL.iter().find(|(_, _, own)| name.as_str() == Some(own));
         return found.map(|(pooling, ..)| *pooling).ok_or_else(|| refuse("pooling_mode", "mean, cls, lasttoken, max"));
-    }
-    if values.get("include_prompt") == Some(&Value::Bool(false)) {
-        return Err(refuse("include_prompt", "true"));
     }
     let on = values.iter().filter(|(key, value)| key.starts_with("pooling_mode_") && **value == Value::Bool(true));
     let on: Vec<&str> = on.map(|(key, _)| key.as_str()).collect();
@@ -437,7 +454,7 @@ mod tests {
         let steps = [1.0f64, 5.0, 3.0, 2.0];
         let of = |pooling| {
             let mut vector = [0.0; 2];
-            pool(pooling, &steps, &mut vector);
+            pool(pooling, steps.chunks(2), &mut vector);
             vector
         };
         assert_eq!(of(Pooling::LastToken), [3.0, 2.0]);

@@ -217,6 +217,12 @@ impl Tokenizer {
         self.model.vocab().end().max(self.added_by_id.last().map_or(0, |(id, _)| *id as usize + 1))
     }
 
+    /// The same without added tokens.
+    #[cfg(feature = "files")]
+    pub(crate) fn model_id_bound(&self) -> usize {
+        self.model.vocab().end()
+    }
+
     /// The id of what the vocabulary does not have, if there is a token for it.
     pub(in super::super) fn unknown_id(&self) -> Option<u32> {
         self.model.unknown()

@@ -33,11 +33,7 @@ fn wire(s: &mut Source<'_>, _: Task) -> Result<Wired> {
         return Err(c.refuse("num_attention_heads", format!("a divisor of hidden_size, {features}")));
     }
     // The class turns a quarter of each head where the file says nothing.
-    let says = ["rotary_pct", "partial_rotary_factor", "rope_parameters"].iter().any(|key| c.value(key).is_some());
-    let mut rotary = rotary(c, features / heads, 1e4, None)?;
-    if !says {
-        rotary = rotary.turned(features / heads / 4);
-    }
+    let rotary = rotary(c, features / heads, [1e4, 0.25], None)?;
     let settings = GptNeoX {
         vocabulary: c.size_or("vocab_size", 50432)?,
         features,

@@ -118,6 +118,7 @@ fn llama(s: &mut Source<'_>, _: Task) -> Result<Wired> {
 fn mistral(s: &mut Source<'_>, _: Task) -> Result<Wired> {
     let defaults = Defaults { hidden: 14336, positions: 4096 * 32, key_heads: Some(8), ..DEFAULTS };
     let mut settings = settings(s, &defaults)?;
+    s.config.only("attention_bias", false)?;
     settings.window = window(s.config, Some(4096))?;
     settings.windowed = windowed(s.config, settings.blocks)?.unwrap_or_default();
     wire(s, settings, defaults.positions)
@@ -128,6 +129,8 @@ fn qwen2(s: &mut Source<'_>, _: Task) -> Result<Wired> {
     let mut settings = settings(s, &defaults)?;
     settings.attention_bias = true;
     s.config.only("use_mrope", false)?;
+    // The class has no such setting: queries, keys and values have biases, whatever it says.
+    s.config.value("attention_bias");
     qwen_windows(s.config, &mut settings)?;
     wire(s, settings, defaults.positions)
 }
@@ -161,6 +164,7 @@ fn phi3(s: &mut Source<'_>, _: Task) -> Result<Wired> {
         Defaults { vocabulary, features: 3072, hidden: 8192, positions: 4096, epsilon: 1e-5, padding, ..DEFAULTS };
     let mut settings = settings(s, &defaults)?;
     settings.fused = true;
+    s.config.only("attention_bias", false)?;
     settings.window = window(s.config, None)?;
     settings.windowed = windowed(s.config, settings.blocks)?.unwrap_or_default();
     settings.dropout = s.config.dropout_or("resid_pdrop", 0.0)?;
@@ -190,6 +194,8 @@ const GEMMA: Defaults = Defaults {
 fn gemma(s: &mut Source<'_>, defaults: &Defaults) -> Result<Llama> {
     let mut settings = settings(s, defaults)?;
     let c = &mut *s.config;
+    // Files have both; Python reads `hidden_activation` alone.
+    c.value("hidden_act");
     let bias = c.flag_or("attention_bias", false)?;
     (settings.attention_bias, settings.output_bias) = (bias, bias);
     settings.unit_offset = true;
@@ -232,6 +238,9 @@ fn settings(s: &mut Source<'_>, defaults: &Defaults) -> Result<Llama> {
     let c = &mut *s.config;
     c.only("is_encoder_decoder", false)?;
     c.only("is_decoder", false)?;
+    c.only("rope_interleaved", false)?;
+    // Null is as many as heads, and nothing what the class has.
+    let key_heads = if c.value("num_key_value_heads").is_some() { None } else { defaults.key_heads };
     let features = c.size_or("hidden_size", defaults.features)?;
     let heads = c.size_or("num_attention_heads", defaults.heads)?;
     let head_dim = match c.size("head_dim")?.or(defaults.head_dim) {
@@ -245,11 +254,11 @@ fn settings(s: &mut Source<'_>, defaults: &Defaults) -> Result<Llama> {
         features,
         blocks,
         heads,
-        key_heads: c.size("num_key_value_heads")?.or(defaults.key_heads).unwrap_or(heads),
+        key_heads: c.size("num_key_value_heads")?.or(key_heads).unwrap_or(heads),
         head_dim: Some(head_dim),
         hidden: c.size_or("intermediate_size", defaults.hidden)?,
         activation: c.activation_or(key, activation)?,
-        rotary: rotary(c, head_dim, defaults.theta, Some("full_attention"))?,
+        rotary: rotary(c, head_dim, [defaults.theta, 1.0], Some("full_attention"))?,
         epsilon: c.number_or("rms_norm_eps", defaults.epsilon)?,
         padding,
         tied,
