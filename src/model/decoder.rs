@@ -107,7 +107,8 @@ impl<T: Float> Model<T> {
                 self.net.leave_out(&mut work, std::iter::once(ending));
             }
             None => {}
-            Some(ending) if matches!(ending.activation, Activation::Linear) => {}
+            // Logits below a cap are logits (Gemma 2).
+            Some(ending) if matches!(ending.activation, Activation::Linear | Activation::SoftCap(_)) => {}
             Some(ending) => {
                 let problem = format!("the output ends in {:?}", ending.activation);
                 return Err(Error::Config { op: OP, problem, hint: "end with logits, or their softmax".into() });

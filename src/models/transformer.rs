@@ -263,7 +263,7 @@ impl Transformer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generation::{GenerationSettings, Generator};
+    use crate::generation::{Decoder, GenerationSettings, Generator};
     use crate::tensor::Tensor;
 
     #[test]
@@ -274,6 +274,73 @@ mod tests {
         let feed_forward = 2 * 512 * 2048 + 2048 + 512;
         let both = 3 * attention + 2 * feed_forward + 5 * 2 * 512;
         assert_eq!(one, 37000 * 512 + both);
+    }
+
+    #[test]
+    fn further_kinds_write_with_the_bits_of_all_steps() {
+        let small = Transformer {
+            vocabulary: 20,
+            features: 12,
+            blocks: 2,
+            decoder_blocks: Some(1),
+            heads: 2,
+            decoder_heads: Some(3),
+            hidden: 10,
+            decoder_hidden: Some(7),
+            mask_zero: false,
+            ..Transformer::default()
+        };
+        let marian = Transformer {
+            positions: TransformerPositions::SinusoidalHalves,
+            activation: Activation::Silu,
+            padding: Some(19),
+            head_bias: true,
+            ..small.clone()
+        };
+        let bart = Transformer {
+            positions: TransformerPositions::Learned { context: 9, offset: 2 },
+            scales_embeddings: false,
+            embedding_norm: true,
+            attention_dropout: 0.1,
+            activation_dropout: 0.1,
+            ..small.clone()
+        };
+        let t5 = Transformer {
+            positions: TransformerPositions::Relative { buckets: 4, max_distance: 6 },
+            head_dim: Some(5),
+            use_bias: false,
+            scale: Some(1.0),
+            norm: BlockNorm::Rms(1e-6),
+            pre_norm: true,
+            gated: true,
+            tied: false,
+            head_scale: Some(0.5),
+            end_dropout: 0.1,
+            ..small
+        };
+        for (kind, settings) in [marian, bart, t5].iter().enumerate() {
+            let mut g = Graph::new();
+            let [source, mask, target] = ["source", "mask", "target"].map(|name| g.input(name, [FREE]));
+            let logits = settings.wire_masked(&mut g, source, Some(mask), target);
+            let model = g.build([logits], 3).unwrap();
+            let tensor = |values: &[f32]| Tensor::new([1, values.len()], values.to_vec()).unwrap();
+            let targets = [1.0, 7.0, 7.0, 19.0, 4.0, 0.0];
+            let all = model.predict([&tensor(&[4.0, 0.0, 2.0]), &tensor(&[1.0; 3]), &tensor(&targets)]).unwrap();
+            // Padding is what the mask says, whatever tokens stand there.
+            let (padded, mask) = (tensor(&[4.0, 0.0, 2.0, 6.0, 0.0]), tensor(&[1.0, 1.0, 1.0, 0.0, 0.0]));
+            assert_eq!(model.predict([&padded, &mask, &tensor(&targets)]).unwrap(), all, "{kind}");
+
+            let mut decoder = model.decoder().unwrap();
+            decoder.set_sources([padded, mask]).unwrap();
+            let mut logits = vec![0.0; 20];
+            decoder.prompt(&[&[1, 7]], &mut logits).unwrap();
+            for (i, row) in all.as_slice().chunks(20).enumerate().skip(1) {
+                assert_eq!(logits, row, "{kind}, step {i}");
+                if let Some(target) = targets.get(i + 1) {
+                    decoder.step(&[*target as u32], &mut logits).unwrap();
+                }
+            }
+        }
     }
 
     #[test]
