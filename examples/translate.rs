@@ -99,8 +99,16 @@ fn main() -> gradus::Result<()> {
     let mut new = (500..).map(pair).filter(|(source, _)| !known.contains(source));
 
     let vocabulary = CHARACTERS.len();
-    let shape =
-        Transformer { vocabulary, features: 64, blocks: 2, heads: 4, hidden: 128, pre_norm: true, dropout: 0.0 };
+    let shape = Transformer {
+        vocabulary,
+        features: 64,
+        blocks: 2,
+        heads: 4,
+        hidden: 128,
+        pre_norm: true,
+        dropout: 0.0,
+        ..Transformer::default()
+    };
     let mut model = shape.build(5)?;
     println!("{} weights, {} pairs of texts", model.params().len(), steps * 64);
     let optimizer = AdamW::default().learning_rate(OneCycle::new(3e-3, steps)).global_clipnorm(1.0);

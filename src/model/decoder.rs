@@ -15,13 +15,16 @@ const OP: &str = "decoder";
 const CONTEXT: usize = 2048;
 /// Tokens of a prompt that go through the layers together.
 const PIECE: usize = 512;
+/// Tokens, a source and its mask.
+const MOST_INPUTS: usize = 3;
 
 /// A model as what a [`Generator`](crate::generation::Generator) searches on: keys and values of the tokens so far are kept, so that a further token
 /// costs one step of each layer.
 ///
 /// - Made by [`Model::decoder`]. The model has an input of token ids `[T]`, T free, and one output `[T, vocabulary]`: logits, or probabilities of a
 ///   softmax, which is left out. Attention to steps of that input is causal; all else looks at each step by itself.
-/// - Of a model with two inputs, one is the source, which the other's steps attend to (an encoder–decoder): see [`set_sources`](Self::set_sources).
+/// - Of a model with two or three inputs, one or two are the source, which the other's steps attend to (an encoder–decoder), and its mask: see
+///   [`set_sources`](Self::set_sources).
 /// - Defaults: as many tokens in a row as there are positions, 2,048 where no layer counts them; prompts in pieces of 512.
 /// - The logits have the bits that [`Model::predict`] gives for all tokens at once, whatever the pieces and whichever rows stand beside. From the second
 ///   token on nothing is allocated.
@@ -93,9 +96,9 @@ impl<T: Float> Model<T> {
             let problem = format!("the input {} is no token ids", names[course.input()]);
             return Err(Error::Config { op: OP, problem, hint: "begin with an Embedding".into() });
         }
-        if names.len() > 2 || (names.len() > 1) != course.has_source() {
+        if names.len() > MOST_INPUTS || (names.len() > 1) != course.has_source() {
             let problem = format!("the model has {} inputs ({})", names.len(), names.join(", "));
-            let hint = "decoders take one of tokens, and one source that attention reads";
+            let hint = "decoders take one of tokens, and a source that attention reads, with a mask at most";
             return Err(Error::Config { op: OP, problem, hint: hint.into() });
         }
         let mut work = Work::default();
@@ -104,6 +107,7 @@ impl<T: Float> Model<T> {
                 self.net.leave_out(&mut work, std::iter::once(ending));
             }
             None => {}
+            // Logits below a cap are logits (Gemma 2).
             Some(ending) if matches!(ending.activation, Activation::Linear | Activation::SoftCap(_)) => {}
             Some(ending) => {
                 let problem = format!("the output ends in {:?}", ending.activation);
@@ -144,18 +148,21 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         self
     }
 
-    /// The sources of the next prompts, one `[1, …]` for each, as the model's other input takes them; each is encoded once.
+    /// The sources of the next prompts, one `[1, …]` for each, as the model's other input takes them; each is encoded once. Where the model has two others
+    /// (a source, and a mask of it) there are two for each prompt, one after the other, in the order of the inputs.
     ///
     /// # Errors
     /// [`Error::Config`] for a model without such an input; [`Error::Shape`] for a tensor that does not fit it, or is not one sample.
     pub fn set_sources(&mut self, sources: impl IntoIterator<Item = Tensor<T>>) -> Result<()> {
-        let Some(input) = self.source_input() else {
+        let each = self.source_inputs();
+        if each == 0 {
             let problem = "the model has no source".to_owned();
             return Err(Error::Config { op: OP, problem, hint: "prompts alone are its input".into() });
-        };
-        let (shape, name) = (self.model.net.input_shape(input), self.model.net.input_names()[input].to_owned());
+        }
         let sources: Vec<_> = sources.into_iter().collect();
-        for source in &sources {
+        for (i, source) in sources.iter().enumerate() {
+            let input = self.source_input(i % each);
+            let (shape, name) = (self.model.net.input_shape(input), self.model.net.input_names()[input]);
             if !source.fits(&shape) || source.samples() != 1 {
                 let expected = format!("sources of {}, one sample each", shape.of_samples());
                 return Err(Error::shape(OP, expected, source.shape(), format!("pass what the input {name} takes")));
@@ -221,9 +228,14 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         self.model.net.cache(&self.course, steps, 1, self.piece)
     }
 
-    /// The input that is no row's tokens.
-    fn source_input(&self) -> Option<usize> {
-        (self.model.net.inputs() > 1).then(|| 1 - self.course.input())
+    /// How many inputs there are beside the rows' tokens.
+    fn source_inputs(&self) -> usize {
+        self.model.net.inputs() - 1
+    }
+
+    /// Which input such a one is.
+    fn source_input(&self, number: usize) -> usize {
+        number + usize::from(number >= self.course.input())
     }
 
     fn most(&self) -> usize {
@@ -238,15 +250,15 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
             let hint = "shorten the context, or build the model with more positions";
             return Err(Error::argument(OP, "context", expected, most, hint));
         }
-        let source = match self.source_input() {
-            Some(_) if self.sources.len() != rows => {
-                let expected = format!("a source for each of {rows} prompts");
-                return Err(Error::shape(OP, expected, self.sources.len(), "call set_sources with as many"));
-            }
-            // What an encoder makes of a source has as many steps, or fewer; more are an error of the net.
-            Some(_) => self.sources.iter().map(|source| source.shape().sample().first()).max().unwrap_or(1),
-            None => 1,
-        };
+        let each = self.source_inputs();
+        if each > 0 && self.sources.len() != rows.saturating_mul(each) {
+            let names: Vec<&str> = (0..each).map(|i| self.model.net.input_names()[self.source_input(i)]).collect();
+            let expected = format!("a source for each of {rows} prompts ({})", names.join(", "));
+            return Err(Error::shape(OP, expected, self.sources.len(), "call set_sources with as many"));
+        }
+        // What an encoder makes of a source has as many steps, or fewer; more are an error of the net.
+        let steps = self.sources.iter().map(|source| source.shape().sample().first());
+        let source = steps.max().filter(|_| each > 0).unwrap_or(1);
         let cache = self.cache.take().filter(|cache| cache.capacity() == most && !self.course.has_source());
         let mut cache = match cache {
             Some(cache) => cache,
@@ -325,18 +337,10 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
     fn pass(&mut self, cache: &mut Cache<T>, rows: &[u32], with_source: bool, until: Until) -> Result<()> {
         let x = &self.x;
         let pass = Pass::inference(&self.model.params);
-        let both: [&Tensor<T>; 2];
-        let x: &[&Tensor<T>] = match &x[..] {
-            [a, b] => {
-                both = [a, b];
-                &both
-            }
-            [a, ..] => {
-                both = [a, a];
-                &both[..1]
-            }
-            [] => &[],
-        };
+        let Some(first) = x.first() else { return Ok(()) };
+        let mut all = [first; MOST_INPUTS];
+        all.iter_mut().zip(x).for_each(|(all, x)| *all = x);
+        let x = &all[..x.len().min(MOST_INPUTS)];
         let (net, work, course) = (&self.model.net, &mut self.work, &self.course);
         let steps = x.iter().map(|x| x.len()).sum::<usize>();
         // On a thread of the pool all parts of all layers are handed on from there.
@@ -359,7 +363,8 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         let (input, rows) = (self.course.input(), tokens.len() / steps.max(1));
         self.x[input].resize(Shape::from([rows, steps]));
         self.x[input].as_mut_slice().iter_mut().zip(tokens).for_each(|(x, token)| *x = T::of(f64::from(*token)));
-        if let Some(source) = self.source_input() {
+        for i in 0..self.source_inputs() {
+            let source = self.source_input(i);
             let shape = self.model.net.input_shape(source).counting_free(1);
             self.x[source].resize_batch(&shape, rows);
             self.x[source].as_mut_slice().fill(T::zero());
@@ -379,8 +384,10 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         for (i, piece) in pieces.enumerate() {
             self.set_x(piece, piece.len());
             let with_source = i == 0 && self.course.has_source();
-            if let Some(source) = self.source_input().filter(|_| with_source) {
-                self.x[source].copy_from(&self.sources[number]);
+            let each = if with_source { self.source_inputs() } else { 0 };
+            for i in 0..each {
+                let input = self.source_input(i);
+                self.x[input].copy_from(&self.sources[number * each + i]);
             }
             if i == 0 {
                 self.check_memory()?;

@@ -32,6 +32,6 @@ pub use llama::Llama;
 pub use mobile_net::mobile_net;
 pub use resnet::{resnet, resnet20};
 pub use siamese::{siamese, siamese_distance};
-pub use transformer::Transformer;
+pub use transformer::{Transformer, TransformerPositions};
 pub use unet::UNet;
 pub use wide_and_deep::wide_and_deep;

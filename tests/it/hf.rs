@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gradus::models::hf::{
-    CausalLm, Encoder, MaskedLm, OpenOptions, Pretrained, SaveOptions, SequenceClassifier, TokenClassifier,
+    CausalLm, Encoder, MaskedLm, OpenOptions, Pretrained, SaveOptions, Seq2SeqLm, SequenceClassifier, TokenClassifier,
 };
 use gradus::prelude::*;
 use safetensors::tensor::TensorView;
@@ -624,6 +624,147 @@ fn texts_are_written() {
     let settings = gradus::generation::GenerationSettings::default().max_new_tokens(30);
     let error = gradus::generation::Generator::new(settings).generate(&mut decoder, &[[1, 2]]).unwrap_err();
     assert!(error.to_string().contains("24"), "{error}");
+}
+
+/// Tables and heads that older folders of encoder–decoders have beside the one that all share.
+#[test]
+fn an_encoder_decoder_in_older_folders() {
+    let lm = Seq2SeqLm::from_pretrained(&copied("marian", "hf_marian").0).unwrap();
+    let params = lm.model().params();
+    assert!(!params.spec(params.find("head/bias").unwrap()).unwrap().trainable);
+    let waves = |rows: usize, interleaved: bool| {
+        let wave = |i: usize| {
+            let (row, column) = (i / 20, i % 20);
+            let (pair, cos) = if interleaved { (column / 2, column % 2 == 1) } else { (column % 10, column >= 10) };
+            let angle = row as f64 / 1e4f64.powf(pair as f64 / 10.0);
+            if cos { angle.cos() as f32 } else { angle.sin() as f32 }
+        };
+        (Dtype::F32, vec![rows, 20], f32s(&(0..rows * 20).map(wave).collect::<Vec<_>>()))
+    };
+    let older = |change: &dyn Fn(&mut Stored)| {
+        let folder = copied("marian", "hf_marian_older");
+        rewrite(folder.path("model.safetensors"), |tensors| {
+            let shared = tensors["model.shared.weight"].clone();
+            for name in ["model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"] {
+                tensors.insert(name.into(), shared.clone());
+            }
+            for side in ["encoder", "decoder"] {
+                tensors.insert(format!("model.{side}.embed_positions.weight"), waves(32, false));
+            }
+            change(tensors);
+        });
+        Seq2SeqLm::from_pretrained(&folder.0)
+    };
+    assert_eq!(older(&|_| ()).unwrap().model().params(), lm.model().params());
+    let only_head = older(&|tensors| {
+        tensors.remove("model.shared.weight");
+        tensors.remove("model.encoder.embed_tokens.weight");
+    });
+    assert_eq!(only_head.unwrap().model().params(), lm.model().params());
+    let without_bias = older(&|tensors| drop(tensors.remove("final_logits_bias"))).unwrap();
+    assert_eq!(without_bias.model().params().len() + 48, lm.model().params().len());
+    let change = |name: &'static str| {
+        move |tensors: &mut Stored| {
+            let data = &mut tensors.get_mut(name).unwrap().2;
+            data[..4].copy_from_slice(&9f32.to_le_bytes());
+        }
+    };
+    for (change, parts) in [
+        (&change("model.decoder.embed_tokens.weight") as &dyn Fn(&mut Stored), &["one tensor, and differ"][..]),
+        (&change("lm_head.weight"), &["tie_word_embeddings"]),
+        (&change("model.encoder.embed_positions.weight"), &["model.encoder.embed_positions.weight", "sines"]),
+        (
+            &|tensors| drop(tensors.insert("model.decoder.embed_positions.weight".into(), waves(32, true))),
+            &["model.decoder.embed_positions.weight"],
+        ),
+        (
+            &|tensors| drop(tensors.insert("model.decoder.embed_positions.weight".into(), waves(31, false))),
+            &["[32, 20]"],
+        ),
+    ] {
+        says(&older(change).unwrap_err().to_string(), parts);
+    }
+}
+
+#[test]
+fn settings_of_encoder_decoders_that_are_not_built() {
+    for (key, value) in [
+        ("normalize_before", json!(true)),
+        ("normalize_embedding", json!(true)),
+        ("static_position_embeddings", json!(false)),
+        ("share_encoder_decoder_embeddings", json!(false)),
+        ("tie_word_embeddings", json!(false)),
+        ("is_encoder_decoder", json!(false)),
+        ("encoder_layerdrop", json!(0.1)),
+        ("decoder_vocab_size", json!(47)),
+        ("encoder_layers", json!(1_000_000_000)),
+        ("pad_token_id", json!(48)),
+    ] {
+        let folder = copied("marian", "hf_marian_config");
+        edit(folder.path("config.json"), |c| c[key] = value.clone());
+        says(&Seq2SeqLm::from_pretrained(&folder.0).unwrap_err().to_string(), &["config.json", key]);
+    }
+    let folder = copied("marian", "hf_marian_face");
+    says(&CausalLm::from_pretrained(&folder.0).unwrap_err().to_string(), &["MarianMTModel"]);
+    let folder = copied("bert_tiny", "hf_bert_face");
+    says(&Seq2SeqLm::from_pretrained(&folder.0).unwrap_err().to_string(), &["BertForSequenceClassification"]);
+}
+
+#[test]
+fn sources_are_written_for() {
+    let folder = copied("marian", "hf_sources");
+    let lm = Seq2SeqLm::from_pretrained(&folder.0).unwrap();
+    let settings = lm.generation_settings().unwrap().max_new_tokens(8);
+    let sources = [&[5, 9, 30, 0][..], &[11, 0]];
+    let written = lm.generate(&sources, settings.clone()).unwrap();
+    // Each as if it were alone.
+    assert_eq!(lm.generate(&sources[1..], settings.clone()).unwrap()[0], written[1]);
+    let refused = |source: &[u32]| lm.generate(&[source], settings.clone()).unwrap_err().to_string();
+    says(&refused(&[]), &["none in row 0"]);
+    says(&refused(&[48]), &["input_ids", "48"]);
+    let mut decoder = lm.decoder(&sources).unwrap();
+    let error = gradus::generation::Generator::new(settings.clone()).generate(&mut decoder, &[[47]]).unwrap_err();
+    says(&error.to_string(), &["a source for each of 1 prompts (input_ids, attention_mask)"]);
+    // Sources alone are no pairs of a source and its mask.
+    decoder.set_source_tokens(&[[5, 0]]).unwrap();
+    let error = gradus::generation::Generator::new(settings.clone()).generate(&mut decoder, &[[47]]).unwrap_err();
+    says(&error.to_string(), &["a source for each of 1 prompts"]);
+
+    // Folders of before there was a file for it.
+    let file = std::fs::read_to_string(folder.path("generation_config.json")).unwrap();
+    let file: Value = serde_json::from_str(&file).unwrap();
+    std::fs::remove_file(folder.path("generation_config.json")).unwrap();
+    edit(folder.path("config.json"), |c| {
+        for key in ["bad_words_ids", "early_stopping", "length_penalty", "num_beams"] {
+            c[key] = file[key].clone();
+        }
+    });
+    let older = Seq2SeqLm::from_pretrained(&folder.0).unwrap();
+    assert_eq!(older.generation_settings().unwrap().max_new_tokens(8), settings);
+    assert_eq!(older.start_token().unwrap(), 47);
+    edit(folder.path("config.json"), |c| {
+        c["diversity_penalty"] = 0.5.into();
+        c.as_object_mut().unwrap().retain(|key, _| key != "decoder_start_token_id" && key != "bos_token_id");
+    });
+    let odd = Seq2SeqLm::from_pretrained(&folder.0).unwrap();
+    says(&odd.generation_settings().unwrap_err().to_string(), &["config.json", "diversity_penalty is 0.5"]);
+    says(&odd.start_token().unwrap_err().to_string(), &["config.json", "decoder_start_token_id"]);
+}
+
+#[cfg(feature = "text")]
+#[test]
+fn texts_are_written_for_texts() {
+    let folder = copied("marian", "hf_translates");
+    vocabulary(&folder, 48);
+    let lm = Seq2SeqLm::from_pretrained(&folder.0).unwrap();
+    let settings = lm.generation_settings().unwrap().max_new_tokens(6);
+    let texts = lm.generate_text(&["w9 w10", "w11"], settings.clone()).unwrap();
+    // [CLS], the words, [SEP].
+    let ids = lm.generate(&[&[2, 9, 10, 3][..], &[2, 11, 3]], settings).unwrap();
+    for (text, row) in texts.iter().zip(ids.rows()) {
+        assert_eq!(*text, lm.tokenizer().unwrap().decode(&row[0].tokens, true).unwrap());
+    }
+    assert_eq!(texts.len(), 2);
 }
 
 /// A face is its model wherever one is wanted.

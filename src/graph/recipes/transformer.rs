@@ -79,6 +79,7 @@ struct Settings {
     attention_bias: Option<bool>,
     output_bias: Option<bool>,
     dropout: f64,
+    activation_dropout: f64,
     norm: BlockNorm,
     pre_norm: bool,
     post_norm: bool,
@@ -104,6 +105,7 @@ impl Settings {
             attention_bias: None,
             output_bias: None,
             dropout: 0.0,
+            activation_dropout: 0.0,
             norm: BlockNorm::Layer(1e-5),
             pre_norm: true,
             post_norm: false,
@@ -189,6 +191,10 @@ impl Settings {
                 x,
             ),
         };
+        let hidden = match self.activation_dropout > 0.0 {
+            true => g.add(Dropout::new(self.activation_dropout), hidden),
+            false => hidden,
+        };
         g.add_named("output", Dense::new(self.features).use_bias(bias).kernel_initializer(last), hidden)
     }
 
@@ -269,6 +275,12 @@ macro_rules! block_builders {
         /// The part of attention's probabilities that is dropped in training; none by default.
         pub fn attention_dropout(mut self, rate: f64) -> Self {
             self.settings.attention = self.settings.attention.dropout(rate);
+            self
+        }
+
+        /// The part of the feed-forward layer's units that is dropped in training, behind their activation (BART, T5); none by default.
+        pub fn activation_dropout(mut self, rate: f64) -> Self {
+            self.settings.activation_dropout = rate;
             self
         }
 
@@ -453,7 +465,8 @@ mod tests {
     fn gradients_of_every_kind() {
         let encoder = TransformerEncoderBlock::new(4, 2).hidden(3);
         check_part(encoder.clone(), [3, 4]).unwrap();
-        check_part(encoder.clone().pre_norm(false).dropout(0.2).attention_dropout(0.1), [3, 4]).unwrap();
+        let dropped = encoder.clone().dropout(0.2).attention_dropout(0.1).activation_dropout(0.3);
+        check_part(dropped.pre_norm(false), [3, 4]).unwrap();
         check_part(encoder.parallel(true).bias(PositionBias::Alibi), [2, 4]).unwrap();
         let decoder = TransformerDecoderBlock::new(4, 2).hidden(3).rotary(Rotary::new());
         check_part(decoder.clone().fused(true).window(2), [4, 4]).unwrap();

@@ -316,18 +316,19 @@ impl Config {
     /// An activation by transformers' name.
     pub(super) fn activation_or(&mut self, key: &str, default: &str) -> Result<Activation> {
         let name = self.take(key, "the name of an activation", |v| v.as_str().map(str::to_owned))?;
-        Ok(match name.as_deref().unwrap_or(default) {
-            "gelu" | "gelu_python" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            "relu6" => Activation::Relu6,
-            "silu" | "swish" => Activation::Silu,
-            "mish" => Activation::Mish,
-            "tanh" => Activation::Tanh,
-            "sigmoid" => Activation::Sigmoid,
-            "linear" => Activation::Linear,
-            _ => return Err(self.refuse(key, "gelu, gelu_new, relu, relu6, silu, mish, tanh, sigmoid, linear")),
-        })
+        activation(name.as_deref().unwrap_or(default))
+            .ok_or_else(|| self.refuse(key, "gelu, gelu_new, relu, relu6, silu, mish, tanh, sigmoid, linear"))
+    }
+
+    /// A word.
+    pub(super) fn word_or(&mut self, key: &str, default: &str) -> Result<String> {
+        let word = self.take(key, "a word", |v| v.as_str().map(str::to_owned))?;
+        Ok(word.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// A value, whether or not it counts for the model.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
     }
 
     /// An error for keys that nobody has asked for, unless they change no number or are said to.
@@ -350,6 +351,22 @@ impl Config {
         let problem = format!("it is not known whether these change what the model computes: {}", left.join(", "));
         Err(self.wrong(problem, "if they do not, name them to OpenOptions::ignore_key"))
     }
+}
+
+/// An activation by transformers' name.
+pub(super) fn activation(name: &str) -> Option<Activation> {
+    Some(match name {
+        "gelu" | "gelu_python" => Activation::Gelu,
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" => Activation::GeluTanh,
+        "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
+        "silu" | "swish" => Activation::Silu,
+        "mish" => Activation::Mish,
+        "tanh" => Activation::Tanh,
+        "sigmoid" => Activation::Sigmoid,
+        "linear" => Activation::Linear,
+        _ => return None,
+    })
 }
 
 /// A whole number, also where it is written as 12.0.

@@ -14,6 +14,7 @@ const MAX_BLOCKS: usize = 1 << 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     CausalLm,
+    Seq2SeqLm,
     MaskedLm,
     SequenceClassification,
     TokenClassification,
@@ -78,6 +79,21 @@ impl Source<'_> {
             (false, _) => {}
         }
         Ok(true)
+    }
+
+    /// One tensor that stands in some folders under further names too: those are left out where they are equal, and one has the name where it is missing.
+    pub fn one_tensor(&mut self, name: &str, others: &[&str]) -> Result<()> {
+        for other in others.iter().filter(|other| self.weights.has(other)).copied().collect::<Vec<_>>() {
+            if !self.weights.has(name) {
+                self.weights.rename(other, name);
+            } else if self.weights.same(name, other)? {
+                self.weights.remove(other);
+            } else {
+                let problem = format!("{other} and {name} are one tensor, and differ");
+                return Err(self.config.wrong(problem, "tables of tokens of the two sides apart are not built"));
+            }
+        }
+        Ok(())
     }
 
     /// The token of padding, if it is one of the vocabulary: −1 and the like stand for none in some files.

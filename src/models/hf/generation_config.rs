@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::config::{Config, read_object, tokens};
 use crate::error::{Error, Result};
@@ -30,17 +30,41 @@ const HARMLESS: [&str; 18] = [
     "use_cache",
 ];
 
+/// Keys of generation that folders without a file for it have in `config.json`.
+const IN_CONFIG: [&str; 24] = [
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "min_length",
+    "min_new_tokens",
+    "min_p",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "repetition_penalty",
+    "suppress_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+];
+
 /// The settings of a folder.
 pub(super) fn read(folder: &Path, config: &Config) -> Result<GenerationSettings> {
     let file = folder.join("generation_config.json");
-    let mut settings = GenerationSettings::default();
     if !file.exists() {
-        settings = settings.end_tokens(config.tokens("eos_token_id")?);
-        return Ok(match config.padding()? {
-            Some(pad) => settings.pad_token(pad),
-            None => settings,
-        });
+        return of_config(config);
     }
+    let mut settings = GenerationSettings::default();
     for (key, value) in read_object(&file, 1 << 20)? {
         if value.is_null() || HARMLESS.contains(&key.as_str()) {
             continue;
@@ -51,6 +75,40 @@ pub(super) fn read(folder: &Path, config: &Config) -> Result<GenerationSettings>
         })?;
     }
     Ok(settings)
+}
+
+/// What `config.json` says of generation: folders before there was a file for it.
+fn of_config(config: &Config) -> Result<GenerationSettings> {
+    let mut settings = GenerationSettings::default().end_tokens(config.tokens("eos_token_id")?);
+    if let Some(pad) = config.padding()? {
+        settings = settings.pad_token(pad);
+    }
+    for key in IN_CONFIG {
+        let Some(value) = config.get(key) else { continue };
+        settings = set(settings, key, value).ok_or_else(|| {
+            let problem = format!("{key} is {value}, which is not built, or no value of it");
+            config.wrong(problem, "take it out of the file, or make settings of your own")
+        })?;
+    }
+    if config.get("force_bos_token_to_be_generated") == Some(&Value::Bool(true))
+        && config.get("forced_bos_token_id").is_none()
+    {
+        settings = settings.forced_bos(config.tokens("bos_token_id")?.first().copied());
+    }
+    Ok(settings)
+}
+
+/// The token with which a decoder begins.
+pub(super) fn start_token(folder: &Path, config: &Config) -> Result<u32> {
+    let file = folder.join("generation_config.json");
+    let own = if file.exists() { read_object(&file, 1 << 20)? } else { Map::new() };
+    for key in ["decoder_start_token_id", "bos_token_id"] {
+        let of_file = tokens(own.get(key)).and_then(|tokens| tokens.first().copied());
+        if let Some(token) = of_file.or(config.tokens(key)?.first().copied()) {
+            return Ok(token);
+        }
+    }
+    Err(config.wrong("there is no decoder_start_token_id", "name the token with which a decoder begins"))
 }
 
 /// The settings with one more; none for what is not known.

@@ -1,7 +1,7 @@
 //! Folders of Hugging Face's transformers: opened, used, trained on and saved again.
 //!
 //! A folder has `config.json`, weights (`model.safetensors`, or shards with `model.safetensors.index.json`) and, as a rule, a tokenizer. One type for each thing
-//! that is done with it, named as in Python: [`CausalLm`] writes, [`MaskedLm`] fills gaps, [`SequenceClassifier`] and [`TokenClassifier`] label texts and
+//! that is done with it, named as in Python: [`CausalLm`] writes, [`Seq2SeqLm`] writes what belongs to a source, [`MaskedLm`] fills gaps, [`SequenceClassifier`] and [`TokenClassifier`] label texts and
 //! their tokens, [`Encoder`] gives steps, `SentenceEncoder` (feature `text`) vectors of sentences. All of them are a [`Pretrained`]: a
 //! [`Model`](crate::Model) with tokenizer and settings.
 //!
@@ -18,6 +18,7 @@
 //! | `model_type` | opened as |
 //! |---|---|
 //! | `gpt2`, `gpt_neox`, `llama`, `mistral`, `qwen2`, `qwen3`, `phi3`, `gemma2`, `gemma3_text` | [`CausalLm`] |
+//! | `bart`, `marian`, `t5` | [`Seq2SeqLm`] |
 //! | `bert`, `roberta`, `xlm-roberta`, `distilbert`, `mpnet` | [`MaskedLm`], [`SequenceClassifier`], [`TokenClassifier`], [`Encoder`], `SentenceEncoder` |
 //!
 //! # What is checked
@@ -44,6 +45,7 @@ mod pretrained;
 mod rope;
 #[cfg(feature = "text")]
 mod sentence_encoder;
+mod seq2seq_lm;
 mod sequence_classifier;
 mod table;
 mod token_classifier;
@@ -59,6 +61,7 @@ pub use masked_lm::MaskedLm;
 pub use pretrained::{OpenOptions, Pretrained, SaveOptions};
 #[cfg(feature = "text")]
 pub use sentence_encoder::{Encode, Pooling, SentenceEncoder};
+pub use seq2seq_lm::Seq2SeqLm;
 #[cfg(feature = "text")]
 pub use sequence_classifier::Classified;
 pub use sequence_classifier::SequenceClassifier;

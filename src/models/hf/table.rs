@@ -25,6 +25,8 @@ pub(super) struct Row {
 pub(super) enum Layout {
     /// As the parameter.
     AsIs,
+    /// `[1, values]`, a buffer of PyTorch's; here `[values]`.
+    Row,
     /// `[outputs, inputs]`, PyTorch's `Linear`; here `[inputs, outputs]`.
     Transposed,
     /// The same, or its bias: queries, keys and values of one head after the other, of so many; here all queries, all keys, all values.
@@ -35,8 +37,10 @@ impl Layout {
     /// The shape in the file of a parameter.
     pub fn in_file(self, spec: &ParamSpec) -> Vec<usize> {
         let mut dims = spec.shape.dims().to_vec();
-        if self != Layout::AsIs {
-            dims.reverse();
+        match self {
+            Layout::AsIs => {}
+            Layout::Row => dims.insert(0, 1),
+            Layout::Transposed | Layout::HeadByHead(_) => dims.reverse(),
         }
         dims
     }
@@ -44,7 +48,7 @@ impl Layout {
     /// Which of so many outputs of the parameter output number `i` of the file is.
     pub fn place(self, i: usize, outputs: usize) -> usize {
         match self {
-            Layout::AsIs | Layout::Transposed => i,
+            Layout::AsIs | Layout::Row | Layout::Transposed => i,
             Layout::HeadByHead(heads) => {
                 let width = (outputs / heads.max(1) / 3).max(1);
                 let (head, kind) = (i / width / 3, i / width % 3);

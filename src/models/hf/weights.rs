@@ -144,6 +144,28 @@ impl Weights {
         Ok(true)
     }
 
+    /// Whether a tensor has this shape, and each of its values lies so near to what is expected there.
+    pub fn near(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        within: f64,
+        mut expected: impl FnMut(usize) -> f64,
+    ) -> Result<bool> {
+        let Some(tensor) = self.tensors.get(name).filter(|tensor| tensor.stored.shape == shape) else {
+            return Ok(false);
+        };
+        let mut values = Vec::<f64>::new();
+        for first in (0..tensor.stored.len()).step_by(BLOCK) {
+            values.resize(BLOCK.min(tensor.stored.len() - first), 0.0);
+            self.files[tensor.file].read_part(&tensor.stored, first, &mut values)?;
+            if !values.iter().enumerate().all(|(i, v)| (v - expected(first + i)).abs() <= within) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Reads every tensor of a table straight into its parameter. What is missing, there without being asked for, or of another shape is one error. With a
     /// seed, tensors of heads may be missing, and are drawn.
     pub fn load<T: Float>(
@@ -166,7 +188,7 @@ impl Weights {
             };
             let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
             match (layout, &tensor.stored.shape[..]) {
-                (Layout::AsIs, _) => archive.read_part(&tensor.stored, 0, out)?,
+                (Layout::AsIs | Layout::Row, _) => archive.read_part(&tensor.stored, 0, out)?,
                 (_, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], *layout, out)?,
                 _ => transposed(archive, &tensor.stored, [tensor.stored.len(), 1], *layout, out)?,
             }

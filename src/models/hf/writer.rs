@@ -104,7 +104,7 @@ pub(super) fn in_file<T: Float>(
     mut each: impl FnMut(&[T]) -> io::Result<()>,
 ) -> io::Result<()> {
     let (inputs, outputs) = match *spec.shape.dims() {
-        _ if layout == Layout::AsIs => return each(values),
+        _ if matches!(layout, Layout::AsIs | Layout::Row) => return each(values),
         [inputs, outputs] => (inputs, outputs),
         _ => (1, values.len()),
     };

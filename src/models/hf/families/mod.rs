@@ -1,5 +1,6 @@
 //! The families, one file each (or one for those that are settings of one recipe).
 
+mod bart;
 mod bert;
 mod distilbert;
 mod encoder;
@@ -8,12 +9,14 @@ mod gpt_neox;
 mod llama;
 mod mpnet;
 mod roberta;
+mod t5;
 
 use super::config::Config;
 use super::family::{Family, Task};
 use crate::error::Result;
 
-const FAMILIES: [&Family; 14] = [
+const FAMILIES: [&Family; 17] = [
+    &bart::BART,
     &bert::BERT,
     &distilbert::DISTILBERT,
     &llama::GEMMA2,
@@ -21,12 +24,14 @@ const FAMILIES: [&Family; 14] = [
     &gpt2::GPT2,
     &gpt_neox::GPT_NEOX,
     &llama::LLAMA,
+    &bart::MARIAN,
     &llama::MISTRAL,
     &mpnet::MPNET,
     &llama::PHI3,
     &llama::QWEN2,
     &llama::QWEN3,
     &roberta::ROBERTA,
+    &t5::T5,
     &roberta::XLM_ROBERTA,
 ];
 
