@@ -58,7 +58,7 @@ pub struct MultiHeadAttention {
     fused: bool,
     rotary: Option<Rotary>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    qk_norm: Option<RmsNorm>,
+    qk_norm: Option<Box<RmsNorm>>,
     even: Option<bool>,
     attention: DotProductAttention,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -179,7 +179,7 @@ impl MultiHeadAttention {
 
     /// The norm that each head of queries and of keys goes through, over its key_dim values, before positions turn it (Qwen 3, Gemma 3); none by default.
     pub fn qk_norm(mut self, norm: impl Into<Option<RmsNorm>>) -> Self {
-        self.qk_norm = norm.into();
+        self.qk_norm = norm.into().map(Box::new);
         self
     }
 
@@ -427,7 +427,7 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         self.built.norms.clear();
         if let Some(norm) = &self.qk_norm {
             for ((at, width), name) in places.iter().zip(widths).zip(["query_norm", "key_norm"]) {
-                let mut norm = norm.clone().last(self.key_dim);
+                let mut norm = RmsNorm::clone(norm).last(self.key_dim);
                 b.scoped(name, Some(name), |b| Layer::build(&mut norm, x[*at].with_last(width), b)).1?;
                 self.built.norms.push(norm);
             }
