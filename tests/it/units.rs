@@ -1,13 +1,14 @@
-//! The package of the unit tests is gradus with other settings of the compiler.
+//! The package of the unit tests is gradus with other settings of the compiler, and all features by default.
 
 use std::path::Path;
 
-/// Features and dependencies.
-fn shared(manifest: &str) -> &str {
+/// Features but for the default ones, and dependencies.
+fn shared(manifest: &str) -> String {
     let from = manifest.find("[features]").unwrap();
     let rest = &manifest[from..];
     let len = rest.find("\n[[example]]").or_else(|| rest.find("\n[lints")).unwrap();
-    rest[..len].trim_end()
+    let lines = rest[..len].trim_end().lines();
+    lines.filter(|line| !line.starts_with("default = ")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

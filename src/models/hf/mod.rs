@@ -43,6 +43,7 @@ mod generation_config;
 mod masked_lm;
 mod pretrained;
 mod rope;
+mod semantic_search;
 #[cfg(feature = "text")]
 mod sentence_encoder;
 mod seq2seq_lm;
@@ -59,6 +60,7 @@ pub use encoder::Encoder;
 pub use masked_lm::Filled;
 pub use masked_lm::MaskedLm;
 pub use pretrained::{OpenOptions, Pretrained, SaveOptions};
+pub use semantic_search::{Match, semantic_search};
 #[cfg(feature = "text")]
 pub use sentence_encoder::{Encode, Pooling, SentenceEncoder};
 pub use seq2seq_lm::Seq2SeqLm;
