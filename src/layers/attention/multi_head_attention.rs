@@ -528,29 +528,14 @@ impl<T: Float> Op<T> for MultiHeadAttention {
         self.built.output.backward(pass, &values[ATTENDED], &dy[0], Some((d_attended[0].as_mut_slice(), false)));
         let scores = y.get(1).map(|p| [p, &dy[1]]);
         let both = [&values[ATTENDED], &d_attended[0]];
-        if is_joined {
+        let (of, gradients) = if is_joined {
             let [joined, d_joined, ..] = &mut more[FUSED - D_ATTENDED - 1..] else { unreachable!("both are there") };
-            let of = self.attended_joined(x, joined);
-            self.attention.attend_backward(
-                pass,
-                slot.child(ATTENTION),
-                &of,
-                both,
-                scores,
-                [Some(d_joined), None, None],
-            );
+            (self.attended_joined(x, joined), [Some(d_joined), None, None])
         } else {
-            let of = self.attended(x, [&values[0], &values[1], &values[2]]);
             let [dq, dk, dv] = &mut *dqkv else { unreachable!("three of them") };
-            self.attention.attend_backward(
-                pass,
-                slot.child(ATTENTION),
-                &of,
-                both,
-                scores,
-                [Some(dq), Some(dk), Some(dv)],
-            );
-        }
+            (self.attended(x, [&values[0], &values[1], &values[2]]), [Some(dq), Some(dk), Some(dv)])
+        };
+        self.attention.attend_backward(pass, slot.child(ATTENTION), &of, both, scores, gradients);
         if let Some(positions) = more.get_mut(POSITIONS - D_ATTENDED - 1) {
             let [dq, dk, ..] = &mut *dqkv else { unreachable!("three of them") };
             self.turn(pass, x, [dq, dk], positions, true);

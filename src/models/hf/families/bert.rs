@@ -30,7 +30,7 @@ pub(super) const BERT: Family = Family {
     wire,
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     prefix: "bert.",
     layer: "encoder.layer",
     query: "attention.self.query",

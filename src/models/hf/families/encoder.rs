@@ -164,6 +164,14 @@ pub(super) fn count_tokens(s: &Source<'_>, settings: &mut Bert) -> Result<()> {
     Ok(())
 }
 
+/// Checks what the head for hidden tokens of RoBERTa and MPNet needs.
+pub(super) fn head_has_gelu(s: &Source<'_>, settings: &Bert, task: Task) -> Result<()> {
+    if task == Task::MaskedLm && settings.activation != Activation::Gelu {
+        return Err(s.config.refuse("hidden_act", "gelu, which the head has whatever blocks have"));
+    }
+    Ok(())
+}
+
 /// The dropout of class heads: `classifier_dropout`, or that of hidden steps where it is null.
 pub(super) fn heads(s: &mut Source<'_>, settings: &Bert) -> Result<Heads> {
     let rate = s.config.dropout_or("classifier_dropout", settings.dropout)?;

@@ -3,7 +3,7 @@
 use super::super::family::{Family, Source, Task, Wired};
 use super::super::weights::Naming;
 use super::encoder::{self, Names};
-use crate::activations::Activation;
+use super::roberta;
 use crate::error::Result;
 use crate::models::Bert;
 
@@ -27,23 +27,12 @@ pub(super) const MPNET: Family = Family {
 
 const NAMES: Names = Names {
     prefix: "mpnet.",
-    layer: "encoder.layer",
     query: "attention.attn.q",
     key: "attention.attn.k",
     value: "attention.attn.v",
     attention_output: "attention.attn.o",
     attention_norm: "attention.LayerNorm",
-    hidden: "intermediate.dense",
-    output: "output.dense",
-    norm: "output.LayerNorm",
-    transform: "lm_head.dense",
-    transform_norm: "lm_head.layer_norm",
-    head: "lm_head",
-    decoder: "lm_head.decoder",
-    pooler: "classifier.dense",
-    pooler_activation: Activation::Tanh,
-    classifier: "classifier.out_proj",
-    has_pooler: true,
+    ..roberta::NAMES
 };
 
 fn wire(s: &mut Source<'_>, task: Task) -> Result<Wired> {
@@ -52,9 +41,7 @@ fn wire(s: &mut Source<'_>, task: Task) -> Result<Wired> {
     encoder::count_tokens(s, &mut settings)?;
     // Transformers reads the number of buckets for the table alone, and counts with 32.
     s.config.only("relative_attention_num_buckets", 32)?;
-    if task == Task::MaskedLm && settings.activation != Activation::Gelu {
-        return Err(s.config.refuse("hidden_act", "gelu, which the head has whatever blocks have"));
-    }
+    encoder::head_has_gelu(s, &settings, task)?;
     let heads = encoder::heads(s, &settings)?;
     encoder::wire(s, &settings, &NAMES, &heads, task)
 }

@@ -2,8 +2,8 @@
 
 use super::super::family::{Family, Source, Task, Wired};
 use super::super::weights::Naming;
+use super::bert;
 use super::encoder::{self, Names};
-use crate::activations::Activation;
 use crate::error::Result;
 use crate::models::Bert;
 
@@ -40,25 +40,15 @@ pub(super) const XLM_ROBERTA: Family = Family {
     wire,
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     prefix: "roberta.",
-    layer: "encoder.layer",
-    query: "attention.self.query",
-    key: "attention.self.key",
-    value: "attention.self.value",
-    attention_output: "attention.output.dense",
-    attention_norm: "attention.output.LayerNorm",
-    hidden: "intermediate.dense",
-    output: "output.dense",
-    norm: "output.LayerNorm",
     transform: "lm_head.dense",
     transform_norm: "lm_head.layer_norm",
     head: "lm_head",
     decoder: "lm_head.decoder",
     pooler: "classifier.dense",
-    pooler_activation: Activation::Tanh,
     classifier: "classifier.out_proj",
-    has_pooler: true,
+    ..bert::NAMES
 };
 
 fn wire(s: &mut Source<'_>, task: Task) -> Result<Wired> {
@@ -67,9 +57,7 @@ fn wire(s: &mut Source<'_>, task: Task) -> Result<Wired> {
     settings.sentences = s.config.size_or("type_vocab_size", 2)?;
     settings.one_sentence = true;
     encoder::count_tokens(s, &mut settings)?;
-    if task == Task::MaskedLm && settings.activation != Activation::Gelu {
-        return Err(s.config.refuse("hidden_act", "gelu, which the head has whatever blocks have"));
-    }
+    encoder::head_has_gelu(s, &settings, task)?;
     let heads = encoder::heads(s, &settings)?;
     encoder::wire(s, &settings, &NAMES, &heads, task)
 }
