@@ -90,6 +90,7 @@ pub use activations::Activation;
 pub use bf16::Bf16;
 pub use callbacks::Callback;
 pub use error::{Error, Mismatch, Result};
+pub use kernels::packed::WeightStorage;
 pub use kernels::parallel::set_threads;
 pub use layer::{
     AttentionSteps, Builder, Cache, Continuation, Inputs, Layer, MaskRule, Op, Pass, Reach, Slot, Statistics,

@@ -1,10 +1,12 @@
 //! All weights of a model in one flat buffer.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::aligned::Aligned;
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
+use crate::kernels::packed::{Packed, WeightStorage};
 use crate::memory;
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape};
@@ -45,6 +47,56 @@ pub struct ParamSpec {
     pub constraint: Option<Constraint>,
     /// Whether its gradient comes by rows, see `Builder::sparse_gradient`.
     pub(crate) sparse_gradient: bool,
+    /// Who reads it.
+    pub(crate) reading: Reading,
+    /// Its values where they are stored in panels and not in the buffer, in which it then has none.
+    pub(crate) packed: Option<Arc<Packed>>,
+    /// What is beside it in those products.
+    pub(crate) adapters: Vec<Adapter>,
+}
+
+/// Who reads a parameter, and so how it may be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Anyone, as numbers.
+    #[default]
+    Numbers,
+    /// Products of rows with it alone, through `layers::linear`: W `[in, out]`.
+    Product,
+    /// Those who look up rows of it, and products of rows with its transpose, through `layers::linear`: E `[rows, features]`.
+    Table,
+}
+
+impl Reading {
+    /// The inputs and outputs of the product that it is for, of a matrix of these sizes.
+    pub fn sizes(self, [rows, columns]: [usize; 2]) -> [usize; 2] {
+        if self == Reading::Table { [columns, rows] } else { [rows, columns] }
+    }
+}
+
+/// Two thin matrices A `[in, rank]` and B `[rank, out]` beside a weight `[in, out]`: x·W + scale · (x·A)·B.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Adapter {
+    pub a: ParamId,
+    pub b: ParamId,
+    pub rank: usize,
+    pub scale: f64,
+    /// The part of x that is dropped before A in training.
+    pub dropout: f64,
+    /// The stream of its draws.
+    pub stream: u64,
+    /// The number of the model's adapter that it is of.
+    pub number: usize,
+    /// Whether it is used, and whether it is in the weight already.
+    pub active: bool,
+    pub merged: bool,
+}
+
+impl Adapter {
+    /// Whether products take it into account.
+    pub fn applies(&self) -> bool {
+        self.active && !self.merged
+    }
 }
 
 impl ParamSpec {
@@ -107,6 +159,110 @@ impl<T: Float> Params<T> {
         self.name_last(name, shape, trainable, decays)
     }
 
+    /// Adds a matrix that is stored in panels, whose values come later.
+    pub(crate) fn push_packed(&mut self, name: &str, shape: Shape, decays: bool, packed: Packed) -> Result<ParamId> {
+        let id = self.name_last(name, Shape::from([0]), true, decays)?;
+        let spec = &mut self.specs[id.0 as usize];
+        (spec.shape, spec.trainable, spec.frozen, spec.packed) = (shape, false, true, Some(Arc::new(packed)));
+        Ok(id)
+    }
+
+    /// Stores the matrices that products and look-ups alone read in panels, and leaves them out of the buffer. They are not trained any more.
+    ///
+    /// # Errors
+    /// Those of [`Packed::zeros`] and [`Packed::fill`]; nothing has changed then.
+    pub(crate) fn store(&mut self, op: &'static str, storage: WeightStorage) -> Result<()> {
+        let mut all = Vec::new();
+        for spec in &self.specs {
+            let sizes @ [_, columns] = [spec.shape.rows(), spec.shape.last()];
+            let own = spec.reading != Reading::Numbers && spec.packed.is_none();
+            let values = &self.values[spec.range.clone()];
+            let packed = own.then(|| {
+                let mut packed = Packed::zeros(op, &spec.name, storage, spec.reading.sizes(sizes))?;
+                packed.fill(|output, row| {
+                    let value = |v: &T| v.as_f64() as f32;
+                    match spec.reading {
+                        Reading::Table => {
+                            row.iter_mut().zip(&values[output * columns..]).for_each(|(r, v)| *r = value(v))
+                        }
+                        _ => row
+                            .iter_mut()
+                            .zip(values[output..].iter().step_by(columns))
+                            .for_each(|(r, v)| *r = value(v)),
+                    }
+                    Ok(())
+                })?;
+                Ok(packed)
+            });
+            all.push(packed.transpose()?);
+        }
+        for (spec, packed) in self.specs.iter_mut().zip(all) {
+            if let Some(packed) = packed {
+                (spec.trainable, spec.frozen, spec.packed) = (false, true, Some(Arc::new(packed)));
+            }
+        }
+        self.compact();
+        Ok(())
+    }
+
+    /// Takes matrices that are stored in panels from other parameters, by their numbers here and there.
+    pub(crate) fn share(&mut self, other: &Params<T>, pairs: &[(usize, ParamId)]) {
+        if pairs.is_empty() {
+            return;
+        }
+        for &(own, from) in pairs {
+            if let (Some(own), Some(from)) = (self.specs.get_mut(own), other.spec(from)) {
+                (own.trainable, own.frozen, own.packed) = (false, true, from.packed.clone());
+            }
+        }
+        self.compact();
+    }
+
+    /// Leaves the values of what is stored in panels out of the buffer.
+    fn compact(&mut self) {
+        let mut values = Aligned::default();
+        for spec in &mut self.specs {
+            let start = values.len();
+            if spec.packed.is_none() {
+                values.resize(start + spec.range.len(), T::zero());
+                values[start..].copy_from_slice(&self.values[spec.range.clone()]);
+            }
+            spec.range = start..values.len();
+        }
+        self.values = values;
+    }
+
+    /// Whether any matrix is stored in panels: the first.
+    pub(crate) fn first_packed(&self) -> Option<&ParamSpec> {
+        self.specs.iter().find(|spec| spec.packed.is_some())
+    }
+
+    /// The values of a parameter, however they are stored.
+    pub fn to_vec(&self, id: ParamId) -> Vec<T> {
+        let Some((spec, packed)) = self.spec(id).and_then(|spec| Some((spec, spec.packed.as_ref()?))) else {
+            return self.get(id).to_vec();
+        };
+        let ([inputs, outputs], columns) = (packed.sizes(), spec.shape.last());
+        let (mut values, mut row) = (vec![T::zero(); spec.shape.len()], vec![0f32; inputs]);
+        for output in 0..outputs {
+            packed.row(output, &mut row);
+            let row = row.iter().map(|v| T::of(f64::from(*v)));
+            match spec.reading {
+                Reading::Table => values[output * columns..].iter_mut().zip(row).for_each(|(v, r)| *v = r),
+                _ => values[output..].iter_mut().step_by(columns).zip(row).for_each(|(v, r)| *v = r),
+            }
+        }
+        values
+    }
+
+    /// Forgets the parameters from number `held` on, and adapters from number `adapters` on.
+    pub(crate) fn truncate(&mut self, held: usize, adapters: usize) {
+        let end = self.specs.get(held).map_or(self.values.len(), |spec| spec.range.start);
+        self.specs.truncate(held);
+        self.values.resize(end, T::zero());
+        self.specs.iter_mut().for_each(|spec| spec.adapters.retain(|adapter| adapter.number < adapters));
+    }
+
     /// Names the values that were added last.
     fn name_last(&mut self, name: &str, shape: Shape, trainable: bool, decays: bool) -> Result<ParamId> {
         let range = self.values.len() - shape.len()..self.values.len();
@@ -126,6 +282,9 @@ impl<T: Float> Params<T> {
             regularizer: None,
             constraint: None,
             sparse_gradient: false,
+            reading: Reading::Numbers,
+            packed: None,
+            adapters: Vec::new(),
         });
         Ok(ParamId((self.specs.len() - 1) as u32))
     }
@@ -165,7 +324,8 @@ impl<T: Float> Params<T> {
         }
     }
 
-    /// The values of one parameter, row-major; none for the id of another model.
+    /// The values of one parameter, row-major; none for the id of another model, or where the parameter is [stored](crate::Model::store_weights) in
+    /// panels ([`to_vec`](Self::to_vec) has them).
     ///
     /// ```
     /// use gradus::prelude::*;

@@ -3,7 +3,7 @@
 //! `cargo run --release -p gradus-benches -- seed_mlp,mlp_infer1,gemm --threads 2`
 //! `cargo run --release -p gradus-benches -- mnist_mlp --data DIR` with MNIST's four IDX files (or `.gz`) in DIR
 //! `gpt_char`, `gpt2_124m`, `bert_base_mlm`: a step of a small and of two large language models (`gpt2_124m_bf16_moments`: with AdamW's moments stored in bf16); `decode_gpt2`, `decode_llama1b`: a token; `prefill_gpt2`, `prefill_llama1b`: a
-//! prompt of 512
+//! prompt of 512; with `_f32`, `_bf16`, `_q8_0` or `_q4_0` behind them from weights that are stored so
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
 //! `gemm` shows products beside what the machine can do: multiply-adds on registers alone, or, for few rows, reading the weights.
@@ -62,8 +62,8 @@ fn main() -> Result<(), Failure> {
             "two_tower" => two_tower()?,
             "gpt_char" | "gpt2_124m" | "gpt2_124m_bf16_moments" => language::train(&workload)?,
             "bert_base_mlm" => language::masked_language()?,
-            "decode_gpt2" | "decode_llama1b" => language::decode(&workload)?,
-            "prefill_gpt2" | "prefill_llama1b" => language::prefill(&workload)?,
+            decode if decode.starts_with("decode_") => language::decode(&workload)?,
+            prefill if prefill.starts_with("prefill_") => language::prefill(&workload)?,
             "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
             "scaling" => scaling()?,

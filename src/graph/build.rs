@@ -208,6 +208,7 @@ impl<T: Float> Build<T> {
             name: path.clone(),
             wires,
             params: b.take_registered(),
+            by_rows: true,
             drops_mask: spec.drops_mask,
         });
         Ok(Outline {

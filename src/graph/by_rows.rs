@@ -20,7 +20,11 @@ impl<T: Float> Net<T> {
             let output = self.outputs.iter().position(|v| *v == value).filter(|output| wanted(*output));
             let (Some(output), Code::Layer(layer)) = (output, &n.code) else { break };
             let columns = [from, value].map(|v| self.shapes[v as usize].last());
-            let fits = layer.by_rows() && self.readers(value) == 1 && columns[1] >= NARROW && !columns.contains(&FREE);
+            let fits = layer.by_rows()
+                && n.by_rows
+                && self.readers(value) == 1
+                && columns[1] >= NARROW
+                && !columns.contains(&FREE);
             if !fits {
                 break;
             }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adapters::AdapterSpec;
 use super::node::{Item, NodeSpec, ScopeSpec, Settings, Step};
 use super::{Graph, Part, Value};
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ pub(crate) struct Written {
     /// Their names, where they are not those of what gives them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     output_names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    adapters: Vec<AdapterSpec>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,6 +103,7 @@ impl Graph {
             nodes,
             outputs: (!last).then(|| self.outputs.clone()),
             output_names: self.output_names.clone(),
+            adapters: self.adapters.clone(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Graph {
         let outputs: Vec<Value> = outputs.into_iter().map(|index| Value { graph: g.id, index }).collect();
         g.finish(&outputs)?;
         g.name_outputs(written.output_names);
+        g.adapters = written.adapters;
         Ok(g)
     }
 

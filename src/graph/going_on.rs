@@ -325,7 +325,7 @@ impl<T: Float> Net<T> {
         }
         (work.net, work.samples, work.kept) = (self.id, x.samples(), false);
         work.given.clear();
-        let Work { values, slots, out, left_out, sizes, last_sizes, masks, angles, .. } = work;
+        let Work { values, slots, out, left_out, sizes, last_sizes, masks, common, .. } = work;
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
         }
@@ -336,7 +336,7 @@ impl<T: Float> Net<T> {
             }
         }
         std::mem::swap(&mut pass.masks, masks);
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         let with_source = going.with_source;
         let mut going = Some(going);
         let mut shapes = sizes.shapes();
@@ -358,7 +358,7 @@ impl<T: Float> Net<T> {
                 _ => {}
             }
         }
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         std::mem::swap(&mut pass.masks, masks);
     }
 }

@@ -4,6 +4,7 @@
 //! there before it. It carries no numbers and no type of them; [`build`](Graph::build) fixes shapes and draws weights.
 //! [`Block`], [`Residual`] and [`Branches`] are recipes: they add nodes and have no passes of their own.
 
+mod adapters;
 mod build;
 mod by_rows;
 mod ending;
@@ -33,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Op};
 use crate::layers::LayerConfig;
 use crate::tensor::Shape;
+pub(crate) use adapters::AdapterSpec;
 pub(crate) use ending::Ending;
 pub use expression::{Expression, Operand};
 #[cfg(feature = "files")]
@@ -108,6 +110,8 @@ pub struct Graph {
     outputs: Vec<u32>,
     /// The outputs' names, where they are not those of what gives them.
     output_names: Vec<String>,
+    /// Thin matrices beside weights.
+    adapters: Vec<AdapterSpec>,
 }
 
 /// A part that can be applied to several values with the same weights; made by [`Graph::shared`].
@@ -247,6 +251,7 @@ impl Graph {
             problem: None,
             outputs: Vec::new(),
             output_names: Vec::new(),
+            adapters: Vec::new(),
         }
     }
 

@@ -11,8 +11,7 @@ use super::row_node::RowNode;
 use super::segments::{Handed, Segment, segments};
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
-use crate::kernels::angles::AngleTables;
-use crate::layer::{Inputs, Masks, Pass, Slot};
+use crate::layer::{Common, Inputs, Masks, Pass, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
@@ -83,6 +82,8 @@ pub(super) struct Node<T: Float> {
     pub name: String,
     pub wires: Wires,
     pub params: Vec<ParamId>,
+    /// Whether a loss may take it over block by block, where its layer allows that.
+    pub by_rows: bool,
     /// Whether its outputs have no mask, whatever its rule.
     pub drops_mask: bool,
 }
@@ -111,8 +112,8 @@ pub struct Work<T = f32> {
     back: Vec<Option<Tensor<T>>>,
     /// What is in the masks of the last forward pass.
     pub(super) masks: Masks,
-    /// Angles of positions, whatever the pass.
-    pub(super) angles: AngleTables<T>,
+    /// What layers share, whatever the pass.
+    pub(super) common: Common<T>,
     /// Whether inner values of segments are computed again on the way back, and whose memory theirs is meanwhile.
     pub(crate) recomputes: bool,
     pub(super) handed: Handed<T>,
@@ -243,6 +244,16 @@ impl<T: Float> Net<T> {
         }
     }
 
+    /// Forgets parameters from number `held` on.
+    pub(crate) fn forget_params(&mut self, held: usize) {
+        self.nodes.iter_mut().for_each(|node| node.params.retain(|id| (id.0 as usize) < held));
+    }
+
+    /// The nodes, to be changed.
+    pub(super) fn nodes_mut(&mut self) -> &mut [Node<T>] {
+        &mut self.nodes
+    }
+
     /// The paths of the nodes, in the order of computation.
     pub fn node_names(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| node.name.as_str()).collect()
@@ -330,7 +341,7 @@ impl<T: Float> Net<T> {
         }
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
-        let Work { values, slots, out, left_out, by_rows, sizes, masks, angles, recomputes, handed, .. } = work;
+        let Work { values, slots, out, left_out, by_rows, sizes, masks, common, recomputes, handed, .. } = work;
         let segments = if kept && *recomputes { &self.segments[..] } else { &[] };
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
         if values.len() < layout.sizes.len() {
@@ -357,7 +368,7 @@ impl<T: Float> Net<T> {
         if around {
             std::mem::swap(&mut pass.masks, masks);
         }
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         let mut next = 0;
         for i in 0..self.nodes.len() {
             if by_rows.iter().any(|at| at.node == i) {
@@ -372,7 +383,7 @@ impl<T: Float> Net<T> {
             self.compute(i, layout, pass, slot, values, out, shapes, x);
         }
         pass.logits = false;
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         if around {
             std::mem::swap(&mut pass.masks, masks);
         }
@@ -606,7 +617,7 @@ impl<T: Float> Net<T> {
             left_out,
             by_rows,
             masks,
-            angles,
+            common,
             sizes,
             recomputes,
             handed,
@@ -626,7 +637,7 @@ impl<T: Float> Net<T> {
         }
         let masked = !self.masks.is_empty();
         std::mem::swap(&mut pass.masks, masks);
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         for step in plan.steps.iter().filter(|step| by_rows.iter().all(|at| at.node != step.node)) {
             let node = &self.nodes[step.node];
             while left > 0 && segments[left - 1].nodes.start > step.node {
@@ -700,7 +711,7 @@ impl<T: Float> Net<T> {
             }
         }
         pass.logits = false;
-        std::mem::swap(&mut pass.angles, angles);
+        std::mem::swap(&mut pass.common, common);
         std::mem::swap(&mut pass.masks, masks);
     }
 

@@ -43,7 +43,14 @@ impl Graph {
         while shared.len() < numbers {
             shared.push(SharedPart { name: String::new(), part: DynPart::new(Identity::new()) });
         }
-        Graph { inputs: self.inputs.clone(), open: vec![items], values: self.values, shared, ..Graph::new() }
+        Graph {
+            inputs: self.inputs.clone(),
+            open: vec![items],
+            values: self.values,
+            shared,
+            adapters: self.adapters.clone(),
+            ..Graph::new()
+        }
     }
 
     /// The value at a place.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Level {
     /// AVX-512 (foundation, double and quad words, vector lengths), and AVX2 and FMA.
     Avx512,
-    /// AVX2 and FMA.
+    /// AVX2 and FMA, and conversions of half precision.
     Avx2,
     /// The target's baseline.
     Other,
@@ -39,7 +39,10 @@ pub fn level() -> Level {
 #[cold]
 fn find() -> Level {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c")
+    {
         let wide = std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512dq")
             && std::arch::is_x86_feature_detected!("avx512vl");

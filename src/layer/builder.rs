@@ -6,8 +6,9 @@ use crate::check::check_not_negative;
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
+use crate::kernels::packed::{Packed, WeightStorage};
 use crate::kernels::random::{Key, Purpose};
-use crate::params::{ParamId, ParamSpec, Params};
+use crate::params::{ParamId, ParamSpec, Params, Reading};
 use crate::regularizers::Regularizer;
 use crate::tensor::{Float, Shape};
 
@@ -19,6 +20,9 @@ pub struct Builder<T: Float = f32> {
     scopes: Vec<Scope>,
     /// The most values in all, where weights come from a file and are not drawn.
     room: Option<usize>,
+    /// How matrices are stored that need not stand as numbers, and who will read the one that is being registered.
+    storage: Option<WeightStorage>,
+    reading: Reading,
     /// The parameters that were registered or found since they were last [taken](Self::take_registered).
     registered: Vec<ParamId>,
     /// How often something that is shared was built another time.
@@ -45,6 +49,8 @@ impl<T: Float> Builder<T> {
             seed,
             scopes: vec![Scope::default()],
             room: None,
+            storage: None,
+            reading: Reading::Numbers,
             registered: Vec::new(),
             again: 0,
         }
@@ -53,6 +59,11 @@ impl<T: Float> Builder<T> {
     /// A builder whose weights are zeros, to be overwritten, and at most `room` of them.
     pub(crate) fn for_weights(room: usize) -> Self {
         Builder { room: Some(room), ..Builder::new(0) }
+    }
+
+    /// The same, where matrices that products and look-ups alone read are stored so.
+    pub(crate) fn storing(self, storage: Option<WeightStorage>) -> Self {
+        Builder { storage, ..self }
     }
 
     /// Runs `build` inside the scope of one layer; parameters are named `path/kernel` and so on. The layer is called
@@ -113,6 +124,26 @@ impl<T: Float> Builder<T> {
     /// [`Error::Shape`] if the shape is empty or too large; what the initialiser returns.
     pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
         self.param(name, shape.into(), init, true, true)
+    }
+
+    /// [`weight`](Self::weight) `[in, out]` that is read by products of rows with it alone, through the door in `layers::linear`: adapters may stand
+    /// beside it, and it may be stored otherwise than as numbers of the model's type.
+    pub(crate) fn product(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.stored(name, shape.into(), init, Reading::Product)
+    }
+
+    /// [`weight`](Self::weight) `[rows, features]` of which rows are looked up, and by whose transpose rows are multiplied through the same door.
+    pub(crate) fn table(&mut self, name: &str, shape: impl Into<Shape>, init: &Init) -> Result<ParamId> {
+        self.stored(name, shape.into(), init, Reading::Table)
+    }
+
+    fn stored(&mut self, name: &str, shape: Shape, init: &Init, reading: Reading) -> Result<ParamId> {
+        self.reading = reading;
+        let id = self.weight(name, shape, init);
+        self.reading = Reading::Numbers;
+        let id = id?;
+        self.spec_mut("build", id)?.reading = reading;
+        Ok(id)
     }
 
     /// Registers a trainable parameter that weight decay leaves alone, a bias.
@@ -305,6 +336,11 @@ impl<T: Float> Builder<T> {
         }
         init.check()?;
         let path = format!("{}/{name}", self.path());
+        if let Some(storage) = self.storage.filter(|_| self.reading != Reading::Numbers) {
+            let sizes = self.reading.sizes([shape.rows(), shape.last()]);
+            let packed = Packed::zeros("build", &path, storage, sizes)?;
+            return self.params.push_packed(&path, shape, decays, packed);
+        }
         if let Some(room) = self.room {
             if len > room - self.params.len().min(room) {
                 let expected = format!("a shape for {name} within the {room} weights of the file");
@@ -353,7 +389,7 @@ impl<T: Float> Builder<T> {
 const MAX_VALUES: usize = 1 << 36;
 
 /// FNV-1a, 64 bits.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 

@@ -12,11 +12,13 @@ mod slot;
 use std::fmt::Debug;
 
 pub use builder::Builder;
+pub(crate) use builder::hash;
 pub use cache::Cache;
 pub use continuation::{AttentionSteps, Continuation};
 pub use mask::MaskRule;
 pub(crate) use mask::Masks;
 pub use op::{Inputs, Op};
+pub(crate) use pass::{Common, Thin};
 pub use pass::{Pass, Statistics};
 pub use slot::Slot;
 

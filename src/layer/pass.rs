@@ -4,6 +4,7 @@ use super::Masks;
 use super::cache::{Entry, Going};
 use crate::kernels::angles::{AngleTables, Angles};
 use crate::kernels::frequencies::Frequencies;
+use crate::kernels::packed::Packed;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::{ParamId, Params};
 use crate::tensor::Float;
@@ -34,8 +35,8 @@ pub struct Pass<'a, T: Float = f32> {
     position: usize,
     /// The masks of the values of the net that computes.
     pub(crate) masks: Masks,
-    /// Angles of positions, which all layers of the net that computes share.
-    pub(crate) angles: AngleTables<T>,
+    /// What all layers of the net that computes share.
+    pub(crate) common: Common<T>,
     /// What was before, where it goes on from steps that a cache keeps.
     pub(crate) going: Option<Going<'a, T>>,
 }
@@ -57,7 +58,7 @@ impl<'a, T: Float> Pass<'a, T> {
             first_row: 0,
             position: 0,
             masks: Masks::default(),
-            angles: AngleTables::default(),
+            common: Common::default(),
             going: None,
         }
     }
@@ -177,12 +178,12 @@ impl<'a, T: Float> Pass<'a, T> {
         given: Option<&'p [T]>,
     ) -> Angles<'p, T> {
         match given {
-            Some(positions) => self.angles.given(frequencies, positions),
+            Some(positions) => self.common.angles.given(frequencies, positions),
             None if self.going.is_some() => {
                 let positions = self.going.as_ref().map_or(&[][..], |going| going.cache.positions());
-                self.angles.given(frequencies, positions)
+                self.common.angles.given(frequencies, positions)
             }
-            None => self.angles.stretch(frequencies, self.position, steps),
+            None => self.common.angles.stretch(frequencies, self.position, steps),
         }
     }
 
@@ -241,6 +242,12 @@ impl<'a, T: Float> Pass<'a, T> {
     pub(crate) fn matrix(&self, id: ParamId) -> ([usize; 2], &'a [T]) {
         let sizes = self.params.spec(id).map_or([0; 2], |spec| [spec.shape.rows(), spec.shape.last()]);
         (sizes, self.weight(id))
+    }
+
+    /// A parameter that is stored in panels; its values are not there as numbers.
+    #[inline]
+    pub(crate) fn packed(&self, id: ParamId) -> Option<&'a Packed> {
+        self.params.spec(id)?.packed.as_deref()
     }
 
     /// Whether the gradient of a parameter is wanted.
@@ -304,6 +311,26 @@ impl<'a, T: Float> Pass<'a, T> {
     pub fn key(&self, stream: u64, row: usize) -> Key {
         Key::new(self.seed, Purpose::Layer).with(stream).with(self.step).with(self.first_row + row as u64)
     }
+}
+
+/// What the layers of a net share, from pass to pass.
+#[derive(Debug, Default)]
+pub(crate) struct Common<T> {
+    /// Angles of positions.
+    pub angles: AngleTables<T>,
+    /// Room for what adapters compute on the way; it grows with the first pass.
+    pub thin: Thin<T>,
+}
+
+/// What adapters compute on the way. On the way back x·A is computed once more.
+#[derive(Debug, Default)]
+pub(crate) struct Thin<T> {
+    /// d(x), where d is dropout, and the gradient with respect to it.
+    pub wide: Vec<T>,
+    /// scale · d(x)·A, rows of the rank.
+    pub code: Vec<T>,
+    /// The gradient with respect to d(x)·A.
+    pub back: Vec<T>,
 }
 
 /// New values of statistics: written by layers during a pass, put in their places after the step.

@@ -39,9 +39,20 @@ impl Default for KernelOptions {
 }
 
 impl KernelOptions {
+    /// Registers the kernel of [a product](Builder::product).
+    pub fn product<T: Float>(&self, name: &str, shape: Shape, b: &mut Builder<T>) -> Result<ParamId> {
+        let id = b.product(name, shape, &self.initializer)?;
+        self.bind(id, b)
+    }
+
     /// Registers the kernel under a name.
     pub fn build<T: Float>(&self, name: &str, shape: Shape, b: &mut Builder<T>) -> Result<ParamId> {
         let id = b.weight(name, shape, &self.initializer)?;
+        self.bind(id, b)
+    }
+
+    /// Says what penalty and bounds it has.
+    fn bind<T: Float>(&self, id: ParamId, b: &mut Builder<T>) -> Result<ParamId> {
         b.regularize(id, self.regularizer)?;
         b.constrain(id, self.constraint.clone())?;
         Ok(id)

@@ -1,6 +1,7 @@
 //! Layers, grouped as Keras groups them; one layer, one file.
 
 pub mod activations;
+pub(crate) mod adapter;
 pub mod attention;
 pub(crate) mod config;
 pub mod convolutional;

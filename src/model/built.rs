@@ -78,8 +78,8 @@ impl Graph {
 impl<T: Float> Model<T> {
     /// The model of a graph whose outputs are fixed, with the weights that a builder makes.
     #[inline(never)]
-    pub(crate) fn assemble(graph: Graph, mut builder: Builder<T>, seed: u64) -> Result<Self> {
-        let net = graph.assemble(&mut builder)?;
+    pub(crate) fn assemble(mut graph: Graph, mut builder: Builder<T>, seed: u64) -> Result<Self> {
+        let mut net = graph.assemble(&mut builder)?;
         if let Some(output) = net.output_shapes().into_iter().find(|output| output.rank() == 0) {
             let expected = "an output with at least one axis a sample";
             return Err(Error::shape("build", expected, output, "end with Reshape([1])"));
@@ -90,7 +90,8 @@ impl<T: Float> Model<T> {
         }
         let rows_together = rows_together::<T>(net.widest());
         let slim = net.space(rows_together, None) <= memory::SMALL;
-        let params = builder.into_params();
+        let mut params = builder.into_params();
+        graph.adapt(0, &mut net, &mut params, seed)?;
         let beside = Beside::default();
         Ok(Model {
             graph,
@@ -104,6 +105,11 @@ impl<T: Float> Model<T> {
             beside,
             compile_problem: None,
         })
+    }
+
+    /// Leaves what it was compiled with.
+    pub(super) fn forget_compiled(&mut self) {
+        (self.training, self.beside.compile, self.compile_problem) = (None, None, None);
     }
 
     /// The same architecture with new weights, drawn from another seed or the same: to be trained from the start.
@@ -323,10 +329,14 @@ impl<T: Float> Model<T> {
     /// The values of a parameter by its path, such as `"dense/kernel"`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no such parameter.
+    /// [`Error::Argument`] if there is no such parameter; [`Error::Config`] for one that is [stored](Self::store_weights) otherwise.
     #[inline(never)]
     pub fn weight(&self, name: &str) -> Result<&[T]> {
-        Ok(self.params.get(self.find(name)?))
+        let id = self.find(name)?;
+        if self.params.specs()[id.0 as usize].packed.is_some() {
+            self.check_numbers("weight")?;
+        }
+        Ok(self.params.get(id))
     }
 
     /// Overwrites a parameter by its path.
@@ -372,8 +382,8 @@ impl<T: Float> Model<T> {
     /// Freezes or thaws parameters, and the entry that they are of.
     pub(super) fn settle(&mut self, params: std::ops::Range<usize>, at: &[usize], trainable: bool) {
         for spec in &mut self.params.specs_mut()[params] {
-            spec.trainable = trainable && !spec.state;
-            spec.frozen = !trainable;
+            spec.trainable = trainable && !spec.state && spec.packed.is_none();
+            spec.frozen = !trainable || spec.packed.is_some();
         }
         self.graph.set(at, Some(trainable), None);
     }

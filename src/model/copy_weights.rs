@@ -30,6 +30,8 @@ impl<T: Float> Model<T> {
     /// [`Error::Weights`](crate::Error::Weights) with every missing, unexpected and misshapen name. The model is unchanged then.
     #[inline(never)]
     pub fn copy_weights(&mut self, other: &Model<T>, how: &LoadWeights) -> Result<Mismatch> {
+        self.check_numbers("copy_weights")?;
+        other.check_numbers("copy_weights")?;
         let specs = other.params.specs();
         let arrays: Vec<_> = specs.iter().map(|spec| (spec.name.as_str(), spec.shape.dims())).collect();
         let (found, mismatch) = how.fit(Path::new("the other model"), &arrays, &self.params)?;

@@ -117,6 +117,7 @@ impl<T: Float> Model<T> {
     /// # Errors
     /// As [`load_weights`](Self::load_weights).
     pub fn load_weights_with(&mut self, path: impl AsRef<Path>, how: &LoadWeights) -> Result<Mismatch> {
+        self.check_numbers("load_weights")?;
         how.read(&mut Archive::open(path)?, &mut self.params)
     }
 }

@@ -29,6 +29,7 @@ mod learning_rate_finder;
 mod load_keras;
 #[cfg(feature = "files")]
 mod load_weights;
+mod lora;
 mod masked;
 mod matching;
 mod not_compiled;
@@ -54,6 +55,7 @@ mod saver;
 mod sequential;
 #[cfg(feature = "files")]
 mod settings;
+mod storage;
 mod summary;
 mod tensors;
 #[cfg(feature = "text")]
@@ -76,6 +78,7 @@ pub use input_gradient::Target;
 pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
+pub use lora::Lora;
 pub use part::{Edit, Names};
 pub use predictor::Predictor;
 pub use prefix::Prefix;

@@ -108,7 +108,8 @@ impl<T: Float> Model<T> {
         let mut graph = self.graph.again(self.net.outline());
         let kept = graph.prune(OP, inputs, &outputs)?;
         graph.name_outputs(to.iter().map(|name| (*name).to_owned()).collect());
-        let mut part = Model::assemble(graph, Builder::for_weights(self.params.len()), self.seed)?;
+        let mut part =
+            Model::assemble(graph, Builder::for_weights(self.params.len()).storing(self.weight_storage()), self.seed)?;
         part.inherit(self, &kept);
         Ok(part)
     }
@@ -203,13 +204,20 @@ impl<T: Float> Model<T> {
             other.params.find(&name.rmatch_indices('/').find_map(renamed)?)
         };
         let pairs: Vec<_> = self.params.specs().iter().map(|spec| source(&spec.name)).collect();
+        let mut packed = Vec::new();
         for (i, from) in pairs.into_iter().enumerate() {
             let Some((from, spec)) = from.and_then(|id| Some((id, other.params.spec(id)?))) else { continue };
+            if spec.packed.is_some() {
+                packed.push((i, from));
+                continue;
+            }
             self.params.get_mut(ParamId(i as u32)).copy_from_slice(other.params.get(from));
             let own = &mut self.params.specs_mut()[i];
             (own.trainable, own.frozen) = (spec.trainable, spec.frozen);
             own.learning_rate_factor = spec.learning_rate_factor;
         }
+        // What is stored in panels is shared by both.
+        self.params.share(&other.params, &packed);
     }
 }
 

@@ -135,6 +135,7 @@ impl<T: Float> Model<T> {
     /// too large for the format.
     #[inline(never)]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.check_numbers("save")?;
         save(path.as_ref(), &self.graph, self.seed, &self.beside, &self.params)
     }
 }

@@ -233,6 +233,7 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
+        self.check_numbers("save_checkpoint")?;
         let mut state = State::default();
         state.within("optimizer", |state| training.save_optimizer(state));
         let last = training.last.iter().flat_map(State::entries);

@@ -43,16 +43,17 @@ impl Summary {
             rows.push([name, shape.of_samples(), "0".to_owned(), String::new()]);
         }
         for (part, label) in parts.iter().zip(labels) {
-            let count: usize = specs.get(part.params.clone()).unwrap_or(&[]).iter().map(|s| s.range.len()).sum();
+            let count: usize = specs.get(part.params.clone()).unwrap_or(&[]).iter().map(|s| s.shape.len()).sum();
             // Of what is shared, places after the first have another path than their own.
             let count = if part.path == label { thousands(count) } else { format!("as {}", part.path) };
             let name = format!("{label} ({}){}", part.class, ends(part.value(), &label));
             let takes: Vec<String> = part.inputs.iter().map(|v| sources.name(*v)).collect();
             rows.push([name, part.output.of_samples(), count, takes.join(", ")]);
         }
-        let parameters = model.params.len();
-        let bytes = parameters * size_of::<T>();
-        let frozen = specs.iter().filter(|s| s.frozen && !s.state).map(|s| s.range.len()).sum();
+        let parameters = specs.iter().map(|s| s.shape.len()).sum();
+        let packed: usize = specs.iter().filter_map(|s| s.packed.as_ref()).map(|packed| packed.len()).sum();
+        let bytes = model.params.len() * size_of::<T>() + packed;
+        let frozen = specs.iter().filter(|s| s.frozen && !s.state).map(|s| s.shape.len()).sum();
         Summary { rows, line, parameters, trainable: model.params.trainable_len(), frozen, bytes }
     }
 }

@@ -38,6 +38,7 @@ mod keras_free_sizes;
 #[cfg(all(feature = "keras", feature = "npz"))]
 mod keras_graphs;
 mod layers;
+mod lora;
 mod losses;
 mod masks;
 mod merging;

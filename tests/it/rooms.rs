@@ -351,7 +351,7 @@ fn arrows_point_down() {
         match file.split('/').next().unwrap() {
             "error.rs" | "aligned.rs" | "bf16.rs" => below(file, &[]),
             "check.rs" | "state.rs" => below(file, &["error.rs", "bf16.rs"]),
-            "kernels" => below(file, &["kernels/", "error.rs", "state.rs", "bf16.rs"]),
+            "kernels" => below(file, &["kernels/", "error.rs", "state.rs", "bf16.rs", "aligned.rs", "memory.rs"]),
             "memory.rs" => below(file, &["error.rs", "aligned.rs"]),
             "tensor" => below(file, &["tensor/", "kernels/", "error.rs", "memory.rs", "aligned.rs"]),
             "layers" | "layer" => {

@@ -19,14 +19,14 @@ impl Projection {
     /// Registers `name/kernel` and `name/bias`.
     pub fn build<T: Float>(name: &str, shape: [usize; 2], bias: bool, init: &Init, b: &mut Builder<T>) -> Result<Self> {
         let register = |b: &mut Builder<T>| {
-            let kernel = b.weight("kernel", shape, init)?;
+            let kernel = b.product("kernel", shape, init)?;
             let bias = if bias { Some(b.bias("bias", [shape[1]], &Init::Zeros)?) } else { None };
             Ok(Projection { kernel, bias })
         };
         b.scoped(name, Some(name), register).1
     }
 
-    pub fn forward<T: Float>(&self, pass: &Pass<'_, T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+    pub fn forward<T: Float>(&self, pass: &mut Pass<'_, T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         linear(pass, self.kernel, x.as_slice(), y);
         if let Some(bias) = self.bias {
             rows::add_bias(y.as_mut_slice(), pass.weight(bias));

@@ -57,7 +57,7 @@ impl<T: Float> Layer<T> for Dense {
         }
         input.need_features("Dense")?;
         self.epilogue.check()?;
-        self.w = self.kernel.build("kernel", Shape::from([input.last(), self.units]), b)?;
+        self.w = self.kernel.product("kernel", Shape::from([input.last(), self.units]), b)?;
         self.epilogue.build(self.units, b)?;
         Ok(input.with_last(self.units))
     }

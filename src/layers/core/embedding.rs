@@ -206,7 +206,7 @@ impl<T: Float> Layer<T> for Embedding {
                 "use a smaller vocabulary",
             ));
         }
-        self.embeddings = b.weight("embeddings", [self.input_dim, self.output_dim], &self.embeddings_initializer)?;
+        self.embeddings = b.table("embeddings", [self.input_dim, self.output_dim], &self.embeddings_initializer)?;
         b.sparse_gradient(self.embeddings)?;
         for (name, padding) in [("padding_idx", self.padding_idx), ("padding_row", self.padding_row)] {
             if let Some(padding) = padding.filter(|padding| *padding >= self.input_dim) {
@@ -235,11 +235,15 @@ impl<T: Float> Layer<T> for Embedding {
 
     fn forward(&self, pass: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
         let (n, rows) = (self.output_dim, pass.weight(self.embeddings));
+        let packed = pass.packed(self.embeddings);
         parallel::rows(y.as_mut_slice(), n, n, |first, y| {
             for (y, &id) in y.chunks_exact_mut(n).zip(&x.as_slice()[first..]) {
                 match self.id(id) {
                     Some(id) if self.padding_idx == Some(id) => y.fill(T::zero()),
-                    Some(id) => y.copy_from_slice(&rows[id * n..][..n]),
+                    Some(id) => match packed {
+                        Some(packed) => packed.row_as(id, y),
+                        None => y.copy_from_slice(&rows[id * n..][..n]),
+                    },
                     None => y.fill(T::nan()),
                 }
             }

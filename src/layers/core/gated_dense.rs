@@ -93,7 +93,7 @@ impl GatedDense {
 
     /// Registers a kernel and its bias.
     fn product<T: Float>(&self, outputs: usize, b: &mut Builder<T>, inputs: usize) -> Result<[ParamId; 2]> {
-        let kernel = self.kernel.build("kernel", Shape::from([inputs, outputs]), b)?;
+        let kernel = self.kernel.product("kernel", Shape::from([inputs, outputs]), b)?;
         let mut epilogue = self.epilogue.clone();
         epilogue.build(outputs, b)?;
         Ok([kernel, epilogue.bias])

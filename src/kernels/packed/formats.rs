@@ -1,0 +1,154 @@
+//! What a group of a panel looks like in each storage.
+
+use super::super::half::widen;
+use super::super::quantised::BlockKind;
+use crate::bf16::Bf16;
+
+/// Outputs of a panel.
+pub const PANEL: usize = 16;
+
+/// Inputs of a group: the values that have a scale together.
+pub const GROUP: usize = 32;
+
+/// Bytes of the scales of a group: one in half precision for each output.
+pub const SCALES: usize = 2 * PANEL;
+
+/// Groups of a storage.
+pub trait Format {
+    /// Bytes of a group.
+    const BYTES: usize;
+
+    /// The weights: those of each input.
+    fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]);
+}
+
+/// Single precision.
+pub struct F32Rows;
+/// bfloat16.
+pub struct Bf16Rows;
+/// Scales, then bytes with a sign.
+pub struct Q8Blocks;
+/// Scales, then bytes of which each has two inputs next to each other, the first in its lower half.
+pub struct Q4Blocks;
+
+/// The scales of a group.
+#[inline(always)]
+fn scales(group: &[u8]) -> [f32; PANEL] {
+    let (words, _) = group[..SCALES].as_chunks::<2>();
+    std::array::from_fn(|i| widen(u16::from_le_bytes(words[i])))
+}
+
+impl Format for F32Rows {
+    const BYTES: usize = 4 * PANEL * GROUP;
+
+    #[inline(always)]
+    fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
+        let (words, _) = group.as_chunks::<4>();
+        to.as_flattened_mut().iter_mut().zip(words).for_each(|(v, word)| *v = f32::from_le_bytes(*word));
+    }
+}
+
+impl F32Rows {
+    /// A panel of rows of Wᵀ.
+    pub fn pack(panel: &mut [u8], rows: &[f32], inputs: usize) {
+        let (words, _) = panel.as_chunks_mut::<4>();
+        for (lane, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
+            words[lane..].iter_mut().step_by(PANEL).zip(row).for_each(|(word, v)| *word = v.to_le_bytes());
+        }
+    }
+}
+
+impl Format for Bf16Rows {
+    const BYTES: usize = 2 * PANEL * GROUP;
+
+    #[inline(always)]
+    fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
+        let (words, _) = group.as_chunks::<2>();
+        let word = |word: &[u8; 2]| Bf16::from_bits(u16::from_le_bytes(*word)).to_f32();
+        to.as_flattened_mut().iter_mut().zip(words).for_each(|(v, w)| *v = word(w));
+    }
+}
+
+impl Bf16Rows {
+    /// A panel of rows of Wᵀ, rounded.
+    pub fn pack(panel: &mut [u8], rows: &[f32], inputs: usize) {
+        let (words, _) = panel.as_chunks_mut::<2>();
+        for (lane, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
+            let words = words[lane..].iter_mut().step_by(PANEL).zip(row);
+            words.for_each(|(word, v)| *word = Bf16::nearest(*v).to_bits().to_le_bytes());
+        }
+    }
+
+    /// A panel of rows of Wᵀ that are words already, the first `n` of these.
+    pub fn pack_words(panel: &mut [u8], rows: &[&[u8]; PANEL], n: usize) {
+        let (words, _) = panel.as_chunks_mut::<{ 2 * PANEL }>();
+        let rows = rows.map(|row| row.as_chunks::<2>().0);
+        for (i, to) in words.iter_mut().take(rows[0].len()).enumerate() {
+            let (to, _) = to.as_chunks_mut::<2>();
+            to[..n].iter_mut().zip(&rows).for_each(|(to, row)| *to = row[i]);
+        }
+    }
+}
+
+impl Format for Q8Blocks {
+    const BYTES: usize = SCALES + PANEL * GROUP;
+
+    #[inline(always)]
+    fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
+        let scales = scales(group);
+        let (inputs, _) = group[SCALES..].as_chunks::<PANEL>();
+        for (to, q) in to.iter_mut().zip(inputs) {
+            to.iter_mut().zip(q).zip(&scales).for_each(|((v, q), d)| *v = f32::from(*q as i8) * d);
+        }
+    }
+}
+
+impl Q8Blocks {
+    /// Puts a block of a file into its place of a group.
+    pub fn together(block: &[u8], lane: usize, group: &mut [u8]) {
+        group[2 * lane..2 * lane + 2].copy_from_slice(&block[..2]);
+        group[SCALES + lane..].iter_mut().step_by(PANEL).zip(&block[2..]).for_each(|(to, q)| *to = *q);
+    }
+
+    /// Takes it out again.
+    pub fn apart(group: &[u8], lane: usize, block: &mut [u8]) {
+        block[..2].copy_from_slice(&group[2 * lane..2 * lane + 2]);
+        block[2..].iter_mut().zip(group[SCALES + lane..].iter().step_by(PANEL)).for_each(|(q, from)| *q = *from);
+    }
+}
+
+const _: () = assert!(BlockKind::Q8_0.block_len() == GROUP && BlockKind::Q4_0.block_len() == GROUP);
+
+impl Format for Q4Blocks {
+    const BYTES: usize = SCALES + PANEL * GROUP / 2;
+
+    #[inline(always)]
+    fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
+        let scales = scales(group);
+        let (pairs, _) = group[SCALES..].as_chunks::<PANEL>();
+        let (to, _) = to.as_chunks_mut::<2>();
+        for ([first, second], q) in to.iter_mut().zip(pairs) {
+            for lane in 0..PANEL {
+                first[lane] = (i32::from(q[lane] & 15) - 8) as f32 * scales[lane];
+                second[lane] = (i32::from(q[lane] >> 4) - 8) as f32 * scales[lane];
+            }
+        }
+    }
+}
+
+impl Q4Blocks {
+    /// Puts a block of a file into its place of a group: there byte i has inputs i and i + 16.
+    pub fn together(block: &[u8], lane: usize, group: &mut [u8]) {
+        group[2 * lane..2 * lane + 2].copy_from_slice(&block[..2]);
+        let q = |input: usize| block[2 + input % PANEL] >> (input / PANEL * 4) & 15;
+        let to = group[SCALES + lane..].iter_mut().step_by(PANEL);
+        to.enumerate().for_each(|(pair, to)| *to = q(2 * pair) | q(2 * pair + 1) << 4);
+    }
+
+    /// Takes it out again.
+    pub fn apart(group: &[u8], lane: usize, block: &mut [u8]) {
+        block[..2].copy_from_slice(&group[2 * lane..2 * lane + 2]);
+        let q = |input: usize| group[SCALES + lane + input / 2 * PANEL] >> (input % 2 * 4) & 15;
+        block[2..].iter_mut().enumerate().for_each(|(i, to)| *to = q(i) | q(i + PANEL) << 4);
+    }
+}
