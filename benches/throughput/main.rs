@@ -7,6 +7,7 @@
 //! `mnist_cnn` takes them too, and made-up images without; `resnet20` and `lenet_infer1` need no data
 //!
 //! `gemm` shows products beside what the machine can do: multiply-adds on registers alone, or, for few rows, reading the weights.
+//! `packed` shows the same of weights that are stored in few bytes: one row, and 512;
 //! `checkpoint` shows what writing checkpoints costs a model of ten million weights;
 //! `scaling` shows how time and memory grow with samples and with weights; `--seed N` sets the weights' seed.
 //!
@@ -20,8 +21,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use gradus::WeightStorage;
 use gradus::data::read_idx;
 use gradus::kernels::gemm::{Matrix, gemm};
+use gradus::kernels::packed::{Packed, product};
 use gradus::kernels::parallel;
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
@@ -66,6 +69,7 @@ fn main() -> Result<(), Failure> {
             prefill if prefill.starts_with("prefill_") => language::prefill(&workload)?,
             "lenet_infer1" => lenet_infer1()?,
             "gemm" => products(),
+            "packed" => packed_products()?,
             "scaling" => scaling()?,
             "checkpoint" => checkpoint()?,
             other => return Err(format!("there is no workload {other}").into()),
@@ -557,4 +561,35 @@ fn products() {
         };
         report(&format!("gemm_{layout}_{m}x{k}x{n}"), "gflops", operations / seconds * 1e-9, &of_limit);
     }
+}
+
+/// Rows with stored weights: of a size that caches hold, and of one that none does.
+fn packed_products() -> Result<(), Failure> {
+    for [k, n] in [[256, 512], [768, 3072], [2048, 16384]] {
+        for storage in WeightStorage::ALL {
+            let mut w = Packed::zeros("bench", "w", storage, [k, n])?;
+            w.fill(|output, row| {
+                row.iter_mut().enumerate().for_each(|(i, v)| *v = ((i + output) % 17) as f32 - 8.0);
+                Ok(())
+            })?;
+            for m in [1, 2, 4, 512] {
+                let (x, mut y) = (vec![0.5f32; m * k], vec![0f32; m * n]);
+                let rounds = ((1 << 31) / (m * k * n)).clamp(1, 2000);
+                let mut best = f64::INFINITY;
+                for _ in 0..7 {
+                    let start = Instant::now();
+                    (0..rounds).for_each(|_| product(black_box(&x), m, &w, 0.0, black_box(&mut y)));
+                    best = best.min(start.elapsed().as_secs_f64() / rounds as f64);
+                }
+                let more = format!(
+                    ", \"gflops\": {:.1}, \"weights_per_ns\": {:.1}",
+                    2e-9 * (m * k * n) as f64 / best,
+                    1e-9 * (k * n) as f64 / best
+                );
+                let name = format!("packed_{storage}_{m}x{k}x{n}");
+                report(&name, "read_gb_s", w.len() as f64 / best * 1e-9, &more);
+            }
+        }
+    }
+    Ok(())
 }

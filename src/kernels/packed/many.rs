@@ -5,10 +5,17 @@ use std::ops::Range;
 
 use super::formats::{GROUP, PANEL};
 use super::matrix::Packed;
+#[cfg(target_arch = "x86_64")]
+use super::{
+    formats::{Bf16Rows, F32Rows, Q4Blocks, Q8Blocks},
+    lanes,
+    matrix::WeightStorage,
+};
 use crate::kernels::float::Float;
 use crate::kernels::gemm::MADDS_PER_UPDATE;
 use crate::kernels::parallel;
-use crate::kernels::simd;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::simd::{Level, level};
 use crate::state::Values;
 
 /// Inputs of a block: those of a chain of sums.
@@ -142,24 +149,49 @@ fn with_block<T: Float, R>(f: impl FnOnce(&mut Vec<T>) -> R) -> R {
 /// The weights of some inputs and outputs, row after row of inputs, each of whole panels of outputs; ranges begin at multiples of what a group and a panel have.
 fn widen<T: Float>(w: &Packed, inputs: Range<usize>, outputs: Range<usize>, to: &mut Vec<T>) {
     let width = outputs.len().next_multiple_of(PANEL);
-    to.resize(inputs.len() * width, T::zero());
-    simd::vectorised(
-        #[inline(always)]
-        || {
-            let mut block = [[0f32; PANEL]; GROUP];
-            for (i, panel) in (outputs.start / PANEL..outputs.end.div_ceil(PANEL)).enumerate() {
-                for (g, rows) in to.chunks_mut(GROUP * width).enumerate() {
-                    w.widen(panel, inputs.start / GROUP + g, &mut block);
-                    for (row, lanes) in rows.chunks_exact_mut(width).zip(&block) {
-                        row[i * PANEL..][..PANEL]
-                            .iter_mut()
-                            .zip(lanes)
-                            .for_each(|(v, lane)| *v = T::of(f64::from(*lane)));
-                    }
-                }
+    // Groups are whole.
+    to.resize(inputs.len().next_multiple_of(GROUP) * width, T::zero());
+    let groups = inputs.start / GROUP..inputs.end.div_ceil(GROUP);
+    let panels = outputs.start / PANEL..outputs.end.div_ceil(PANEL);
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(to), true) = (as_f32(to), level() != Level::Other) {
+        return widen_in_registers(w, groups, panels, to, width);
+    }
+    let mut block = [[0f32; PANEL]; GROUP];
+    for (i, panel) in panels.enumerate() {
+        for (group, rows) in groups.clone().zip(to.chunks_exact_mut(GROUP * width)) {
+            w.widen(panel, group, &mut block);
+            for (row, lanes) in rows.chunks_exact_mut(width).zip(&block) {
+                row[i * PANEL..][..PANEL].iter_mut().zip(lanes).for_each(|(v, lane)| *v = T::of(f64::from(*lane)));
             }
-        },
+        }
+    }
+}
+
+/// The same by vector registers, which the processor has.
+#[cfg(target_arch = "x86_64")]
+fn widen_in_registers(w: &Packed, groups: Range<usize>, panels: Range<usize>, to: &mut [f32], width: usize) {
+    assert!(
+        to.len() >= groups.len() * GROUP * width && panels.len() * PANEL <= width,
+        "packed product: block too small"
     );
+    let widen = match (level(), w.storage) {
+        (Level::Avx512, WeightStorage::F32) => lanes::widen512::<F32Rows>,
+        (Level::Avx512, WeightStorage::Bf16) => lanes::widen512::<Bf16Rows>,
+        (Level::Avx512, WeightStorage::Q8_0) => lanes::widen512::<Q8Blocks>,
+        (Level::Avx512, WeightStorage::Q4_0) => lanes::widen512::<Q4Blocks>,
+        (_, WeightStorage::F32) => lanes::widen2::<F32Rows> as unsafe fn(*const u8, *mut f32, usize),
+        (_, WeightStorage::Bf16) => lanes::widen2::<Bf16Rows>,
+        (_, WeightStorage::Q8_0) => lanes::widen2::<Q8Blocks>,
+        (_, WeightStorage::Q4_0) => lanes::widen2::<Q4Blocks>,
+    };
+    for (i, panel) in panels.enumerate() {
+        for (k, group) in groups.clone().enumerate() {
+            let (from, to) = (w.group(panel, group).as_ptr(), to[k * GROUP * width + i * PANEL..].as_mut_ptr());
+            // SAFETY: the level has been found; the group is whole, and the assertion bounds the rows that are written.
+            unsafe { widen(from, to, width) };
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +249,7 @@ mod tests {
     fn bits_of<T: Float>(w: &Packed) {
         let [inputs, outputs] = w.sizes();
         let plain: Vec<T> = rows(w).into_iter().map(|v| T::of(f64::from(v))).collect();
-        for m in [1, 2, 3, 4, 9, 33] {
+        for m in [1, 2, 3, 4, 5, 9, 12, 13, 33] {
             let of = |n, part| values(n, part).into_iter().map(|v| T::of(f64::from(v))).collect::<Vec<T>>();
             let (x, before) = (of(m * inputs, 2), of(m * outputs, 3));
             let (dy, below) = (of(m * outputs, 4), of(m * inputs, 5));

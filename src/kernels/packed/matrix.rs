@@ -136,7 +136,7 @@ impl Packed {
     }
 
     /// The bytes of a panel's group of inputs.
-    fn group(&self, panel: usize, group: usize) -> &[u8] {
+    pub(super) fn group(&self, panel: usize, group: usize) -> &[u8] {
         let size = self.storage.group_bytes();
         &self.bytes[panel * self.panel_bytes() + group * size..][..size]
     }

@@ -8,6 +8,8 @@
 #[cfg(target_arch = "x86_64")]
 mod few;
 mod formats;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod many;
 mod matrix;
 
