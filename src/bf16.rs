@@ -32,6 +32,15 @@ impl Bf16 {
         f32::from_bits((self.0 as u32) << 16)
     }
 
+    /// The nearest number in bf16, the one with an even last digit of two as near. NaN stays NaN.
+    #[cfg(feature = "files")]
+    #[inline(always)]
+    pub(crate) fn nearest(value: f32) -> Self {
+        let bits = value.to_bits();
+        let rounded = (bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16) as u16;
+        Bf16(if value.is_nan() { (bits >> 16) as u16 | 1 << 6 } else { rounded })
+    }
+
     /// One of its two neighbours in bf16, the one away from zero for a part of all 2¹⁶ values of `random` that is as large as its distance from
     /// the other: with `random` drawn evenly, the mean over many draws is `value` itself (stochastic rounding).
     ///

@@ -21,10 +21,12 @@ pub(crate) mod frequencies;
 pub mod gemm;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod gemv;
+pub(crate) mod half;
 pub(crate) mod math;
 pub mod parallel;
 pub(crate) mod patches;
 pub(crate) mod pooling;
+pub mod quantised;
 pub(crate) mod random;
 pub(crate) mod rotary;
 pub(crate) mod rounding;
