@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::kind::GgufKind;
+use super::tensor::{ALIGNMENT, GgufTensor, MAGIC, MAX_DIMS};
 use super::value::{GgufArray, GgufValue};
-use super::{ALIGNMENT, GgufTensor, MAGIC, MAX_DIMS};
 use crate::error::{Error, Result};
 
 /// The longest head: room for millions of tokens, and what it is parsed into is a few times as much.

@@ -170,7 +170,7 @@ impl GgufKind {
     /// # Errors
     /// [`Error::Argument`] for what the kind does not hold, with its place, and for kinds that are only read.
     pub(super) fn encode(self, values: &[f32], out: &mut Vec<u8>) -> Result<()> {
-        let narrow = |most: f32| match values.iter().position(|v| !(v.abs() <= most)) {
+        let narrow = |most: f32| match values.iter().position(|v| v.is_nan() || v.abs() > most) {
             None => Ok(()),
             Some(at) => {
                 let (expected, got) =

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::kind::GgufKind;
+use super::tensor::{ALIGNMENT, MAGIC, MAX_DIMS};
 use super::value::{GgufArray, GgufValue};
-use super::{ALIGNMENT, MAGIC, MAX_DIMS};
 use crate::error::{Error, Result};
 use crate::io::atomic::Replacement;
 
@@ -31,7 +31,7 @@ impl Planned {
     /// Bytes in the file.
     fn bytes(&self) -> Result<u64> {
         let width = self.shape.last().copied().unwrap_or(1);
-        let rows = if width == 0 { 0 } else { self.len() / width };
+        let rows = self.len().checked_div(width).unwrap_or(0);
         self.kind.row_bytes(width).map(|bytes| (bytes * rows) as u64).map_err(|e| {
             Error::argument(
                 "GgufWriter",

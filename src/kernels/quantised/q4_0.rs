@@ -2,6 +2,7 @@
 //! and q of value i + 16 in its upper half.
 
 use super::super::half::{narrow, widen};
+use super::inverse::inverse;
 
 /// Values of a block.
 pub const VALUES: usize = 32;
@@ -26,7 +27,7 @@ pub fn decode(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 pub fn encode(values: &[f32; VALUES], block: &mut [u8; BYTES]) {
     let most = values.iter().fold(0f32, |most, v| if v.abs() > most.abs() { *v } else { most });
     let d = most / -8.0;
-    let inverse = super::inverse(d);
+    let inverse = inverse(d);
     let [low, high] = narrow(d).to_le_bytes();
     (block[0], block[1]) = (low, high);
     let q = |v: &f32| ((v * inverse + 8.5) as u8).min(15);

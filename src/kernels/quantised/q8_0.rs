@@ -1,6 +1,7 @@
 //! Q8_0: 32 values as a scale d in half precision and 32 whole numbers q of a byte with a sign; x = d·q.
 
 use super::super::half::{narrow, widen};
+use super::inverse::inverse;
 
 /// Values of a block.
 pub const VALUES: usize = 32;
@@ -22,7 +23,7 @@ pub fn decode(block: &[u8; BYTES], out: &mut [f32; VALUES]) {
 pub fn encode(values: &[f32; VALUES], block: &mut [u8; BYTES]) {
     let most = values.iter().fold(0f32, |most, v| most.max(v.abs()));
     let d = most / 127.0;
-    let inverse = super::inverse(d);
+    let inverse = inverse(d);
     let [low, high] = narrow(d).to_le_bytes();
     (block[0], block[1]) = (low, high);
     for (q, v) in block[2..].iter_mut().zip(values) {
