@@ -34,7 +34,7 @@ impl Bf16 {
 
     /// The nearest number, the one with an even last digit of two as near; beyond the largest an infinity. NaN stays NaN.
     #[inline(always)]
-    pub fn nearest(value: f32) -> Self {
+    pub(crate) fn nearest(value: f32) -> Self {
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
         Bf16(if value.is_nan() { (bits >> 16) as u16 | 1 << 6 } else { rounded as u16 })

@@ -20,6 +20,12 @@ const BEGINNINGS: &[(&[u8], Kind)] = &[
              them with numpy.save and read them with gradus::io::read_npy",
         ),
     ),
+    (
+        b"GGUF",
+        ("a GGUF file", "open it with hf::CausalLm::from_gguf, or read it with gradus::io::Gguf (feature files)"),
+    ),
+    (b"lmgg", ("a GGML file of before GGUF", "fetch the model as GGUF")),
+    (b"tjgg", ("a GGML file of before GGUF", "fetch the model as GGUF")),
     (b"\x93NUMPY", ("a NumPy array (.npy)", "read it with gradus::io::read_npy")),
     (b"PAR1\x15", ("a Parquet file", "in Python: pandas.read_parquet(…).to_csv(\"table.csv\", index=False)")),
     (

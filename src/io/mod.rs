@@ -1,4 +1,4 @@
-//! Files: models and checkpoints (safetensors), NumPy's arrays, Keras's models; and how a file is written without ever leaving
+//! Files: models and checkpoints (safetensors), GGUF, NumPy's arrays, Keras's models; and how a file is written without ever leaving
 //! half of one.
 
 pub(crate) mod atomic;
@@ -20,6 +20,8 @@ mod zipped;
 pub(crate) mod keras;
 
 #[cfg(feature = "files")]
+mod gguf;
+#[cfg(feature = "files")]
 pub(crate) mod model;
 #[cfg(feature = "files")]
 mod safetensors;
@@ -33,6 +35,11 @@ pub(crate) use self::beside::Beside;
 pub(crate) use self::beside::{Notes, TEXT_PREFIX};
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use self::compiled::{Compiled, CompiledHead};
+#[cfg(feature = "files")]
+pub use self::gguf::{Gguf, GgufArray, GgufKind, GgufTensor, GgufValue, GgufWriter};
+#[cfg(feature = "files")]
+#[allow(unused_imports)]
+pub(crate) use self::gguf::{Planned, write as write_gguf};
 #[cfg(feature = "keras")]
 #[doc(hidden)]
 pub use self::keras::{CompileConfig, Given, KerasNet, read_keras};
@@ -49,6 +56,7 @@ pub use self::safetensors::{Archive, Stored};
 pub(crate) use self::safetensors::{Array, check_header, write};
 
 use crate::error::{Error, Result};
+pub use crate::kernels::quantised::BlockKind;
 use crate::state::Values;
 
 /// Values that are turned into bytes together.
@@ -145,32 +153,5 @@ pub(crate) fn bytes(values: Values<'_>, out: &mut impl Write) -> io::Result<()> 
         Values::Bf16(v) => words(v, |v| v.to_bits().to_le_bytes(), out),
         Values::U64(v) => words(v, u64::to_le_bytes, out),
         Values::U8(v) => out.write_all(v),
-    }
-}
-
-/// A number in half precision.
-fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        e => (1.0 + fraction / 1024.0) * 2f64.powi(e - 15),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision() {
-        let pairs =
-            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2f64.powi(-24)), (0x7BFF, 65504.0), (0x3555, 0.333251953125)];
-        for (bits, value) in pairs {
-            assert_eq!(half(bits), value);
-        }
-        assert!(half(0x7C00).is_infinite() && half(0x7E00).is_nan());
     }
 }

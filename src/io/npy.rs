@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::atomic;
 use crate::error::{Error, Result};
+use crate::kernels::half;
 use crate::tensor::{Float, MAX_RANK, Shape, Tensor};
 
 /// The longest header that is read; NumPy itself writes some 120 bytes.
@@ -207,7 +208,7 @@ fn convert<T: Float>((kind, width): (u8, usize), big: bool, bytes: &[u8], values
         }));
     }
     match (kind, width) {
-        (b'f', 2) => each(big, bytes, values, |b| super::half(u16::from_le_bytes(b))),
+        (b'f', 2) => each(big, bytes, values, |b| f64::from(half::widen(u16::from_le_bytes(b)))),
         (b'f', 4) => each(big, bytes, values, |b| f64::from(f32::from_le_bytes(b))),
         (b'f', _) => each(big, bytes, values, f64::from_le_bytes),
         (b'i', 1) => each(big, bytes, values, |b| f64::from(i8::from_le_bytes(b))),

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{CHUNK, atomic, bytes, half, open_file};
+use super::{CHUNK, atomic, bytes, open_file};
 use crate::bf16::Bf16;
 use crate::error::{Error, Result};
+use crate::kernels::half;
 use crate::state::{Value, Values};
 use crate::tensor::Float;
 
@@ -134,7 +135,7 @@ pub struct Archive<'a> {
 }
 
 /// What bytes can be read from, at any position.
-trait Source: Read + Seek + Debug + Send {}
+pub(super) trait Source: Read + Seek + Debug + Send {}
 
 impl<S: Read + Seek + Debug + Send> Source for S {}
 
@@ -310,7 +311,7 @@ impl<'a> Archive<'a> {
             Dtype::BF16 => {
                 self.words(stored, part, |b| next(f64::from(Bf16::from_bits(u16::from_le_bytes(b)).to_f32())))
             }
-            _ => self.words(stored, part, |b| next(half(u16::from_le_bytes(b)))),
+            _ => self.words(stored, part, |b| next(f64::from(half::widen(u16::from_le_bytes(b))))),
         }
     }
 

@@ -23,13 +23,6 @@ pub fn narrow(value: f32) -> u16 {
     sign | if bits > INFINITE { 0x7E00 } else { finite as u16 }
 }
 
-/// 1/d; 0 where that is infinite, as the values are then below all that a scale in half precision tells from zero.
-#[inline(always)]
-pub fn inverse(d: f32) -> f32 {
-    let inverse = 1.0 / d;
-    if inverse.is_finite() { inverse } else { 0.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

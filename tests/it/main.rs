@@ -15,6 +15,10 @@ mod explain;
 mod files;
 mod free_sizes;
 mod generation;
+#[cfg(feature = "files")]
+mod gguf;
+#[cfg(feature = "files")]
+mod gguf_models;
 mod gradients;
 mod graph_models;
 mod graphs;

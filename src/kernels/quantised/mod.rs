@@ -5,6 +5,7 @@
 //! quantiser (`quantize_row_q8_0_ref` and `quantize_row_q4_0_ref` of its `ggml-quants.c`), decoding the bits of `dequantize_row_…` there without fused
 //! multiplications.
 
+mod inverse;
 mod q4_0;
 mod q4_k;
 mod q6_k;
@@ -17,10 +18,10 @@ use crate::error::{Error, Result};
 ///
 /// | kind | values a block | bytes a block | bits a value | relative error | written |
 /// |---|---|---|---|---|---|
-/// | `Q8_0` | 32 | 34 | 8.5 | 0.5 % | yes |
+/// | `Q8_0` | 32 | 34 | 8.5 | 0.53 % | yes |
 /// | `Q6K` | 256 | 210 | 6.5625 | | no |
 /// | `Q4K` | 256 | 144 | 4.5 | | no |
-/// | `Q4_0` | 32 | 18 | 4.5 | 9 % | yes |
+/// | `Q4_0` | 32 | 18 | 4.5 | 8.6 % | yes |
 ///
 /// The relative error is that of weights drawn from a normal distribution: the root of the mean square of what is lost, over that of the weights.
 ///
@@ -128,7 +129,7 @@ pub fn encode_blocks(kind: BlockKind, values: &[f32], out: &mut Vec<u8>) -> Resu
             return Err(Error::argument(op, "kind", expected, kind, "have llama.cpp's llama-quantize write it"));
         }
     };
-    if let Some(at) = values.iter().position(|v| !(v.abs() <= most)) {
+    if let Some(at) = values.iter().position(|v| v.is_nan() || v.abs() > most) {
         let (expected, got) = (format!("numbers of a size up to {most}"), format!("{} in place {at}", values[at]));
         return Err(Error::argument(op, "values", expected, got, "look for where training left the finite numbers"));
     }

@@ -1,7 +1,8 @@
 //! Q4_0: 32 values as a scale d in half precision and 32 whole numbers q from 0 to 15; x = d·(q − 8). Byte i holds q of value i in its lower half,
 //! and q of value i + 16 in its upper half.
 
-use super::super::half::{inverse, narrow, widen};
+use super::super::half::{narrow, widen};
+use super::inverse::inverse;
 
 /// Values of a block.
 pub const VALUES: usize = 32;

@@ -1,6 +1,7 @@
 //! Q8_0: 32 values as a scale d in half precision and 32 whole numbers q of a byte with a sign; x = d·q.
 
-use super::super::half::{inverse, narrow, widen};
+use super::super::half::{narrow, widen};
+use super::inverse::inverse;
 
 /// Values of a block.
 pub const VALUES: usize = 32;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::io::{atomic, open_file};
+use crate::models::{Gpt2, GptNeoX, Llama};
 
 /// The longest file that is read.
 const MAX_LEN: u64 = 1 << 20;
@@ -118,13 +119,28 @@ pub struct Config {
     file: PathBuf,
     values: Map<String, Value>,
     used: BTreeSet<String>,
+    /// What a family of language models has made of them.
+    pub(super) recipe: Option<Recipe>,
+}
+
+/// A model's own settings, of the families that can be written as GGUF.
+#[derive(Clone, Debug)]
+pub(super) enum Recipe {
+    Gpt2(Gpt2),
+    GptNeoX(GptNeoX),
+    Llama(Box<Llama>),
 }
 
 impl Config {
     /// Reads the file of a folder.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("config.json");
-        Ok(Config { values: read_object(&file, MAX_LEN)?, file, used: BTreeSet::new() })
+        Ok(Config { values: read_object(&file, MAX_LEN)?, file, used: BTreeSet::new(), recipe: None })
+    }
+
+    /// Settings that come from another file than a folder's.
+    pub(super) fn of(file: &Path, values: Map<String, Value>) -> Self {
+        Config { file: file.to_owned(), values, used: BTreeSet::new(), recipe: None }
     }
 
     /// The family of the model, `model_type`: `"bert"`, `"llama"` …; empty where the file does not say.
@@ -418,7 +434,7 @@ mod tests {
 
     fn config(values: Value) -> Config {
         let Value::Object(values) = values else { panic!("an object") };
-        Config { file: "config.json".into(), values, used: BTreeSet::new() }
+        Config::of(Path::new("config.json"), values)
     }
 
     #[test]

@@ -21,6 +21,8 @@
 //! | `bart`, `marian`, `t5` | [`Seq2SeqLm`] |
 //! | `bert`, `roberta`, `xlm-roberta`, `distilbert`, `mpnet` | [`MaskedLm`], [`SequenceClassifier`], [`TokenClassifier`], [`Encoder`], `SentenceEncoder` |
 //!
+//! GGUF files, llama.cpp's, are opened by [`CausalLm::from_gguf`] and written by [`CausalLm::save_gguf`].
+//!
 //! # What is checked
 //! - `config.json` may be in the words of transformers 4 or 5. A key that changes what the model computes is read, or is an error that names key and value;
 //!   so is a key that is not known at all, unless [`OpenOptions::ignore_key`] names it.
@@ -40,6 +42,7 @@ mod face;
 mod families;
 mod family;
 mod generation_config;
+mod gguf;
 mod masked_lm;
 mod pretrained;
 mod rope;
@@ -48,6 +51,7 @@ mod semantic_search;
 mod sentence_encoder;
 mod seq2seq_lm;
 mod sequence_classifier;
+mod store;
 mod table;
 mod token_classifier;
 mod weights;

@@ -51,7 +51,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// A key of `config.json` that changes no number, though this crate does not know it.
+    /// A key of `config.json`, or of a GGUF file's metadata, that changes no number, though this crate does not know it.
     pub fn ignore_key(mut self, key: impl Into<String>) -> Self {
         self.ignored.push(key.into());
         self
@@ -75,6 +75,22 @@ impl OpenOptions {
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// An error for names of classes, where there is no new head.
+    pub(super) fn no_labels(&self) -> Result<()> {
+        match &self.labels {
+            None => Ok(()),
+            Some(labels) => {
+                let got = format!("{} for a language model", labels.len());
+                Err(Error::argument("open", "labels", "names of classes, for a classifier", got, "leave them out"))
+            }
+        }
+    }
+
+    /// The keys that change no number.
+    pub(super) fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 }
 
@@ -119,6 +135,18 @@ pub struct Pretrained<T: Float = f32> {
     /// Whether the tokenizer is not that of the folder.
     #[cfg(feature = "text")]
     has_own_tokenizer: bool,
+    /// Of a GGUF file.
+    chat_template: Option<String>,
+}
+
+/// What a model is opened from.
+pub(super) struct Parts {
+    pub config: Config,
+    pub weights: Weights,
+    pub family: &'static Family,
+    /// The class in Python.
+    pub class: &'static str,
+    pub task: Task,
 }
 
 impl<T: Float> Pretrained<T> {
@@ -149,6 +177,23 @@ impl<T: Float> Pretrained<T> {
             config.set_labels(labels);
             weights.remove_classifier();
         }
+        #[allow(unused_mut)] // Without the feature `text`.
+        let mut opened = Self::assemble(folder, Parts { config, weights, family, class, task }, options, end)?;
+        #[cfg(feature = "text")]
+        if Tokenizer::is_in(folder) {
+            opened.tokenizer = Some(ready(Tokenizer::open(folder)?, opened.vocabulary, folder)?);
+        }
+        Ok(opened)
+    }
+
+    /// Builds the model of some settings and reads its weights; `place` is what they come from.
+    pub(super) fn assemble(
+        place: &Path,
+        parts: Parts,
+        options: &OpenOptions,
+        end: impl FnOnce(&mut Wired) -> Result<()>,
+    ) -> Result<Self> {
+        let Parts { mut config, mut weights, family, class, task } = parts;
         let mut wired = (family.wire)(&mut Source { config: &mut config, weights: &mut weights }, task)?;
         config.finish(&options.ignored)?;
         end(&mut wired)?;
@@ -159,24 +204,35 @@ impl<T: Float> Pretrained<T> {
         let mut model = Model::assemble(graph, Builder::for_weights(room), options.seed)?;
         let new_head = options.labels.as_ref().map(|_| options.seed);
         weights.load(&table, &family.naming, &mut model.params, new_head)?;
-        #[cfg(feature = "text")]
-        let tokenizer = match Tokenizer::is_in(folder) {
-            true => Some(ready(Tokenizer::open(folder)?, vocabulary, folder)?),
-            false => None,
-        };
         Ok(Pretrained {
             model,
             #[cfg(feature = "text")]
-            tokenizer,
+            tokenizer: None,
             config,
             table,
             class,
             vocabulary,
             positions,
-            folder: folder.to_owned(),
+            folder: place.to_owned(),
             #[cfg(feature = "text")]
             has_own_tokenizer: false,
+            chat_template: None,
         })
+    }
+
+    /// Takes what a file of one piece says of chats.
+    pub(super) fn set_chat_template(&mut self, template: Option<&str>) {
+        self.chat_template = template.map(str::to_owned);
+    }
+
+    /// How messages become a prompt, in the language of Jinja, where a GGUF file says so (`tokenizer.chat_template`); none for a folder.
+    pub fn gguf_chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+
+    /// The tensors by their names in a folder.
+    pub(super) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The model.
@@ -238,7 +294,7 @@ impl<T: Float> Pretrained<T> {
         Ok((row.layout.in_file(spec), all))
     }
 
-    /// The folder that was opened.
+    /// The folder, or the GGUF file, that was opened.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,4 +1,4 @@
-//! The tensors of a folder: one file, or shards with an index.
+//! The tensors of a folder: one file, or shards with an index; or those of a GGUF file under the names that a folder has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::read_object;
+use super::store::{Entry, Store};
 use super::table::{Layout, Row, Table};
 use crate::error::{Error, Mismatch, Result};
 use crate::initializers::Init;
-use crate::io::{Archive, Stored};
+use crate::io::Archive;
 use crate::kernels::random::{Key, Purpose};
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
@@ -60,14 +61,59 @@ impl Naming {
 pub(super) struct Weights {
     /// What errors speak of.
     place: PathBuf,
-    files: Vec<Archive<'static>>,
+    files: Vec<Store>,
     tensors: BTreeMap<String, Tensor>,
 }
 
 #[derive(Clone, Debug)]
 struct Tensor {
     file: usize,
-    stored: Stored,
+    stored: Entry,
+    form: Form,
+}
+
+/// How a tensor of a file differs from that of a folder; by default it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Form {
+    /// `[outputs, inputs]` where the folder has `[inputs, outputs]`.
+    pub transposed: bool,
+    /// All queries, all keys, all values, where the folder has them head by head.
+    pub grouped: bool,
+    /// Rows of each head of so many as if neighbours turned together, where the folder has the two halves of a head turn together.
+    pub neighbours: Option<usize>,
+    /// What the file's values have more than the folder's.
+    pub more: f64,
+}
+
+impl Form {
+    /// How the tensor lies in the file, where the folder has this layout.
+    pub fn layout(self, layout: Layout) -> Layout {
+        match layout {
+            Layout::AsIs if self.transposed => Layout::Transposed,
+            Layout::HeadByHead(_) if self.grouped => Layout::Transposed,
+            layout => layout,
+        }
+    }
+
+    /// Which of so many rows of the folder row number `i` of the file is.
+    fn row(self, i: usize, rows: usize) -> usize {
+        let width = self.neighbours.map_or(0, |heads| rows / heads.max(1));
+        if width < 2 || !width.is_multiple_of(2) {
+            return i;
+        }
+        let (head, at) = (i / width, i % width);
+        head * width + at % 2 * (width / 2) + at / 2
+    }
+
+    /// Puts so many rows of a folder into the order that they have in the file.
+    pub fn order(self, rows: usize, values: &mut Vec<f32>) {
+        if self.neighbours.is_none() || rows == 0 {
+            return;
+        }
+        let (width, folder) = (values.len() / rows, std::mem::take(values));
+        values.reserve_exact(folder.len());
+        (0..rows).for_each(|i| values.extend_from_slice(&folder[self.row(i, rows) * width..][..width]));
+    }
 }
 
 impl Weights {
@@ -83,14 +129,28 @@ impl Weights {
                     continue;
                 }
                 let name = naming.canonical(&stored.name, prefixed);
-                let tensor = Tensor { file, stored: stored.clone() };
+                let tensor = Tensor { file, stored: Entry::Safetensors(stored.clone()), form: Form::default() };
                 if let Some(before) = tensors.insert(name.clone(), tensor) {
-                    let problem = format!("{} and {} are both {name}", before.stored.name, stored.name);
+                    let problem = format!("{} and {} are both {name}", before.stored.name(), stored.name);
                     return Err(Error::file(archive.path(), problem, "take one of them away"));
                 }
             }
         }
-        Ok(Weights { place, files, tensors })
+        Ok(Weights { place, files: files.into_iter().map(Store::Safetensors).collect(), tensors })
+    }
+
+    /// The tensors of one file, each under the name that it has in a folder; none for those that are left out.
+    pub fn of_file(file: Store, name: impl Fn(&str) -> Option<(String, Form)>) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for stored in file.entries() {
+            let Some((name, form)) = name(stored.name()) else { continue };
+            let own = stored.name().to_owned();
+            if let Some(before) = tensors.insert(name, Tensor { file: 0, stored, form }) {
+                let problem = format!("{} and {own} are one tensor", before.stored.name());
+                return Err(Error::file(file.path(), problem, "take one of them away"));
+            }
+        }
+        Ok(Weights { place: file.path().to_owned(), files: vec![file], tensors })
     }
 
     /// How many tensors there are.
@@ -127,7 +187,7 @@ impl Weights {
     /// Whether two tensors have the same shape and values.
     pub fn same(&mut self, a: &str, b: &str) -> Result<bool> {
         let (Some(a), Some(b)) = (self.tensors.get(a), self.tensors.get(b)) else { return Ok(false) };
-        if a.stored.shape != b.stored.shape {
+        if a.stored.shape() != b.stored.shape() || a.form != b.form {
             return Ok(false);
         }
         let (mut x, mut y) = (Vec::<f64>::new(), Vec::<f64>::new());
@@ -152,7 +212,7 @@ impl Weights {
         within: f64,
         mut expected: impl FnMut(usize) -> f64,
     ) -> Result<bool> {
-        let Some(tensor) = self.tensors.get(name).filter(|tensor| tensor.stored.shape == shape) else {
+        let Some(tensor) = self.tensors.get(name).filter(|tensor| tensor.stored.shape() == shape) else {
             return Ok(false);
         };
         let mut values = Vec::<f64>::new();
@@ -186,14 +246,27 @@ impl Weights {
                 init.draw(shape, &mut rng, params.get_mut(id))?;
                 continue;
             };
-            let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
-            match (layout, &tensor.stored.shape[..]) {
-                (Layout::AsIs | Layout::Row, _) => archive.read_part(&tensor.stored, 0, out)?,
-                (_, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], *layout, out)?,
-                _ => transposed(archive, &tensor.stored, [tensor.stored.len(), 1], *layout, out)?,
+            let (archive, out, form) = (&mut self.files[tensor.file], params.get_mut(id), tensor.form);
+            let layout = form.layout(*layout);
+            match (layout, tensor.stored.shape()) {
+                (Layout::AsIs | Layout::Row, _) if form.neighbours.is_none() => {
+                    archive.read_part(&tensor.stored, 0, out)?;
+                }
+                (_, &[rows, columns]) => {
+                    let place = |row| layout.place(form.row(row, rows), rows);
+                    transposed(archive, &tensor.stored, [rows, columns], place, out)?;
+                }
+                _ => {
+                    let rows = tensor.stored.len();
+                    let place = |row| layout.place(form.row(row, rows), rows);
+                    transposed(archive, &tensor.stored, [rows, 1], place, out)?;
+                }
+            }
+            if form.more != 0.0 {
+                out.iter_mut().for_each(|v| *v -= T::of(form.more));
             }
             if let Some(at) = out.iter().position(|v| !v.is_finite()) {
-                let problem = format!("{} holds {} (as {}, value {at} here)", tensor.stored.name, out[at], T::NAME);
+                let problem = format!("{} holds {} (as {}, value {at} here)", tensor.stored.name(), out[at], T::NAME);
                 return Err(Error::file(archive.path(), problem, "fetch the file again, or train the model anew"));
             }
         }
@@ -236,29 +309,32 @@ impl Weights {
                 continue;
             };
             self.files[tensor.file].check_floats(&tensor.stored)?;
-            let expected = row.layout.in_file(spec);
-            if tensor.stored.shape != expected {
-                mismatch.shapes.push((tensor.stored.name.clone(), tensor.stored.shape.clone(), expected));
+            let expected = tensor.form.layout(row.layout).in_file(spec);
+            if tensor.stored.shape() != expected {
+                mismatch.shapes.push((tensor.stored.name().to_owned(), tensor.stored.shape().to_vec(), expected));
             }
         }
         let wanted: BTreeSet<&str> = table.rows().iter().map(|row| row.file.as_str()).collect();
         let surplus = |name: &str| !wanted.contains(name) && !of_head(name);
         let unexpected = self.tensors.iter().filter(|(name, _)| surplus(name));
-        mismatch.unexpected = unexpected.map(|(_, tensor)| tensor.stored.name.clone()).collect();
+        mismatch.unexpected = unexpected.map(|(_, tensor)| tensor.stored.name().to_owned()).collect();
         if mismatch.is_empty() {
             return Ok(());
         }
-        let problem = format!("the tensors do not fit what config.json describes: {mismatch}");
-        Err(Error::file(&self.place, problem, "fetch config.json and weights of one model, or open it as what it is"))
+        let (whose, hint) = match self.files[..] {
+            [Store::Gguf(_)] => ("the metadata describe", "fetch the file again, or convert the model anew"),
+            _ => ("config.json describes", "fetch config.json and weights of one model, or open it as what it is"),
+        };
+        Err(Error::file(&self.place, format!("the tensors do not fit what {whose}: {mismatch}"), hint))
     }
 }
 
 /// Reads a matrix row by row into the columns that they are, some rows at a time.
 fn transposed<T: Float>(
-    archive: &mut Archive<'static>,
-    stored: &Stored,
+    archive: &mut Store,
+    stored: &Entry,
     [rows, columns]: [usize; 2],
-    layout: Layout,
+    place: impl Fn(usize) -> usize,
     out: &mut [T],
 ) -> Result<()> {
     let together = (BLOCK / columns.max(1)).clamp(1, rows.max(1));
@@ -269,7 +345,7 @@ fn transposed<T: Float>(
         archive.read_part(stored, first * columns, block)?;
         for (column, out) in out.chunks_exact_mut(rows).enumerate() {
             let values = block[column..].iter().step_by(columns);
-            (first..first + count).zip(values).for_each(|(row, v)| out[layout.place(row, rows)] = *v);
+            (first..first + count).zip(values).for_each(|(row, v)| out[place(row)] = *v);
         }
     }
     Ok(())

@@ -224,7 +224,7 @@ impl Tokenizer {
     }
 
     /// The id of what the vocabulary does not have, if there is a token for it.
-    pub(in super::super) fn unknown_id(&self) -> Option<u32> {
+    pub(crate) fn unknown_id(&self) -> Option<u32> {
         self.model.unknown()
     }
 

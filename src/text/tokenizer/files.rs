@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, path::Path};
 
+#[cfg(feature = "files")]
+use super::sentencepiece::file::{Algorithm, ModelFile};
 use super::{
     AddedToken, Behavior, Decoder, Normalizer, Pattern, Splitter, Template, Tokenizer, base64, byte_level, disk,
     engine::Parts,
@@ -50,6 +52,17 @@ impl TiktokenPattern {
         };
         Pattern::regex(&source).expect("a pattern of the list")
     }
+}
+
+/// What a SentencePiece model of byte-pair encoding says, for another form of it.
+#[cfg(feature = "files")]
+pub(crate) struct SentencePieceBpe {
+    /// Text, score and type of each, as SentencePiece numbers types (1 to 6).
+    pub pieces: Vec<(String, f32, u8)>,
+    /// A space before the text.
+    pub add_dummy_prefix: bool,
+    /// No spaces at the ends, one where several stand.
+    pub remove_extra_whitespaces: bool,
 }
 
 /// The longest line of a file of ranks, in bytes: every cut of a token is tried.
@@ -234,6 +247,34 @@ impl Tokenizer {
         let hint = "pass a *.model of SentencePiece, as it was written";
         let bytes = std::fs::read(file).map_err(|e| Error::file(file, e, hint))?;
         Self::read_sentencepiece(&bytes, file).map_err(|problem| Error::file(file, problem, hint))
+    }
+
+    /// From the bytes of a SentencePiece model, that of a GGUF file.
+    #[cfg(feature = "files")]
+    pub(crate) fn from_sentencepiece_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::read_sentencepiece(bytes, Path::new("the tokenizer"))
+    }
+
+    /// What a SentencePiece model of byte-pair encoding says; none for other models, and an error for what changes texts more than spaces.
+    #[cfg(feature = "files")]
+    pub(crate) fn sentencepiece_bpe(&self) -> Option<Result<SentencePieceBpe, String>> {
+        let Model::SentencePiece(model) = &self.model else { return None };
+        let read = ModelFile::read(&model.bytes, Path::new("the tokenizer")).map_err(|e| e.to_string());
+        Some(read.and_then(|file| {
+            let rules = &file.normalizer;
+            if file.algorithm != Algorithm::Bpe {
+                return Err(format!("a SentencePiece model of the kind {:?}", file.algorithm));
+            }
+            if !rules.charsmap.is_empty() || file.treat_whitespace_as_suffix || !rules.escape_whitespaces {
+                return Err(format!("it normalises texts by {:?}", rules.name));
+            }
+            let pieces = file.pieces.into_iter().map(|piece| (piece.text, piece.score, piece.kind as u8 + 1)).collect();
+            Ok(SentencePieceBpe {
+                pieces,
+                add_dummy_prefix: rules.add_dummy_prefix,
+                remove_extra_whitespaces: rules.remove_extra_whitespaces,
+            })
+        }))
     }
 
     fn read_sentencepiece(bytes: &[u8], file: &Path) -> Result<Self, String> {

@@ -52,6 +52,8 @@ enum Kind {
     KanaAndChinese,
     /// DeepSeek's words.
     DeepSeek,
+    /// A run of punctuation and some signs, as llama.cpp splits where a file does not say how.
+    Marks,
 }
 
 const LETTERS: &str = r"[^\r\n\p{L}\p{N}]?\p{L}+";
@@ -98,6 +100,7 @@ fn known() -> Vec<(String, Kind)> {
         (r"[\r\n]", Kind::LineEnd),
         (r"\w+|[^\w\s]+", Kind::OnigurumaWordsOrMarks),
         ("[一-龥\u{3040}-ゟ゠-ヿ]+", Kind::KanaAndChinese),
+        (r"[\p{P}\$\+<=>\^~\|]+", Kind::Marks),
         (
             r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
             Kind::DeepSeek,
@@ -193,6 +196,13 @@ impl Pattern {
             }
             Kind::KanaAndChinese => {
                 let inside = |c: char| matches!(c, '一'..='龥' | '\u{3040}'..='ヿ');
+                let start = from + text[from..].find(inside)?;
+                let end = text[start..].find(|c| !inside(c)).map_or(text.len(), |at| start + at);
+                Some((start, end))
+            }
+            Kind::Marks => {
+                let inside =
+                    |c: char| matches!(c, '$' | '+' | '<'..='>' | '^' | '~' | '|') || classes.of(c) & PUNCTUATION != 0;
                 let start = from + text[from..].find(inside)?;
                 let end = text[start..].find(|c| !inside(c)).map_or(text.len(), |at| start + at);
                 Some((start, end))

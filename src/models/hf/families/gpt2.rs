@@ -1,5 +1,6 @@
 //! GPT-2.
 
+use super::super::config::Recipe;
 use super::super::family::{Family, Source, Task, Wired};
 use super::super::table::{Layout, Table};
 use super::super::weights::Naming;
@@ -73,5 +74,7 @@ fn wire(s: &mut Source<'_>, _: Task) -> Result<Wired> {
     let mut graph = Graph::new();
     let tokens = graph.input("input_ids", [FREE]);
     let logits = settings.wire_with(&mut graph, tokens, None);
-    Ok(Wired { graph, outputs: vec![logits], table, vocabulary: settings.vocabulary, positions: settings.context })
+    let (vocabulary, positions) = (settings.vocabulary, settings.context);
+    s.config.recipe = Some(Recipe::Gpt2(settings));
+    Ok(Wired { graph, outputs: vec![logits], table, vocabulary, positions })
 }

@@ -1,5 +1,6 @@
 //! GPT-NeoX, and Pythia.
 
+use super::super::config::Recipe;
 use super::super::family::{Family, Source, Task, Wired};
 use super::super::rope::rotary;
 use super::super::table::{Layout, Table};
@@ -79,5 +80,7 @@ fn wire(s: &mut Source<'_>, _: Task) -> Result<Wired> {
     let mut graph = Graph::new();
     let tokens = graph.input("input_ids", [FREE]);
     let logits = settings.wire_with(&mut graph, tokens, None);
-    Ok(Wired { graph, outputs: vec![logits], table, vocabulary: settings.vocabulary, positions })
+    let vocabulary = settings.vocabulary;
+    s.config.recipe = Some(Recipe::GptNeoX(settings));
+    Ok(Wired { graph, outputs: vec![logits], table, vocabulary, positions })
 }

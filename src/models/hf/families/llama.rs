@@ -1,6 +1,6 @@
 //! Llama, and what differs from it by settings alone: Mistral, Qwen 2 and 3, Phi-3, Gemma 2 and 3.
 
-use super::super::config::Config;
+use super::super::config::{Config, Recipe};
 use super::super::family::{Family, Source, Task, Wired};
 use super::super::rope::{local_rotary, rotary, window, windowed};
 use super::super::table::Table;
@@ -315,5 +315,7 @@ fn wire(s: &mut Source<'_>, settings: Llama, positions: usize) -> Result<Wired> 
     let mut graph = Graph::new();
     let tokens = graph.input("input_ids", [FREE]);
     let logits = settings.wire_with(&mut graph, tokens, None);
-    Ok(Wired { graph, outputs: vec![logits], table, vocabulary: settings.vocabulary, positions })
+    let vocabulary = settings.vocabulary;
+    s.config.recipe = Some(Recipe::Llama(Box::new(settings)));
+    Ok(Wired { graph, outputs: vec![logits], table, vocabulary, positions })
 }

@@ -1,0 +1,185 @@
+//! An open file.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::super::safetensors::Source;
+use super::super::{CHUNK, open_file};
+use super::header;
+use super::kind::GgufKind;
+use super::tensor::{GgufTensor, MAGIC};
+use super::value::GgufValue;
+use crate::error::{Error, Result};
+use crate::tensor::Float;
+
+/// The metadata and tensors of a GGUF file.
+///
+/// Everything about the file has been checked: that counts, lengths and offsets lie in it, no key or tensor is there twice, and no two tensors overlap.
+/// Tensors are read from it when they are asked for.
+///
+/// ```no_run
+/// let mut file = gradus::io::Gguf::open("model.gguf")?;
+/// println!("{:?}", file.get("general.architecture"));
+/// for tensor in file.tensors() {
+///     println!("{} {:?} {}", tensor.name, tensor.shape, tensor.kind);
+/// }
+/// let tensor = file.tensor("token_embd.weight").cloned().unwrap();
+/// let mut values = vec![0f32; tensor.len()];
+/// file.read(&tensor, &mut values)?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Gguf<'a> {
+    file: PathBuf,
+    source: Box<dyn Source + 'a>,
+    version: u32,
+    metadata: Vec<(String, GgufValue)>,
+    tensors: Vec<GgufTensor>,
+}
+
+impl Gguf<'static> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read; [`Error::File`] if it is no GGUF file of version 2 or 3, is damaged, or has a tensor of a type that is not read, by
+    /// name.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, len) = open_file(path)?;
+        Gguf::parse(path, Box::<File>::new(file), len)
+    }
+}
+
+impl<'a> Gguf<'a> {
+    /// The same for bytes that are in memory, such as those of `include_bytes!`.
+    ///
+    /// # Errors
+    /// [`Error::File`] as for [`open`](Gguf::open).
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
+        Gguf::parse(Path::new("<bytes>"), Box::new(Cursor::new(bytes)), bytes.len() as u64)
+    }
+
+    fn parse(path: &Path, mut source: Box<dyn Source + 'a>, len: u64) -> Result<Self> {
+        let failed = |source| Error::Io { file: path.to_owned(), source };
+        let mut start = Vec::new();
+        (&mut source).take(512).read_to_end(&mut start).map_err(failed)?;
+        source.rewind().map_err(failed)?;
+        if let Some((problem, hint)) =
+            super::super::kind::other_than("a GGUF file", &start).filter(|_| !start.starts_with(MAGIC))
+        {
+            return Err(Error::file(path, problem, hint));
+        }
+        let header::Header { version, metadata, tensors } = header::read(path, &mut BufReader::new(&mut source), len)?;
+        Ok(Gguf { file: path.to_owned(), source, version, metadata, tensors })
+    }
+
+    /// The file that was opened.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The version of the format: 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// All keys and their values, in the order of the file.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &GgufValue)> {
+        self.metadata.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&GgufValue> {
+        self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The kind of model: `"llama"`, `"gpt2"` … (`general.architecture`).
+    pub fn architecture(&self) -> Option<&str> {
+        self.get("general.architecture").and_then(GgufValue::as_str)
+    }
+
+    /// How messages become a prompt, in the language of Jinja (`tokenizer.chat_template`).
+    pub fn chat_template(&self) -> Option<&str> {
+        self.get("tokenizer.chat_template").and_then(GgufValue::as_str)
+    }
+
+    /// The tensors, in the order of the file.
+    pub fn tensors(&self) -> &[GgufTensor] {
+        &self.tensors
+    }
+
+    /// The tensor of a name.
+    pub fn tensor(&self, name: &str) -> Option<&GgufTensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The values of a tensor into `out`, row by row.
+    ///
+    /// # Errors
+    /// [`Error::File`] if their number is not `out`'s; [`Error::Io`] if they cannot be read.
+    pub fn read<T: Float>(&mut self, tensor: &GgufTensor, out: &mut [T]) -> Result<()> {
+        if tensor.len() != out.len() {
+            let problem = format!("{} has {} values where {} are wanted", tensor.name, tensor.len(), out.len());
+            return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
+        }
+        self.read_part(tensor, 0, out)
+    }
+
+    /// Some values of a tensor, from the one in place `first` on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_part<T: Float>(&mut self, tensor: &GgufTensor, first: usize, out: &mut [T]) -> Result<()> {
+        let count = out.len();
+        if first.checked_add(count).is_none_or(|end| end > tensor.len()) {
+            let problem = format!("{} has {} values, asked for {count} from {first} on", tensor.name, tensor.len());
+            return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
+        }
+        let (each, bytes) = tensor.kind.block();
+        let together = CHUNK.next_multiple_of(each);
+        let (mut block, mut values) = (Vec::new(), Vec::new());
+        let (mut at, end) = (first, first + count);
+        let mut rest = out;
+        while at < end {
+            // Whole blocks around what is asked for.
+            let blocks = at / each..end.min(at + together).div_ceil(each);
+            block.resize(blocks.len() * bytes, 0);
+            self.bytes(tensor, blocks.start * bytes, &mut block)?;
+            let part = at - blocks.start * each..(end - blocks.start * each).min(blocks.len() * each);
+            let (out, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
+            at += part.len();
+            if tensor.kind == GgufKind::F64 {
+                let words = block.as_chunks().0.iter();
+                out.iter_mut().zip(words).for_each(|(out, word)| *out = T::of(f64::from_le_bytes(*word)));
+            } else {
+                values.resize(blocks.len() * each, 0f32);
+                tensor.kind.decode(&block, &mut values);
+                out.iter_mut().zip(&values[part]).for_each(|(out, v)| *out = T::of(f64::from(*v)));
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Some bytes of a tensor as they are stored (rows of whole blocks, from the byte in place `first` on).
+    ///
+    /// # Errors
+    /// [`Error::File`] for more bytes than there are, [`Error::Io`] if they cannot be read.
+    pub fn read_bytes(&mut self, tensor: &GgufTensor, bytes: Range<usize>) -> Result<Vec<u8>> {
+        if bytes.start > bytes.end || bytes.end > tensor.byte_len() {
+            let problem = format!("{} has {} bytes, asked for {bytes:?}", tensor.name, tensor.bytes);
+            return Err(Error::file(&self.file, problem, "ask for what is there"));
+        }
+        let mut out = vec![0; bytes.len()];
+        self.bytes(tensor, bytes.start, &mut out)?;
+        Ok(out)
+    }
+
+    fn bytes(&mut self, tensor: &GgufTensor, first: usize, out: &mut [u8]) -> Result<()> {
+        let failed = |source| Error::Io { file: self.file.clone(), source };
+        self.source.seek(SeekFrom::Start(tensor.start + first as u64)).map_err(failed)?;
+        self.source.read_exact(out).map_err(failed)
+    }
+}
