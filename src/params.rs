@@ -232,6 +232,11 @@ impl<T: Float> Params<T> {
         self.values = values;
     }
 
+    /// A matrix that is stored in panels and has not been shared yet, to be filled.
+    pub(crate) fn packed_mut(&mut self, id: ParamId) -> Option<&mut Packed> {
+        self.specs.get_mut(id.0 as usize)?.packed.as_mut().and_then(Arc::get_mut)
+    }
+
     /// Whether any matrix is stored in panels: the first.
     pub(crate) fn first_packed(&self) -> Option<&ParamSpec> {
         self.specs.iter().find(|spec| spec.packed.is_some())

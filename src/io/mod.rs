@@ -11,7 +11,7 @@ mod no_npz;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
-#[cfg(feature = "text")]
+#[cfg(any(feature = "text", feature = "files"))]
 mod positional;
 #[cfg(any(feature = "npz", feature = "keras"))]
 mod zipped;
@@ -48,12 +48,12 @@ pub use self::no_npz::{read_npz, read_npz_up_to, write_npz};
 pub use self::npy::{parse_npy, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use self::npz::{read_npz, read_npz_up_to, write_npz};
-#[cfg(feature = "text")]
+#[cfg(any(feature = "text", feature = "files"))]
 pub(crate) use self::positional::Positional;
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
 #[cfg(feature = "files")]
-pub(crate) use self::safetensors::{Array, check_header, write};
+pub(crate) use self::safetensors::{Array, check_header, write, write_arrays};
 
 use crate::error::{Error, Result};
 pub use crate::kernels::quantised::BlockKind;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{CHUNK, atomic, bytes, open_file};
+use super::gguf::GgufKind;
+use super::{CHUNK, Positional, atomic, bytes, open_file};
 use crate::bf16::Bf16;
 use crate::error::{Error, Result};
 use crate::kernels::half;
@@ -57,6 +58,16 @@ pub(crate) fn write(path: &Path, about: &str, mut arrays: Vec<Array<'_>>) -> Res
         file.seek(SeekFrom::Start(DIGITS.start as u64))?;
         file.write_all(format!("{sum:08x}").as_bytes())
     })
+}
+
+/// Writes arrays by name, with their shapes.
+pub(crate) fn write_arrays<T: Float>(path: &Path, about: &str, arrays: &[(String, Vec<usize>, Vec<T>)]) -> Result<()> {
+    let arrays = arrays.iter().map(|(name, shape, values)| Array {
+        name: name.clone(),
+        shape: shape.clone(),
+        values: T::values(values),
+    });
+    write(path, about, arrays.collect())
 }
 
 /// What the names of a checkpoint's further arrays may take.
@@ -130,14 +141,16 @@ impl Write for Summed<'_> {
 pub struct Archive<'a> {
     file: PathBuf,
     source: Box<dyn Source + 'a>,
+    /// The same file for several readers at a time.
+    positional: Option<Positional>,
     about: Option<String>,
     arrays: Vec<Stored>,
 }
 
 /// What bytes can be read from, at any position.
-pub(super) trait Source: Read + Seek + Debug + Send {}
+pub(super) trait Source: Read + Seek + Debug + Send + Sync {}
 
-impl<S: Read + Seek + Debug + Send> Source for S {}
+impl<S: Read + Seek + Debug + Send + Sync> Source for S {}
 
 /// What is known of one array of an [`Archive`].
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +179,17 @@ impl Stored {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The kind of floating-point number, if it is one that weights have.
+    pub(crate) fn floats(&self) -> Option<GgufKind> {
+        match self.dtype {
+            Dtype::F64 => Some(GgufKind::F64),
+            Dtype::F32 => Some(GgufKind::F32),
+            Dtype::F16 => Some(GgufKind::F16),
+            Dtype::BF16 => Some(GgufKind::Bf16),
+            _ => None,
+        }
+    }
 }
 
 impl Archive<'static> {
@@ -176,7 +200,8 @@ impl Archive<'static> {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (file, len) = open_file(path)?;
-        Archive::parse(path, Box::new(file), len)
+        let positional = file.try_clone().ok().map(Positional::new);
+        Ok(Archive { positional, ..Archive::parse(path, Box::new(file), len)? })
     }
 }
 
@@ -242,7 +267,7 @@ impl<'a> Archive<'a> {
         };
         let mut arrays: Vec<Stored> = metadata.tensors().into_iter().map(stored).collect();
         arrays.sort_by(|a, b| (a.start, &a.name).cmp(&(b.start, &b.name)));
-        Ok(Archive { file: path.to_owned(), source, about, arrays })
+        Ok(Archive { file: path.to_owned(), source, positional: None, about, arrays })
     }
 
     /// The file that was opened.
@@ -315,6 +340,14 @@ impl<'a> Archive<'a> {
         }
     }
 
+    /// Bytes of an array from byte `at` on, read by any thread. For archives that are files.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be read.
+    pub(crate) fn bytes_at(&self, stored: &Stored, at: usize, bytes: &mut [u8]) -> Result<()> {
+        read_at(&self.file, self.positional.as_ref(), stored.start + at as u64, bytes)
+    }
+
     /// The values of an array of one of the kinds that a [`State`](crate::State) holds.
     pub(crate) fn value(&mut self, stored: &Stored) -> Result<Value> {
         macro_rules! collect {
@@ -356,6 +389,14 @@ impl<'a> Archive<'a> {
         }
         Ok(())
     }
+}
+
+/// Bytes of a file, read by position.
+pub(crate) fn read_at(path: &Path, file: Option<&Positional>, at: u64, bytes: &mut [u8]) -> Result<()> {
+    let none = || io::Error::new(io::ErrorKind::Unsupported, "it is not open for several readers");
+    file.ok_or_else(none)
+        .and_then(|file| file.read(bytes, at))
+        .map_err(|source| Error::Io { file: path.to_owned(), source })
 }
 
 /// Compares the checksum with all bytes; `source` stands behind the header.

@@ -73,6 +73,23 @@ impl Lora {
         self
     }
 
+    /// The patterns of kernels, and of layers that are trained as a whole.
+    #[cfg(feature = "files")]
+    pub(crate) fn targets(&self) -> &[String] {
+        &self.targets
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn trained(&self) -> &[String] {
+        &self.trained
+    }
+
+    /// The same with other patterns.
+    #[cfg(feature = "files")]
+    pub(crate) fn of(self, targets: Vec<String>, trained: Vec<String>) -> Self {
+        Lora { targets, trained, ..self }
+    }
+
     /// The factor of x·A·B.
     pub(crate) fn scale(&self) -> f64 {
         let rank = self.rank as f64;
@@ -137,6 +154,17 @@ impl<T: Float> Model<T> {
         }
         self.forget_compiled();
         Ok(kernels)
+    }
+
+    /// What the model knows of its adapters, and of one.
+    #[cfg(feature = "files")]
+    pub(crate) fn adapters(&self) -> &[AdapterSpec] {
+        self.graph.adapters()
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn adapter(&self, name: &str) -> Option<&AdapterSpec> {
+        self.graph.adapters().iter().find(|spec| spec.name == name)
     }
 
     /// The paths of the kernels that can have adapters.

@@ -74,7 +74,7 @@ fn collect(parts: &[Outline], above: &str, at: &mut Vec<usize>, f: &mut impl FnM
 }
 
 /// Whether a text is what a pattern stands for.
-pub(super) fn glob(pattern: &[char], text: &[char]) -> bool {
+pub(crate) fn glob(pattern: &[char], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Behind the last star, and where the text went on there.
     let mut back: Option<(usize, usize)> = None;

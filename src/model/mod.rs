@@ -79,6 +79,8 @@ pub use learning_rate_finder::{LearningRateFinder, LearningRates, SearchEnd};
 #[cfg(feature = "files")]
 pub use load_weights::LoadWeights;
 pub use lora::Lora;
+#[cfg(feature = "files")]
+pub(crate) use matching::glob;
 pub use part::{Edit, Names};
 pub use predictor::Predictor;
 pub use prefix::Prefix;

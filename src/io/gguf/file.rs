@@ -5,8 +5,8 @@ use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::super::safetensors::Source;
-use super::super::{CHUNK, open_file};
+use super::super::safetensors::{Source, read_at};
+use super::super::{CHUNK, Positional, open_file};
 use super::header;
 use super::kind::GgufKind;
 use super::tensor::{GgufTensor, MAGIC};
@@ -34,6 +34,8 @@ use crate::tensor::Float;
 pub struct Gguf<'a> {
     file: PathBuf,
     source: Box<dyn Source + 'a>,
+    /// The same file for several readers at a time.
+    positional: Option<Positional>,
     version: u32,
     metadata: Vec<(String, GgufValue)>,
     tensors: Vec<GgufTensor>,
@@ -48,7 +50,8 @@ impl Gguf<'static> {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (file, len) = open_file(path)?;
-        Gguf::parse(path, Box::<File>::new(file), len)
+        let positional = file.try_clone().ok().map(Positional::new);
+        Ok(Gguf { positional, ..Gguf::parse(path, Box::<File>::new(file), len)? })
     }
 }
 
@@ -72,7 +75,7 @@ impl<'a> Gguf<'a> {
             return Err(Error::file(path, problem, hint));
         }
         let header::Header { version, metadata, tensors } = header::read(path, &mut BufReader::new(&mut source), len)?;
-        Ok(Gguf { file: path.to_owned(), source, version, metadata, tensors })
+        Ok(Gguf { file: path.to_owned(), source, positional: None, version, metadata, tensors })
     }
 
     /// The file that was opened.
@@ -125,6 +128,14 @@ impl<'a> Gguf<'a> {
             return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
         }
         self.read_part(tensor, 0, out)
+    }
+
+    /// Bytes of a tensor from byte `at` on, read by any thread. For what was opened as a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be read.
+    pub(crate) fn bytes_at(&self, tensor: &GgufTensor, at: usize, bytes: &mut [u8]) -> Result<()> {
+        read_at(&self.file, self.positional.as_ref(), tensor.start + at as u64, bytes)
     }
 
     /// Some values of a tensor, from the one in place `first` on.

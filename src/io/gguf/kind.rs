@@ -124,7 +124,7 @@ impl GgufKind {
     }
 
     /// Values that are stored together, and the bytes that they take.
-    pub(super) const fn block(self) -> (usize, usize) {
+    pub(crate) const fn block(self) -> (usize, usize) {
         match self {
             GgufKind::F32 => (1, 4),
             GgufKind::F16 | GgufKind::Bf16 => (1, 2),
@@ -145,7 +145,7 @@ impl GgufKind {
     }
 
     /// The values of whole blocks; not of [`F64`](GgufKind::F64), whose values single precision does not hold.
-    pub(super) fn decode(self, bytes: &[u8], out: &mut [f32]) {
+    pub(crate) fn decode(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             GgufKind::Blocks(kind) => decode_blocks(kind, bytes, out),
             GgufKind::F32 => {

@@ -306,7 +306,7 @@ mod tests {
         let rows = values(70 * 18, 1);
         let words: Vec<u8> = rows.iter().flat_map(|v| crate::bf16::Bf16::nearest(*v).to_bits().to_le_bytes()).collect();
         let mut w = Packed::zeros("test", "w", WeightStorage::Bf16, [70, 18]).unwrap();
-        w.fill_words(|output| &words[output * 140..][..140]).unwrap();
+        w.fill_words(|output, rows| Ok(rows.copy_from_slice(&words[output * 140..][..rows.len()]))).unwrap();
         assert_eq!(w, packed(WeightStorage::Bf16, 70, 18));
     }
 

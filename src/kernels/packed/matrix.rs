@@ -188,13 +188,17 @@ impl Packed {
         self.each_panel(pack)
     }
 
-    /// Fills it from the rows of Wᵀ as words of bfloat16, `row` giving those of an output.
-    pub fn fill_words<'r>(&mut self, row: impl Fn(usize) -> &'r [u8] + Sync) -> Result<()> {
-        let outputs = self.outputs;
+    /// Fills it from the rows of Wᵀ as words of bfloat16, which `rows` writes for some outputs next to each other, from a number on.
+    ///
+    /// # Errors
+    /// The first that `rows` gives.
+    pub fn fill_words(&mut self, rows: impl Fn(usize, &mut [u8]) -> Result<()> + Sync) -> Result<()> {
+        let (outputs, len) = (self.outputs, 2 * self.inputs);
         self.each_panel(|first, panel| {
             let n = PANEL.min(outputs - first);
-            let rows: [&[u8]; PANEL] = std::array::from_fn(|i| row(first + i.min(n - 1)));
-            Bf16Rows::pack_words(panel, &rows, n);
+            let mut words = vec![0; n * len];
+            rows(first, &mut words)?;
+            Bf16Rows::pack_words(panel, &std::array::from_fn(|i| &words[i.min(n - 1) * len..][..len]), n);
             Ok(())
         })
     }

@@ -44,6 +44,8 @@ mod family;
 mod generation_config;
 mod gguf;
 mod masked_lm;
+mod pack;
+mod peft;
 mod pretrained;
 mod rope;
 mod semantic_search;

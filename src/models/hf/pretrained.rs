@@ -10,6 +10,7 @@ use super::weights::Weights;
 use super::writer;
 use crate::error::{Error, Result};
 use crate::io::{atomic, open_file};
+use crate::kernels::packed::WeightStorage;
 use crate::layer::Builder;
 use crate::model::Model;
 use crate::tensor::Float;
@@ -48,6 +49,7 @@ pub struct OpenOptions {
     ignored: Vec<String>,
     labels: Option<Vec<String>>,
     seed: u64,
+    storage: Option<WeightStorage>,
 }
 
 impl OpenOptions {
@@ -68,6 +70,22 @@ impl OpenOptions {
     /// ```
     pub fn labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How the large matrices are kept; as numbers of the model's type unless said. See [`WeightStorage`] and
+    /// [`Model::store_weights`](crate::Model::store_weights): such a model takes the memory of its file, writes as fast as that is read, and is trained by
+    /// [adapters](crate::Model::add_lora) alone. What a file stores the same way is taken over bit for bit.
+    ///
+    /// ```no_run
+    /// use gradus::WeightStorage;
+    /// use gradus::models::hf::{CausalLm, OpenOptions};
+    /// let options = OpenOptions::default().weight_storage(WeightStorage::Bf16);
+    /// let lm = CausalLm::<f32>::open("models/qwen3-0.6b", &options)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn weight_storage(mut self, storage: impl Into<Option<WeightStorage>>) -> Self {
+        self.storage = storage.into();
         self
     }
 
@@ -201,7 +219,7 @@ impl<T: Float> Pretrained<T> {
         graph.finish(&outputs)?;
         // More than the folder has is a mistake that names tensors better than sizes, and bounds what a damaged file takes.
         let room = weights.values().saturating_mul(2).saturating_add(1 << 20);
-        let mut model = Model::assemble(graph, Builder::for_weights(room), options.seed)?;
+        let mut model = Model::assemble(graph, Builder::for_weights(room).storing(options.storage), options.seed)?;
         let new_head = options.labels.as_ref().map(|_| options.seed);
         weights.load(&table, &family.naming, &mut model.params, new_head)?;
         Ok(Pretrained {
@@ -275,6 +293,7 @@ impl<T: Float> Pretrained<T> {
     /// # Errors
     /// [`Error::Argument`] for a name that is not one of [`tensors`](Self::tensors), or values of another number.
     pub fn in_folder(&self, tensor: &str, values: &[T]) -> Result<(Vec<usize>, Vec<T>)> {
+        self.model.check_numbers("in_folder")?;
         let params = self.model.params();
         let row = self.table.rows().iter().find(|row| row.file == tensor);
         let Some((row, spec)) = row.and_then(|row| Some((row, params.spec(params.find(&row.param)?)?))) else {
@@ -338,6 +357,7 @@ impl<T: Float> Pretrained<T> {
 
     #[inline(never)]
     fn save(&self, folder: &Path, options: &SaveOptions) -> Result<()> {
+        self.model.check_numbers("save_pretrained")?;
         std::fs::create_dir_all(folder).map_err(|source| Error::Write { file: folder.to_owned(), source })?;
         let mut config = self.config.clone();
         config.set("architectures", vec![self.class]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::io::{Archive, Gguf, GgufTensor, Stored};
+use crate::io::{Archive, Gguf, GgufKind, GgufTensor, Stored};
 use crate::tensor::Float;
 
 /// An open file.
@@ -70,12 +70,33 @@ impl Store {
         }
     }
 
+    /// How a tensor's values are stored.
+    pub fn kind(&self, entry: &Entry) -> Option<GgufKind> {
+        match entry {
+            Entry::Safetensors(stored) => stored.floats(),
+            Entry::Gguf(tensor) => Some(tensor.kind),
+        }
+    }
+
+    /// Bytes of a tensor of this file from byte `at` on, read by any thread.
+    pub fn bytes_at(&self, entry: &Entry, at: usize, bytes: &mut [u8]) -> Result<()> {
+        match (self, entry) {
+            (Store::Safetensors(archive), Entry::Safetensors(stored)) => archive.bytes_at(stored, at, bytes),
+            (Store::Gguf(file), Entry::Gguf(tensor)) => file.bytes_at(tensor, at, bytes),
+            _ => Err(self.other_file(entry)),
+        }
+    }
+
+    fn other_file(&self, entry: &Entry) -> Error {
+        Error::file(self.path(), format!("{} is of another file", entry.name()), "open the model again")
+    }
+
     /// Some values of a tensor of this file, from the one in place `first` on.
     pub fn read_part<T: Float>(&mut self, entry: &Entry, first: usize, out: &mut [T]) -> Result<()> {
         match (&mut *self, entry) {
             (Store::Safetensors(archive), Entry::Safetensors(stored)) => archive.read_part(stored, first, out),
             (Store::Gguf(file), Entry::Gguf(tensor)) => file.read_part(tensor, first, out),
-            _ => Err(Error::file(self.path(), format!("{} is of another file", entry.name()), "open the model again")),
+            _ => Err(self.other_file(entry)),
         }
     }
 }

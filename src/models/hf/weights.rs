@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::read_object;
+use super::pack::pack;
 use super::store::{Entry, Store};
 use super::table::{Layout, Row, Table};
 use crate::error::{Error, Mismatch, Result};
 use crate::initializers::Init;
 use crate::io::Archive;
 use crate::kernels::random::{Key, Purpose};
-use crate::params::Params;
+use crate::params::{Params, Reading};
 use crate::tensor::{Float, Shape};
 
 pub(super) const SINGLE: &str = "model.safetensors";
@@ -239,6 +240,7 @@ impl Weights {
         self.check(table, naming, params, new_head.is_some())?;
         for (number, Row { file, param, layout, .. }) in (0..).zip(table.rows()) {
             let Some(id) = params.find(param) else { continue };
+            let is_table = params.spec(id).is_some_and(|spec| spec.reading == Reading::Table);
             let Some(tensor) = self.tensors.get(file) else {
                 let shape = params.spec(id).map_or(Shape::SCALAR, |spec| spec.shape);
                 let init = if shape.rank() > 1 { Init::Normal { mean: 0.0, std: 0.02 } } else { Init::Zeros };
@@ -246,8 +248,27 @@ impl Weights {
                 init.draw(shape, &mut rng, params.get_mut(id))?;
                 continue;
             };
-            let (archive, out, form) = (&mut self.files[tensor.file], params.get_mut(id), tensor.form);
+            let form = tensor.form;
             let layout = form.layout(*layout);
+            if let Some(packed) = params.packed_mut(id) {
+                let file = &self.files[tensor.file];
+                let [rows, columns] = match *tensor.stored.shape() {
+                    [rows, columns] => [rows, columns],
+                    _ => [1, tensor.stored.len()],
+                };
+                // Which row of the file is an output of the matrix; none where the file has inputs as rows.
+                let row_of = match layout {
+                    Layout::AsIs if packed.sizes() != [columns, rows] || !is_table => None,
+                    layout => {
+                        let mut from = vec![0; rows];
+                        (0..rows).for_each(|row| from[layout.place(form.row(row, rows), rows)] = row);
+                        Some(from)
+                    }
+                };
+                pack(file, &tensor.stored, [rows, columns], row_of, packed)?;
+                continue;
+            }
+            let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
             match (layout, tensor.stored.shape()) {
                 (Layout::AsIs | Layout::Row, _) if form.neighbours.is_none() => {
                     archive.read_part(&tensor.stored, 0, out)?;
