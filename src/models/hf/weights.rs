@@ -62,6 +62,8 @@ pub(super) struct Weights {
     place: PathBuf,
     files: Vec<Archive<'static>>,
     tensors: BTreeMap<String, Tensor>,
+    /// Whether there are none on purpose, and the model keeps those that it was built with.
+    drawn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +92,17 @@ impl Weights {
                 }
             }
         }
-        Ok(Weights { place, files, tensors })
+        Ok(Weights { place, files, tensors, drawn: false })
+    }
+
+    /// No tensors: the model keeps the weights that it is built with.
+    pub fn drawn(folder: &Path) -> Self {
+        Weights { place: folder.to_owned(), files: Vec::new(), tensors: BTreeMap::new(), drawn: true }
+    }
+
+    /// Whether weights are drawn, and none read.
+    pub fn are_drawn(&self) -> bool {
+        self.drawn
     }
 
     /// How many tensors there are.
@@ -175,6 +187,10 @@ impl Weights {
         params: &mut Params<T>,
         new_head: Option<u64>,
     ) -> Result<()> {
+        check_known(table, params)?;
+        if self.drawn {
+            return Ok(());
+        }
         self.settle_aliases(table)?;
         self.check(table, naming, params, new_head.is_some())?;
         for (number, Row { file, param, layout, .. }) in (0..).zip(table.rows()) {
@@ -189,8 +205,12 @@ impl Weights {
             let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
             match (layout, &tensor.stored.shape[..]) {
                 (Layout::AsIs | Layout::Row, _) => archive.read_part(&tensor.stored, 0, out)?,
-                (_, &[rows, columns]) => transposed(archive, &tensor.stored, [rows, columns], *layout, out)?,
-                _ => transposed(archive, &tensor.stored, [tensor.stored.len(), 1], *layout, out)?,
+                (_, &[_]) => transposed(archive, &tensor.stored, [tensor.stored.len(), 1], *layout, out)?,
+                (_, shape) => {
+                    let rows = shape.first().copied().unwrap_or(1);
+                    let columns = tensor.stored.len() / rows.max(1);
+                    transposed(archive, &tensor.stored, [rows, columns], *layout, out)?;
+                }
             }
             if let Some(at) = out.iter().position(|v| !v.is_finite()) {
                 let problem = format!("{} holds {} (as {}, value {at} here)", tensor.stored.name, out[at], T::NAME);
@@ -218,17 +238,9 @@ impl Weights {
 
     fn check<T: Float>(&self, table: &Table, naming: &Naming, params: &Params<T>, new_head: bool) -> Result<()> {
         let of_head = |name: &str| naming.heads.iter().any(|head| name.starts_with(head));
-        let known: BTreeSet<&str> = table.rows().iter().map(|row| row.param.as_str()).collect();
-        if let Some(spec) = params.specs().iter().find(|spec| !known.contains(spec.name.as_str())) {
-            let (problem, hint) = (format!("no tensor of a folder is {}", spec.name), "add it to the family's table");
-            return Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() });
-        }
         let mut mismatch = Mismatch::default();
         for row in table.rows() {
-            let Some(spec) = params.find(&row.param).and_then(|id| params.spec(id)) else {
-                let (problem, hint) = (format!("the model has no {}", row.param), "take it out of the family's table");
-                return Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() });
-            };
+            let Some(spec) = params.find(&row.param).and_then(|id| params.spec(id)) else { continue };
             let Some(tensor) = self.tensors.get(&row.file) else {
                 if !(new_head && of_head(&row.file)) {
                     mismatch.missing.push(row.file.clone());
@@ -253,7 +265,19 @@ impl Weights {
     }
 }
 
-/// Reads a matrix row by row into the columns that they are, some rows at a time.
+/// An error of a family's: parameters without a name in folders, or names without a parameter.
+fn check_known<T: Float>(table: &Table, params: &Params<T>) -> Result<()> {
+    let known: BTreeSet<&str> = table.rows().iter().map(|row| row.param.as_str()).collect();
+    let unnamed = params.specs().iter().find(|spec| !known.contains(spec.name.as_str()));
+    let (problem, hint) = match (unnamed, table.rows().iter().find(|row| params.find(&row.param).is_none())) {
+        (Some(spec), _) => (format!("no tensor of a folder is {}", spec.name), "add it to the family's table"),
+        (_, Some(row)) => (format!("the model has no {}", row.param), "take it out of the family's table"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() })
+}
+
+/// Reads a matrix, or a convolution's kernel as one, row by row into the columns that they are, some rows at a time.
 fn transposed<T: Float>(
     archive: &mut Archive<'static>,
     stored: &Stored,
@@ -267,8 +291,8 @@ fn transposed<T: Float>(
         let count = together.min(rows - first);
         let block = &mut block[..count * columns];
         archive.read_part(stored, first * columns, block)?;
-        for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-            let values = block[column..].iter().step_by(columns);
+        for (input, out) in out.chunks_exact_mut(rows).enumerate() {
+            let values = block[layout.column(input, &stored.shape)..].iter().step_by(columns);
             (first..first + count).zip(values).for_each(|(row, v)| out[layout.place(row, rows)] = *v);
         }
     }
