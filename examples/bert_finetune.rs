@@ -226,12 +226,12 @@ fn make(folder: &Path, data: &Path) -> Result<(), Error> {
     let hidden = MaskedTokens::new(Samples::several(x, [])?, 4, size, 7).special([0, 1, 2, 3]);
     let loss = SparseCategoricalCrossentropy::default().from_logits(true).ignore_class(-100);
     let model = lm.model_mut();
-    let rate = CosineDecay::new(0.0, 800).warmup(3e-3, 80);
+    let rate = CosineDecay::new(0.0, 2000).warmup(3e-3, 200);
     model.compile(AdamW::default().learning_rate(rate), loss, [Accuracy::default()])?;
     println!("filling gaps in {} sentences:", raw.len());
     model.fit_dataset(
         &hidden.shuffle(1).repeat().batch(32),
-        &Fit::default().epochs(4).steps_per_epoch(200),
+        &Fit::default().epochs(4).steps_per_epoch(500),
         &mut [],
     )?;
     lm.save_pretrained(folder)
