@@ -170,6 +170,9 @@ fn nearest(from: usize, to: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
+    /// Height, width and channels; the new height and width; the number, and the bytes.
+    type Case = ([usize; 3], [usize; 2], usize, &'static [u8]);
+
     /// A picture without a pattern.
     fn picture(height: usize, width: usize, channels: usize) -> Vec<u8> {
         (0..height * width * channels).map(|i| (i * i * 31 + i * 17) as u8).collect()
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn bytes_of_pillow() {
         // Pillow 12.0.0: Image.fromarray(x).resize((width, height), resample=number)
-        let small: [([usize; 3], [usize; 2], usize, &[u8]); 12] = [
+        let small: [Case; 12] = [
             ([5, 7, 1], [3, 4], 0, &[0, 158, 52, 194, 170, 16, 110, 196, 204, 250, 32, 62]),
             ([5, 7, 1], [3, 4], 1, &[46, 130, 84, 112, 112, 44, 127, 160, 173, 160, 67, 57]),
             ([5, 7, 1], [3, 4], 2, &[54, 117, 88, 114, 111, 68, 113, 153, 168, 160, 72, 57]),
