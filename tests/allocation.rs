@@ -188,6 +188,7 @@ fn steps_of_positions() {
     counted(|| {
         gradus::set_threads(1).unwrap();
         let model = Sequential::new([6, 8])
+            .add(ClassToken::new())
             .add(PositionEmbedding::new(9))
             .add(Residual::new().add(RmsNorm::new().last(4)).add(RotaryPositions::new(4, Rotary::new())))
             .add(SinusoidalPositions::new())

@@ -53,6 +53,8 @@ pub use idx::{parse_idx, read_idx};
 pub use idx_source::IdxSource;
 #[cfg(feature = "image")]
 pub use images::{ImageFolder, read_image, resize_image, save_image};
+#[cfg(all(feature = "image", feature = "files"))]
+pub(crate) use images::{Resampling, read_pictures, resample};
 pub use iris::iris;
 pub use min_max_scaler::MinMaxScaler;
 #[cfg(not(feature = "image"))]

@@ -35,6 +35,8 @@ enum How {
     Any(Vec<u32>),
     /// All steps.
     Whole,
+    /// So many steps, which count, and those of another behind them.
+    Lead { mask: u32, steps: usize },
     /// Those of these values, which count as a whole where they have none, one after the other along an axis.
     Join { axis: usize, parts: Vec<(Option<u32>, u32)> },
 }
@@ -97,6 +99,12 @@ impl MaskPlan {
             MaskRule::Opens(axes) => make(axes, How::Open),
             MaskRule::Passes => masks[0].map(|mask| (mask, axes_of(self, mask))),
             MaskRule::PassesOf(input) => masks.get(input).copied().flatten().map(|mask| (mask, axes_of(self, mask))),
+            MaskRule::Leads(steps) => {
+                let mask = masks[0]?;
+                let axes = axes_of(self, mask);
+                self.made.push(Made { node, value, axes, how: How::Lead { mask, steps } });
+                Some((self.made.len() as u32 - 1, axes))
+            }
             MaskRule::Any => {
                 let masks: Vec<u32> = masks.into_iter().collect::<Option<_>>()?;
                 let axes = self.made[masks[0] as usize].axes;
@@ -205,6 +213,15 @@ impl MaskPlan {
                     let of = &self.made[part as usize];
                     let own = &at.shapes[of.value as usize].dims()[..of.axes];
                     or(&mut mask, sizes, &masks.all[part as usize], own);
+                }
+            }
+            How::Lead { mask: behind, steps } => {
+                let whole = sizes.iter().product::<usize>();
+                let lead = steps * sizes.iter().skip(1).product::<usize>();
+                let from = masks.all[*behind as usize].chunks_exact(whole.saturating_sub(lead).max(1));
+                for (to, from) in mask.chunks_exact_mut(whole.max(1)).zip(from) {
+                    to[..lead].fill(true);
+                    to[lead..].copy_from_slice(from);
                 }
             }
             How::Join { axis, parts } => {

@@ -20,6 +20,8 @@ pub enum MaskRule {
     /// Inputs one after the other along this axis of a sample, counted from 0, and their masks likewise; along the last axis, which no mask
     /// has, a step counts where it counts in any input. An input without a mask counts as a whole; none where no input has one.
     Joins(usize),
+    /// The outputs have that of the first input, behind so many steps more along its first axis, which count; none where it has none.
+    Leads(usize),
     /// The outputs have one over so many axes of their samples, which the layer's or operation's `open_mask` writes.
     Opens(usize),
 }

@@ -1,10 +1,10 @@
 //! The configuration of any layer, as a value that serde writes and reads.
 
 use super::{
-    Absolute, ActivityRegularization, AlphaDropout, Arithmetic, AveragePooling, BatchNorm, Conv, ConvTranspose,
-    Cropping, Dense, DepthwiseConv, Dropout, Elu, Embedding, Flatten, GatedDense, GaussianDropout, GaussianNoise,
-    GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking, MaxPooling,
-    MultiHeadAttention, Negative, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm,
+    Absolute, ActivityRegularization, AlphaDropout, Arithmetic, AveragePooling, BatchNorm, ClassToken, Conv,
+    ConvTranspose, Cropping, Dense, DepthwiseConv, Dropout, Elu, Embedding, Flatten, GatedDense, GaussianDropout,
+    GaussianNoise, GlobalAveragePooling, GlobalMaxPooling, GroupNorm, Identity, LayerNorm, LeakyRelu, Masking,
+    MaxPooling, MultiHeadAttention, Negative, Normalization, PRelu, Permute, RepeatVector, Rescaling, Reshape, RmsNorm,
     SeparableConv, Slice, Softmax, SpatialDropout, TiedDense, TimeDistributed, UnitNormalization, UpSampling,
     ZeroPadding,
 };
@@ -19,7 +19,7 @@ macro_rules! layer_classes {
     ($give:ident) => {
         $give! {
             one {
-                Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm Dense Dropout Elu Embedding Flatten
+                Absolute Activation ActivityRegularization AlphaDropout Arithmetic BatchNorm ClassToken Dense Dropout Elu Embedding Flatten
                 GatedDense GaussianDropout GaussianNoise GroupNorm Identity LayerNorm LeakyRelu Masking MultiHeadAttention Negative Normalization PRelu Permute
                 RepeatVector Rescaling Reshape RmsNorm Slice Softmax TiedDense TimeDistributed UnitNormalization
             }

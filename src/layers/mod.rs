@@ -28,7 +28,7 @@ pub use convolutional::{
     Conv, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, ConvTranspose, DepthwiseConv, DepthwiseConv1d,
     DepthwiseConv2d, Padding, SeparableConv, SeparableConv1d, SeparableConv2d, Size,
 };
-pub use core::{Dense, Embedding, GatedDense, Identity, Masking, TiedDense, TimeDistributed};
+pub use core::{ClassToken, Dense, Embedding, GatedDense, Identity, Masking, TiedDense, TimeDistributed};
 pub use normalization::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, UnitNormalization};
 pub use op_config::OpConfig;
 pub use operators::{Absolute, Arithmetic, Negative, Operation, Slice};

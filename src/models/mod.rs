@@ -22,6 +22,7 @@ mod resnet;
 mod siamese;
 mod transformer;
 mod unet;
+mod vision_transformer;
 mod wide_and_deep;
 
 pub use bert::Bert;
@@ -34,4 +35,5 @@ pub use resnet::{resnet, resnet20};
 pub use siamese::{siamese, siamese_distance};
 pub use transformer::{Transformer, TransformerPositions};
 pub use unet::UNet;
+pub use vision_transformer::VisionTransformer;
 pub use wide_and_deep::wide_and_deep;

@@ -622,7 +622,7 @@ fn optimizer(number: u8, rate: Rate, limit: f64) -> Box<dyn Optimizer<f32>> {
 /// Any of the layers, by number, with sizes that fit or do not.
 fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
     let size = sizes.first().copied().unwrap_or(0);
-    match number % 35 {
+    match number % 36 {
         0 => Box::new(Dropout::new(setting)),
         1 => Box::new(Reshape::new(sizes.iter().map(|s| *s as isize - 1).collect::<Vec<_>>())),
         2 => Box::new(Reshape::new([-1, size as isize])),
@@ -658,6 +658,7 @@ fn layer(number: u8, sizes: &[usize], setting: f64) -> Box<dyn Layer<f32>> {
         33 => Box::new(
             MultiHeadAttention::new(2, size).scale(setting).soft_cap(setting).rotary(Rotary::new().theta(setting)),
         ),
+        34 => Box::new(ClassToken::new().token_initializer(Init::Constant(setting))),
         25 => Box::new(Slice::new().every(size, isize::MIN..).range(..=isize::MAX)),
         _ => Box::new(Rescaling::new(setting).offset(setting)),
     }

@@ -142,6 +142,7 @@ fn layers_over_sequences() {
     one("LayerNorm", LayerNorm::new().config_of());
     one("RmsNorm", RmsNorm::new().config_of());
     one("RmsNorm of heads", RmsNorm::new().last(2).unit_offset(true).config_of());
+    one("ClassToken", ClassToken::new().config_of());
     layer("PositionEmbedding", [FREE, 4], &LENGTHS, PositionEmbedding::new(12));
     layer("SinusoidalPositions", [FREE, 4], &LENGTHS, SinusoidalPositions::new());
     layer("RotaryPositions", [FREE, 4], &LENGTHS, RotaryPositions::new(2, Rotary::new()));
@@ -402,6 +403,7 @@ fn weights_that_would_depend_on_a_free_size() {
     };
     refused("LayerNorm", &[3, FREE], &|g, x| g.add(LayerNorm::new(), x));
     refused("RmsNorm", &[3, FREE], &|g, x| g.add(RmsNorm::new(), x));
+    refused("ClassToken", &[3, FREE], &|g, x| g.add(ClassToken::new(), x));
     refused("GatedDense", &[3, FREE], &|g, x| g.add(GatedDense::swiglu(1), x));
     refused("PositionEmbedding", &[3, FREE], &|g, x| g.add(PositionEmbedding::new(3), x));
     refused("GroupNorm", &[3, FREE], &|g, x| g.add(GroupNorm::new(1), x));

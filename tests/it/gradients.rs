@@ -301,6 +301,7 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
         "AveragePooling2d" => DynPart::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)),
         "BatchNorm" => activated!(BatchNorm::new().epsilon(0.5).beta_initializer(Init::Constant(0.4))),
         "Block" => DynPart::new(Block::new().add(dense(3, f, probe)).add(dense(2, f, probe))),
+        "ClassToken" => DynPart::new(ClassToken::new().token_initializer(bias())),
         "Concatenate" => DynPart::new(Concatenate::new().branch(dense(2, f, probe)).branch(Identity::new())),
         "Conv1d" => activated!(Conv1d::new(2, 2).padding(Padding::Causal).bias_initializer(bias())),
         "Conv1dTranspose" => DynPart::new(Conv1dTranspose::new(2, 3).strides(2).bias_initializer(bias())),
@@ -364,7 +365,9 @@ fn layer(class: &str, f: Activation, units: usize, probe: Option<&Probe>) -> Dyn
 fn sample(class: &str, size: &Sizes) -> Vec<usize> {
     match (class, size.time) {
         ("RepeatVector", _) => vec![size.inputs],
-        ("MultiHeadAttention" | "Permute" | "TimeDistributed", time) => vec![time.unwrap_or(2), size.inputs],
+        ("ClassToken" | "MultiHeadAttention" | "Permute" | "TimeDistributed", time) => {
+            vec![time.unwrap_or(2), size.inputs]
+        }
         // Two positions along each axis, sometimes three.
         (name, time) if name.ends_with("1d") || name.ends_with("1dTranspose") => {
             vec![2 + time.unwrap_or(0) % 2, size.inputs]

@@ -16,7 +16,7 @@ use support::counting;
 use crate::files::{Folder, alone, silent};
 
 /// A folder of the fixtures, to be changed.
-fn copied(case: &str, name: &str) -> Folder {
+pub(crate) fn copied(case: &str, name: &str) -> Folder {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/transformers").join(case);
     let folder = Folder::new(name);
     for entry in std::fs::read_dir(from).unwrap() {
@@ -29,17 +29,17 @@ fn copied(case: &str, name: &str) -> Folder {
 }
 
 /// Changes what a file of JSON holds.
-fn edit(file: impl AsRef<Path>, change: impl FnOnce(&mut Value)) {
+pub(crate) fn edit(file: impl AsRef<Path>, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     change(&mut value);
     std::fs::write(file, value.to_string()).unwrap();
 }
 
 /// Shape, type and bytes of each tensor.
-type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub(crate) type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// Changes the tensors of a file.
-fn rewrite(file: impl AsRef<Path>, change: impl FnOnce(&mut Stored)) {
+pub(crate) fn rewrite(file: impl AsRef<Path>, change: impl FnOnce(&mut Stored)) {
     let bytes = std::fs::read(&file).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let stored =
@@ -64,7 +64,7 @@ fn is_causal(folder: &Folder) -> bool {
 }
 
 #[track_caller]
-fn says(error: &str, parts: &[&str]) {
+pub(crate) fn says(error: &str, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "{error}\ndoes not say {part}");
     }
@@ -427,6 +427,43 @@ fn new_heads() {
     rewrite(folder.path("model.safetensors"), |tensors| drop(tensors.remove("bert.embeddings.LayerNorm.bias")));
     let error = SequenceClassifier::<f32>::open(&folder.0, &OpenOptions::default().labels(["a", "b"])).unwrap_err();
     says(&error.to_string(), &["missing: bert.embeddings.LayerNorm.bias"]);
+}
+
+/// Models of `config.json` alone, saved and opened again.
+#[test]
+fn models_without_weights_are_drawn() {
+    macro_rules! drawn {
+        ($face:ident, $case:expr) => {
+            let folder = copied($case, "hf_drawn");
+            for entry in std::fs::read_dir(&folder.0).unwrap() {
+                let path = entry.unwrap().path();
+                if path.to_string_lossy().contains("model") {
+                    std::fs::remove_file(path).unwrap();
+                }
+            }
+            let open = |seed: u64| $face::<f32>::from_config(&folder.0, &OpenOptions::default().seed(seed)).unwrap();
+            let model = open(1);
+            assert_eq!(open(1).model().params(), model.model().params(), $case);
+            assert_ne!(open(2).model().params(), model.model().params(), $case);
+            let saved = Folder::new("hf_drawn_saved");
+            model.save_pretrained(&saved.0).unwrap();
+            assert_eq!($face::from_pretrained(&saved.0).unwrap().model().params(), model.model().params(), $case);
+        };
+    }
+    drawn!(CausalLm, "gpt2");
+    drawn!(CausalLm, "gemma2");
+    drawn!(CausalLm, "form_sharded");
+    drawn!(MaskedLm, "bert_mlm");
+    drawn!(MaskedLm, "bert_tiny");
+    drawn!(SequenceClassifier, "bert_tiny");
+    drawn!(TokenClassifier, "mpnet");
+    drawn!(Encoder, "roberta");
+    drawn!(Seq2SeqLm, "marian");
+    let folder = copied("bert_tiny", "hf_drawn_strange");
+    edit(folder.path("config.json"), |c| c["my_scale"] = 2.into());
+    let error = SequenceClassifier::<f32>::from_config(&folder.0, &OpenOptions::default()).unwrap_err();
+    says(&error.to_string(), &["my_scale: 2"]);
+    says(&CausalLm::<f32>::from_config(&folder.0, &OpenOptions::default()).unwrap_err().to_string(), &["BertFor"]);
 }
 
 /// A vocabulary of so many tokens.

@@ -18,6 +18,10 @@ fn every_layer<T: Float>() -> Vec<(Box<dyn Layer<T>>, Shape)> {
         layer(Box::new(AveragePooling1d::new(2).strides(1)), &[3, 5]),
         layer(Box::new(AveragePooling2d::new([1, 2]).padding(Padding::Same)), &[3, 4, 2]),
         layer(Box::new(BatchNorm::new().momentum(0.5).epsilon(0.25).scale(false)), &[3, 5]),
+        layer(
+            Box::new(ClassToken::new().token_initializer(Init::Ones).token_regularizer(Regularizer::L2(0.1))),
+            &[3, 5],
+        ),
         layer(Box::new(Conv1d::new(4, 2).padding(Padding::Causal).dilation_rate(2)), &[3, 5]),
         layer(Box::new(Conv1dTranspose::new(4, 3).strides(2).output_padding(0)), &[3, 5]),
         layer(Box::new(Conv2d::new(4, [2, 3]).strides([1, 2]).padding(Padding::Same).groups(2)), &[3, 4, 2]),

@@ -27,6 +27,8 @@ mod heads;
 #[cfg(feature = "files")]
 mod hf;
 #[cfg(feature = "files")]
+mod hf_vision;
+#[cfg(feature = "files")]
 mod hostile;
 #[cfg(feature = "image")]
 mod images;

@@ -87,6 +87,10 @@ fn what_passes_a_mask_on_and_what_drops_it() {
     drops.into_iter().for_each(|layer| assert_eq!(behind(layer.clone()), None, "{layer:?}"));
     let none = mask_of(&[&x], &|g, x| g.add(Embedding::new(5, 4), x[0]));
     assert_eq!(none, None);
+    // A step before the others counts.
+    let led: Vec<bool> = self::counts(&x).chunks(5).flat_map(|row| [&[true], row].concat()).collect();
+    assert_eq!(behind(Layer::<f64>::config(&ClassToken::new())), Some(led));
+    assert_eq!(mask_of(&[&draw::<f64>([3, 5, 4], 1)], &|g, x| g.add(ClassToken::new(), x[0])), None);
 }
 
 #[test]

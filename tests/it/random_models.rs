@@ -115,6 +115,8 @@ fn layer(class: &str, d: &mut Draw, shape: Shape, depth: usize) -> Option<DynPar
                 None => block,
             })
         }
+        "ClassToken" if shape.rank() == 2 => DynPart::new(ClassToken::new()),
+        "ClassToken" => return None,
         "Concatenate" => {
             let one = dense(d, units);
             DynPart::new(Concatenate::new().branch(one).branch(Identity::new()).branch(dense(d, kernel)))

@@ -6,6 +6,8 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma};
 
+#[cfg(feature = "files")]
+use super::resample::{Resampling, resample};
 use super::scan::is_complete;
 use super::whole::{ends_well, is_whole};
 use crate::error::{Error, Result};
@@ -323,18 +325,52 @@ pub(super) fn read_all<'a, T: Float>(
     channels: usize,
     x: &mut [T],
 ) -> Result<()> {
-    let sample = size[0] * size[1] * channels;
+    each_sample(x, size[0] * size[1] * channels, |i, x| {
+        write_values(decode(paths(i), channels, Some(size))?, size, channels, x);
+        Ok(())
+    })
+}
+
+/// The same for what comes of the bytes of each picture: resized as Pillow does, where there is a way for it, else all have that size.
+#[cfg(feature = "files")]
+pub(crate) fn read_pictures<'a, T: Float>(
+    paths: impl Fn(usize) -> &'a Path + Sync,
+    size: [usize; 2],
+    channels: usize,
+    how: Option<Resampling>,
+    x: &mut [T],
+    write: impl Fn(&[u8], &mut [T]) + Sync,
+) -> Result<()> {
+    each_sample(x, size[0] * size[1] * channels, |i, x| {
+        let path = paths(i);
+        let picture = decode(path, channels, None)?;
+        let own = [picture.height(), picture.width()].map(|side| side as usize);
+        let bytes = pixels(picture, channels);
+        match how {
+            _ if own == size => write(&bytes, x),
+            Some(how) => {
+                let resized = resample(&bytes, own, channels, size, how);
+                write(&resized.map_err(|e| Error::file(path, e, "make it smaller"))?, x);
+            }
+            None => {
+                let problem = format!("a picture of {own:?} pixels, and {size:?} are taken");
+                return Err(Error::file(path, problem, "resize it, or have it resized when it is read"));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Fills the samples of `x` on several threads; the first error in their order.
+fn each_sample<T: Send>(x: &mut [T], sample: usize, read: impl Fn(usize, &mut [T]) -> Result<()> + Sync) -> Result<()> {
     let failed = std::sync::Mutex::new(None::<(usize, Error)>);
     // Decoding a picture costs far more than the least work worth a thread.
     parallel::rows(x, sample, sample.max(parallel::WORTH_A_THREAD), |first, x| {
-        for (i, x) in (first..).zip(x.chunks_exact_mut(sample)) {
-            match decode(paths(i), channels, Some(size)) {
-                Ok(picture) => write_values(picture, size, channels, x),
-                Err(error) => {
-                    let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    if failed.as_ref().is_none_or(|(at, _)| i < *at) {
-                        *failed = Some((i, error));
-                    }
+        for (i, x) in (first..).zip(x.chunks_exact_mut(sample.max(1))) {
+            if let Err(error) = read(i, x) {
+                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if failed.as_ref().is_none_or(|(at, _)| i < *at) {
+                    *failed = Some((i, error));
                 }
             }
         }

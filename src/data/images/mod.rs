@@ -2,8 +2,14 @@
 
 mod file;
 mod folder;
+#[cfg(feature = "files")]
+mod resample;
 mod scan;
 mod whole;
 
+#[cfg(feature = "files")]
+pub(crate) use file::read_pictures;
 pub use file::{read_image, resize_image, save_image};
 pub use folder::ImageFolder;
+#[cfg(feature = "files")]
+pub(crate) use resample::{Resampling, resample};

@@ -1,6 +1,7 @@
 //! The layers that nearly every network has.
 
 mod activation;
+mod class_token;
 mod dense;
 mod embedding;
 mod gated_dense;
@@ -9,6 +10,7 @@ mod masking;
 mod tied_dense;
 mod time_distributed;
 
+pub use class_token::ClassToken;
 pub use dense::Dense;
 pub use embedding::Embedding;
 pub use gated_dense::GatedDense;

@@ -134,7 +134,11 @@ pub(super) enum Recipe {
 impl Config {
     /// Reads the file of a folder.
     pub(super) fn read(folder: &Path) -> Result<Self> {
-        let file = folder.join("config.json");
+        Self::of_file(folder.join("config.json"))
+    }
+
+    /// Reads another file of the same form.
+    pub(super) fn of_file(file: PathBuf) -> Result<Self> {
         Ok(Config { values: read_object(&file, MAX_LEN)?, file, used: BTreeSet::new(), recipe: None })
     }
 
@@ -347,25 +351,38 @@ impl Config {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// One or two whole numbers: a square's side, or height and width.
+    pub(super) fn sides_or(&mut self, key: &str, default: usize) -> Result<[usize; 2]> {
+        let sides = |value: &Value| match value {
+            Value::Array(both) => match &both[..] {
+                [height, width] => Some([whole(height)?, whole(width)?]),
+                _ => None,
+            },
+            side => whole(side).map(|side| [side; 2]),
+        };
+        Ok(self.take(key, "a whole number, or two", sides)?.unwrap_or([default; 2]))
+    }
+
     /// An error for keys that nobody has asked for, unless they change no number or are said to.
     pub(super) fn finish(&self, ignored: &[String]) -> Result<()> {
+        let left = self.unknown(ignored);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("it is not known whether these change what the model computes: {}", left.join(", "));
+        Err(self.wrong(problem, "if they do not, name them to OpenOptions::ignore_key"))
+    }
+
+    /// Those keys, with their values.
+    pub(super) fn unknown(&self, ignored: &[String]) -> Vec<String> {
         let known = |key: &String| {
             key == "architectures"
                 || self.used.contains(key)
                 || HARMLESS.contains(&key.as_str())
                 || ignored.contains(key)
         };
-        let left: Vec<String> = self
-            .values
-            .iter()
-            .filter(|(key, value)| !known(key) && !value.is_null())
-            .map(|(k, v)| format!("{k}: {v}"))
-            .collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        let problem = format!("it is not known whether these change what the model computes: {}", left.join(", "));
-        Err(self.wrong(problem, "if they do not, name them to OpenOptions::ignore_key"))
+        let left = self.values.iter().filter(|(key, value)| !known(key) && !value.is_null());
+        left.map(|(k, v)| format!("{k}: {v}")).collect()
     }
 }
 

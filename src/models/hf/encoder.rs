@@ -12,6 +12,8 @@ use crate::tensor::Tensor;
 /// An encoder without a head: token ids and their mask become the steps of its last block `[T, features]`, and, where the folder has a pooler, a second
 /// output `[features]` made from the first.
 ///
+/// Of a vision transformer pictures become steps, see [`ImageClassifier`](super::ImageClassifier).
+///
 /// Python's `AutoModel`. Heads that a folder has are left out; heads of one's own stand on it with [`Model::with_head`](crate::Model::with_head).
 ///
 /// ```no_run

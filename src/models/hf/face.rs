@@ -23,6 +23,19 @@ macro_rules! opened_as {
                 Self::open_at(folder.as_ref(), options)
             }
 
+            /// A model as `config.json` of a folder describes it, with weights that are drawn ([`OpenOptions::seed`](super::OpenOptions::seed)) as the recipe of
+            /// [`models`](crate::models) draws them, to be trained from the start; those that the folder may have are not read. Its tokenizer is opened, and
+            /// `save_pretrained` writes a folder that Python opens. Python: `AutoModel….from_config`.
+            ///
+            /// # Errors
+            /// As [`open`](Self::open), but for weights; those of sizes that cannot work.
+            pub fn from_config(
+                folder: impl AsRef<std::path::Path>,
+                options: &super::OpenOptions,
+            ) -> crate::Result<Self> {
+                Self::open_at(folder.as_ref(), &options.drawn())
+            }
+
             #[inline(never)]
             fn open_at(folder: &std::path::Path, options: &super::OpenOptions) -> crate::Result<Self> {
                 super::Pretrained::open(folder, $task, options, |_| Ok(())).map($face)
@@ -61,12 +74,12 @@ macro_rules! dereferenced {
 
 pub(super) use {dereferenced, opened_as};
 
-/// Rows of texts that go through a model together.
-#[cfg(feature = "text")]
+/// Rows of texts or pictures that go through a model together.
+#[cfg(any(feature = "text", feature = "image"))]
 pub(super) const TOGETHER: usize = 32;
 
 /// eᶻ / Σ eᶻ.
-#[cfg(feature = "text")]
+#[cfg(any(feature = "text", feature = "image"))]
 pub(super) fn softmax<T: crate::Float>(z: &[T]) -> Vec<f64> {
     let top = z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.as_f64()));
     let powers: Vec<f64> = z.iter().map(|z| (z.as_f64() - top).exp()).collect();
@@ -75,13 +88,13 @@ pub(super) fn softmax<T: crate::Float>(z: &[T]) -> Vec<f64> {
 }
 
 /// The place of the largest value, the first of equals, and the value.
-#[cfg(feature = "text")]
+#[cfg(any(feature = "text", feature = "image"))]
 pub(super) fn largest(values: &[f64]) -> (usize, f64) {
     let better = |best: (usize, f64), (i, v): (usize, &f64)| if *v > best.1 { (i, *v) } else { best };
     values.iter().enumerate().fold((0, f64::NEG_INFINITY), better)
 }
 
-#[cfg(all(test, feature = "text"))]
+#[cfg(all(test, any(feature = "text", feature = "image")))]
 mod tests {
     use super::*;
 

@@ -18,6 +18,7 @@ pub(super) enum Task {
     MaskedLm,
     SequenceClassification,
     TokenClassification,
+    ImageClassification,
     /// The model without a head.
     Base,
 }
@@ -46,7 +47,7 @@ pub(super) struct Wired {
     pub graph: Graph,
     pub outputs: Vec<Value>,
     pub table: Table,
-    /// Tokens.
+    /// Tokens; none of models of pictures.
     pub vocabulary: usize,
     /// The most steps of a sequence.
     pub positions: usize,
@@ -56,7 +57,7 @@ impl Source<'_> {
     /// The number of blocks, each of which has tensors.
     pub fn blocks(&mut self, key: &str, default: usize) -> Result<usize> {
         let (blocks, tensors) = (self.config.size_or(key, default)?, self.weights.len());
-        if blocks > tensors / FEWEST || blocks > MAX_BLOCKS {
+        if (blocks > tensors / FEWEST && !self.weights.are_drawn()) || blocks > MAX_BLOCKS {
             let problem = format!("{key} is {blocks}, and the folder has {tensors} tensors");
             return Err(self.config.wrong(problem, "fetch config.json and weights of one model"));
         }

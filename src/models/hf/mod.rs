@@ -2,7 +2,7 @@
 //!
 //! A folder has `config.json`, weights (`model.safetensors`, or shards with `model.safetensors.index.json`) and, as a rule, a tokenizer. One type for each thing
 //! that is done with it, named as in Python: [`CausalLm`] writes, [`Seq2SeqLm`] writes what belongs to a source, [`MaskedLm`] fills gaps, [`SequenceClassifier`] and [`TokenClassifier`] label texts and
-//! their tokens, [`Encoder`] gives steps, `SentenceEncoder` (feature `text`) vectors of sentences. All of them are a [`Pretrained`]: a
+//! their tokens, [`ImageClassifier`] pictures, [`Encoder`] gives steps, `SentenceEncoder` (feature `text`) vectors of sentences. All of them are a [`Pretrained`]: a
 //! [`Model`](crate::Model) with tokenizer and settings.
 //!
 //! ```no_run
@@ -20,6 +20,7 @@
 //! | `gpt2`, `gpt_neox`, `llama`, `mistral`, `qwen2`, `qwen3`, `phi3`, `gemma2`, `gemma3_text` | [`CausalLm`] |
 //! | `bart`, `marian`, `t5` | [`Seq2SeqLm`] |
 //! | `bert`, `roberta`, `xlm-roberta`, `distilbert`, `mpnet` | [`MaskedLm`], [`SequenceClassifier`], [`TokenClassifier`], [`Encoder`], `SentenceEncoder` |
+//! | `vit` | [`ImageClassifier`], [`Encoder`] |
 //!
 //! GGUF files, llama.cpp's, are opened by [`CausalLm::from_gguf`] and written by [`CausalLm::save_gguf`].
 //!
@@ -43,6 +44,9 @@ mod families;
 mod family;
 mod generation_config;
 mod gguf;
+mod image_classifier;
+#[cfg(feature = "image")]
+mod image_processor;
 mod masked_lm;
 mod pack;
 mod peft;
@@ -62,6 +66,9 @@ mod writer;
 pub use causal_lm::CausalLm;
 pub use config::Config;
 pub use encoder::Encoder;
+pub use image_classifier::ImageClassifier;
+#[cfg(feature = "image")]
+pub use image_processor::ImageProcessor;
 #[cfg(feature = "text")]
 pub use masked_lm::Filled;
 pub use masked_lm::MaskedLm;
@@ -70,7 +77,7 @@ pub use semantic_search::{Match, semantic_search};
 #[cfg(feature = "text")]
 pub use sentence_encoder::{Encode, Pooling, SentenceEncoder};
 pub use seq2seq_lm::Seq2SeqLm;
-#[cfg(feature = "text")]
+#[cfg(any(feature = "text", feature = "image"))]
 pub use sequence_classifier::Classified;
 pub use sequence_classifier::SequenceClassifier;
 #[cfg(feature = "text")]

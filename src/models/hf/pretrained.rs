@@ -18,12 +18,13 @@ use crate::tensor::Float;
 use crate::text::tokenizer::{Encoding, Padding, Tokenizer, Truncation};
 
 /// Files of a folder that are copied as they are when a model is saved.
-const COPIED: [&str; 15] = [
+const COPIED: [&str; 16] = [
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
     "generation_config.json",
     "merges.txt",
+    "preprocessor_config.json",
     "sentencepiece.bpe.model",
     "sentencepiece.model",
     "special_tokens_map.json",
@@ -50,9 +51,16 @@ pub struct OpenOptions {
     labels: Option<Vec<String>>,
     seed: u64,
     storage: Option<WeightStorage>,
+    /// Whether weights are drawn, and none are read.
+    drawn: bool,
 }
 
 impl OpenOptions {
+    /// The same for a model of `config.json` alone.
+    pub(super) fn drawn(&self) -> Self {
+        OpenOptions { drawn: true, ..self.clone() }
+    }
+
     /// A key of `config.json`, or of a GGUF file's metadata, that changes no number, though this crate does not know it.
     pub fn ignore_key(mut self, key: impl Into<String>) -> Self {
         self.ignored.push(key.into());
@@ -89,7 +97,7 @@ impl OpenOptions {
         self
     }
 
-    /// Where a new head's weights, the order of samples and all noise in training come from; 0 by default.
+    /// Where a new head's weights, or all of them in `from_config`, the order of samples and all noise in training come from; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -137,7 +145,7 @@ impl SaveOptions {
 /// have in common.
 ///
 /// The [`Model`] inside is as any other: it predicts, is compiled and fitted, and writes with a decoder. Its inputs have the names that Python's have
-/// (`input_ids`, `attention_mask`, and `token_type_ids` where there are kinds of sentences).
+/// (`input_ids`, `attention_mask`, and `token_type_ids` where there are kinds of sentences; `pixel_values`, with channels last, of models of pictures).
 #[derive(Debug)]
 pub struct Pretrained<T: Float = f32> {
     model: Model<T>,
@@ -179,10 +187,16 @@ impl<T: Float> Pretrained<T> {
             return Err(Error::file(folder, "no folder", "pass the folder of a model, with config.json and weights"));
         }
         let mut config = Config::read(folder)?;
-        let (family, class): (&Family, _) = families::find(&config, task, options.labels.is_some())?;
-        let mut weights = Weights::open(folder, &family.naming)?;
+        let is_new = options.drawn || options.labels.is_some();
+        let (family, class): (&Family, _) = families::find(&config, task, is_new)?;
+        let mut weights = match options.drawn {
+            true => Weights::drawn(folder),
+            false => Weights::open(folder, &family.naming)?,
+        };
         if let Some(labels) = &options.labels {
-            if !matches!(task, Task::SequenceClassification | Task::TokenClassification) || labels.is_empty() {
+            let classifies =
+                matches!(task, Task::SequenceClassification | Task::TokenClassification | Task::ImageClassification);
+            if !classifies || labels.is_empty() {
                 let got = format!("{} for {task:?}", labels.len());
                 return Err(Error::argument(
                     "open",
@@ -219,7 +233,11 @@ impl<T: Float> Pretrained<T> {
         graph.finish(&outputs)?;
         // More than the folder has is a mistake that names tensors better than sizes, and bounds what a damaged file takes.
         let room = weights.values().saturating_mul(2).saturating_add(1 << 20);
-        let mut model = Model::assemble(graph, Builder::for_weights(room).storing(options.storage), options.seed)?;
+        let builder = match options.drawn {
+            true => Builder::new(options.seed),
+            false => Builder::for_weights(room).storing(options.storage),
+        };
+        let mut model = Model::assemble(graph, builder, options.seed)?;
         let new_head = options.labels.as_ref().map(|_| options.seed);
         weights.load(&table, &family.naming, &mut model.params, new_head)?;
         Ok(Pretrained {
@@ -273,7 +291,7 @@ impl<T: Float> Pretrained<T> {
         &self.config
     }
 
-    /// Tokens that the model knows.
+    /// Tokens that the model knows; 0 of a model of pictures.
     pub fn vocab_size(&self) -> usize {
         self.vocabulary
     }

@@ -25,8 +25,8 @@ pub struct SequenceClassifier<T: Float = f32>(Pretrained<T>);
 
 opened_as!(SequenceClassifier, Task::SequenceClassification);
 
-/// The most likely class of a text.
-#[cfg(feature = "text")]
+/// The most likely class of a text or a picture.
+#[cfg(any(feature = "text", feature = "image"))]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Classified {

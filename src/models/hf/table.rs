@@ -29,7 +29,9 @@ pub(super) enum Layout {
     Row,
     /// `[outputs, inputs]`, PyTorch's `Linear`; here `[inputs, outputs]`.
     Transposed,
-    /// The same, or its bias: queries, keys and values of one head after the other, of so many; here all queries, all keys, all values.
+    /// `[filters, channels, size…]`, PyTorch's convolutions; here `[size…, channels, filters]`.
+    Convolution,
+    /// `Transposed`, or its bias: queries, keys and values of one head after the other, of so many; here all queries, all keys, all values.
     HeadByHead(usize),
 }
 
@@ -40,15 +42,33 @@ impl Layout {
         match self {
             Layout::AsIs => {}
             Layout::Row => dims.insert(0, 1),
+            Layout::Convolution => {
+                // Channels and filters change places, and come first.
+                let taps = dims.len().saturating_sub(2);
+                dims[taps..].reverse();
+                dims.rotate_left(taps);
+            }
             Layout::Transposed | Layout::HeadByHead(_) => dims.reverse(),
         }
         dims
     }
 
+    /// Which value of a row of the file, a row for each output, input number `i` of the parameter is; `shape` is that in the file.
+    pub fn column(self, i: usize, shape: &[usize]) -> usize {
+        match self {
+            Layout::Convolution => {
+                let channels = shape.get(1).map_or(1, |channels| (*channels).max(1));
+                let taps: usize = shape.iter().skip(2).product();
+                i % channels * taps + i / channels
+            }
+            _ => i,
+        }
+    }
+
     /// Which of so many outputs of the parameter output number `i` of the file is.
     pub fn place(self, i: usize, outputs: usize) -> usize {
         match self {
-            Layout::AsIs | Layout::Row | Layout::Transposed => i,
+            Layout::AsIs | Layout::Row | Layout::Transposed | Layout::Convolution => i,
             Layout::HeadByHead(heads) => {
                 let width = (outputs / heads.max(1) / 3).max(1);
                 let (head, kind) = (i / width / 3, i / width % 3);
@@ -92,6 +112,12 @@ impl Table {
     /// Weight and bias of PyTorch's `Linear`.
     pub fn linear(&mut self, file: &str, param: &str, bias: bool) {
         self.dense(file, param, bias, Layout::Transposed);
+    }
+
+    /// Weight and bias of a convolution.
+    pub fn convolution(&mut self, file: &str, param: &str) {
+        self.add(format!("{file}.weight"), format!("{param}/kernel"), Layout::Convolution);
+        self.add(format!("{file}.bias"), format!("{param}/bias"), Layout::AsIs);
     }
 
     /// Scale and shift of a layer norm.

@@ -64,6 +64,8 @@ pub(super) struct Weights {
     place: PathBuf,
     files: Vec<Store>,
     tensors: BTreeMap<String, Tensor>,
+    /// Whether there are none on purpose, and the model keeps those that it was built with.
+    drawn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +139,7 @@ impl Weights {
                 }
             }
         }
-        Ok(Weights { place, files: files.into_iter().map(Store::Safetensors).collect(), tensors })
+        Ok(Weights { place, files: files.into_iter().map(Store::Safetensors).collect(), tensors, drawn: false })
     }
 
     /// The tensors of one file, each under the name that it has in a folder; none for those that are left out.
@@ -151,7 +153,17 @@ impl Weights {
                 return Err(Error::file(file.path(), problem, "take one of them away"));
             }
         }
-        Ok(Weights { place: file.path().to_owned(), files: vec![file], tensors })
+        Ok(Weights { place: file.path().to_owned(), files: vec![file], tensors, drawn: false })
+    }
+
+    /// No tensors: the model keeps the weights that it is built with.
+    pub fn drawn(folder: &Path) -> Self {
+        Weights { place: folder.to_owned(), files: Vec::new(), tensors: BTreeMap::new(), drawn: true }
+    }
+
+    /// Whether weights are drawn, and none read.
+    pub fn are_drawn(&self) -> bool {
+        self.drawn
     }
 
     /// How many tensors there are.
@@ -236,6 +248,10 @@ impl Weights {
         params: &mut Params<T>,
         new_head: Option<u64>,
     ) -> Result<()> {
+        check_known(table, params)?;
+        if self.drawn {
+            return Ok(());
+        }
         self.settle_aliases(table)?;
         self.check(table, naming, params, new_head.is_some())?;
         for (number, Row { file, param, layout, .. }) in (0..).zip(table.rows()) {
@@ -269,18 +285,22 @@ impl Weights {
                 continue;
             }
             let (archive, out) = (&mut self.files[tensor.file], params.get_mut(id));
-            match (layout, tensor.stored.shape()) {
+            let shape = tensor.stored.shape().to_vec();
+            match (layout, &shape[..]) {
                 (Layout::AsIs | Layout::Row, _) if form.neighbours.is_none() => {
                     archive.read_part(&tensor.stored, 0, out)?;
                 }
-                (_, &[rows, columns]) => {
+                (_, shape) => {
+                    let (rows, columns) = match shape {
+                        [len] => (*len, 1),
+                        _ => (
+                            shape.first().copied().unwrap_or(1),
+                            tensor.stored.len() / shape.first().copied().unwrap_or(1).max(1),
+                        ),
+                    };
                     let place = |row| layout.place(form.row(row, rows), rows);
-                    transposed(archive, &tensor.stored, [rows, columns], place, out)?;
-                }
-                _ => {
-                    let rows = tensor.stored.len();
-                    let place = |row| layout.place(form.row(row, rows), rows);
-                    transposed(archive, &tensor.stored, [rows, 1], place, out)?;
+                    let column = |input| layout.column(input, shape);
+                    transposed(archive, &tensor.stored, [rows, columns], (place, column), out)?;
                 }
             }
             if form.more != 0.0 {
@@ -312,17 +332,9 @@ impl Weights {
 
     fn check<T: Float>(&self, table: &Table, naming: &Naming, params: &Params<T>, new_head: bool) -> Result<()> {
         let of_head = |name: &str| naming.heads.iter().any(|head| name.starts_with(head));
-        let known: BTreeSet<&str> = table.rows().iter().map(|row| row.param.as_str()).collect();
-        if let Some(spec) = params.specs().iter().find(|spec| !known.contains(spec.name.as_str())) {
-            let (problem, hint) = (format!("no tensor of a folder is {}", spec.name), "add it to the family's table");
-            return Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() });
-        }
         let mut mismatch = Mismatch::default();
         for row in table.rows() {
-            let Some(spec) = params.find(&row.param).and_then(|id| params.spec(id)) else {
-                let (problem, hint) = (format!("the model has no {}", row.param), "take it out of the family's table");
-                return Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() });
-            };
+            let Some(spec) = params.find(&row.param).and_then(|id| params.spec(id)) else { continue };
             let Some(tensor) = self.tensors.get(&row.file) else {
                 if !(new_head && of_head(&row.file)) {
                     mismatch.missing.push(row.file.clone());
@@ -350,12 +362,24 @@ impl Weights {
     }
 }
 
-/// Reads a matrix row by row into the columns that they are, some rows at a time.
+/// An error of a family's: parameters without a name in folders, or names without a parameter.
+fn check_known<T: Float>(table: &Table, params: &Params<T>) -> Result<()> {
+    let known: BTreeSet<&str> = table.rows().iter().map(|row| row.param.as_str()).collect();
+    let unnamed = params.specs().iter().find(|spec| !known.contains(spec.name.as_str()));
+    let (problem, hint) = match (unnamed, table.rows().iter().find(|row| params.find(&row.param).is_none())) {
+        (Some(spec), _) => (format!("no tensor of a folder is {}", spec.name), "add it to the family's table"),
+        (_, Some(row)) => (format!("the model has no {}", row.param), "take it out of the family's table"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::Config { op: "from_pretrained", problem, hint: hint.into() })
+}
+
+/// Reads a matrix, or a convolution's kernel as one, row by row into the columns that they are, some rows at a time.
 fn transposed<T: Float>(
     archive: &mut Store,
     stored: &Entry,
     [rows, columns]: [usize; 2],
-    place: impl Fn(usize) -> usize,
+    (place, column): (impl Fn(usize) -> usize, impl Fn(usize) -> usize),
     out: &mut [T],
 ) -> Result<()> {
     let together = (BLOCK / columns.max(1)).clamp(1, rows.max(1));
@@ -364,8 +388,8 @@ fn transposed<T: Float>(
         let count = together.min(rows - first);
         let block = &mut block[..count * columns];
         archive.read_part(stored, first * columns, block)?;
-        for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-            let values = block[column..].iter().step_by(columns);
+        for (input, out) in out.chunks_exact_mut(rows).enumerate() {
+            let values = block[column(input)..].iter().step_by(columns);
             (first..first + count).zip(values).for_each(|(row, v)| out[place(row)] = *v);
         }
     }

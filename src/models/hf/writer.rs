@@ -105,17 +105,19 @@ pub(super) fn in_file<T: Float>(
 ) -> io::Result<()> {
     let (inputs, outputs) = match *spec.shape.dims() {
         _ if matches!(layout, Layout::AsIs | Layout::Row) => return each(values),
-        [inputs, outputs] => (inputs, outputs),
+        [.., outputs] if spec.shape.rank() > 1 => (values.len() / outputs.max(1), outputs),
         _ => (1, values.len()),
     };
+    let shape = layout.in_file(spec);
     let together = (BLOCK / inputs.max(1)).clamp(1, outputs.max(1));
-    let mut block = Vec::with_capacity(together * inputs);
+    let mut block = vec![T::zero(); together * inputs];
     for first in (0..outputs).step_by(together) {
-        block.clear();
-        for output in first..(first + together).min(outputs) {
-            block.extend(values[layout.place(output, outputs)..].iter().step_by(outputs));
+        let count = together.min(outputs - first);
+        for (output, row) in (first..first + count).zip(block.chunks_exact_mut(inputs.max(1))) {
+            let values = values[layout.place(output, outputs)..].iter().step_by(outputs);
+            values.enumerate().for_each(|(input, v)| row[layout.column(input, &shape)] = *v);
         }
-        each(&block)?;
+        each(&block[..count * inputs])?;
     }
     Ok(())
 }

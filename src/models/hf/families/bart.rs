@@ -97,7 +97,7 @@ fn wire(s: &mut Source<'_>, settings: Transformer, padding: usize, positions: us
         return Err(s.config.refuse("tie_word_embeddings", "a head tied to the table of tokens"));
     }
     let padding = s.padding(Some(padding), settings.vocabulary)?;
-    let head_bias = s.weights.has("final_logits_bias");
+    let head_bias = s.weights.has("final_logits_bias") || s.weights.are_drawn();
     let c = &mut *s.config;
     for (key, only) in [
         ("is_decoder", false),

@@ -111,7 +111,7 @@ pub(super) fn wire(s: &mut Source<'_>, settings: &Bert, names: &Names, heads: &H
         Task::TokenClassification => {
             vec![classify(&mut g, &mut table, s, steps, heads.token_dropout, "classifier")?]
         }
-        Task::Base | Task::CausalLm | Task::Seq2SeqLm => {
+        Task::Base | Task::CausalLm | Task::Seq2SeqLm | Task::ImageClassification => {
             let own = format!("{prefix}pooler.dense");
             match names.has_pooler && s.weights.has(&format!("{own}.weight")) {
                 true => vec![steps, pooler(&mut g, &mut table, &own, Activation::Tanh)],

@@ -10,12 +10,13 @@ mod llama;
 mod mpnet;
 mod roberta;
 mod t5;
+mod vit;
 
 use super::config::Config;
 use super::family::{Family, Task};
 use crate::error::Result;
 
-const FAMILIES: [&Family; 17] = [
+const FAMILIES: [&Family; 18] = [
     &bart::BART,
     &bert::BERT,
     &distilbert::DISTILBERT,
@@ -32,6 +33,7 @@ const FAMILIES: [&Family; 17] = [
     &llama::QWEN3,
     &roberta::ROBERTA,
     &t5::T5,
+    &vit::VIT,
     &roberta::XLM_ROBERTA,
 ];
 
