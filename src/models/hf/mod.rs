@@ -34,12 +34,20 @@
 //! - Dropout stands where [`TransformerEncoderBlock`](crate::graph::TransformerEncoderBlock) has it, with the rates of the file; DistilBERT's blocks have one less.
 
 mod causal_lm;
+#[cfg(feature = "text")]
+mod chat;
+#[cfg(feature = "text")]
+mod chat_template;
 mod config;
+#[cfg(feature = "text")]
+mod conversation;
 mod encoder;
 mod face;
 mod families;
 mod family;
 mod generation_config;
+#[cfg(feature = "text")]
+mod jinja;
 mod masked_lm;
 mod pretrained;
 mod rope;
@@ -54,7 +62,11 @@ mod weights;
 mod writer;
 
 pub use causal_lm::CausalLm;
+#[cfg(feature = "text")]
+pub use chat_template::{ChatOptions, ChatTemplate, Message};
 pub use config::Config;
+#[cfg(feature = "text")]
+pub use conversation::Conversation;
 pub use encoder::Encoder;
 #[cfg(feature = "text")]
 pub use masked_lm::Filled;
