@@ -35,7 +35,13 @@ pub struct Told {
 impl Told {
     pub fn new(is_chat: bool, model: &str, include_usage: bool) -> Self {
         let prefix = if is_chat { "chatcmpl" } else { "cmpl" };
-        Told { is_chat, id: format!("{prefix}-{:016x}", random()), created: now(), model: model.to_owned(), include_usage }
+        Told {
+            is_chat,
+            id: format!("{prefix}-{:016x}", random()),
+            created: now(),
+            model: model.to_owned(),
+            include_usage,
+        }
     }
 
     fn around(&self, is_part: bool, choices: Value) -> Value {

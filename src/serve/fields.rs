@@ -68,7 +68,10 @@ impl Fields {
             None => Ok(()),
             Some(got) if got == *value => Ok(()),
             Some(got) => {
-                let message = format!("{name} is {}, which this server does not have: leave it out, or pass {value}", shown(&got));
+                let message = format!(
+                    "{name} is {}, which this server does not have: leave it out, or pass {value}",
+                    shown(&got)
+                );
                 Err(Problem::field(name, message).code("unsupported_value"))
             }
         }

@@ -53,7 +53,11 @@ impl Connection {
                 return Err(Problem::new(431, format!("the headers have more than {MOST_HEAD} bytes")));
             }
             if !self.more(&mut bytes, MOST_HEAD, until)? {
-                return if bytes.is_empty() { Ok(None) } else { Err(Problem::new(400, "the request ends within its headers")) };
+                return if bytes.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(Problem::new(400, "the request ends within its headers"))
+                };
             }
         };
         if length > most as u64 {
@@ -61,7 +65,9 @@ impl Connection {
         }
         let length = length as usize;
         if waits && bytes.len() == head {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Problem::new(400, "the client is gone"))?;
+            self.stream
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .map_err(|_| Problem::new(400, "the client is gone"))?;
         }
         let mut body = bytes.split_off(head);
         while body.len() < length {
@@ -121,8 +127,11 @@ impl Connection {
             [] if method == "POST" => return Err(Problem::new(411, "the request has no Content-Length")),
             [] => 0,
             [length, ref others @ ..] => {
-                let digits = std::str::from_utf8(length).ok().filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
-                let length = digits.and_then(|digits| digits.parse().ok()).filter(|_| others.iter().all(|other| *other == length));
+                let digits =
+                    std::str::from_utf8(length).ok().filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+                let length = digits
+                    .and_then(|digits| digits.parse().ok())
+                    .filter(|_| others.iter().all(|other| *other == length));
                 length.ok_or_else(|| Problem::new(400, "the Content-Length is no number"))?
             }
         };
@@ -136,19 +145,16 @@ impl Connection {
         Ok(Some((len, request, length, waits)))
     }
 
-    /// Writes an answer whole.
-    pub fn answer(&mut self, status: u16, body: &Value) -> std::io::Result<()> {
+    /// Writes an answer whole, with further lines of headers.
+    pub fn answer(&mut self, status: u16, headers: &str, body: &Value) -> std::io::Result<()> {
         let body = body.to_string();
-        let allow = if status == 405 { "Allow: GET, POST\r\n" } else { "" };
-        let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{allow}{retry}Connection: close\r\n\r\n",
+            "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}Connection: close\r\n\r\n",
             reason(status),
             body.len()
         );
         self.begun = true;
-        self.stream.write_all(head.as_bytes())?;
-        self.stream.write_all(body.as_bytes())
+        self.stream.write_all((head + &body).as_bytes())
     }
 
     /// Begins an answer in events.

@@ -11,13 +11,16 @@ pub struct Problem {
     pub message: String,
     pub param: Option<String>,
     pub code: Option<&'static str>,
+    /// Lines of headers that go with it.
+    pub headers: &'static str,
 }
 
 pub type Outcome<T> = Result<T, Problem>;
 
 impl Problem {
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Problem { status, message: message.into(), param: None, code: None }
+        let headers = if status == 503 { "Retry-After: 1\r\n" } else { "" };
+        Problem { status, message: message.into(), param: None, code: None, headers }
     }
 
     /// A request that cannot be answered as it is, with the field that is wrong.

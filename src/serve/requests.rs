@@ -9,8 +9,14 @@ use crate::models::hf::{ChatOptions, Message};
 
 /// Fields that change no answer.
 const HARMLESS: [&str; 8] = [
-    "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier",
-    "store", "user",
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "user",
 ];
 /// The most strings that end an answer.
 const MOST_STOPS: usize = 16;
@@ -140,7 +146,8 @@ pub fn completion(body: &[u8], settings: GenerationSettings) -> Outcome<(Prompt,
         Some(one) => text(&one),
         None => None,
     };
-    let prompt = prompt.ok_or_else(|| Problem::field("prompt", "prompt is to be one string, or one list of token ids"))?;
+    let prompt =
+        prompt.ok_or_else(|| Problem::field("prompt", "prompt is to be one string, or one list of token ids"))?;
     let most = fields.whole("max_tokens", 1)?.unwrap_or(16);
     fields.only("echo", &json!(false))?;
     fields.only("best_of", &json!(1))?;
@@ -221,7 +228,8 @@ fn stops(value: Option<Value>) -> Outcome<Vec<String>> {
 }
 
 fn logit_bias(value: Value) -> Outcome<Vec<(u32, f64)>> {
-    let wrong = || Problem::field("logit_bias", "logit_bias is to be an object of numbers from -100 to 100 by token ids");
+    let wrong =
+        || Problem::field("logit_bias", "logit_bias is to be an object of numbers from -100 to 100 by token ids");
     let Value::Object(all) = value else { return Err(wrong()) };
     let one = |(id, bias): (String, Value)| {
         let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias))?;

@@ -48,12 +48,12 @@ impl Routes<'_> {
         };
         let ended = match answered {
             Ok(None) => Ok(()),
-            Ok(Some(body)) => connection.answer(200, &body),
+            Ok(Some(body)) => connection.answer(200, "", &body),
             // Too late for a status: an event says it.
             Err(problem) if connection.has_begun() => {
                 connection.event(&problem.json().to_string()).and_then(|()| connection.end_events())
             }
-            Err(problem) => connection.answer(problem.status, &problem.json()),
+            Err(problem) => connection.answer(problem.status, problem.headers, &problem.json()),
         };
         if ended.is_ok() {
             connection.close();
@@ -71,7 +71,9 @@ impl Routes<'_> {
         };
         let wanted = if posted { "POST" } else { "GET" };
         if method != wanted {
-            return Err(Problem::new(405, format!("{path} is asked with {wanted}, not {method}")));
+            let headers = if posted { "Allow: POST\r\n" } else { "Allow: GET\r\n" };
+            let problem = Problem::new(405, format!("{path} is asked with {wanted}, not {method}"));
+            return Err(Problem { headers, ..problem });
         }
         // Pages of other origins can post texts of other types without being allowed to.
         if posted && !request.is_json {
@@ -107,9 +109,10 @@ impl Routes<'_> {
         let settings = self.writer(None)?.settings.clone();
         let (messages, options, writing) = requests::chat(body, settings)?;
         let writer = self.writer(writing.model.as_deref())?;
-        let template = writer.template.as_ref().ok_or_else(|| {
-            Problem::new(400, "the model has no chat template: use /v1/completions")
-        })?;
+        let template = writer
+            .template
+            .as_ref()
+            .ok_or_else(|| Problem::new(400, "the model has no chat template: use /v1/completions"))?;
         // What a template refuses is a mistake of the messages.
         let refused = |e: crate::Error| Problem::field("messages", e.to_string());
         let prompt = writer.lm.chat_tokens(&template.render(&messages, &options).map_err(refused)?)?;
@@ -207,7 +210,8 @@ impl Routes<'_> {
 }
 
 fn no_model(name: &str) -> Problem {
-    Problem { param: Some("model".into()), ..Problem::new(404, format!("there is no model {name:?} here")) }.code("model_not_found")
+    Problem { param: Some("model".into()), ..Problem::new(404, format!("there is no model {name:?} here")) }
+        .code("model_not_found")
 }
 
 /// The next thing that comes; else what to say: nothing where the client is gone.

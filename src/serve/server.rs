@@ -1,6 +1,6 @@
 //! The server: models, an address, and connections.
 
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -51,7 +51,11 @@ impl Handle {
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
         // It waits for a connection.
-        drop(TcpStream::connect_timeout(&self.address, Duration::from_secs(1)));
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        drop(TcpStream::connect_timeout(&address, Duration::from_secs(1)));
     }
 }
 
@@ -176,7 +180,7 @@ impl Server {
             };
             if open.load(Ordering::Relaxed) >= self.most_connections {
                 let problem = Problem::new(503, "there are too many connections: try again later");
-                drop(connection.answer(problem.status, &problem.json()));
+                drop(connection.answer(problem.status, problem.headers, &problem.json()));
                 continue;
             }
             open.fetch_add(1, Ordering::Relaxed);

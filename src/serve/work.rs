@@ -22,7 +22,10 @@ pub enum Job {
 pub enum Event {
     Text(String),
     /// The end: why, and how many tokens were written.
-    End { finish: Finish, tokens: usize },
+    End {
+        finish: Finish,
+        tokens: usize,
+    },
     Failed(Error),
 }
 

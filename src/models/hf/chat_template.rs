@@ -235,7 +235,8 @@ impl ChatTemplate {
         if messages.is_empty() {
             return Err(Error::Empty { op: "ChatTemplate::render", what: "messages" });
         }
-        let message = |m: &Message| Value::dict([("role", m.role.as_str().into()), ("content", m.content.as_str().into())]);
+        let message =
+            |m: &Message| Value::dict([("role", m.role.as_str().into()), ("content", m.content.as_str().into())]);
         let mut variables = vec![
             ("messages", Value::list(messages.iter().map(message).collect())),
             ("tools", Value::None),

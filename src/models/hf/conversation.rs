@@ -116,7 +116,13 @@ impl<'m, T: Float> Conversation<'m, T> {
         if room == 0 {
             let expected = format!("below the context, {} tokens", self.context);
             let hint = "begin anew with Conversation::clear, say less, or make the context longer";
-            return Err(Error::argument("Conversation::say", "messages", expected, format!("{} tokens", prompt.len()), hint));
+            return Err(Error::argument(
+                "Conversation::say",
+                "messages",
+                expected,
+                format!("{} tokens", prompt.len()),
+                hint,
+            ));
         }
         let most = self.settings.most_new_tokens().min(room);
         let settings = self.settings.clone().max_new_tokens(most);

@@ -15,6 +15,8 @@ const SEEN_BY_A_STEP: usize = 64;
 const VALUE_BYTES: usize = 32;
 /// Levels of lists within lists.
 pub const MOST_LEVELS: u32 = 40;
+/// Bodies, expressions and macros within each other: a stack of 2 MiB, as threads have, holds them also without optimisation.
+pub const MOST_NESTED: u32 = 250;
 /// Macros that call each other.
 pub const MOST_CALLS: u32 = 24;
 

@@ -2,8 +2,8 @@
 
 use super::arguments::Given;
 use super::budget::Budget;
-use super::operators;
 use super::failure::Outcome;
+use super::operators;
 use super::tests_of_values::test;
 use super::value::{SeqKind, Value};
 use super::written::Json;
@@ -27,7 +27,9 @@ pub fn filter(name: &str, value: Value, mut given: Given, budget: &mut Budget) -
             let (text, old, new) = (value.text(budget)?, given.need("old")?, given.need("new")?);
             let count = match given.take("count") {
                 None | Some(Value::None) => -1,
-                Some(count) => count.whole().ok_or_else(|| format!("replace is given a count of type {}", count.kind()))?,
+                Some(count) => {
+                    count.whole().ok_or_else(|| format!("replace is given a count of type {}", count.kind()))?
+                }
             };
             methods::replace(&text, &*old.text(budget)?, &*new.text(budget)?, count, budget)?
         }
@@ -48,7 +50,9 @@ pub fn filter(name: &str, value: Value, mut given: Given, budget: &mut Budget) -
         .unwrap_or_else(|| Value::undefined("No first item, sequence was empty.")),
         "last" => match &value {
             Value::Str(text) => text.chars().next_back().map(|c| c.to_string().into()),
-            Value::Seq(seq) if seq.kind == SeqKind::Lazy => return Err("a generator has no last item that is known: put |list before".into()),
+            Value::Seq(seq) if seq.kind == SeqKind::Lazy => {
+                return Err("a generator has no last item that is known: put |list before".into());
+            }
             _ => value.items(budget)?.items.last().cloned(),
         }
         .unwrap_or_else(|| Value::undefined("No last item, sequence was empty.")),

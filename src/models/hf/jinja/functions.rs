@@ -87,7 +87,8 @@ fn range(given: &mut Given, budget: &mut Budget) -> Outcome<Value> {
         _ => return Err("range wants one, two or three numbers, the third not 0".into()),
     };
     let span = i128::from(stop) - i128::from(start);
-    let count = if (span > 0) == (step > 0) { span.unsigned_abs().div_ceil(i128::from(step).unsigned_abs()) } else { 0 };
+    let count =
+        if (span > 0) == (step > 0) { span.unsigned_abs().div_ceil(i128::from(step).unsigned_abs()) } else { 0 };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     // As Jinja2's sandbox has it.
     if count > 100_000 {
@@ -97,7 +98,17 @@ fn range(given: &mut Given, budget: &mut Budget) -> Outcome<Value> {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -129,7 +140,13 @@ fn strftime(format: &str, now: i64) -> Outcome<String> {
             Some('y') => number(year.rem_euclid(100), 2),
             Some('m') => number(month, 2),
             Some('d') => number(day, 2),
-            Some('e') => if bare { day.to_string() } else { format!("{day:2}") },
+            Some('e') => {
+                if bare {
+                    day.to_string()
+                } else {
+                    format!("{day:2}")
+                }
+            }
             Some('H') => number(hour, 2),
             Some('I') => number(half, 2),
             Some('M') => number(minute, 2),

@@ -223,7 +223,8 @@ impl<'s> Lexer<'s> {
             }
         }
         let number = text[..len].replace('_', "");
-        let token = if len > whole { number.parse().map(Token::Float).ok() } else { number.parse().map(Token::Int).ok() };
+        let token =
+            if len > whole { number.parse().map(Token::Float).ok() } else { number.parse().map(Token::Int).ok() };
         let odd = text[..whole].ends_with('_') || (len == whole && number.len() > 1 && number.starts_with('0'));
         // 0x1f, 0b1: in Jinja2 numbers, here none.
         let other = number == "0" && text[len..].starts_with(['x', 'X', 'b', 'B', 'o', 'O']);
@@ -352,7 +353,9 @@ mod tests {
         assert_eq!(only(r#"'\n\x41\u00e9\'\d\101\\'"#), Token::Str("\nAé'\\dA\\".into()));
         assert_eq!(only("1_000"), Token::Int(1000));
         assert_eq!(only("1.5e1"), Token::Float(15.0));
-        for bad in ["{{ 'a", "{{ a", "{# a", "{{ ! }}", "{{ ) }}", "{{ 0x1f }}", "{{ 99999999999999999999 }}", "{% raw %}"] {
+        for bad in
+            ["{{ 'a", "{{ a", "{# a", "{{ ! }}", "{{ ) }}", "{{ 0x1f }}", "{{ 99999999999999999999 }}", "{% raw %}"]
+        {
             assert!(tokens(bad).is_err(), "{bad}");
         }
         assert_eq!(tokens("\n\n{{ ! }}").unwrap_err().line, 3);

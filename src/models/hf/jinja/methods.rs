@@ -4,17 +4,59 @@ use std::sync::Arc;
 
 use super::arguments::Given;
 use super::budget::Budget;
-use super::lexer::is_space;
 use super::failure::Outcome;
+use super::lexer::is_space;
 use super::value::{Loop, SeqKind, Value};
 
 /// Methods of Python's that a template may ask for; those that change a value are refused, as by transformers' sandbox.
 const OF_STRINGS: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format", "format_map",
-    "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric",
-    "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower", "lstrip", "maketrans", "partition",
-    "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split",
-    "splitlines", "startswith", "strip", "swapcase", "title", "translate", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
 ];
 const OF_DICTS: &[&str] =
     &["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
@@ -110,7 +152,11 @@ fn of_string(text: &Arc<str>, name: &str, given: &mut Given, budget: &mut Budget
             let (mut lines, mut rest) = (Vec::new(), &**text);
             while let Some(at) = rest.find(ends) {
                 lines.push(Value::from(&rest[..at]));
-                let len = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(1, char::len_utf8) };
+                let len = if rest[at..].starts_with("\r\n") {
+                    2
+                } else {
+                    rest[at..].chars().next().map_or(1, char::len_utf8)
+                };
                 rest = &rest[at + len..];
             }
             lines.extend((!rest.is_empty()).then(|| Value::from(rest)));
@@ -151,7 +197,11 @@ fn of_string(text: &Arc<str>, name: &str, given: &mut Given, budget: &mut Budget
             let (mut out, mut within) = (String::new(), false);
             for c in text.chars() {
                 let cased = c.is_lowercase() || c.is_uppercase();
-                if within { out.extend(small(c)?) } else { out.extend(titled(c)?) }
+                if within {
+                    out.extend(small(c)?)
+                } else {
+                    out.extend(titled(c)?)
+                }
                 within = cased;
             }
             out.into()
@@ -163,7 +213,11 @@ fn of_string(text: &Arc<str>, name: &str, given: &mut Given, budget: &mut Budget
         }
         "count" => {
             let part = given.string("sub")?;
-            Value::Int(if part.is_empty() { text.chars().count() as i64 + 1 } else { text.matches(&*part).count() as i64 })
+            Value::Int(if part.is_empty() {
+                text.chars().count() as i64 + 1
+            } else {
+                text.matches(&*part).count() as i64
+            })
         }
         "join" => {
             let items = given.need("iterable")?.items(budget)?;
@@ -291,7 +345,11 @@ pub fn title(text: &str, budget: &mut Budget) -> Outcome<Value> {
     budget.make(3 * text.len())?;
     let (mut out, mut within) = (String::new(), false);
     for c in text.chars() {
-        if within { out.extend(small(c)?) } else { out.extend(titled(c)?) }
+        if within {
+            out.extend(small(c)?)
+        } else {
+            out.extend(titled(c)?)
+        }
         within = !(is_space(c) || "-({[<".contains(c));
     }
     Ok(out.into())

@@ -118,7 +118,9 @@ pub fn contains(all: &Value, one: &Value, budget: &mut Budget) -> Outcome<bool> 
             budget.look(all.len())?;
             Ok(all.contains(&**one))
         }
-        (Value::Str(_), other) => Err(format!("a value of type {} is looked for in a string with `in`", other.kind()).into()),
+        (Value::Str(_), other) => {
+            Err(format!("a value of type {} is looked for in a string with `in`", other.kind()).into())
+        }
         (Value::Dict(_), key) => {
             key.may_be_key()?;
             Ok(all.entry(key, budget)?.is_some())

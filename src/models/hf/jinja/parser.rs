@@ -9,7 +9,7 @@ use super::tree::{Arguments, Binary, Compare, Expr, For, Kind, Macro, Node, Node
 /// Levels of tags and of brackets within each other; real templates have a dozen.
 const MOST_LEVELS: u32 = 60;
 /// Levels of an expression, where `a + b + c` has three.
-const MOST_DEPTH: u32 = 250;
+const MOST_DEPTH: u32 = 150;
 
 type Parsed<T> = Result<T, Failure>;
 
@@ -162,7 +162,8 @@ impl Parser {
             "continue" => NodeKind::Continue,
             other if ends.is_empty() => return self.fail(format!("the tag {other:?} is not built, or ends nothing")),
             other => {
-                return self.fail(format!("the tag {other:?} is not built, or stands where {} is due", ends.join(" or ")));
+                return self
+                    .fail(format!("the tag {other:?} is not built, or stands where {} is due", ends.join(" or ")));
             }
         })
     }
@@ -196,8 +197,7 @@ impl Parser {
         self.loops += 1;
         let (body, end) = self.block(&["endfor", "else"])?;
         self.loops -= 1;
-        let otherwise =
-            if end == Token::Name("else".into()) { self.block(&["endfor"])?.0 } else { Vec::new() };
+        let otherwise = if end == Token::Name("else".into()) { self.block(&["endfor"])?.0 } else { Vec::new() };
         Ok(For { target, over, only_if, body, otherwise })
     }
 
@@ -225,7 +225,8 @@ impl Parser {
             }
             let parameter = self.name()?;
             let default = if self.skip("=") { Some(self.expression()?) } else { None };
-            if default.is_none() && parameters.last().is_some_and(|(_, default): &(_, Option<Expr>)| default.is_some()) {
+            if default.is_none() && parameters.last().is_some_and(|(_, default): &(_, Option<Expr>)| default.is_some())
+            {
                 return self.fail(format!("the parameter {parameter} has no default, behind one that has"));
             }
             parameters.push((parameter, default));
@@ -241,7 +242,8 @@ impl Parser {
     fn target(&mut self, end: &str, may_be_attribute: bool) -> Parsed<Target> {
         let (mut all, mut several) = (Vec::new(), false);
         loop {
-            if !all.is_empty() && (self.is_word(end) || self.is("=") || self.is(")") || *self.here() == Token::BlockEnd) {
+            if !all.is_empty() && (self.is_word(end) || self.is("=") || self.is(")") || *self.here() == Token::BlockEnd)
+            {
                 break;
             }
             all.push(if self.skip("(") {
@@ -614,9 +616,8 @@ impl Parser {
 }
 
 /// Words that are no variables.
-const RESERVED: [&str; 15] = [
-    "true", "True", "false", "False", "none", "None", "if", "else", "elif", "in", "is", "and", "or", "not", "for",
-];
+const RESERVED: [&str; 15] =
+    ["true", "True", "false", "False", "none", "None", "if", "else", "elif", "in", "is", "and", "or", "not", "for"];
 
 fn shown(token: &Token) -> String {
     match token {
@@ -660,7 +661,9 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let around = |open: &str, close: &str, n: usize| format!("{{{{ {}1{} }}}}", open.repeat(n), close.repeat(n));
-        for (open, close) in [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("{1:", "}"), ("x[", "]"), ("1 if 1 else ", "")] {
+        for (open, close) in
+            [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("{1:", "}"), ("x[", "]"), ("1 if 1 else ", "")]
+        {
             assert!(parse(&around(open, close, 10)).is_ok(), "{open}");
             assert!(parse(&around(open, close, 100_000)).is_err(), "{open}");
         }

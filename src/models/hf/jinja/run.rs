@@ -6,14 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::arguments::Given;
-use super::budget::{Budget, MOST_CALLS};
+use super::budget::{Budget, MOST_CALLS, MOST_NESTED};
 use super::failure::{Failure, Outcome, Problem};
-use super::filters::filter;
 use super::functions;
-use super::methods;
-use super::operators;
-use super::tests_of_values::test;
-use super::tree::{Arguments, Expr, For, Kind, Macro, Node, NodeKind, Target};
+use super::tree::{Expr, For, Macro, Node, NodeKind, Target};
 use super::value::{Loop, SeqKind, Value};
 
 /// The text of a body.
@@ -28,7 +24,7 @@ pub fn render(body: &[Node], variables: Vec<(&str, Value)>, now: i64) -> Result<
     }
     let budget = Budget::new(variables.iter().map(|(_, value)| bytes(value)).sum());
     let scope = variables.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    let mut run = Run { scopes: vec![scope], out: String::new(), budget, now, line: 1, calls: 0 };
+    let mut run = Run { scopes: vec![scope], out: String::new(), budget, now, line: 1, calls: 0, levels: 0 };
     match run.body(body) {
         Ok(_) => Ok(run.out),
         Err(Problem { text, raised }) => Err(Failure { line: run.line, problem: text, raised }),
@@ -45,19 +41,35 @@ enum Next {
     Continue,
 }
 
-struct Run {
+pub(super) struct Run {
     /// Variables, the innermost last.
     scopes: Vec<BTreeMap<Arc<str>, Value>>,
     out: String,
-    budget: Budget,
-    now: i64,
-    line: u32,
-    /// Macros within each other.
+    pub(super) budget: Budget,
+    pub(super) now: i64,
+    pub(super) line: u32,
+    /// Macros within each other; bodies and expressions.
     calls: u32,
+    levels: u32,
 }
 
 impl Run {
+    /// Something within something else, which a stack has to hold.
+    pub(super) fn deeper<V>(&mut self, inside: impl FnOnce(&mut Self) -> Outcome<V>) -> Outcome<V> {
+        if self.levels == MOST_NESTED {
+            return Err(format!("more than {MOST_NESTED} levels of bodies, expressions and macros").into());
+        }
+        self.levels += 1;
+        let result = inside(self);
+        self.levels -= 1;
+        result
+    }
+
     fn body(&mut self, nodes: &[Node]) -> Outcome<Next> {
+        self.deeper(|run| run.nodes(nodes))
+    }
+
+    fn nodes(&mut self, nodes: &[Node]) -> Outcome<Next> {
         for node in nodes {
             self.budget.step()?;
             self.line = node.line;
@@ -79,7 +91,11 @@ impl Run {
                 }
                 NodeKind::Macro(definition) => {
                     if self.scopes.len() > 1 {
-                        return Err(format!("the macro {:?} within a loop or another body is not built", definition.name).into());
+                        return Err(format!(
+                            "the macro {:?} within a loop or another body is not built",
+                            definition.name
+                        )
+                        .into());
                     }
                     self.set(&definition.name, Value::Macro(definition.clone()))?
                 }
@@ -192,7 +208,7 @@ impl Run {
         }
     }
 
-    fn named(&mut self, name: &str) -> Outcome<Value> {
+    pub(super) fn named(&mut self, name: &str) -> Outcome<Value> {
         self.budget.steps(self.scopes.len())?;
         if let Some(value) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
             return Ok(value.clone());
@@ -200,154 +216,7 @@ impl Run {
         Ok(functions::named(name)?.unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined"))))
     }
 
-    fn value(&mut self, expr: &Expr) -> Outcome<Value> {
-        self.budget.step()?;
-        self.line = expr.line;
-        Ok(match &expr.kind {
-            Kind::None => Value::None,
-            Kind::Bool(yes) => Value::Bool(*yes),
-            Kind::Int(n) => Value::Int(*n),
-            Kind::Float(n) => Value::Float(*n),
-            Kind::Str(text) => Value::Str(text.clone()),
-            Kind::Name(name) => self.named(name)?,
-            Kind::List(all) => {
-                let items = self.values(all)?;
-                Value::seq(SeqKind::List, items, &mut self.budget)?
-            }
-            Kind::Tuple(all) => {
-                let items = self.values(all)?;
-                Value::seq(SeqKind::Tuple, items, &mut self.budget)?
-            }
-            Kind::Dict(entries) => {
-                let mut given = Vec::with_capacity(entries.len());
-                for (key, value) in entries {
-                    given.push((self.value(key)?, self.value(value)?));
-                }
-                Value::entries(given, &mut self.budget)?
-            }
-            Kind::Not(a) => Value::Bool(!self.value(a)?.is_true()),
-            Kind::Negative(a) | Kind::Positive(a) => {
-                let negative = matches!(expr.kind, Kind::Negative(_));
-                match self.value(a)? {
-                    Value::Float(n) => Value::Float(if negative { -n } else { n }),
-                    Value::Undefined(why) => return Err(why.to_string().into()),
-                    other => match other.whole().and_then(|n| if negative { n.checked_neg() } else { Some(n) }) {
-                        Some(n) => Value::Int(n),
-                        None => return Err(format!("a sign before a value of type {}", other.kind()).into()),
-                    },
-                }
-            }
-            Kind::And(a, b) => {
-                let a = self.value(a)?;
-                if a.is_true() { self.value(b)? } else { a }
-            }
-            Kind::Or(a, b) => {
-                let a = self.value(a)?;
-                if a.is_true() { a } else { self.value(b)? }
-            }
-            Kind::Compare(first, others) => {
-                let mut left = self.value(first)?;
-                for (how, right) in others {
-                    let right = self.value(right)?;
-                    if !operators::compare(*how, &left, &right, &mut self.budget)? {
-                        return Ok(Value::Bool(false));
-                    }
-                    left = right;
-                }
-                Value::Bool(true)
-            }
-            Kind::Binary(how, a, b) => {
-                let (a, b) = (self.value(a)?, self.value(b)?);
-                operators::binary(*how, &a, &b, &mut self.budget)?
-            }
-            Kind::Joined(all) => {
-                let mut out = String::new();
-                for part in all {
-                    let text = self.value(part)?.text(&mut self.budget)?;
-                    self.budget.make(text.len())?;
-                    out.push_str(&text);
-                }
-                out.into()
-            }
-            Kind::Choice { test, then, otherwise } => match (self.value(test)?.is_true(), otherwise) {
-                (true, _) => self.value(then)?,
-                (false, Some(otherwise)) => self.value(otherwise)?,
-                (false, None) => Value::undefined("an `if` without `else` gives nothing"),
-            },
-            Kind::Attribute(of, name) => {
-                let of = self.value(of)?;
-                operators::attribute(&of, name, &mut self.budget)?
-            }
-            Kind::Item(of, key) => {
-                let (of, key) = (self.value(of)?, self.value(key)?);
-                operators::item(&of, &key, &mut self.budget)?
-            }
-            Kind::Slice(of, parts) => {
-                let of = self.value(of)?;
-                let mut ends = [None; 3];
-                for (end, part) in ends.iter_mut().zip(parts) {
-                    let Some(part) = part else { continue };
-                    *end = match self.value(part)? {
-                        Value::None => None,
-                        other => Some(other.whole().ok_or_else(|| format!("a slice at a value of type {}", other.kind()))?),
-                    };
-                }
-                operators::slice(&of, ends, &mut self.budget)?
-            }
-            Kind::Call(callee, arguments) => self.call(callee, arguments)?,
-            Kind::Filter(value, name, arguments) => {
-                let value = self.value(value)?;
-                let given = self.given(format!("the filter {name:?}"), arguments)?;
-                filter(name, value, given, &mut self.budget)?
-            }
-            Kind::Test(value, name, arguments) => {
-                let value = self.value(value)?;
-                let given = self.given(format!("the test {name:?}"), arguments)?;
-                Value::Bool(test(name, &value, given, &mut self.budget)?)
-            }
-        })
-    }
-
-    fn values(&mut self, all: &[Expr]) -> Outcome<Vec<Value>> {
-        all.iter().map(|expr| self.value(expr)).collect()
-    }
-
-    fn given(&mut self, what: String, arguments: &Arguments) -> Outcome<Given> {
-        let by_place = self.values(&arguments.by_place)?;
-        let mut by_name = Vec::with_capacity(arguments.by_name.len());
-        for (name, value) in &arguments.by_name {
-            by_name.push((name.clone(), self.value(value)?));
-        }
-        Ok(Given::new(what, by_place, by_name))
-    }
-
-    fn call(&mut self, callee: &Expr, arguments: &Arguments) -> Outcome<Value> {
-        if let Kind::Attribute(of, name) = &callee.kind {
-            let of = self.value(of)?;
-            if methods::is_method(&of, name) {
-                let given = self.given(format!("the method {name:?}"), arguments)?;
-                return methods::call(&of, name, given, &mut self.budget);
-            }
-            return match operators::attribute(&of, name, &mut self.budget)? {
-                Value::Undefined(why) => Err(why.to_string().into()),
-                other => Err(format!("a value of type {} is called", other.kind()).into()),
-            };
-        }
-        match self.value(callee)? {
-            Value::Function(function) => {
-                let given = self.given(format!("{function:?}").to_lowercase(), arguments)?;
-                functions::call(function, given, self.now, &mut self.budget)
-            }
-            Value::Macro(definition) => {
-                let given = self.given(format!("the macro {:?}", definition.name), arguments)?;
-                self.call_macro(&definition, given)
-            }
-            Value::Undefined(why) => Err(why.to_string().into()),
-            other => Err(format!("a value of type {} is called", other.kind()).into()),
-        }
-    }
-
-    fn call_macro(&mut self, definition: &Macro, mut given: Given) -> Outcome<Value> {
+    pub(super) fn call_macro(&mut self, definition: &Macro, mut given: Given) -> Outcome<Value> {
         if self.calls == MOST_CALLS {
             return Err(format!("more than {MOST_CALLS} macros call each other").into());
         }

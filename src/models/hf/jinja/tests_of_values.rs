@@ -2,14 +2,15 @@
 
 use super::arguments::Given;
 use super::budget::Budget;
-use super::operators::{compare, contains};
 use super::failure::Outcome;
+use super::operators::{compare, contains};
 use super::tree::Compare;
 use super::value::{SeqKind, Value};
 
 /// A test by its name.
 pub fn test(name: &str, value: &Value, mut given: Given, budget: &mut Budget) -> Outcome<bool> {
-    let by = |how: Compare, given: &mut Given, budget: &mut Budget| compare(how, value, &given.need("a value")?, budget);
+    let by =
+        |how: Compare, given: &mut Given, budget: &mut Budget| compare(how, value, &given.need("a value")?, budget);
     let result = match name {
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
@@ -23,7 +24,9 @@ pub fn test(name: &str, value: &Value, mut given: Given, budget: &mut Budget) ->
         "float" => matches!(value, Value::Float(_)),
         "number" => value.number().is_some(),
         "callable" => matches!(value, Value::Macro(_) | Value::Function(_)),
-        "iterable" => matches!(value, Value::Str(_) | Value::Seq(_) | Value::Dict(_) | Value::Undefined(_) | Value::Loop(_)),
+        "iterable" => {
+            matches!(value, Value::Str(_) | Value::Seq(_) | Value::Dict(_) | Value::Undefined(_) | Value::Loop(_))
+        }
         "sequence" => match value {
             Value::Seq(seq) => !matches!(seq.kind, SeqKind::View | SeqKind::Lazy),
             Value::Str(_) | Value::Dict(_) | Value::Undefined(_) => true,

@@ -82,7 +82,11 @@ pub enum Kind {
     /// `a ~ b ~ c`.
     Joined(Vec<Expr>),
     /// `then if test else otherwise`.
-    Choice { test: Box<Expr>, then: Box<Expr>, otherwise: Option<Box<Expr>> },
+    Choice {
+        test: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Option<Box<Expr>>,
+    },
     Attribute(Box<Expr>, Arc<str>),
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, [Option<Box<Expr>>; 3]),

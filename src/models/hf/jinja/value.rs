@@ -199,11 +199,16 @@ impl Value {
         match self {
             Value::Seq(seq) => {
                 if seq.kind == SeqKind::Lazy && seq.used.replace(true) {
-                    return Err("a generator is gone through a second time, which gives nothing in Python: put |list behind it".into());
+                    return Err(
+                        "a generator is gone through a second time, which gives nothing in Python: put |list behind it"
+                            .into(),
+                    );
                 }
                 Ok(seq.clone())
             }
-            Value::Undefined(_) => Ok(Rc::new(Seq { kind: SeqKind::Tuple, items: Vec::new(), levels: 1, used: Cell::new(false) })),
+            Value::Undefined(_) => {
+                Ok(Rc::new(Seq { kind: SeqKind::Tuple, items: Vec::new(), levels: 1, used: Cell::new(false) }))
+            }
             Value::Str(text) => {
                 let chars = text.chars().map(|c| Value::from(c.encode_utf8(&mut [0; 4]) as &str));
                 budget.make(text.len().saturating_mul(48))?;
@@ -253,7 +258,11 @@ impl Value {
             (Value::Seq(a), Value::Seq(b)) => {
                 let kinds = [SeqKind::List, SeqKind::Tuple, SeqKind::Range];
                 if !kinds.contains(&a.kind) || !kinds.contains(&b.kind) {
-                    return Err(format!("values of type {} are not compared", if kinds.contains(&a.kind) { b } else { a }.kind_name()).into());
+                    return Err(format!(
+                        "values of type {} are not compared",
+                        if kinds.contains(&a.kind) { b } else { a }.kind_name()
+                    )
+                    .into());
                 }
                 if a.kind != b.kind || a.items.len() != b.items.len() {
                     return Ok(false);
