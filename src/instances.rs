@@ -165,6 +165,8 @@ pub fn of<T: Float>() -> Vec<*const ()> {
         Model::<T>::predict_front,
         Generator::<T>::stream_text,
         Generator::<T>::generate_text,
+        Generator::<T>::stream_text_of,
+        Generator::<T>::generate_text_of,
         <TextStream<T> as Iterator>::next,
     ]);
     #[cfg(feature = "tools")]

@@ -75,6 +75,8 @@ pub mod regularizers;
 pub mod schedules;
 #[cfg(feature = "tools")]
 pub mod selection;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod state;
 mod tensor;
 #[cfg(feature = "text")]
@@ -116,6 +118,10 @@ struct TextGuide;
 #[cfg(all(doctest, feature = "files"))]
 #[doc = include_str!("../docs/hugging-face.md")]
 struct HuggingFaceGuide;
+
+#[cfg(all(doctest, feature = "text", feature = "files"))]
+#[doc = include_str!("../docs/chat.md")]
+struct ChatGuide;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/transformers.md")]

@@ -201,14 +201,29 @@ impl<'a, T: Float> Generator<'a, T> {
         decoder: &'s mut dyn Decoder<T>,
         prompt: &str,
     ) -> Result<TextStream<'s, 'a, T>> {
+        let prompt = self.needed_tokenizer("stream_text")?.encode_ids(prompt)?;
+        self.stream_text_of(decoder, &prompt)
+    }
+
+    /// [`stream_text`](Self::stream_text) behind a prompt of tokens, such as those of a chat.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "text")]
+    #[inline(never)]
+    pub fn stream_text_of<'s>(
+        &'s mut self,
+        decoder: &'s mut dyn Decoder<T>,
+        prompt: &[u32],
+    ) -> Result<TextStream<'s, 'a, T>> {
         let tokenizer = self.needed_tokenizer("stream_text")?;
         let sequences = self.settings().num_return_sequences;
         if sequences > 1 {
             let hint = "use generate, or ask for one sequence";
             return Err(Error::argument("stream_text", "num_return_sequences", "1", sequences, hint));
         }
-        let (prompt, strings) = (tokenizer.encode_ids(prompt)?, self.settings().stop_strings.clone());
-        TextStream::new(self.stream_rows(decoder, &[&prompt])?, tokenizer, strings, &prompt)
+        let strings = self.settings().stop_strings.clone();
+        TextStream::new(self.stream_rows(decoder, &[prompt])?, tokenizer, strings, prompt)
     }
 
     /// The text that follows a prompt, up to a stop string: that of the first sequence, of a beam search the best.
@@ -218,11 +233,21 @@ impl<'a, T: Float> Generator<'a, T> {
     #[cfg(feature = "text")]
     #[inline(never)]
     pub fn generate_text(&mut self, decoder: &mut dyn Decoder<T>, prompt: &str) -> Result<String> {
+        let prompt = self.needed_tokenizer("generate_text")?.encode_ids(prompt)?;
+        self.generate_text_of(decoder, &prompt)
+    }
+
+    /// [`generate_text`](Self::generate_text) behind a prompt of tokens, such as those of a chat.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "text")]
+    #[inline(never)]
+    pub fn generate_text_of(&mut self, decoder: &mut dyn Decoder<T>, prompt: &[u32]) -> Result<String> {
         let tokenizer = self.needed_tokenizer("generate_text")?;
-        let prompt = tokenizer.encode_ids(prompt)?;
-        let output = self.generate_rows(decoder, &[&prompt])?;
+        let output = self.generate_rows(decoder, &[prompt])?;
         match output.rows()[0].first() {
-            Some(sequence) => text_of(tokenizer, &prompt, sequence, &self.settings().stop_strings),
+            Some(sequence) => text_of(tokenizer, prompt, sequence, &self.settings().stop_strings),
             None => Ok(String::new()),
         }
     }

@@ -416,6 +416,18 @@ impl GenerationSettings {
         Ok(())
     }
 
+    /// The tokens that end a sequence.
+    #[cfg(all(feature = "text", feature = "files"))]
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.end_tokens
+    }
+
+    /// The most tokens that are added.
+    #[cfg(all(feature = "text", feature = "files"))]
+    pub(crate) fn most_new_tokens(&self) -> usize {
+        self.max_new_tokens
+    }
+
     /// What rows that ended are filled up with.
     pub(super) fn pad(&self) -> u32 {
         self.pad_token.or(self.end_tokens.first().copied()).unwrap_or(0)

@@ -16,7 +16,7 @@ use support::counting;
 use crate::files::{Folder, alone, silent};
 
 /// A folder of the fixtures, to be changed.
-pub(crate) fn copied(case: &str, name: &str) -> Folder {
+pub fn copied(case: &str, name: &str) -> Folder {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/transformers").join(case);
     let folder = Folder::new(name);
     for entry in std::fs::read_dir(from).unwrap() {
@@ -29,7 +29,7 @@ pub(crate) fn copied(case: &str, name: &str) -> Folder {
 }
 
 /// Changes what a file of JSON holds.
-pub(crate) fn edit(file: impl AsRef<Path>, change: impl FnOnce(&mut Value)) {
+pub fn edit(file: impl AsRef<Path>, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     change(&mut value);
     std::fs::write(file, value.to_string()).unwrap();
@@ -64,7 +64,7 @@ fn is_causal(folder: &Folder) -> bool {
 }
 
 #[track_caller]
-pub(crate) fn says(error: &str, parts: &[&str]) {
+pub fn says(error: &str, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "{error}\ndoes not say {part}");
     }
@@ -468,7 +468,7 @@ fn models_without_weights_are_drawn() {
 
 /// A vocabulary of so many tokens.
 #[cfg(feature = "text")]
-fn vocabulary(folder: &Folder, tokens: usize) {
+pub fn vocabulary(folder: &Folder, tokens: usize) {
     let first = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
     let words = (first.len()..tokens).map(|i| format!("w{i}"));
     std::fs::write(folder.path("vocab.txt"), first.into_iter().chain(words).collect::<Vec<_>>().join("\n")).unwrap();

@@ -5,6 +5,8 @@ mod batches;
 mod bits;
 mod by_rows;
 mod callbacks;
+#[cfg(all(feature = "text", feature = "files"))]
+mod chat;
 mod child;
 mod data;
 mod dataset;

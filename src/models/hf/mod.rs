@@ -37,7 +37,13 @@
 //! - Dropout stands where [`TransformerEncoderBlock`](crate::graph::TransformerEncoderBlock) has it, with the rates of the file; DistilBERT's blocks have one less.
 
 mod causal_lm;
+#[cfg(feature = "text")]
+mod chat;
+#[cfg(feature = "text")]
+mod chat_template;
 mod config;
+#[cfg(feature = "text")]
+mod conversation;
 mod encoder;
 mod face;
 mod families;
@@ -47,6 +53,8 @@ mod gguf;
 mod image_classifier;
 #[cfg(feature = "image")]
 mod image_processor;
+#[cfg(feature = "text")]
+mod jinja;
 mod masked_lm;
 mod pack;
 mod peft;
@@ -64,7 +72,11 @@ mod weights;
 mod writer;
 
 pub use causal_lm::CausalLm;
+#[cfg(feature = "text")]
+pub use chat_template::{ChatOptions, ChatTemplate, Message};
 pub use config::Config;
+#[cfg(feature = "text")]
+pub use conversation::Conversation;
 pub use encoder::Encoder;
 pub use image_classifier::ImageClassifier;
 #[cfg(feature = "image")]

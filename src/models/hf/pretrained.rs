@@ -431,7 +431,7 @@ fn ready(tokenizer: Tokenizer, vocabulary: usize, folder: &Path) -> Result<Token
 #[cfg(feature = "text")]
 impl<T: Float> Pretrained<T> {
     /// The tokenizer, which has to be there.
-    pub(super) fn need_tokenizer(&self) -> Result<&Tokenizer> {
+    pub(crate) fn need_tokenizer(&self) -> Result<&Tokenizer> {
         let hint = "put tokenizer.json into the folder, or call set_tokenizer";
         self.tokenizer.as_ref().ok_or_else(|| Error::file(&self.folder, "the folder has no tokenizer", hint))
     }
