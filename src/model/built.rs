@@ -374,6 +374,9 @@ impl<T: Float> Model<T> {
             let hint = "name a weight that training learns";
             return Err(Error::argument(OP, "path", "a weight, not statistics", path, hint));
         }
+        if trainable {
+            self.check_thawed(OP, found.clone())?;
+        }
         self.settle(found, &at, trainable);
         self.refresh_segments();
         Ok(())

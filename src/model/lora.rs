@@ -228,6 +228,9 @@ impl<T: Float> Model<T> {
             all.iter().filter(|(_, part)| !part.params.is_empty()).map(|(path, _)| path.as_str()).collect();
         for pattern in patterns {
             let chars: Vec<char> = pattern.chars().collect();
+            for (_, part) in all.iter().filter(|(path, _)| glob(&chars, &path.chars().collect::<Vec<_>>())) {
+                self.check_thawed(OP, part.params.clone())?;
+            }
             if !known.iter().any(|path| glob(&chars, &path.chars().collect::<Vec<_>>())) {
                 let expected = format!("one that stands for a layer with weights ({})", known.join(", "));
                 return Err(Error::argument(OP, "train", expected, pattern, "* stands for any characters, ? for one"));

@@ -51,6 +51,9 @@ impl<T: Float> Model<T> {
             let hint = "* stands for any characters, ? for one";
             return Err(Error::argument("set_trainable_matching", "pattern", expected, pattern, hint));
         }
+        if trainable {
+            found.iter().try_for_each(|(_, params, _)| self.check_thawed("set_trainable_matching", params.clone()))?;
+        }
         let mut layers = 0;
         for (at, params, n) in found {
             self.settle(params, &at, trainable);

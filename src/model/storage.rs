@@ -1,8 +1,11 @@
 //! Large matrices in few bytes.
 
+use std::ops::Range;
+
 use super::built::Model;
 use crate::error::{Error, Result};
 use crate::kernels::packed::WeightStorage;
+use crate::params::ParamSpec;
 use crate::tensor::Float;
 
 impl<T: Float> Model<T> {
@@ -44,6 +47,16 @@ impl<T: Float> Model<T> {
     /// How the large matrices are stored; none where they stand as numbers of the model's type.
     pub fn weight_storage(&self) -> Option<WeightStorage> {
         Some(self.params.first_packed()?.packed.as_ref()?.storage())
+    }
+
+    /// An error where any of some parameters cannot be thawed, as it is stored in panels.
+    pub(super) fn check_thawed(&self, op: &'static str, params: Range<usize>) -> Result<()> {
+        let stored = |spec: &ParamSpec| spec.packed.is_some();
+        if self.params.specs().get(params).is_some_and(|specs| specs.iter().any(stored)) {
+            self.check_numbers(op)
+        } else {
+            Ok(())
+        }
     }
 
     /// An error where matrices are stored in panels.

@@ -370,7 +370,7 @@ mod tokenizers {
             let json = std::fs::read_to_string(place.join("tokenizer.json")).unwrap();
             let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
             for added in json["added_tokens"].as_array_mut().unwrap() {
-                ["single_word", "lstrip", "rstrip", "normalized"].map(|flag| added[flag] = false.into());
+                ["single_word", "lstrip", "rstrip", "normalized"].iter().for_each(|flag| added[*flag] = false.into());
             }
             let from_json = Tokenizer::from_json(&json.to_string()).unwrap();
             let tokenizer = match place.join("tokenizer.model") {

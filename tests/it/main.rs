@@ -84,6 +84,7 @@ mod training_loop;
 mod training_options;
 mod units;
 mod vision;
+mod weight_storage;
 mod weights;
 
 /// Tests of files that mean harm ask how much memory reading them took.

@@ -238,6 +238,9 @@ impl<T: Float> Pretrained<T> {
             false => Builder::for_weights(room).storing(options.storage),
         };
         let mut model = Model::assemble(graph, builder, options.seed)?;
+        if let (true, Some(storage)) = (options.drawn, options.storage) {
+            model.store_weights(storage)?;
+        }
         let new_head = options.labels.as_ref().map(|_| options.seed);
         weights.load(&table, &family.naming, &mut model.params, new_head)?;
         Ok(Pretrained {
