@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use gradus::model::Lora;
 use gradus::models::hf::{MaskedLm, OpenOptions, SequenceClassifier};
 use gradus::prelude::*;
 use gradus::random::{Key, Purpose};
@@ -17,21 +18,34 @@ const HELP: &str = "usage: bert_finetune [--model FOLDER --data FILE] [options]
   --model FOLDER     a BERT, RoBERTa, XLM-R, DistilBERT or MPNet: config.json, model.safetensors, and its tokenizer
   --data FILE        a CSV or TSV: texts in the first column, labels in the second
   --header           the first line of FILE names the columns
-  --train all|head   which weights are trained: all, or those of the new head (all)
+  --train all|head|lora
+                     which weights are trained: all, those of the new head, or low-rank adapters and the head (all)
+  --rank N           the rank of adapters (8)
+  --target NAME      the modules with adapters, as Python calls them, with commas between them (query,value)
   --layer-decay D    each block's rate is that of the block after it times D, from 0 on and up to 1 (1)
-  --rate R           the learning rate (5e-5; 1e-3 with --train head, and without a model)
+  --rate R           the learning rate (5e-5; 1e-3 with --train head or lora, and without a model)
   --epochs N         (3; 10 without a model)
   --batch N          rows of a step (16)
   --length N         tokens that longer texts are cut to (128)
   --held-out S       the share of FILE that is measured on (0.2)
   --seed N           (1)
-  --save FOLDER      where the trained classifier is written";
+  --save FOLDER      where the trained classifier is written; with --train lora the adapter alone, as PEFT has it";
+
+/// Which weights are trained.
+#[derive(Clone, Copy, PartialEq)]
+enum Train {
+    All,
+    Head,
+    Lora,
+}
 
 struct Arguments {
     model: Option<PathBuf>,
     data: Option<PathBuf>,
     header: bool,
-    head_only: bool,
+    train: Train,
+    rank: usize,
+    targets: String,
     layer_decay: f64,
     rate: Option<f64>,
     epochs: Option<usize>,
@@ -48,7 +62,9 @@ fn arguments() -> Result<Option<Arguments>, Error> {
         model: None,
         data: None,
         header: false,
-        head_only: false,
+        train: Train::All,
+        rank: 8,
+        targets: "query,value".into(),
         layer_decay: 1.0,
         rate: None,
         epochs: None,
@@ -67,12 +83,15 @@ fn arguments() -> Result<Option<Arguments>, Error> {
             "--data" => out.data = Some(value()?.into()),
             "--header" => out.header = true,
             "--train" => {
-                out.head_only = match value()?.as_str() {
-                    "all" => false,
-                    "head" => true,
-                    other => return Err(Error::custom(format!("--train is all or head, got {other}"))),
+                out.train = match value()?.as_str() {
+                    "all" => Train::All,
+                    "head" => Train::Head,
+                    "lora" => Train::Lora,
+                    other => return Err(Error::custom(format!("--train is all, head or lora, got {other}"))),
                 }
             }
+            "--rank" => out.rank = number(&name, &value()?, |n| n > 0)?,
+            "--target" => out.targets = value()?,
             "--layer-decay" => out.layer_decay = number(&name, &value()?, |d: f64| (0.0..=1.0).contains(&d))?,
             "--rate" => out.rate = Some(number(&name, &value()?, |rate: f64| rate > 0.0 && rate.is_finite())?),
             "--epochs" => out.epochs = Some(number(&name, &value()?, |n| n > 0)?),
@@ -83,6 +102,9 @@ fn arguments() -> Result<Option<Arguments>, Error> {
             "--save" => out.save = Some(value()?.into()),
             other => return Err(Error::custom(format!("{other} is not known, see --help"))),
         }
+    }
+    if out.train != Train::All && out.layer_decay < 1.0 {
+        return Err(Error::custom("--layer-decay goes with --train all: otherwise blocks have no rates"));
     }
     if out.model.is_some() != out.data.is_some() {
         let missing = if out.model.is_some() { "--data" } else { "--model" };
@@ -137,10 +159,16 @@ fn finetune(folder: &Path, data: &Path, how: &Arguments) -> Result<(), Error> {
     let steps = train.samples().unwrap_or_default().div_ceil(how.batch).saturating_mul(epochs) as u64;
     let (train, held) = (train.shuffle(how.seed).batch(how.batch), held.batch(64));
 
+    if how.train == Train::Lora {
+        let lora = Lora::new(how.rank).alpha(2.0 * how.rank as f64).dropout(0.05).train("classifier");
+        let lora = how.targets.split(',').map(str::trim).fold(lora, Lora::target);
+        let kernels = classifier.add_lora("default", &lora)?;
+        println!("adapters of rank {} beside {kernels} kernels", how.rank);
+    }
     let model = classifier.model_mut();
     set_rates(model, how)?;
     println!("{} of {} weights are trained", model.summary().trainable, model.params().len());
-    let rate = how.rate.unwrap_or(if how.head_only { 1e-3 } else { 5e-5 });
+    let rate = how.rate.unwrap_or(if how.train == Train::All { 5e-5 } else { 1e-3 });
     let rate = CosineDecay::new(0.0, steps).warmup(rate, steps / 10);
     let optimizer = AdamW::default().learning_rate(rate).weight_decay(0.01).global_clipnorm(1.0);
     model.compile(optimizer, SparseCategoricalCrossentropy::default().from_logits(true), [Accuracy::default()])?;
@@ -151,7 +179,10 @@ fn finetune(folder: &Path, data: &Path, how: &Arguments) -> Result<(), Error> {
         println!("  {text:?}: {} ({:.0}%)", found.label, 100.0 * found.score);
     }
     if let Some(save) = &how.save {
-        classifier.save_pretrained(save)?;
+        match how.train {
+            Train::Lora => classifier.save_adapter("default", save)?,
+            Train::All | Train::Head => classifier.save_pretrained(save)?,
+        }
         println!("saved in {}", save.display());
     }
     Ok(())
@@ -170,9 +201,9 @@ fn set_rates(model: &mut Model, how: &Arguments) -> Result<(), Error> {
             (_, Some(number)) => blocks - number,
             _ => blocks + 1,
         };
-        if how.head_only {
+        if how.train == Train::Head {
             model.set_trainable(name, depth == 0)?;
-        } else if how.layer_decay < 1.0 {
+        } else if how.train == Train::All && how.layer_decay < 1.0 {
             model.set_learning_rate_factor(name, how.layer_decay.powi(depth))?;
         }
     }
