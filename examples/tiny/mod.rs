@@ -65,10 +65,10 @@ fn write_weights(file: &Path, vocabulary: usize) -> gradus::Result<()> {
     for block in 0..BLOCKS {
         let mut add =
             |name: &str, shape: &[usize]| tensors.push((format!("model.layers.{block}.{name}"), shape.to_vec()));
-        ["q", "k", "v", "o"].map(|part| add(&format!("self_attn.{part}_proj"), &[FEATURES, FEATURES]));
-        ["gate", "up"].map(|part| add(&format!("mlp.{part}_proj"), &[HIDDEN, FEATURES]));
+        ["q", "k", "v", "o"].iter().for_each(|part| add(&format!("self_attn.{part}_proj"), &[FEATURES, FEATURES]));
+        ["gate", "up"].iter().for_each(|part| add(&format!("mlp.{part}_proj"), &[HIDDEN, FEATURES]));
         add("mlp.down_proj", &[FEATURES, HIDDEN]);
-        ["input_layernorm", "post_attention_layernorm"].map(|name| add(name, &[FEATURES]));
+        ["input_layernorm", "post_attention_layernorm"].iter().for_each(|name| add(name, &[FEATURES]));
     }
     let (mut header, mut bytes) = (Vec::new(), Vec::new());
     for (number, (name, shape)) in tensors.iter().enumerate() {

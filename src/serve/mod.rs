@@ -16,8 +16,8 @@
 //! - A client that goes away ends what is written for it.
 //!
 //! # Why no framework
-//! One request a connection, a thread for each, and `httparse` to read headers, 300 lines in all: it costs no second of compiling and two threads at rest. axum needs tokio, some 60
-//! crates and half a minute; a hundred thousand open connections, which it is for, one model cannot answer. tiny_http gathers 8 KiB before it writes, so that tokens would
+//! One request a connection, a thread for each, and `httparse`, which depends on nothing, to read headers: 300 lines in all, and two threads at rest. axum needs tokio and some
+//! sixty crates; what it is for, thousands of connections at once, one model cannot answer. tiny_http gathers 8 KiB of an answer in parts before it writes them, so that tokens would
 //! not come one by one. Put a proxy before it for TLS, keys and the open net.
 
 mod answers;

@@ -126,8 +126,9 @@ fn answers_are_those_of_the_prompt() {
     let mut decoder = lm.decoder().unwrap();
     let mut generator = Generator::new(settings.clone()).tokenizer(lm.tokenizer().unwrap());
     let tokens = generator.generate(&mut decoder, &[[2, 20, 3, 9, 10, 3, 5]]).unwrap()[0][0].tokens.clone();
-    assert_eq!(answer, lm.tokenizer().unwrap().decode(&tokens, true).unwrap());
-    assert!(!answer.is_empty());
+    // Behind a prompt, so with the space between words.
+    assert_eq!(answer, format!(" {}", lm.tokenizer().unwrap().decode(&tokens, true).unwrap()));
+    assert!(answer.len() > 1);
     says(
         &lm.chat(&[Message::new("ghost", "")], settings.clone()).unwrap_err().to_string(),
         &["line 1", "Who is ghost?"],
@@ -157,7 +158,7 @@ fn answers_are_those_of_the_prompt() {
     // What the context has room for.
     let mut short = Conversation::new(&lm).unwrap().settings(settings).context_length(9);
     let cut = short.say("w9 w10", |_| Ok(())).unwrap();
-    assert!(cut.split(' ').count() <= 4 && !cut.is_empty());
+    assert!((1..=4).contains(&cut.split_whitespace().count()), "{cut:?}");
 }
 
 #[cfg(feature = "serve")]
@@ -353,7 +354,7 @@ mod served {
                 }
                 let (_, one) = ask(json!({"input": "w20", "encoding_format": "base64"}));
                 let text = one["data"][0]["embedding"].as_str().unwrap();
-                assert_eq!((text.len(), one["data"].as_array().unwrap().len()), (36 * 4 / 3 * 1, 1));
+                assert_eq!((text.len(), one["data"].as_array().unwrap().len()), (36 * 4 / 3 * 4, 1));
                 let (_, short) = ask(json!({"dimensions": 7}));
                 let row = short["data"][0]["embedding"].as_array().unwrap();
                 let length: f64 = row.iter().map(|v| v.as_f64().unwrap().powi(2)).sum();
