@@ -1,8 +1,9 @@
 //! A chat with a language model in the terminal, answers shown as they come.
 //!
-//! `cargo run --release --features text --example chat -- --model FOLDER [--system TEXT] [--temperature T] [--top-p P] [--max-tokens N] [--seed N] [--prompt TEXT]`
+//! `cargo run --release --features text --example chat -- --model FOLDER_OR_GGUF [--storage bf16] [--adapter FOLDER] [--system TEXT] [--temperature T] [--top-p P] [--max-tokens N] [--seed N] [--prompt TEXT]`
 //!
-//! The folder is one of Hugging Face with a chat template, such as Qwen2.5-0.5B-Instruct. Settings that are not given are those of the folder; a temperature of 0 takes the
+//! The folder is one of Hugging Face with a chat template, such as Qwen2.5-0.5B-Instruct, the file one of GGUF. Large matrices are stored as bf16 unless said
+//! otherwise (f32, q8_0, q4_0: see `WeightStorage`); an adapter is one of PEFT. Settings that are not given are those of the folder; a temperature of 0 takes the
 //! most likely token each time. With `--prompt` it answers that and ends; else it reads a line at a time: `/clear` begins anew, `/exit` ends. Without a
 //! folder it makes a tiny model, which knows three answers by heart, and asks it for one.
 
@@ -10,12 +11,14 @@ use std::env;
 use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
 use std::time::Instant;
 
-use gradus::models::hf::{CausalLm, Conversation};
+use gradus::WeightStorage;
+use gradus::models::hf::{CausalLm, Conversation, OpenOptions};
 use gradus::prelude::*;
 
 mod tiny;
 
-const OPTIONS: [&str; 7] = ["--model", "--system", "--temperature", "--top-p", "--max-tokens", "--seed", "--prompt"];
+const OPTIONS: [&str; 9] =
+    ["--model", "--storage", "--adapter", "--system", "--temperature", "--top-p", "--max-tokens", "--seed", "--prompt"];
 
 fn option<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str) -> gradus::Result<Option<T>> {
     let Some(value) = env::args().skip(1).skip_while(|argument| argument != name).nth(1) else { return Ok(None) };
@@ -28,7 +31,18 @@ fn main() -> gradus::Result<()> {
     }
     let prompt: Option<String> = option("--prompt")?;
     match option::<String>("--model")? {
-        Some(folder) => chat(&CausalLm::from_pretrained(folder)?, prompt),
+        Some(model) => {
+            let storage = option::<WeightStorage>("--storage")?.unwrap_or(WeightStorage::Bf16);
+            let options = OpenOptions::default().weight_storage(storage);
+            let mut lm = match model.ends_with(".gguf") {
+                true => CausalLm::open_gguf(&model, &options)?,
+                false => CausalLm::open(&model, &options)?,
+            };
+            if let Some(adapter) = option::<String>("--adapter")? {
+                lm.load_adapter("adapter", adapter)?;
+            }
+            chat(&lm, prompt)
+        }
         None => {
             println!("no --model: a tiny one is made, which knows three answers by heart\n");
             let (lm, _folder) = tiny::model()?;

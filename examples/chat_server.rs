@@ -1,8 +1,8 @@
 //! Models behind HTTP, in the words of OpenAI's API.
 //!
-//! `cargo run --release --features serve --example chat_server -- [--model FOLDER] [--encoder FOLDER] [--address 127.0.0.1:8000] [--context TOKENS]`
+//! `cargo run --release --features serve --example chat_server -- [--model FOLDER_OR_GGUF] [--storage bf16] [--encoder FOLDER] [--address 127.0.0.1:8000] [--context TOKENS]`
 //!
-//! `--model` is a language model of Hugging Face, `--encoder` a folder of sentence-transformers, for embeddings. Clients are told `http://127.0.0.1:8000/v1`; any key will
+//! `--model` is a language model of Hugging Face or a GGUF file, its large matrices stored as bf16 unless said otherwise (f32, q8_0, q4_0), `--encoder` a folder of sentence-transformers, for embeddings. Clients are told `http://127.0.0.1:8000/v1`; any key will
 //! do. Without folders it makes a tiny model, which knows three answers by heart, takes a free port, asks itself, shows what goes over the wire, and ends.
 
 use std::io::{Read, Write};
@@ -10,13 +10,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::{env, thread};
 
-use gradus::models::hf::{CausalLm, SentenceEncoder};
+use gradus::WeightStorage;
+use gradus::models::hf::{CausalLm, OpenOptions, SentenceEncoder};
 use gradus::prelude::*;
 use gradus::serve::Server;
 
 mod tiny;
 
-const OPTIONS: [&str; 4] = ["--model", "--encoder", "--address", "--context"];
+const OPTIONS: [&str; 5] = ["--model", "--storage", "--encoder", "--address", "--context"];
 
 fn option(name: &str) -> Option<String> {
     env::args().skip(1).skip_while(|argument| argument != name).nth(1)
@@ -37,7 +38,13 @@ fn main() -> gradus::Result<()> {
     }
     let mut server = Server::bind(option("--address").as_deref().unwrap_or("127.0.0.1:8000"))?;
     if let Some(folder) = model {
-        server = server.language_model(name_of(&folder), CausalLm::from_pretrained(folder)?);
+        let storage = option("--storage").map_or(Ok(WeightStorage::Bf16), |name| name.parse())?;
+        let options = OpenOptions::default().weight_storage(storage);
+        let lm = match folder.ends_with(".gguf") {
+            true => CausalLm::open_gguf(&folder, &options)?,
+            false => CausalLm::open(&folder, &options)?,
+        };
+        server = server.language_model(name_of(&folder), lm);
     }
     if let Some(folder) = encoder {
         server = server.encoder(name_of(&folder), SentenceEncoder::from_pretrained(folder)?);

@@ -1,6 +1,7 @@
 //! A matrix in panels: made, filled, read by rows.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::super::float::Float;
 use super::super::parallel;
@@ -65,6 +66,19 @@ impl WeightStorage {
             WeightStorage::Q8_0 => Q8Blocks::BYTES,
             WeightStorage::Q4_0 => Q4Blocks::BYTES,
         }
+    }
+}
+
+impl FromStr for WeightStorage {
+    type Err = Error;
+
+    /// One of the names, in capitals or not.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = WeightStorage::ALL.into_iter().find(|storage| storage.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            let names = WeightStorage::ALL.map(WeightStorage::name).join(", ");
+            Error::argument("WeightStorage", "name", format!("one of {names}"), format!("{text:?}"), "correct the name")
+        })
     }
 }
 

@@ -21,7 +21,17 @@ impl<T: Float> CausalLm<T> {
     /// # Errors
     /// As [`ChatTemplate::from_folder`].
     pub fn chat_template(&self) -> Result<ChatTemplate> {
-        ChatTemplate::from_folder(self.folder())
+        let Some(source) = self.gguf_chat_template() else { return ChatTemplate::from_folder(self.folder()) };
+        let mut template = ChatTemplate::of_file(self.folder(), source)?;
+        for (name, key) in [("bos_token", "bos_token_id"), ("eos_token", "eos_token_id"), ("pad_token", "pad_token_id")]
+        {
+            let ids = self.config().tokens(key)?;
+            let token = ids.first().and_then(|id| self.tokenizer()?.token(*id));
+            if let Some(token) = token {
+                template = template.special_token(name, token);
+            }
+        }
+        Ok(template)
     }
 
     /// Messages as the text that the model goes on from, the beginning of its answer included.

@@ -187,7 +187,7 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    fn of_file(file: &Path, source: &str) -> Result<Self> {
+    pub(super) fn of_file(file: &Path, source: &str) -> Result<Self> {
         match Template::parse(source) {
             Ok(template) => Ok(ChatTemplate { template, file: file.to_owned(), tokens: Vec::new() }),
             Err(failure) => Err(told(file, failure)),
