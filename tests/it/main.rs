@@ -57,6 +57,8 @@ mod objectives;
 mod operators;
 #[cfg(feature = "tools")]
 mod parts;
+#[cfg(feature = "files")]
+mod peft;
 #[cfg(feature = "plot")]
 mod plots;
 mod positions;

@@ -34,7 +34,7 @@ const HARMLESS: [&str; 20] = [
     "exclude_modules",
     "fan_in_fan_out",
     "inference_mode",
-    "init_lora_weights",
+    "qalora_group_size",
     "layers_pattern",
     "layers_to_transform",
     "loftq_config",
@@ -343,6 +343,15 @@ impl Settings {
         let dropout = number("lora_dropout", Some(0.0))?;
         if rank < 1.0 || rank.fract() != 0.0 || rank > f64::from(1 << 20) {
             return Err(wrong(format!("r is {rank}"), "a whole number from 1 on is expected"));
+        }
+        // Some ways to begin change the weights beside which the adapter stands.
+        let begun = values.remove("init_lora_weights").unwrap_or_default();
+        let is_plain = matches!(&begun, Value::Null | Value::Bool(_))
+            || ["gaussian", "eva", "orthogonal"].iter().any(|way| begun == *way);
+        if !is_plain {
+            let hint =
+                "in Python, save it with path_initial_model_for_weight_conversion, which makes a plain adapter of it";
+            return Err(wrong(format!("init_lora_weights is {begun}, which is not built"), hint));
         }
         let is_stabilised = values.remove("use_rslora") == Some(Value::Bool(true));
         // What says that something is as usual.
