@@ -14,6 +14,17 @@ pub(crate) struct Aligned<T> {
 }
 
 impl<T: Copy> Aligned<T> {
+    /// So many zeros, in memory that the system gives as zeros: nothing is written until values are.
+    pub fn zeros(len: usize) -> Self
+    where
+        T: Default,
+    {
+        let mut memory = vec![T::default(); len.saturating_add(LINE / size_of::<T>())];
+        let start = memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
+        memory.truncate(start + len);
+        Aligned { memory, start }
+    }
+
     /// As many values as are asked for; new ones are `zero`. Takes no memory where there is enough.
     pub fn resize(&mut self, len: usize, zero: T) {
         if self.start.saturating_add(len) > self.memory.capacity() {

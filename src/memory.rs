@@ -58,6 +58,15 @@ pub(crate) fn reserve_aligned<T: Copy + Default>(
     Err(Error::Memory { op, what: what.to_string(), bytes })
 }
 
+/// So many zeros that begin at a cache line, in memory that is written by who fills it.
+pub(crate) fn zeros_aligned<T: Copy + Default>(op: &'static str, what: impl Display, len: usize) -> Result<Aligned<T>> {
+    // The allocator is asked first, as it would end the program.
+    let mut asked = Aligned::default();
+    reserve_aligned::<T>(op, what, &mut asked, len)?;
+    drop(asked);
+    Ok(Aligned::zeros(len))
+}
+
 /// Whether so many bytes can be asked for.
 fn granted(bytes: usize) -> bool {
     bytes <= UNASKED || limit().is_none_or(|limit| bytes as u64 <= limit)

@@ -121,12 +121,10 @@ impl Packed {
             let hint = "take WeightStorage::Bf16 for this model".into();
             return Err(Error::Config { op, problem, hint });
         }
-        let mut packed = Packed { storage, inputs, outputs, bytes: Aligned::default() };
         let panel = inputs.div_ceil(GROUP).checked_mul(storage.group_bytes());
         let len = panel.and_then(|panel| panel.checked_mul(outputs.div_ceil(PANEL))).unwrap_or(usize::MAX);
-        memory::reserve_aligned(op, format!("the weights of {name}"), &mut packed.bytes, len)?;
-        packed.bytes.resize(len, 0);
-        Ok(packed)
+        let bytes = memory::zeros_aligned(op, format!("the weights of {name}"), len)?;
+        Ok(Packed { storage, inputs, outputs, bytes })
     }
 
     /// How it is stored.
