@@ -57,7 +57,7 @@ fn same_as_numbers<T: Float>() {
         }
         // From what is near the numbers that were given.
         let (x, whole) = (ids(2, 5), model::<T>(3));
-        let most = [0.0, 0.05, 0.02, 0.3][WeightStorage::ALL.iter().position(|s| *s == storage).unwrap()];
+        let most = [1e-6, 0.05, 0.02, 0.3][WeightStorage::ALL.iter().position(|s| *s == storage).unwrap()];
         let (a, b) = (stored.predict(&x).unwrap(), whole.predict(&x).unwrap());
         let far = a.iter().zip(&b).map(|(a, b)| (a.as_f64() - b.as_f64()).abs()).fold(0.0, f64::max);
         assert!(far <= most, "{storage}: {far}");
@@ -154,8 +154,8 @@ fn what_cannot_be_is_said() {
         says(model.load_weights("never"));
     }
     // Stored weights are not thawed in silence.
-    says(model.set_trainable("block/attention/query", true));
-    says(model.set_trainable_matching("block/attention/query", true).map(drop));
+    says(model.set_trainable("block/attention", true));
+    says(model.set_trainable_matching("block/attention", true).map(drop));
     model.set_trainable("block/attention_norm", false).unwrap();
     // A part has them too.
     let part = model.part("tokens", "block").unwrap();

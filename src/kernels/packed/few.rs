@@ -204,3 +204,71 @@ unsafe fn panels<F: Wide, V: Sixteen, const M: usize, const P: usize>(w: &Packed
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes;
+    use super::*;
+    use crate::kernels::gemm::{Matrix, gemm};
+    use crate::kernels::random::{Key, Purpose};
+
+    /// Both sets of instructions, where the processor has them: the bits of a product of the same numbers, and the same widened groups.
+    #[test]
+    fn either_set_of_instructions() {
+        let key = Key::new(8, Purpose::Data);
+        let values =
+            |n: usize, part: u64| (0..n as u64).map(|i| key.with(part).unit(i) as f32 - 0.5).collect::<Vec<f32>>();
+        let levels: &[Level] = match level() {
+            Level::Avx512 => &[Level::Avx512, Level::Avx2],
+            Level::Avx2 => &[Level::Avx2],
+            Level::Other => &[],
+        };
+        for (inputs, outputs) in [(32, 16), (288, 83), (544, 16)] {
+            let given = values(inputs * outputs, 1);
+            for storage in WeightStorage::ALL {
+                let mut w = Packed::zeros("test", "w", storage, [inputs, outputs]).unwrap();
+                w.fill(|output, row| {
+                    row.copy_from_slice(&given[output * inputs..][..inputs]);
+                    Ok(())
+                })
+                .unwrap();
+                let mut rows = vec![0.0; inputs * outputs];
+                rows.chunks_exact_mut(inputs).enumerate().for_each(|(i, row)| w.row(i, row));
+                for m in 1..=TOGETHER {
+                    let (x, before) = (values(m * inputs, 2), values(m * outputs, 3));
+                    let mut expected = before.clone();
+                    let (a, b) = (Matrix::rows(&x, inputs), Matrix::transposed(&rows, inputs));
+                    gemm([m, inputs, outputs], a, b, 1.0, &mut expected);
+                    for &level in levels {
+                        let mut y = before.clone();
+                        let all = Rows { x: x.as_ptr(), y: y.as_mut_ptr(), add: true };
+                        // SAFETY: the processor has the level, and the slices have these sizes.
+                        unsafe { some(level, m, &w, 0..outputs.div_ceil(PANEL), all) };
+                        assert_eq!(y, expected, "{level:?} {storage} {m} rows, {inputs}x{outputs}");
+                    }
+                }
+                let mut plain = [[0f32; PANEL]; GROUP];
+                w.widen(0, 0, &mut plain);
+                let group = w.group(0, 0).as_ptr();
+                for &level in levels {
+                    let mut wide = [[0f32; PANEL]; GROUP];
+                    let to = wide.as_flattened_mut().as_mut_ptr();
+                    // SAFETY: as above; a whole group.
+                    unsafe {
+                        match (level, storage) {
+                            (Level::Avx512, WeightStorage::F32) => lanes::widen512::<F32Rows>(group, to, PANEL),
+                            (Level::Avx512, WeightStorage::Bf16) => lanes::widen512::<Bf16Rows>(group, to, PANEL),
+                            (Level::Avx512, WeightStorage::Q8_0) => lanes::widen512::<Q8Blocks>(group, to, PANEL),
+                            (Level::Avx512, WeightStorage::Q4_0) => lanes::widen512::<Q4Blocks>(group, to, PANEL),
+                            (_, WeightStorage::F32) => lanes::widen2::<F32Rows>(group, to, PANEL),
+                            (_, WeightStorage::Bf16) => lanes::widen2::<Bf16Rows>(group, to, PANEL),
+                            (_, WeightStorage::Q8_0) => lanes::widen2::<Q8Blocks>(group, to, PANEL),
+                            (_, WeightStorage::Q4_0) => lanes::widen2::<Q4Blocks>(group, to, PANEL),
+                        }
+                    }
+                    assert_eq!(wide, plain, "{level:?} {storage}");
+                }
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::memory;
 ///
 /// | | bits a weight | values |
 /// |---|---|---|
-/// | `F32` | 32 | as they are, in the order in which products read them |
+/// | `F32` | 32 | single precision, in the order in which products read them |
 /// | `Bf16` | 16 | rounded to bfloat16, to nearest, ties to even |
 /// | `Q8_0` | 8.5 | 32 together: a scale in half precision times whole numbers from −127 to 127 |
 /// | `Q4_0` | 4.5 | 32 together: a scale in half precision times whole numbers from −8 to 7 |
