@@ -27,6 +27,24 @@ def opened(kind, folder):
     return kind.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
 
 
+def logits_of(model, x):
+    """transformers takes norms, angles and softmax in single precision inside models of double precision: here in double, too."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    single = torch.float32, torch.float, torch.Tensor.float
+    torch.float32 = torch.float = torch.float64
+    torch.Tensor.float = torch.Tensor.double
+    try:
+        for module in model.modules():
+            if hasattr(module, "inv_freq"):
+                kind = getattr(module, "rope_type", "default")
+                init = getattr(module, "compute_default_rope_parameters", None) if kind == "default" else ROPE_INIT_FUNCTIONS[kind]
+                module.inv_freq = init(module.config, torch.device("cpu"))[0].double()
+        with torch.no_grad():
+            return model(input_ids=x).logits
+    finally:
+        torch.float32, torch.float, torch.Tensor.float = single
+
+
 def ids(model):
     torch.manual_seed(3)
     return torch.randint(5, model.config.vocab_size, (2, 7))
@@ -56,8 +74,7 @@ def make(models, out):
         text = open(path).read().replace(folder, name)
         open(path, "w").write(text)
         x = ids(model)
-        with torch.no_grad():
-            logits = model(input_ids=x).logits
+        logits = logits_of(model, x)
         save_file({"input_ids": x, "logits": logits.contiguous()}, os.path.join(own, "reference.safetensors"))
         print(name, tuple(logits.shape))
 
@@ -69,8 +86,7 @@ def check(models, out):
             continue
         model = PeftModel.from_pretrained(opened(kind, os.path.join(models, name)), own).double().eval()
         reference = load_file(os.path.join(own, "reference.safetensors"))
-        with torch.no_grad():
-            logits = model(input_ids=reference["input_ids"].long()).logits
+        logits = logits_of(model, reference["input_ids"].long())
         far = (logits - reference["logits"]).abs().max().item()
         print(name, "differs by", far)
         assert far < 1e-9, name
