@@ -56,7 +56,7 @@ def make(models, out):
         if not os.path.isdir(folder):
             print("no", folder)
             continue
-        model = get_peft_model(opened(kind, folder), LoraConfig(**settings)).double()
+        model = get_peft_model(opened(kind, folder), LoraConfig(**settings)).double().eval()
         torch.manual_seed(1)
         with torch.no_grad():
             for parameter, values in model.named_parameters():
