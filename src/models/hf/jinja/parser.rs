@@ -444,7 +444,10 @@ impl Parser {
             self.primary()?
         };
         node = self.postfix(node)?;
-        while with_filters {
+        loop {
+            if !with_filters {
+                return Ok(node);
+            }
             let line = self.line();
             if self.skip("|") {
                 let name = self.name()?;
@@ -456,10 +459,9 @@ impl Parser {
                 let arguments = self.arguments()?;
                 node = self.expr(line, Kind::Call(Box::new(node), arguments))?;
             } else {
-                break;
+                return Ok(node);
             }
         }
-        Ok(node)
     }
 
     fn test(&mut self, line: u32, node: Expr) -> Parsed<Expr> {
