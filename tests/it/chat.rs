@@ -137,7 +137,11 @@ fn answers_are_those_of_the_prompt() {
     // Turn by turn, with what was computed kept: the same as all at once.
     let mut chat = Conversation::new(&lm).unwrap().system("w21").system("w20").settings(settings.clone());
     let mut pieces = String::new();
-    let first = chat.say("w9 w10", |piece| Ok(pieces.push_str(piece))).unwrap();
+    let gather = |piece: &str| {
+        pieces.push_str(piece);
+        Ok(())
+    };
+    let first = chat.say("w9 w10", gather).unwrap();
     assert_eq!((&first, &pieces), (&answer, &answer));
     let second = chat.say("w11", |_| Ok(())).unwrap();
     let so_far = [&messages[..], &[Message::assistant(&first), Message::user("w11")]].concat();
