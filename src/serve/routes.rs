@@ -151,7 +151,7 @@ impl Routes<'_> {
         if prompt.is_empty() {
             return Err(Problem::field(param, format!("{param} has no tokens")));
         }
-        let settings = writing.settings.max_new_tokens(most);
+        let settings = Box::new(writing.settings.max_new_tokens(most));
         settings.check(writer.lm.vocab_size())?;
         let told = Told::new(is_chat, writer.name, writing.include_usage);
         let (prompt_tokens, gone) = (prompt.len(), Arc::new(AtomicBool::new(false)));

@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 /// What is to be computed, and where the results go. Whoever no longer wants them sets `gone`.
 #[derive(Debug)]
 pub enum Job {
-    Write { prompt: Vec<u32>, settings: GenerationSettings, gone: Arc<AtomicBool>, to: Sender<Event> },
+    Write { prompt: Vec<u32>, settings: Box<GenerationSettings>, gone: Arc<AtomicBool>, to: Sender<Event> },
     Embed { texts: Vec<String>, options: Encode, gone: Arc<AtomicBool>, to: Sender<Result<Tensor>> },
 }
 
@@ -37,7 +37,7 @@ pub fn work(jobs: Receiver<Job>, lm: Option<(&CausalLm, ModelDecoder<'_>)>, enco
             Job::Write { gone, .. } | Job::Embed { gone, .. } if gone.load(Ordering::Relaxed) => {}
             Job::Write { prompt, settings, gone, to } => {
                 let Some((lm, decoder)) = &mut lm else { continue };
-                let last = match write(lm, decoder, &prompt, settings, &gone, &to) {
+                let last = match write(lm, decoder, &prompt, *settings, &gone, &to) {
                     Ok((finish, tokens)) => Event::End { finish, tokens },
                     Err(e) => Event::Failed(e),
                 };

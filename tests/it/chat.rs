@@ -113,6 +113,9 @@ fn chats_begin_once() {
     assert_eq!(prompt, "[CLS] w9 w10 [SEP] w5");
     assert_eq!(lm.chat_tokens(&prompt).unwrap(), [2, 9, 10, 3, 5]);
     assert_eq!(lm.tokenizer().unwrap().encode_ids(&prompt).unwrap(), [2, 2, 9, 10, 3, 5, 3]);
+    // Tokens by their ids in the configuration.
+    let own = lm.chat_template_of("{{ bos_token }}{{ eos_token }}{{ pad_token }}{{ messages[0].content }}").unwrap();
+    assert_eq!(own.render(&[Message::user("w9")], &ChatOptions::default()).unwrap(), "[UNK][CLS]w9");
     // The end of a text of the configuration, and that of the tokenizer.
     assert_eq!(lm.chat_settings().unwrap(), GenerationSettings::default().end_tokens([2, 3]));
 }
@@ -137,7 +140,11 @@ fn answers_are_those_of_the_prompt() {
     // Turn by turn, with what was computed kept: the same as all at once.
     let mut chat = Conversation::new(&lm).unwrap().system("w21").system("w20").settings(settings.clone());
     let mut pieces = String::new();
-    let first = chat.say("w9 w10", |piece| Ok(pieces.push_str(piece))).unwrap();
+    let gather = |piece: &str| {
+        pieces.push_str(piece);
+        Ok(())
+    };
+    let first = chat.say("w9 w10", gather).unwrap();
     assert_eq!((&first, &pieces), (&answer, &answer));
     let second = chat.say("w11", |_| Ok(())).unwrap();
     let so_far = [&messages[..], &[Message::assistant(&first), Message::user("w11")]].concat();

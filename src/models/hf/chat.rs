@@ -34,6 +34,25 @@ impl<T: Float> CausalLm<T> {
         Ok(template)
     }
 
+    /// A template of your own for this model, or one that was told with it elsewhere: the tokens that begin, end and fill up texts (`bos_token`, `eos_token`,
+    /// `pad_token`) are those that `config.json` names by their ids.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::parse`]; [`Error::File`](crate::Error::File) for ids that are none.
+    pub fn chat_template_of(&self, source: &str) -> Result<ChatTemplate> {
+        let mut template = ChatTemplate::parse(source)?;
+        for name in ["bos_token", "eos_token", "pad_token"] {
+            let ids = self.config().tokens(&format!("{name}_id")).or_else(|e| match name {
+                // −1 stands for none in files of Llama.
+                "pad_token" => Ok(Vec::new()),
+                _ => Err(e),
+            })?;
+            let token = ids.first().and_then(|id| self.tokenizer()?.token(*id));
+            template = token.into_iter().fold(template, |template, token| template.special_token(name, token));
+        }
+        Ok(template)
+    }
+
     /// Messages as the text that the model goes on from, the beginning of its answer included.
     ///
     /// # Errors

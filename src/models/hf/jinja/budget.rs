@@ -2,12 +2,12 @@
 
 use super::failure::Outcome;
 
-/// Steps whatever is rendered, and for each byte of what is rendered: half a second of work.
-const STEPS: u64 = 5_000_000;
+/// Steps whatever is rendered, and for each byte of what is rendered: a fraction of a second.
+const STEPS: u64 = 2_000_000;
 const STEPS_PER_BYTE: u64 = 100;
 /// Bytes that may be made, all together, and for each byte of what is rendered. Chats whose templates gather their text in a variable
 /// make the square of it.
-const BYTES: u64 = 64 << 20;
+const BYTES: u64 = 32 << 20;
 const BYTES_PER_BYTE: u64 = 256;
 /// How many bytes of a string a step looks at.
 const SEEN_BY_A_STEP: usize = 64;

@@ -31,7 +31,7 @@ pub fn filter(name: &str, value: Value, mut given: Given, budget: &mut Budget) -
                     count.whole().ok_or_else(|| format!("replace is given a count of type {}", count.kind()))?
                 }
             };
-            methods::replace(&text, &*old.text(budget)?, &*new.text(budget)?, count, budget)?
+            methods::replace(&text, &old.text(budget)?, &new.text(budget)?, count, budget)?
         }
         "length" | "count" => Value::Int(length(&value, budget)?),
         "default" | "d" => {

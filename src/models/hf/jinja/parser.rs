@@ -444,7 +444,10 @@ impl Parser {
             self.primary()?
         };
         node = self.postfix(node)?;
-        while with_filters {
+        loop {
+            if !with_filters {
+                return Ok(node);
+            }
             let line = self.line();
             if self.skip("|") {
                 let name = self.name()?;
@@ -456,10 +459,9 @@ impl Parser {
                 let arguments = self.arguments()?;
                 node = self.expr(line, Kind::Call(Box::new(node), arguments))?;
             } else {
-                break;
+                return Ok(node);
             }
         }
-        Ok(node)
     }
 
     fn test(&mut self, line: u32, node: Expr) -> Parsed<Expr> {
@@ -665,14 +667,14 @@ mod tests {
             [("(", ")"), ("[", "]"), ("-", ""), ("not ", ""), ("{1:", "}"), ("x[", "]"), ("1 if 1 else ", "")]
         {
             assert!(parse(&around(open, close, 10)).is_ok(), "{open}");
-            assert!(parse(&around(open, close, 100_000)).is_err(), "{open}");
+            assert!(parse(&around(open, close, 10_000)).is_err(), "{open}");
         }
         for more in ["+1", " and 1", "|trim", ".a", "[0]", "()", " if 1", "*2", "**2"] {
             assert!(parse(&format!("{{{{ 1{} }}}}", more.repeat(20))).is_ok(), "{more}");
-            assert!(parse(&format!("{{{{ 1{} }}}}", more.repeat(100_000))).is_err(), "{more}");
+            assert!(parse(&format!("{{{{ 1{} }}}}", more.repeat(10_000))).is_err(), "{more}");
         }
         assert!(parse(&format!("{{{{ 1{} }}}}", "~1".repeat(1000))).is_ok());
         let blocks = |n: usize| "{% if 1 %}".repeat(n) + &"{% endif %}".repeat(n);
-        assert!(parse(&blocks(30)).is_ok() && parse(&blocks(100_000)).is_err());
+        assert!(parse(&blocks(30)).is_ok() && parse(&blocks(10_000)).is_err());
     }
 }
