@@ -1,5 +1,6 @@
 //! All weights of a model in one flat buffer.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -205,17 +206,23 @@ impl<T: Float> Params<T> {
         Ok(())
     }
 
-    /// Takes matrices that are stored in panels from other parameters, by their numbers here and there.
-    pub(crate) fn share(&mut self, other: &Params<T>, pairs: &[(usize, ParamId)]) {
-        if pairs.is_empty() {
-            return;
-        }
-        for &(own, from) in pairs {
-            if let (Some(own), Some(from)) = (self.specs.get_mut(own), other.spec(from)) {
-                (own.trainable, own.frozen, own.packed) = (false, true, from.packed.clone());
+    /// Takes the values of other parameters, by the numbers there for those here, however they are stored; what is stored in panels is shared.
+    pub(crate) fn adopt(&mut self, other: &Params<T>, from: &[Option<ParamId>]) {
+        let mut values = Aligned::default();
+        for (own, from) in self.specs.iter_mut().zip(from) {
+            let (start, given) = (values.len(), from.and_then(|id| Some((id, other.spec(id)?))));
+            let (packed, numbers) = match given {
+                Some((id, spec)) => (spec.packed.clone(), other.get(id)),
+                None => (own.packed.clone(), &self.values[own.range.clone()]),
+            };
+            values.resize(start + numbers.len(), T::zero());
+            values[start..].copy_from_slice(numbers);
+            (own.packed, own.range) = (packed, start..values.len());
+            if own.packed.is_some() {
+                (own.trainable, own.frozen) = (false, true);
             }
         }
-        self.compact();
+        self.values = values;
     }
 
     /// Leaves the values of what is stored in panels out of the buffer.
@@ -235,6 +242,16 @@ impl<T: Float> Params<T> {
     /// A matrix that is stored in panels and has not been shared yet, to be filled.
     pub(crate) fn packed_mut(&mut self, id: ParamId) -> Option<&mut Packed> {
         self.specs.get_mut(id.0 as usize)?.packed.as_mut().and_then(Arc::get_mut)
+    }
+
+    /// The names of matrices that are stored in panels.
+    pub(crate) fn packed_names(&self) -> BTreeSet<String> {
+        self.specs.iter().filter(|spec| spec.packed.is_some()).map(|spec| spec.name.clone()).collect()
+    }
+
+    /// The number of values, however they are stored.
+    pub(crate) fn values_len(&self) -> usize {
+        self.specs.iter().map(|spec| spec.shape.len()).sum()
     }
 
     /// Whether any matrix is stored in panels: the first.
@@ -266,6 +283,15 @@ impl<T: Float> Params<T> {
         self.specs.truncate(held);
         self.values.resize(end, T::zero());
         self.specs.iter_mut().for_each(|spec| spec.adapters.retain(|adapter| adapter.number < adapters));
+    }
+
+    /// An error where matrices are stored in panels.
+    pub(crate) fn check_numbers(&self, op: &'static str) -> Result<()> {
+        let Some((spec, packed)) = self.specs.iter().find_map(|spec| Some((spec, spec.packed.as_ref()?))) else {
+            return Ok(());
+        };
+        let problem = format!("{} is stored as {} and not as {}", spec.name, packed.storage(), T::NAME);
+        Err(Error::Config { op, problem, hint: "open the model without a storage for that".into() })
     }
 
     /// Names the values that were added last.

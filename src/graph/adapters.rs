@@ -22,6 +22,9 @@ pub(crate) struct AdapterSpec {
     pub merged: bool,
     /// The paths of the weights.
     pub weights: Vec<String>,
+    /// The paths of weights that are trained as a whole beside it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub trained: Vec<String>,
 }
 
 impl AdapterSpec {
@@ -75,7 +78,9 @@ impl Graph {
         net: &mut Net<T>,
         params: &mut Params<T>,
         seed: u64,
+        room: Option<usize>,
     ) -> Result<()> {
+        let mut room = room;
         let weight_at = |params: &Params<T>, path: &str| {
             params.find(path).filter(|id| params.spec(*id).is_some_and(|spec| spec.reading == Reading::Product))
         };
@@ -83,30 +88,50 @@ impl Graph {
             let (before, rest) = self.adapters.split_at_mut(number);
             let Some(spec) = rest.first_mut() else { break };
             spec.check(before)?;
+            if !T::of(spec.scale).is_finite() {
+                let expected = format!("a number that {} holds", T::NAME);
+                return Err(Error::argument("add_lora", "scale", expected, spec.scale, "take a smaller alpha"));
+            }
             spec.weights.retain(|path| weight_at(params, path).is_some());
             for path in &spec.weights {
                 let Some(weight) = weight_at(params, path) else { continue };
-                add(spec, number, weight, params, seed)?;
+                if let Some(room) = &mut room {
+                    let sizes = params.spec(weight).map_or(0, |of| of.shape.rows().saturating_add(of.shape.last()));
+                    let len = sizes.saturating_mul(spec.rank);
+                    let expected = format!("adapters within the weights of the file, of which {room} are left");
+                    let hint = "the file's architecture and weights do not belong together";
+                    *room = room
+                        .checked_sub(len)
+                        .ok_or_else(|| Error::argument("load", "rank", expected, spec.rank, hint))?;
+                }
+                add(spec, number, weight, params, room.is_none().then_some(seed))?;
                 for node in net.nodes_mut().iter_mut().filter(|node| node.params.contains(&weight)) {
                     let added = params.specs().len() as u32;
                     node.params.extend([ParamId(added - 2), ParamId(added - 1)]);
-                    // Draws go by the sample, which a loss that takes rows in blocks does not know.
-                    node.by_rows &= spec.dropout == 0.0;
                 }
             }
         }
+        net.settle_by_rows(params);
         Ok(())
     }
 }
 
-fn add<T: Float>(spec: &AdapterSpec, number: usize, weight: ParamId, params: &mut Params<T>, seed: u64) -> Result<()> {
+/// Without a seed, for a file whose values come later, both are zeros.
+fn add<T: Float>(
+    spec: &AdapterSpec,
+    number: usize,
+    weight: ParamId,
+    params: &mut Params<T>,
+    seed: Option<u64>,
+) -> Result<()> {
     let Some(of) = params.spec(weight) else { return Ok(()) };
     let ([inputs, outputs], name) = ([of.shape.rows(), of.shape.last()], of.name.clone());
     let (shapes, bound) = ([[inputs, spec.rank], [spec.rank, outputs]], 1.0 / (inputs as f64).sqrt());
-    let fills = [Init::Uniform { min: -bound, max: bound }, Init::Zeros];
+    let of_a = if seed.is_some() { Init::Uniform { min: -bound, max: bound } } else { Init::Zeros };
+    let fills = [of_a, Init::Zeros];
     let mut ids = [ParamId::default(); 2];
     for ((id, path), (shape, fill)) in ids.iter_mut().zip(spec.matrices(&name)).zip(shapes.into_iter().zip(fills)) {
-        let (shape, mut rng) = (Shape::from(shape), Key::new(seed, Purpose::Init).with(hash(&path)).rng());
+        let (shape, mut rng) = (Shape::from(shape), Key::new(seed.unwrap_or(0), Purpose::Init).with(hash(&path)).rng());
         *id = params.push_with(&path, shape, true, true, |values| fill.draw(shape, &mut rng, values))?;
         let own = &mut params.specs_mut()[id.0 as usize];
         own.trainable = spec.active && !spec.merged;

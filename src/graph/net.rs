@@ -249,6 +249,14 @@ impl<T: Float> Net<T> {
         self.nodes.iter_mut().for_each(|node| node.params.retain(|id| (id.0 as usize) < held));
     }
 
+    /// Which nodes a loss may take over in blocks of rows: not those with an adapter whose dropout goes by the sample.
+    pub(crate) fn settle_by_rows(&mut self, params: &Params<T>) {
+        for node in &mut self.nodes {
+            let mut specs = node.params.iter().filter_map(|id| params.spec(*id));
+            node.by_rows = !specs.any(|spec| spec.adapters.iter().any(|adapter| adapter.dropout > 0.0));
+        }
+    }
+
     /// The nodes, to be changed.
     pub(super) fn nodes_mut(&mut self) -> &mut [Node<T>] {
         &mut self.nodes

@@ -122,6 +122,7 @@ pub(crate) fn further(arrays: &[(String, Value)]) -> impl Iterator<Item = Array<
 
 /// Writes a model.
 pub(crate) fn save<T: Float>(path: &Path, graph: &Graph, seed: u64, beside: &Beside, params: &Params<T>) -> Result<()> {
+    params.check_numbers("save")?;
     let (about, beside) = (about(graph, seed, beside)?, beside.arrays());
     write(path, &about, weights(params.specs(), params.values()).into_iter().chain(further(&beside)).collect())
 }

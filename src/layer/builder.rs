@@ -1,6 +1,6 @@
 //! Building: names, shapes and initial values of parameters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::check::check_not_negative;
 use crate::constraints::Constraint;
@@ -21,12 +21,23 @@ pub struct Builder<T: Float = f32> {
     /// The most values in all, where weights come from a file and are not drawn.
     room: Option<usize>,
     /// How matrices are stored that need not stand as numbers, and who will read the one that is being registered.
-    storage: Option<WeightStorage>,
+    storage: Storing,
+    /// Values of those that are stored otherwise.
+    stored: usize,
     reading: Reading,
     /// The parameters that were registered or found since they were last [taken](Self::take_registered).
     registered: Vec<ParamId>,
     /// How often something that is shared was built another time.
     again: u64,
+}
+
+/// How matrices are stored that need not stand as numbers.
+#[derive(Debug)]
+enum Storing {
+    Numbers,
+    #[cfg(feature = "files")]
+    All(WeightStorage, BTreeSet<String>),
+    Places(BTreeSet<String>),
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +60,8 @@ impl<T: Float> Builder<T> {
             seed,
             scopes: vec![Scope::default()],
             room: None,
-            storage: None,
+            storage: Storing::Numbers,
+            stored: 0,
             reading: Reading::Numbers,
             registered: Vec::new(),
             again: 0,
@@ -61,9 +73,31 @@ impl<T: Float> Builder<T> {
         Builder { room: Some(room), ..Builder::new(0) }
     }
 
-    /// The same, where matrices that products and look-ups alone read are stored so.
-    pub(crate) fn storing(self, storage: Option<WeightStorage>) -> Self {
-        Builder { storage, ..self }
+    /// The same, where matrices that products and look-ups alone read are stored so, but for some.
+    #[cfg(feature = "files")]
+    pub(crate) fn storing(self, storage: Option<WeightStorage>, but: BTreeSet<String>) -> Self {
+        Builder { storage: storage.map_or(Storing::Numbers, |storage| Storing::All(storage, but)), ..self }
+    }
+
+    /// The same, where these matrices have a place alone, for panels that others have.
+    pub(crate) fn placing(self, names: BTreeSet<String>) -> Self {
+        Builder { storage: Storing::Places(names), ..self }
+    }
+
+    /// How a matrix is stored, if not as numbers.
+    fn storage_of(&self, path: &str) -> Option<WeightStorage> {
+        match &self.storage {
+            _ if self.reading == Reading::Numbers => None,
+            Storing::Numbers => None,
+            #[cfg(feature = "files")]
+            Storing::All(storage, but) => (!but.contains(path)).then_some(*storage),
+            Storing::Places(names) => names.contains(path).then_some(WeightStorage::F32),
+        }
+    }
+
+    /// The most values that may still be registered, where they come from a file.
+    pub(crate) fn room(&self) -> Option<usize> {
+        Some(self.room?.saturating_sub(self.params.len()).saturating_sub(self.stored))
     }
 
     /// Runs `build` inside the scope of one layer; parameters are named `path/kernel` and so on. The layer is called
@@ -250,10 +284,27 @@ impl<T: Float> Builder<T> {
             let hint = "name it by its path in the whole model, and add the layer that has it before";
             Error::argument("build", "weight", expected, format!("{path:?}"), hint)
         })?;
-        // Who shares it may write all of its gradient.
-        self.spec_mut("reuse", id)?.sparse_gradient = false;
+        let spec = self.spec_mut("reuse", id)?;
+        if spec.packed.is_some() {
+            let problem = format!("{path} is to be stored in few bytes, and another layer reads it as numbers");
+            return Err(Error::Config { op: "build", problem, hint: "build the model without a storage".into() });
+        }
+        // Who shares it may write all of its gradient, and reads it as numbers.
+        (spec.sparse_gradient, spec.reading) = (false, Reading::Numbers);
         self.registered.push(id);
         Ok(id)
+    }
+
+    /// [`reuse`](Self::reuse) for products of rows with the transpose of a table, which may be stored otherwise.
+    pub(crate) fn reuse_table(&mut self, path: &str) -> Result<ParamId> {
+        match self.params.find(path).and_then(|id| Some((id, self.params.spec(id)?.reading))) {
+            Some((id, Reading::Table)) => {
+                self.spec_mut("reuse", id)?.sparse_gradient = false;
+                self.registered.push(id);
+                Ok(id)
+            }
+            _ => self.reuse(path),
+        }
     }
 
     /// Overwrites a row of a parameter with zeros.
@@ -336,13 +387,9 @@ impl<T: Float> Builder<T> {
         }
         init.check()?;
         let path = format!("{}/{name}", self.path());
-        if let Some(storage) = self.storage.filter(|_| self.reading != Reading::Numbers) {
-            let sizes = self.reading.sizes([shape.rows(), shape.last()]);
-            let packed = Packed::zeros("build", &path, storage, sizes)?;
-            return self.params.push_packed(&path, shape, decays, packed);
-        }
-        if let Some(room) = self.room {
-            if len > room - self.params.len().min(room) {
+        if let Some(left) = self.room() {
+            if len > left {
+                let room = self.room.unwrap_or_default();
                 let expected = format!("a shape for {name} within the {room} weights of the file");
                 return Err(Error::shape(
                     "load",
@@ -351,6 +398,14 @@ impl<T: Float> Builder<T> {
                     "the file's architecture and weights do not belong together",
                 ));
             }
+        }
+        if let Some(storage) = self.storage_of(&path) {
+            self.stored += len;
+            let sizes = self.reading.sizes([shape.rows(), shape.last()]);
+            let packed = Packed::zeros("build", &path, storage, sizes)?;
+            return self.params.push_packed(&path, shape, decays, packed);
+        }
+        if self.room.is_some() {
             return self.params.push_with(&path, shape, trainable, decays, |_| Ok(()));
         }
         let mut rng = Key::new(self.seed, Purpose::Init).with(hash(&path)).rng();

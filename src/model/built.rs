@@ -90,8 +90,9 @@ impl<T: Float> Model<T> {
         }
         let rows_together = rows_together::<T>(net.widest());
         let slim = net.space(rows_together, None) <= memory::SMALL;
+        let room = builder.room();
         let mut params = builder.into_params();
-        graph.adapt(0, &mut net, &mut params, seed)?;
+        graph.adapt(0, &mut net, &mut params, seed, room)?;
         let beside = Beside::default();
         Ok(Model {
             graph,
@@ -346,6 +347,9 @@ impl<T: Float> Model<T> {
     #[inline(never)]
     pub fn set_weight(&mut self, name: &str, values: &[T]) -> Result<()> {
         let id = self.find(name)?;
+        if self.params.specs()[id.0 as usize].packed.is_some() {
+            self.check_numbers("set_weight")?;
+        }
         self.params.set(id, values)
     }
 

@@ -344,7 +344,7 @@ impl<'m, T: Float> ModelDecoder<'m, T> {
         let (net, work, course) = (&self.model.net, &mut self.work, &self.course);
         let steps = x.iter().map(|x| x.len()).sum::<usize>();
         // On a thread of the pool all parts of all layers are handed on from there.
-        parallel::enter(self.model.params.len().saturating_mul(steps), || {
+        parallel::enter(self.model.params.values_len().saturating_mul(steps), || {
             net.go_on(pass, work, course, cache, rows, x, with_source, until)
         })
     }

@@ -11,6 +11,7 @@ use crate::tensor::Float;
 /// What [`Model::add_lora`] puts beside weights: of a kernel W `[in, out]` two matrices A `[in, rank]` and B `[rank, out]`, and products become
 /// x·W + s·(x·A)·B with s = alpha / rank.
 ///
+/// - Dropout draws for each sample; where one layer is applied several times, the same in all places.
 /// - Defaults: rank as given, alpha the same, no dropout, every kernel of a `Dense`, a `GatedDense` or attention but those of the outputs, nothing else trained.
 /// - A is drawn evenly from ±1/√in and B is zeros, so that before training nothing has changed.
 ///
@@ -119,10 +120,12 @@ impl<T: Float> Model<T> {
             active: true,
             merged: false,
             weights: Vec::new(),
+            trained: Vec::new(),
         };
         spec.check(self.graph.adapters())?;
         spec.weights = self.matching(&lora.targets)?;
         let trained = self.trained_with(&lora.trained)?;
+        spec.trained = self.params_of(&trained);
         self.adapt(spec, &trained)
     }
 
@@ -130,11 +133,22 @@ impl<T: Float> Model<T> {
     pub(crate) fn adapt(&mut self, spec: AdapterSpec, trained: &[String]) -> Result<usize> {
         let (first, kernels) = (self.graph.adapters().len(), spec.weights.len());
         let held = self.params.specs().len();
+        for other in self.graph.adapters() {
+            if let Some(shared) = spec.trained.iter().find(|path| other.trained.contains(path)) {
+                let problem = format!(
+                    "{shared} is trained as a whole beside the adapter {:?}, and there is one of it alone",
+                    other.name
+                );
+                let hint = "open the model a second time for an adapter with a head of its own".into();
+                return Err(Error::Config { op: OP, problem, hint });
+            }
+        }
         self.graph.adapters_mut().push(spec);
-        if let Err(error) = self.graph.adapt(first, &mut self.net, &mut self.params, self.seed) {
+        if let Err(error) = self.graph.adapt(first, &mut self.net, &mut self.params, self.seed, None) {
             self.graph.adapters_mut().truncate(first);
             self.net.forget_params(held);
             self.params.truncate(held, first);
+            self.net.settle_by_rows(&self.params);
             return Err(error);
         }
         for i in 0..self.net.outline().len() {
@@ -239,6 +253,28 @@ impl<T: Float> Model<T> {
         Ok(patterns.to_vec())
     }
 
+    /// The paths of the weights of layers that patterns name.
+    fn params_of(&self, patterns: &[String]) -> Vec<String> {
+        let mut found = Vec::new();
+        for pattern in patterns {
+            let chars: Vec<char> = pattern.chars().collect();
+            for (_, part) in Outline::all(self.net.outline())
+                .iter()
+                .filter(|(path, _)| glob(&chars, &path.chars().collect::<Vec<_>>()))
+            {
+                found.extend(
+                    self.params.specs()[part.params.clone()]
+                        .iter()
+                        .filter(|spec| !spec.state)
+                        .map(|spec| spec.name.clone()),
+                );
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// The names of the adapters, and whether each is used.
     ///
     /// ```
@@ -255,8 +291,8 @@ impl<T: Float> Model<T> {
         self.graph.adapters().iter().map(|spec| (spec.name.as_str(), spec.active)).collect()
     }
 
-    /// Which adapters are used and trained from now on: what they give is added up; none leaves the model as it was without. Training that was compiled goes on
-    /// with those. PEFT `set_adapter`.
+    /// Which adapters are used and trained from now on: what they give is added up. Layers that are trained as a whole ([`Lora::train`]) are the model's, and
+    /// stay as they are. Training that was compiled goes on with those. PEFT `set_adapter`.
     ///
     /// # Errors
     /// [`Error::Argument`] for a name that no adapter has; [`Error::Config`] for switching off one that is [merged](Self::merge_lora).
@@ -337,7 +373,20 @@ impl<T: Float> Model<T> {
         let outputs: Vec<_> = self.graph.output_places().iter().map(|&place| edit.graph.value_at(place)).collect();
         let names = self.net.output_names();
         edit.graph.name_outputs(names);
-        edit.build_list(&outputs, self.seed)
+        let mut model = edit.build_list(&outputs, self.seed)?;
+        model.recomputes = self.recomputes;
+        model.beside = self.beside.clone();
+        model.beside.compile = None;
+        Ok(model)
+    }
+
+    /// An error where what an adapter gives would be left out of what is written.
+    #[cfg(feature = "files")]
+    pub(crate) fn check_merged(&self, op: &'static str) -> Result<()> {
+        let Some(spec) = self.graph.adapters().iter().find(|spec| spec.active && !spec.merged) else { return Ok(()) };
+        let problem = format!("the adapter {:?} is used, and has no place there", spec.name);
+        let hint = "merge it first (merge_lora), write it by itself (save_adapter), or switch it off (set_active_lora)";
+        Err(Error::Config { op, problem, hint: hint.into() })
     }
 
     fn lora_number(&self, op: &'static str, name: &str) -> Result<usize> {
@@ -361,7 +410,10 @@ impl<T: Float> Model<T> {
                 let spec = &adapters[adapter.number];
                 (adapter.active, adapter.merged) = (spec.active, spec.merged);
                 let (own, applies) = ([adapter.a, adapter.b], adapter.applies());
-                own.iter().for_each(|id| self.params.specs_mut()[id.0 as usize].trainable = applies);
+                for id in own {
+                    let own = &mut self.params.specs_mut()[id.0 as usize];
+                    own.trainable = applies && !own.frozen;
+                }
             }
         }
         self.refresh_segments();

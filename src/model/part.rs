@@ -6,7 +6,7 @@ use super::built::Model;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NewInput, Outline, Value};
 use crate::layer::Builder;
-use crate::params::ParamId;
+use crate::params::Adapter;
 use crate::tensor::Float;
 
 /// One name or several: made by `into` from `"encoder"`, `["left", "right"]`, a slice or a vector.
@@ -108,9 +108,12 @@ impl<T: Float> Model<T> {
         let mut graph = self.graph.again(self.net.outline());
         let kept = graph.prune(OP, inputs, &outputs)?;
         graph.name_outputs(to.iter().map(|name| (*name).to_owned()).collect());
-        let mut part =
-            Model::assemble(graph, Builder::for_weights(self.params.len()).storing(self.weight_storage()), self.seed)?;
-        part.inherit(self, &kept);
+        let mut part = Model::assemble(
+            graph,
+            Builder::for_weights(self.params.values_len()).placing(self.params.packed_names()),
+            self.seed,
+        )?;
+        part.inherit(self, &kept)?;
         Ok(part)
     }
 
@@ -191,7 +194,10 @@ impl<T: Float> Model<T> {
     }
 
     /// Takes over the weights of another model, and what holds for them; `kept` are the numbers there of this one's first nodes.
-    fn inherit(&mut self, other: &Model<T>, kept: &[usize]) {
+    ///
+    /// # Errors
+    /// [`Error::Config`] where an adapter that is used would be lost.
+    fn inherit(&mut self, other: &Model<T>, kept: &[usize]) -> Result<()> {
         let before = Outline::nodes(other.net.outline());
         let nodes = Outline::nodes(self.net.outline());
         let origin: BTreeMap<&str, &str> = nodes
@@ -204,20 +210,18 @@ impl<T: Float> Model<T> {
             other.params.find(&name.rmatch_indices('/').find_map(renamed)?)
         };
         let pairs: Vec<_> = self.params.specs().iter().map(|spec| source(&spec.name)).collect();
-        let mut packed = Vec::new();
+        self.params.adopt(&other.params, &pairs);
         for (i, from) in pairs.into_iter().enumerate() {
-            let Some((from, spec)) = from.and_then(|id| Some((id, other.params.spec(id)?))) else { continue };
-            if spec.packed.is_some() {
-                packed.push((i, from));
-                continue;
-            }
-            self.params.get_mut(ParamId(i as u32)).copy_from_slice(other.params.get(from));
+            let Some(spec) = from.and_then(|id| other.params.spec(id)) else { continue };
             let own = &mut self.params.specs_mut()[i];
             (own.trainable, own.frozen) = (spec.trainable, spec.frozen);
             own.learning_rate_factor = spec.learning_rate_factor;
+            if own.adapters.is_empty() && spec.adapters.iter().any(Adapter::applies) {
+                let problem = format!("{} has an adapter, and stands in another place in the part", spec.name);
+                return Err(Error::Config { op: "part", problem, hint: "merge it first, with merge_lora".into() });
+            }
         }
-        // What is stored in panels is shared by both.
-        self.params.share(&other.params, &packed);
+        Ok(())
     }
 }
 
@@ -252,9 +256,10 @@ impl<T: Float> Edit<'_, T> {
         self.graph.finish(outputs)?;
         let (inputs, outputs) = (self.graph.own_inputs(), self.graph.output_places().to_vec());
         let kept = self.graph.prune("build", inputs, &outputs)?;
-        let mut model = Model::assemble(self.graph, Builder::new(seed), seed)?;
+        let mut model =
+            Model::assemble(self.graph, Builder::new(seed).placing(self.model.params.packed_names()), seed)?;
         // Nodes behind those of the model are new.
-        model.inherit(self.model, &kept);
+        model.inherit(self.model, &kept)?;
         Ok(model)
     }
 }

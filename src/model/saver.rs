@@ -129,6 +129,7 @@ impl<T> Drop for Writer<T> {
 impl<T: Float> Saver<T> {
     pub fn new(settings: &Checkpoint, model: &Model<T>) -> Result<Self> {
         settings.check()?;
+        model.check_numbers("checkpoint")?;
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = CheckpointFile {
             path: settings.path.clone(),

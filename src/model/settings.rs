@@ -203,6 +203,9 @@ pub(crate) fn layer_differences(old: &Graph, new: &Graph) -> Vec<String> {
     let mut out = Vec::new();
     compare_inputs(&old["inputs"], &new["inputs"], &mut out);
     compare_nodes("", &old["nodes"], &new["nodes"], &mut out);
+    if old["adapters"] != new["adapters"] {
+        out.push(difference("adapters", &old["adapters"].to_string(), &new["adapters"].to_string()));
+    }
     if old["outputs"] != new["outputs"] {
         out.push(difference("outputs", &old["outputs"].to_string(), &new["outputs"].to_string()));
     }

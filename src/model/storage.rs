@@ -61,9 +61,6 @@ impl<T: Float> Model<T> {
 
     /// An error where matrices are stored in panels.
     pub(crate) fn check_numbers(&self, op: &'static str) -> Result<()> {
-        let Some(spec) = self.params.first_packed() else { return Ok(()) };
-        let storage = spec.packed.as_ref().map_or(String::new(), |packed| packed.storage().to_string());
-        let problem = format!("{} is stored as {storage} and not as {}", spec.name, T::NAME);
-        Err(Error::Config { op, problem, hint: "open the model without a storage for that".into() })
+        self.params.check_numbers(op)
     }
 }

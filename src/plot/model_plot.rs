@@ -82,7 +82,7 @@ impl ModelPlot {
     pub fn of<T: Float>(model: &Model<T>) -> Result<Self> {
         let count = |range: &std::ops::Range<usize>| {
             let specs = model.params().specs().get(range.clone()).unwrap_or(&[]);
-            specs.iter().map(|s| s.range.len()).sum::<usize>()
+            specs.iter().map(|s| s.shape.len()).sum::<usize>()
         };
         let plan = Plan { count: &count };
         let (inputs, outputs) = (model.input_names(), model.output_values());

@@ -208,6 +208,39 @@ fn exact_resume() {
     assert_eq!(rest.params().values(), whole.params().values());
 }
 
+/// A checkpoint of a model whose adapters were others is told.
+#[cfg(feature = "files")]
+#[test]
+fn other_adapters_are_not_resumed() {
+    let folder = Folder::new("lora_other");
+    let begun = |lora: &Lora| {
+        let mut model = model::<f32>(10);
+        model.add_lora("a", lora).unwrap();
+        compile(&mut model);
+        model
+    };
+    let mut first = begun(&Lora::new(2).alpha(8.0));
+    let fit = Fit::default().epochs(1).verbose(Verbose::Silent);
+    first.fit(&noise(&[8, 5, 6], 1), &noise(&[8, 5, 3], 2), &fit).unwrap();
+    first.save_checkpoint(folder.path("c")).unwrap();
+    let error = begun(&Lora::new(2).alpha(4.0)).resume(folder.path("c")).unwrap_err().to_string();
+    assert!(error.contains("adapters"), "{error}");
+    begun(&Lora::new(2).alpha(8.0)).resume(folder.path("c")).unwrap();
+}
+
+#[test]
+fn frozen_matrices_stay_frozen() {
+    let mut model = model::<f32>(12);
+    model.add_lora("a", &Lora::new(2).target("head")).unwrap();
+    model.set_trainable("head/kernel/lora_a/a", false).unwrap();
+    model.set_active_lora(&["a"]).unwrap();
+    assert_eq!(model.summary().trainable, 2 * 3);
+    let summary = model.summary();
+    assert_eq!(summary.parameters, summary.trainable + summary.frozen);
+    let plain = model.without_lora().unwrap();
+    assert_eq!(plain.params().specs().len() + 2, model.params().specs().len());
+}
+
 #[test]
 fn wrong_calls() {
     let says = |result: Result<usize, Error>, words: &str| {

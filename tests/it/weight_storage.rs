@@ -165,6 +165,70 @@ fn what_cannot_be_is_said() {
     drop(whole);
 }
 
+/// A layer that is added afterwards stands as numbers beside what is stored, whole and in parts.
+#[test]
+fn new_heads_beside_stored_weights() {
+    let mut model = model::<f32>(6);
+    model.store_weights(WeightStorage::Q8_0).unwrap();
+    let with_head = model.with_head("block", 1, |g, h| g.add_named("new", Dense::new(5), h)).unwrap();
+    assert_eq!(with_head.weight("new/kernel").unwrap().len(), 64 * 5);
+    assert!(with_head.weight("new/kernel").unwrap().iter().any(|v| *v != 0.0));
+    let (x, part) = (ids(2, 4), with_head.part("tokens", "new").unwrap());
+    assert_eq!(part.predict(&x).unwrap(), with_head.predict(&x).unwrap());
+    let body = model.part("tokens", "block").unwrap().predict(&x).unwrap();
+    let head = with_head.part("block", "new").unwrap();
+    assert_eq!(head.predict(&body).unwrap(), with_head.predict(&x).unwrap());
+}
+
+/// A kernel that a TiedDense reads the other way round is read as numbers.
+#[test]
+fn tied_kernels_stay_numbers() {
+    for units in [3, 8] {
+        let layers = Sequential::new([8]).add_named("a", Dense::new(units)).add_named("b", Dense::new(6));
+        let tied = layers.add_named("c", Dense::new(units)).add(TiedDense::new("a/kernel"));
+        let mut model = tied.build(0).unwrap();
+        let x = Tensor::from_fn([4, 8], |i| i as f32 * 0.1 - 1.0);
+        let before = model.predict(&x).unwrap();
+        model.store_weights(WeightStorage::F32).unwrap();
+        assert!(model.weight("a/kernel").is_ok() && model.weight("b/kernel").is_err());
+        assert_eq!(model.predict(&x).unwrap(), before);
+        assert!(model.add_lora("l", &Lora::new(1).target("a")).is_err());
+    }
+}
+
+#[test]
+fn what_bf16_does_not_hold_is_refused() {
+    let mut model = Sequential::new([2]).add(Dense::new(1)).build(0).unwrap();
+    for wrong in [f32::NAN, f32::INFINITY, f32::MAX] {
+        model.set_weight("dense/kernel", &[1.0, wrong]).unwrap();
+        let error = model.store_weights(WeightStorage::Bf16).unwrap_err().to_string();
+        assert!(error.contains("weights that BF16 holds"), "{error}");
+    }
+    assert!(model.weight_storage().is_none());
+}
+
+#[cfg(feature = "files")]
+#[test]
+fn no_file_is_written_without_the_matrices() {
+    let folder = crate::files::Folder::new("storage_checkpoint");
+    let mut model = Sequential::new([32]).add_named("a", Dense::new(4)).add_named("b", Dense::new(2)).build(0).unwrap();
+    model.store_weights(WeightStorage::Q8_0).unwrap();
+    model.add_lora("l", &Lora::new(1)).unwrap();
+    model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+    let (x, y) = (Tensor::full([4, 32], 1.0), Tensor::zeros([4, 2]));
+    let silent = || Fit::default().verbose(Verbose::Silent);
+    let path = folder.path("c");
+    std::fs::write(&path, "as before").unwrap();
+    let error = model.fit(&x, &y, &silent().checkpoint(Checkpoint::new(&path))).unwrap_err().to_string();
+    assert!(error.contains("is stored as Q8_0"), "{error}");
+    let mut each: ModelCheckpoint = ModelCheckpoint::new(&path);
+    let error = model.fit_with(&x, &y, &silent(), &mut [&mut each]).unwrap_err().to_string();
+    assert!(error.contains("is stored as Q8_0"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "as before");
+    assert!(model.set_weight("a/kernel", &[]).is_err());
+    model.fit(&x, &y, &silent()).unwrap();
+}
+
 #[cfg(feature = "files")]
 mod opened {
     use super::*;
@@ -248,6 +312,40 @@ mod opened {
             let error = CausalLm::<f32>::open(at(case), &with(WeightStorage::Q4_0)).unwrap_err().to_string();
             assert!(error.contains("takes 32 together") && error.contains("Bf16"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_new_head_is_trained_beside_stored_weights() {
+        let at = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/transformers/bert_tiny");
+        let options = with(WeightStorage::Bf16).labels(["a", "b", "c"]);
+        let mut classifier = SequenceClassifier::<f32>::open(at, &options).unwrap();
+        let model = classifier.model_mut();
+        assert_eq!(model.weight_storage(), Some(WeightStorage::Bf16));
+        let kernel = model.weight("classifier/kernel").unwrap();
+        assert!(kernel.iter().any(|v| *v != 0.0));
+        model.set_trainable("classifier", true).unwrap();
+        assert!(model.set_trainable("block_0", true).is_err());
+    }
+
+    #[test]
+    fn gguf_files_and_folders_have_all_that_is_used() {
+        let (folder, file) = (folder("storage_whole"), Folder::new("storage_whole_file"));
+        let path = file.path("m.gguf");
+        let stored = CausalLm::<f32>::open(&folder.0, &with(WeightStorage::Bf16)).unwrap();
+        let error = stored.save_gguf(&path, GgufKind::Bf16).unwrap_err().to_string();
+        assert!(error.contains("is stored as BF16") && !std::path::Path::new(&path).exists(), "{error}");
+        let mut lm = CausalLm::from_pretrained(&folder.0).unwrap();
+        lm.add_lora("mine", &Lora::new(2).target("q_proj")).unwrap();
+        for error in [lm.save_gguf(&path, GgufKind::F32).unwrap_err(), lm.save_pretrained(&file.0).unwrap_err()] {
+            assert!(error.to_string().contains("merge it first"), "{error}");
+        }
+        lm.model_mut().merge_lora("mine").unwrap();
+        lm.save_gguf(&path, GgufKind::F32).unwrap();
+        lm.save_pretrained(&file.0).unwrap();
+        let error = lm.add_lora("head", &Lora::new(2).target("q_proj").train("norm")).map(drop);
+        error.unwrap();
+        let second = lm.add_lora("other", &Lora::new(2).target("q_proj").train("norm")).unwrap_err().to_string();
+        assert!(second.contains("trained as a whole beside the adapter \"head\""), "{second}");
     }
 
     #[test]

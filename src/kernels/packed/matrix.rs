@@ -165,6 +165,13 @@ impl Packed {
             for (i, values) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
                 row(first + i, values)?;
             }
+            // Beyond what the storage holds they would be stored as infinities.
+            let most = if storage == WeightStorage::Bf16 { f32::from_bits(0x7F7F_7FFF) } else { f32::MAX };
+            if let Some(v) = rows.iter().find(|v| !v.is_finite() || v.abs() > most) {
+                let (expected, hint) =
+                    (format!("weights that {storage} holds"), "train the model anew, or store it otherwise");
+                return Err(Error::argument("store_weights", "values", expected, v, hint));
+            }
             match storage {
                 WeightStorage::F32 => F32Rows::pack(panel, &rows, inputs),
                 WeightStorage::Bf16 => Bf16Rows::pack(panel, &rows, inputs),

@@ -63,7 +63,7 @@ impl<T: Float> Layer<T> for TiedDense {
     fn build(&mut self, input: Shape, b: &mut Builder<T>) -> Result<Shape> {
         input.need_features("TiedDense")?;
         self.epilogue.check()?;
-        self.w = b.reuse(&self.weight)?;
+        self.w = b.reuse_table(&self.weight)?;
         let shape = b.params().spec(self.w).map_or(Shape::SCALAR, |spec| spec.shape);
         match *shape.dims() {
             [rows, n] if n == input.last() => self.rows = rows,

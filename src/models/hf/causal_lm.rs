@@ -94,6 +94,8 @@ impl<T: Float> CausalLm<T> {
 
     #[inline(never)]
     fn save_gguf_at(&self, file: &Path, kind: GgufKind) -> Result<()> {
+        self.model().check_numbers("save_gguf")?;
+        self.model().check_merged("save_gguf")?;
         gguf::save(self, file, kind)
     }
 

@@ -21,17 +21,10 @@ impl<T: Float> CausalLm<T> {
     /// # Errors
     /// As [`ChatTemplate::from_folder`].
     pub fn chat_template(&self) -> Result<ChatTemplate> {
-        let Some(source) = self.gguf_chat_template() else { return ChatTemplate::from_folder(self.folder()) };
-        let mut template = ChatTemplate::of_file(self.folder(), source)?;
-        for (name, key) in [("bos_token", "bos_token_id"), ("eos_token", "eos_token_id"), ("pad_token", "pad_token_id")]
-        {
-            let ids = self.config().tokens(key)?;
-            let token = ids.first().and_then(|id| self.tokenizer()?.token(*id));
-            if let Some(token) = token {
-                template = template.special_token(name, token);
-            }
+        match self.gguf_chat_template() {
+            Some(source) => self.chat_template_of(source),
+            None => ChatTemplate::from_folder(self.folder()),
         }
-        Ok(template)
     }
 
     /// A template of your own for this model, or one that was told with it elsewhere: the tokens that begin, end and fill up texts (`bos_token`, `eos_token`,

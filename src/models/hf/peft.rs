@@ -50,7 +50,8 @@ const HARMLESS: [&str; 20] = [
 
 impl<T: Float> Pretrained<T> {
     /// Puts adapters beside kernels, as [`Model::add_lora`](crate::Model::add_lora) does, where targets may also be names of Python's modules: `"q_proj"`
-    /// stands for every module that ends so, `"model.layers.0.*"` for those of a pattern. The same holds for what [`Lora::train`] names.
+    /// stands for every module that ends so, `"model.layers.0.*"` for those of a pattern. What [`Lora::train`] names are layers, by their
+    /// paths here or the names of modules that are layers here.
     ///
     /// ```no_run
     /// use gradus::model::Lora;
@@ -65,7 +66,8 @@ impl<T: Float> Pretrained<T> {
     /// Those of `Model::add_lora`, with the names of both sides' modules.
     pub fn add_lora(&mut self, name: &str, lora: &Lora) -> Result<usize> {
         let translate = |pattern: &String, kernels: bool| -> Vec<String> {
-            let found = self.rows_of_module(pattern).filter(|row| !kernels || row.param.ends_with("/kernel"));
+            let adapts = |row: &&Row| !kernels || self.model().lora_targets().contains(&row.param.as_str());
+            let found = self.rows_of_module(pattern).filter(adapts);
             let layer = |row: &Row| row.param.rsplit_once('/').map_or(row.param.clone(), |(layer, _)| layer.to_owned());
             let found: BTreeSet<String> =
                 found.map(|row| if kernels { row.param.clone() } else { layer(row) }).collect();
@@ -125,7 +127,11 @@ impl<T: Float> Pretrained<T> {
         }
         let own: BTreeSet<&str> = self.table().rows().iter().map(|row| row.param.as_str()).collect();
         let (mut saved, params) = (BTreeSet::new(), model.params());
-        for param in params.specs().iter().filter(|param| param.trainable && own.contains(param.name.as_str())) {
+        for param in params
+            .specs()
+            .iter()
+            .filter(|param| spec.trained.contains(&param.name) && own.contains(param.name.as_str()))
+        {
             for row in self.table().rows().iter().filter(|row| row.param == param.name) {
                 let (shape, values) = self.laid_out(&row.param, row.layout)?;
                 let module = row.file.rsplit_once('.').map_or(&*row.file, |(module, _)| module);
@@ -134,6 +140,9 @@ impl<T: Float> Pretrained<T> {
             }
         }
         let alpha = spec.scale * spec.rank as f64;
+        if !alpha.is_finite() {
+            return Err(Error::argument(OP, "alpha", "a finite number", alpha, "take a smaller alpha"));
+        }
         let alpha = if alpha.fract() == 0.0 && alpha.abs() < 1e15 { json!(alpha as i64) } else { json!(alpha) };
         let settings = json!({
             "peft_type": "LORA",
@@ -186,6 +195,7 @@ impl<T: Float> Pretrained<T> {
             active: true,
             merged: false,
             weights: pairs.keys().cloned().collect(),
+            trained: saved.iter().map(|(row, _)| row.param.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
         };
         // Everything is read and looked at before anything changes.
         let mut read = |stored: &Stored| {
@@ -210,22 +220,35 @@ impl<T: Float> Pretrained<T> {
             values.push((row.param.clone(), row.layout, read(stored)?));
         }
         spec.check(self.model().adapters())?;
-        let trained: BTreeSet<String> = saved.iter().map(|(row, _)| row.param.clone()).collect();
+        let trained = spec.trained.clone();
         let count = self.model_mut().adapt(spec, &[])?;
         for param in &trained {
-            self.model_mut().set_trainable(param, true)?;
+            // A layer whose weights are all there as that layer, which is saved with the model.
+            let layer = param.rsplit_once('/').map_or(param.as_str(), |(layer, _)| layer);
+            let begins = format!("{layer}/");
+            let mut own = self
+                .model()
+                .params()
+                .specs()
+                .iter()
+                .filter(|spec| spec.name.starts_with(&begins) && !spec.name.contains("/lora_"));
+            let path = if own.all(|spec| trained.contains(&spec.name)) { layer } else { param };
+            let model = self.model_mut();
+            model.set_trainable(path, true).or_else(|_| model.set_trainable(param, true))?;
         }
         for (param, layout, values) in values {
             let params = &mut self.model_mut().params;
             let Some(id) = params.find(&param) else { continue };
             let (rows, outputs) = params.spec(id).map_or((0, 0), |spec| (spec.shape.rows(), spec.shape.last()));
+            let shape = params.spec(id).map_or(Vec::new(), |spec| layout.in_file(spec));
             let to = params.get_mut(id);
             match layout {
                 Layout::AsIs | Layout::Row => to.copy_from_slice(&values),
                 _ => {
                     for (i, row) in values.chunks_exact(rows.max(1)).enumerate() {
-                        let column = layout.place(i, outputs);
-                        to[column..].iter_mut().step_by(outputs).zip(row).for_each(|(to, v)| *to = *v);
+                        let output = layout.place(i, outputs);
+                        let to = to[output..].iter_mut().step_by(outputs);
+                        to.enumerate().for_each(|(input, to)| *to = row[layout.column(input, &shape)]);
                     }
                 }
             }
@@ -353,7 +376,11 @@ impl Settings {
                 "in Python, save it with path_initial_model_for_weight_conversion, which makes a plain adapter of it";
             return Err(wrong(format!("init_lora_weights is {begun}, which is not built"), hint));
         }
-        let is_stabilised = values.remove("use_rslora") == Some(Value::Bool(true));
+        let is_stabilised = match values.remove("use_rslora").unwrap_or_default() {
+            Value::Null => false,
+            Value::Bool(is_stabilised) => is_stabilised,
+            other => return Err(wrong(format!("use_rslora is {other}"), "true or false is expected")),
+        };
         // What says that something is as usual.
         let usual = |value: &Value| match value {
             Value::Null | Value::Bool(false) => true,

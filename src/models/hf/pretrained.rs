@@ -1,11 +1,12 @@
 //! A folder opened and saved: what all kinds of models have in common.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::families;
 use super::family::{Family, Source, Task, Wired};
-use super::table::Table;
+use super::table::{Row, Table};
 use super::weights::Weights;
 use super::writer;
 use crate::error::{Error, Result};
@@ -235,7 +236,7 @@ impl<T: Float> Pretrained<T> {
         let room = weights.values().saturating_mul(2).saturating_add(1 << 20);
         let builder = match options.drawn {
             true => Builder::new(options.seed),
-            false => Builder::for_weights(room).storing(options.storage),
+            false => Builder::for_weights(room).storing(options.storage, drawn_kernels(&table, &weights)),
         };
         let mut model = Model::assemble(graph, builder, options.seed)?;
         if let (true, Some(storage)) = (options.drawn, options.storage) {
@@ -379,6 +380,7 @@ impl<T: Float> Pretrained<T> {
     #[inline(never)]
     fn save(&self, folder: &Path, options: &SaveOptions) -> Result<()> {
         self.model.check_numbers("save_pretrained")?;
+        self.model.check_merged("save_pretrained")?;
         std::fs::create_dir_all(folder).map_err(|source| Error::Write { file: folder.to_owned(), source })?;
         let mut config = self.config.clone();
         config.set("architectures", vec![self.class]);
@@ -415,6 +417,12 @@ impl<T: Float> Pretrained<T> {
         }
         Ok(())
     }
+}
+
+/// Parameters that the files do not have: kernels of a new head, which has to be trained and so stays as numbers.
+fn drawn_kernels(table: &Table, weights: &Weights) -> BTreeSet<String> {
+    let missing = |row: &&Row| !weights.has(&row.file) && !row.alias.as_deref().is_some_and(|alias| weights.has(alias));
+    table.rows().iter().filter(missing).map(|row| row.param.clone()).collect()
 }
 
 /// A tokenizer whose ids the model knows, which neither cuts nor fills up.
