@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::{Gguf, GgufArray, GgufValue};
 use crate::tensor::Float;
 use crate::text::Tokenizer;
+use crate::text::tokenizer::{AddedToken, Template};
 
 /// How texts are split, by `tokenizer.ggml.pre`.
 struct Splitting {
@@ -264,13 +265,16 @@ fn sentence_piece(keys: &Keys<'_>) -> Result<Tokenizer, String> {
     }
     field(2, &trainer, &mut model);
     field(3, &normalizer, &mut model);
+    // What stands for the unknown is found where it is written, as llama.cpp does.
+    let unknown = (0..).zip(tokens).zip(&types).filter(|(_, kind)| **kind == UNKNOWN);
+    let unknown = unknown.map(|((id, token), _)| AddedToken::special(id, token.as_str()));
     let tokenizer = Tokenizer::from_sentencepiece_bytes(&model)?;
+    let tokenizer = tokenizer.with_added_tokens(unknown).map_err(|e| e.to_string())?;
     let ends = [keys.flag("add_bos_token", true)?, keys.flag("add_eos_token", false)?];
     match keys.ends(tokens, ends)? {
         None => Ok(tokenizer),
         Some(template) => {
-            let template: crate::text::tokenizer::Template =
-                serde_json::from_value(template).map_err(|e| e.to_string())?;
+            let template: Template = serde_json::from_value(template).map_err(|e| e.to_string())?;
             tokenizer.with_template(template).map_err(|e| e.to_string())
         }
     }
