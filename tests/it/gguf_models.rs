@@ -253,6 +253,8 @@ fn what_is_not_built_is_named() {
     let yarn = [("llama.rope.scaling.type", "yarn".into()), ("llama.rope.scaling.factor", 4f32.into())];
     says(refused(&yarn), &["llama.rope.scaling.type is \"yarn\"", "known: none, linear"]);
     says(refused(&[("llama.logit_scale", 2f32.into())]), &["it is not known whether", "llama.logit_scale: 2"]);
+    let factor = [("llama.rope.scaling.attn_factor", 1.2f32.into())];
+    says(refused(&factor), &["llama.rope.scaling.attn_factor is 1.2", "known: 1"]);
     says(refused(&[("llama.expert_count", 8u32.into())]), &["llama.expert_count is 8", "known: 0"]);
     says(refused(&[("llama.attention.causal", false.into())]), &["llama.attention.causal is false"]);
     says(
@@ -401,6 +403,20 @@ mod tokenizers {
             // And once more, as a folder.
             opened.save_pretrained(folder.path("saved")).unwrap();
             CausalLm::from_pretrained(folder.path("saved")).unwrap();
+        }
+        // What transformers makes of SentencePiece's models becomes the same again.
+        for name in ["llama2", "llama2_metaspace", "gemma"] {
+            let place = fixtures().join("tokenizers").join(name);
+            lm.set_tokenizer(Tokenizer::open(place.join("tokenizer.json")).unwrap()).unwrap();
+            lm.save_gguf(folder.path("s.gguf"), GgufKind::F32).unwrap();
+            let opened = CausalLm::from_gguf(folder.path("s.gguf")).unwrap();
+            let model = Tokenizer::open(place.join("tokenizer.model")).unwrap();
+            // The added tokens, which the model does not have.
+            let plain = |line: &&String| !["<", "kubernetes", "NewTok"].iter().any(|token| line.contains(token));
+            for line in lines().iter().filter(plain) {
+                let got = opened.tokenizer().unwrap().encode_without_template(line).unwrap().ids;
+                assert_eq!(got, model.encode_without_template(line).unwrap().ids, "{name}: {line:?}");
+            }
         }
         // Others are refused by what they are.
         for (name, part) in [

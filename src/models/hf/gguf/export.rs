@@ -69,7 +69,7 @@ pub(in super::super) fn save<T: Float>(model: &Pretrained<T>, path: &Path, kind:
         Recipe::Llama(settings) => llama(&mut keys, settings, model.max_positions())?,
     };
     #[cfg(feature = "text")]
-    super::tokenizer::write(model, &mut metadata)?;
+    super::written_tokenizer::write(model, &mut metadata)?;
     if let Some(template) = chat_template(model)? {
         metadata.push(("tokenizer.chat_template".to_owned(), template.into()));
     }
