@@ -123,8 +123,12 @@ fn written_and_opened() {
     }
 }
 
+/// Keys, and tensors with shapes and values, of a file to be written.
+type Keys = Vec<(&'static str, GgufValue)>;
+type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
 /// The settings of a small Llama.
-fn settings(vocabulary: u32) -> Vec<(&'static str, GgufValue)> {
+fn settings(vocabulary: u32) -> Keys {
     vec![
         ("general.architecture", "llama".into()),
         ("llama.context_length", 64u32.into()),
@@ -140,7 +144,7 @@ fn settings(vocabulary: u32) -> Vec<(&'static str, GgufValue)> {
 }
 
 /// Its tensors, with normal weights.
-fn tensors(vocabulary: usize) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn tensors(vocabulary: usize) -> Tensors {
     let mut state = 5u64;
     let mut uniform = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -275,7 +279,7 @@ fn what_is_not_built_is_named() {
         &["names of classes"],
     );
     let path = folder.path("changed.gguf");
-    let changed = |change: &dyn Fn(&mut Vec<(&'static str, GgufValue)>, &mut Vec<(String, Vec<usize>, Vec<f32>)>)| {
+    let changed = |change: &dyn Fn(&mut Keys, &mut Tensors)| {
         let (mut metadata, mut tensors) = (settings(50), tensors(50));
         change(&mut metadata, &mut tensors);
         write(&path, &metadata, &tensors, GgufKind::F32);
@@ -309,7 +313,7 @@ fn what_is_not_built_is_named() {
     );
     says(changed(&|_, tensors| drop(tensors.remove(0))).unwrap_err(), &["no matrix token_embd.weight"]);
     says(changed(&|_, tensors| tensors[1].2[3] = f32::INFINITY).unwrap_err(), &["output_norm.weight holds inf"]);
-    let strange = |_: &mut Vec<_>, tensors: &mut Vec<(String, Vec<usize>, Vec<f32>)>| {
+    let strange = |_: &mut Vec<_>, tensors: &mut Tensors| {
         tensors.push(("rope_freqs.weight".into(), vec![8], vec![1.0, 3.0, 2.0, 4.0, 4.0, 4.0, 4.0, 8.0]));
     };
     says(changed(&strange).unwrap_err(), &["rope_freqs.weight", "Llama 3"]);
@@ -342,9 +346,8 @@ fn mutated_models() {
     for round in 0..400 {
         let mut bytes = whole.clone();
         let at = next(1700);
-        for place in at..at + [1, 4, 8][next(3)] {
-            bytes[place] = [0, 1, 4, 0xFF, next(256) as u8][next(5)];
-        }
+        let len = [1, 4, 8][next(3)];
+        bytes[at..at + len].iter_mut().for_each(|byte| *byte = [0, 1, 4, 0xFF, next(256) as u8][next(5)]);
         std::fs::write(&path, &bytes).unwrap();
         let outcome = std::panic::catch_unwind(|| drop(CausalLm::from_gguf(&path)));
         assert!(outcome.is_ok(), "round {round}, byte {at}");
@@ -372,7 +375,9 @@ mod tokenizers {
             let json = std::fs::read_to_string(place.join("tokenizer.json")).unwrap();
             let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
             for added in json["added_tokens"].as_array_mut().unwrap() {
-                ["single_word", "lstrip", "rstrip", "normalized"].map(|flag| added[flag] = false.into());
+                for flag in ["single_word", "lstrip", "rstrip", "normalized"] {
+                    added[flag] = false.into();
+                }
             }
             let from_json = Tokenizer::from_json(&json.to_string()).unwrap();
             let tokenizer = match place.join("tokenizer.model") {
