@@ -188,9 +188,45 @@ impl<'a> Gguf<'a> {
         Ok(out)
     }
 
+    /// Fills `out` from the byte in place `first` on.
     fn bytes(&mut self, tensor: &GgufTensor, first: usize, out: &mut [u8]) -> Result<()> {
         let failed = |source| Error::Io { file: self.file.clone(), source };
         self.source.seek(SeekFrom::Start(tensor.start + first as u64)).map_err(failed)?;
         self.source.read_exact(out).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::GgufWriter;
+    use super::*;
+    use crate::kernels::quantised::BlockKind;
+
+    /// A part that begins and ends within blocks is that part of all.
+    #[test]
+    fn parts() {
+        let path = std::env::temp_dir().join(format!("gradus-gguf-parts-{}.gguf", std::process::id()));
+        let values: Vec<f32> = (0..40 * 1024).map(|i| (i as f32 * 0.37).sin()).collect();
+        for kind in [GgufKind::F32, GgufKind::F16, GgufKind::F64, GgufKind::Blocks(BlockKind::Q4_0)] {
+            GgufWriter::new().tensor("w", [40, 1024], kind, &values).write(&path).unwrap();
+            let mut file = Gguf::open(&path).unwrap();
+            let tensor = file.tensors()[0].clone();
+            let mut all = vec![0f64; values.len()];
+            file.read(&tensor, &mut all).unwrap();
+            for (first, count) in
+                [(0, 1), (31, 2), (32, 32), (33, 16_384), (5, 40_000), (40_959, 1), (7, 0), (40_960, 0)]
+            {
+                let mut part = vec![0f64; count];
+                file.read_part(&tensor, first, &mut part).unwrap();
+                assert_eq!(part, all[first..first + count], "{kind} {first} {count}");
+            }
+            file.read_part(&tensor, 40_960, &mut [0f64]).unwrap_err();
+            file.read_part(&tensor, usize::MAX, &mut [0f64; 2]).unwrap_err();
+            let range = std::ops::Range { start: 9, end: 5 };
+            file.read_bytes(&tensor, range).unwrap_err();
+            file.read_bytes(&tensor, 0..tensor.byte_len() + 1).unwrap_err();
+            assert_eq!(file.read_bytes(&tensor, 3..10).unwrap().len(), 7);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn words_there_and_back() {
-        let values = [0.0, -0.0, 1.0, -2.5, 65504.0, 2f32.powi(-24), 0.333251953125];
+        let values = [0.0, -0.0, 1.0, -2.5, 65504.0, 2f32.powi(-24), 1365.0 / 4096.0];
         for kind in [GgufKind::F32, GgufKind::F16] {
             let (mut bytes, mut out) = (Vec::new(), [1.0; 7]);
             kind.encode(&values, &mut bytes).unwrap();
@@ -225,9 +225,9 @@ mod tests {
             assert_eq!(out.map(f32::to_bits), values.map(f32::to_bits));
         }
         let (mut bytes, mut out) = (Vec::new(), [1.0; 3]);
-        GgufKind::Bf16.encode(&[1.0, 1.00390625, 1.01171875], &mut bytes).unwrap();
+        GgufKind::Bf16.encode(&[1.0, 257.0 / 256.0, 259.0 / 256.0], &mut bytes).unwrap();
         GgufKind::Bf16.decode(&bytes, &mut out);
-        assert_eq!(out, [1.0, 1.0, 1.015625]);
+        assert_eq!(out, [1.0, 1.0, 260.0 / 256.0]);
         for kind in [GgufKind::F16, GgufKind::Bf16, GgufKind::Blocks(BlockKind::Q8_0)] {
             let message = kind.encode(&[0.0, f32::NAN].repeat(16), &mut bytes).unwrap_err().to_string();
             assert!(message.contains("NaN in place 1"), "{message}");

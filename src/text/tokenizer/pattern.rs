@@ -622,6 +622,7 @@ mod tests {
         assert_eq!(pieces(&of(Kind::Spaces(2)), "a b  c   "), ["  ", "   "]);
         assert_eq!(pieces(&of(Kind::WhiteSpace), "a \u{3000}b\n"), [" \u{3000}", "\n"]);
         assert_eq!(pieces(&of(Kind::KanaAndChinese), "aあ中ー1龦"), ["あ中ー"]);
+        assert_eq!(pieces(&of(Kind::Marks), "a«b+!¢ `<=>|~\u{3000}。1"), ["«", "+!", "<=>|~", "。"]);
         assert_eq!(pieces(&Pattern::words_or_marks(), "a\u{200D}b ²+"), ["a\u{200D}b", "²+"]);
         assert_eq!(pieces(&of(Kind::OnigurumaWordsOrMarks), "a\u{200D}b ²+"), ["a", "\u{200D}", "b", "²", "+"]);
         assert_eq!(pieces(&Pattern::literal(""), "ab"), Vec::<&str>::new());

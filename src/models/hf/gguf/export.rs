@@ -1,8 +1,9 @@
 //! A language model written as a GGUF file that llama.cpp opens.
 
+use std::io::Read;
 use std::path::Path;
 
-use super::super::config::Recipe;
+use super::super::config::{Recipe, read_object};
 use super::super::pretrained::Pretrained;
 use super::super::weights::Form;
 use super::super::writer::in_file;
@@ -10,11 +11,14 @@ use super::names::{ARCHS, Arch};
 use super::rope::{FACTORS, factors_of};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::io::{BlockKind, GgufKind, GgufValue, Planned, write_gguf};
+use crate::io::{BlockKind, GgufKind, GgufValue, Planned, open_file, write_gguf};
 use crate::layers::{Rotary, RotaryScaling};
 use crate::models::{Gpt2, GptNeoX, Llama};
 use crate::params::ParamId;
 use crate::tensor::Float;
+
+/// The longest template that is read.
+const MAX_TEMPLATE: u64 = 1 << 20;
 
 /// Keys and their values.
 type Metadata = Vec<(String, GgufValue)>;
@@ -65,10 +69,32 @@ pub(in super::super) fn save<T: Float>(model: &Pretrained<T>, path: &Path, kind:
         Recipe::Llama(settings) => llama(&mut keys, settings, model.max_positions())?,
     };
     #[cfg(feature = "text")]
-    super::tokenizer::write(model, &mut metadata)?;
+    super::written_tokenizer::write(model, &mut metadata)?;
+    if let Some(template) = chat_template(model)? {
+        metadata.push(("tokenizer.chat_template".to_owned(), template.into()));
+    }
     #[cfg(not(feature = "text"))]
     metadata.push(("tokenizer.ggml.model".to_owned(), "no_vocab".into()));
     tensors(model, path, kind, arch, heads, &metadata, factors)
+}
+
+/// How messages become a prompt: of a GGUF file, or of a folder in either form that folders have.
+fn chat_template<T: Float>(model: &Pretrained<T>) -> Result<Option<String>> {
+    if let Some(template) = model.gguf_chat_template() {
+        return Ok(Some(template.to_owned()));
+    }
+    let [own, config] = ["chat_template.jinja", "tokenizer_config.json"].map(|name| model.folder().join(name));
+    if own.is_file() {
+        let (file, _) = open_file(&own)?;
+        let mut text = String::new();
+        let read = file.take(MAX_TEMPLATE).read_to_string(&mut text);
+        return read.map(|_| Some(text)).map_err(|source| Error::Io { file: own, source });
+    }
+    if !config.is_file() {
+        return Ok(None);
+    }
+    let mut values = read_object(&config, 1 << 24)?;
+    Ok(values.remove("chat_template").and_then(|template| template.as_str().map(str::to_owned)))
 }
 
 /// Writes the file, a tensor at a time.

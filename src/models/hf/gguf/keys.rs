@@ -8,15 +8,13 @@ use crate::error::{Error, Result};
 use crate::io::{Gguf, GgufValue};
 
 /// Keys of an architecture that change no number here.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 6] = [
     "attention.value_length",
     "expert_used_count",
     "pooling_type",
-    "rope.scaling.attn_factor",
     "rope.scaling.finetuned",
     "tensor_data_layout",
     "vocab_size",
-    "embedding_length_out",
 ];
 
 /// The keys of an architecture, of which it is noted who was asked for.

@@ -9,7 +9,11 @@ mod names;
 mod rope;
 mod settings;
 #[cfg(feature = "text")]
+mod splitting;
+#[cfg(feature = "text")]
 mod tokenizer;
+#[cfg(feature = "text")]
+mod written_tokenizer;
 
 use std::path::Path;
 

@@ -31,6 +31,9 @@ pub(super) fn read(keys: &Keys<'_>, head_dim: usize, factors: Option<&[f32]>) ->
     let factor = keys.number("rope.scaling.factor")?.filter(|factor| *factor != 0.0);
     let older = keys.number("rope.scale_linear")?;
     let kind = keys.word("rope.scaling.type")?;
+    if keys.number("rope.scaling.attn_factor")?.is_some_and(|factor| factor != 1.0) {
+        return Err(keys.refuse("rope.scaling.attn_factor", 1));
+    }
     let scaling = match (kind.as_deref(), factor.or(older)) {
         (Some("none"), _) | (None, None) => None,
         (None | Some("linear"), Some(factor)) => {
