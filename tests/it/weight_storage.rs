@@ -219,7 +219,8 @@ fn no_file_is_written_without_the_matrices() {
     let silent = || Fit::default().verbose(Verbose::Silent);
     let path = folder.path("c");
     std::fs::write(&path, "as before").unwrap();
-    let error = model.fit(&x, &y, &silent().checkpoint(Checkpoint::new(&path))).unwrap_err().to_string();
+    let checkpoint = Checkpoint::new(&path);
+    let error = model.fit(&x, &y, &silent().checkpoint(&checkpoint)).unwrap_err().to_string();
     assert!(error.contains("is stored as Q8_0"), "{error}");
     let mut each: ModelCheckpoint = ModelCheckpoint::new(&path);
     let error = model.fit_with(&x, &y, &silent(), &mut [&mut each]).unwrap_err().to_string();
