@@ -216,7 +216,8 @@ impl<T: Float> Model<T> {
             let own = &mut self.params.specs_mut()[i];
             (own.trainable, own.frozen) = (spec.trainable, spec.frozen);
             own.learning_rate_factor = spec.learning_rate_factor;
-            if own.adapters.is_empty() && spec.adapters.iter().any(Adapter::applies) {
+            let lost = own.adapters.is_empty() && spec.adapters.iter().any(Adapter::applies);
+            if lost && !self.graph.adapters().is_empty() {
                 let problem = format!("{} has an adapter, and stands in another place in the part", spec.name);
                 return Err(Error::Config { op: "part", problem, hint: "merge it first, with merge_lora".into() });
             }

@@ -211,7 +211,8 @@ fn what_bf16_does_not_hold_is_refused() {
 #[test]
 fn no_file_is_written_without_the_matrices() {
     let folder = crate::files::Folder::new("storage_checkpoint");
-    let mut model = Sequential::new([32]).add_named("a", Dense::new(4)).add_named("b", Dense::new(2)).build(0).unwrap();
+    let mut model =
+        Sequential::new([32]).add_named("a", Dense::new(32)).add_named("b", Dense::new(2)).build(0).unwrap();
     model.store_weights(WeightStorage::Q8_0).unwrap();
     model.add_lora("l", &Lora::new(1)).unwrap();
     model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
