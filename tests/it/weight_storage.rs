@@ -219,10 +219,11 @@ fn no_file_is_written_without_the_matrices() {
     let (x, y) = (Tensor::full([4, 32], 1.0), Tensor::zeros([4, 2]));
     let silent = || Fit::default().verbose(Verbose::Silent);
     let path = folder.path("c");
-    std::fs::write(&path, "as before").unwrap();
     let checkpoint = Checkpoint::new(&path);
     let error = model.fit(&x, &y, &silent().checkpoint(&checkpoint)).unwrap_err().to_string();
     assert!(error.contains("is stored as Q8_0"), "{error}");
+    assert!(!std::path::Path::new(&path).exists());
+    std::fs::write(&path, "as before").unwrap();
     let mut each: ModelCheckpoint = ModelCheckpoint::new(&path);
     let error = model.fit_with(&x, &y, &silent(), &mut [&mut each]).unwrap_err().to_string();
     assert!(error.contains("is stored as Q8_0"), "{error}");
