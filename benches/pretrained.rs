@@ -1,6 +1,6 @@
 //! Models of others at work, for docs/performance.md.
 //!
-//! `cargo run --release -p gradus-benches --features text --bin pretrained -- minilm FOLDER --threads 2`: vectors of sentences by a folder of
+//! `cargo run --release -p gradus-benches --features text --bin pretrained -- minilm FOLDER [--storage f32] --threads 2`: vectors of sentences by a folder of
 //! sentence-transformers, tokens made from texts included: one of 16 and of 128 tokens, and 32 of mixed lengths
 //! `… marian`: 30 tokens from 20 by an encoder–decoder of 6 + 6 layers, width 512, random weights, greedily and by four beams
 //! `… open FOLDER_OR_GGUF [--storage bf16]`: from the call that opens it to the first token behind a prompt of eight
@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
         }
     }
     match &names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["minilm", folder] => minilm(folder),
+        ["minilm", folder] => minilm(folder, storage),
         ["marian"] => marian(),
         ["open", place] => open(place, storage.unwrap_or(WeightStorage::Bf16)),
         _ => Err(Error::custom("minilm FOLDER, marian, or open FOLDER_OR_GGUF")),
@@ -56,8 +56,8 @@ fn best(rounds: usize, mut call: impl FnMut() -> Result<(), Error>) -> Result<f6
     Ok(best)
 }
 
-fn minilm(folder: &str) -> Result<(), Error> {
-    let encoder = SentenceEncoder::from_pretrained(folder)?;
+fn minilm(folder: &str, storage: Option<WeightStorage>) -> Result<(), Error> {
+    let encoder = SentenceEncoder::<f32>::open(folder, &OpenOptions::default().weight_storage(storage))?;
     // Words that are a token each; two more stand around them.
     let sentence = |tokens: usize| vec!["river"; tokens - 2].join(" ");
     for n in [16, 128] {

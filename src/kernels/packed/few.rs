@@ -15,8 +15,14 @@ const BLOCK: usize = 256;
 /// Rows that are multiplied together.
 const TOGETHER: usize = 4;
 
-/// The most rows that come here: with more it pays to widen a block once for all.
-pub const FEW: usize = 12;
+/// The most rows that come here: with more it pays to widen a block once for all, the sooner the more there is to widen.
+pub fn most_rows(storage: WeightStorage) -> usize {
+    match storage {
+        WeightStorage::F32 => 32,
+        WeightStorage::Bf16 => 16,
+        WeightStorage::Q8_0 | WeightStorage::Q4_0 => 8,
+    }
+}
 
 /// Where the rows of x and y are, whose lengths are those of the matrix.
 #[derive(Clone, Copy)]
@@ -31,10 +37,10 @@ unsafe impl Send for Rows {}
 // SAFETY: as above.
 unsafe impl Sync for Rows {}
 
-/// y = x·W, or y += x·W with `add`, for `m` rows, up to [`FEW`]; false where the processor has no instructions for it, and nothing has been done.
+/// y = x·W, or y += x·W with `add`, for `m` rows, up to [`most_rows`]; false where the processor has no instructions for it, and nothing has been done.
 pub fn product(x: &[f32], m: usize, w: &Packed, add: bool, y: &mut [f32]) -> bool {
     let level = level();
-    if level == Level::Other || m == 0 || m > FEW {
+    if level == Level::Other || m == 0 || m > most_rows(w.storage) {
         return false;
     }
     assert!(x.len() >= m * w.inputs && y.len() >= m * w.outputs, "packed product: slices too short");

@@ -116,7 +116,7 @@ fn blocks(columns: usize, m: usize, k: usize, step: usize, f: impl Fn(Range<usiz
 /// [`few`](super::few) where it can be.
 fn few<T: Float>(x: &[T], m: usize, w: &Packed, beta: T, y: &mut [T]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if m <= super::few::FEW && (beta == T::zero() || beta == T::one()) {
+    if m <= super::few::most_rows(w.storage) && (beta == T::zero() || beta == T::one()) {
         if let (Values::F32(x), Some(y)) = (T::values(x), as_f32(y)) {
             return super::few::product(x, m, w, beta == T::one(), y);
         }
@@ -249,7 +249,7 @@ mod tests {
     fn bits_of<T: Float>(w: &Packed) {
         let [inputs, outputs] = w.sizes();
         let plain: Vec<T> = rows(w).into_iter().map(|v| T::of(f64::from(v))).collect();
-        for m in [1, 2, 3, 4, 5, 9, 12, 13, 33] {
+        for m in [1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33] {
             let of = |n, part| values(n, part).into_iter().map(|v| T::of(f64::from(v))).collect::<Vec<T>>();
             let (x, before) = (of(m * inputs, 2), of(m * outputs, 3));
             let (dy, below) = (of(m * outputs, 4), of(m * inputs, 5));
