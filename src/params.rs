@@ -240,6 +240,7 @@ impl<T: Float> Params<T> {
     }
 
     /// A matrix that is stored in panels and has not been shared yet, to be filled.
+    #[cfg(feature = "files")]
     pub(crate) fn packed_mut(&mut self, id: ParamId) -> Option<&mut Packed> {
         self.specs.get_mut(id.0 as usize)?.packed.as_mut().and_then(Arc::get_mut)
     }

@@ -587,7 +587,7 @@ fn packed_products() -> Result<(), Failure> {
                     1e-9 * (k * n) as f64 / best
                 );
                 let name = format!("packed_{storage}_{m}x{k}x{n}");
-                report(&name, "read_gb_s", w.len() as f64 / best * 1e-9, &more);
+                report(&name, "read_gb_s", w.byte_len() as f64 / best * 1e-9, &more);
             }
         }
     }

@@ -387,17 +387,11 @@ impl<T: Float> Builder<T> {
         }
         init.check()?;
         let path = format!("{}/{name}", self.path());
-        if let Some(left) = self.room() {
-            if len > left {
-                let room = self.room.unwrap_or_default();
-                let expected = format!("a shape for {name} within the {room} weights of the file");
-                return Err(Error::shape(
-                    "load",
-                    expected,
-                    shape,
-                    "the file's architecture and weights do not belong together",
-                ));
-            }
+        if self.room().is_some_and(|left| len > left) {
+            let room = self.room.unwrap_or_default();
+            let expected = format!("a shape for {name} within the {room} weights of the file");
+            let hint = "the file's architecture and weights do not belong together";
+            return Err(Error::shape("load", expected, shape, hint));
         }
         if let Some(storage) = self.storage_of(&path) {
             self.stored += len;

@@ -51,7 +51,7 @@ impl Summary {
             rows.push([name, part.output.of_samples(), count, takes.join(", ")]);
         }
         let parameters = specs.iter().map(|s| s.shape.len()).sum();
-        let packed: usize = specs.iter().filter_map(|s| s.packed.as_ref()).map(|packed| packed.len()).sum();
+        let packed: usize = specs.iter().filter_map(|s| s.packed.as_ref()).map(|packed| packed.byte_len()).sum();
         let bytes = model.params.len() * size_of::<T>() + packed;
         let frozen = specs.iter().filter(|s| !s.trainable && !s.state).map(|s| s.shape.len()).sum();
         Summary { rows, line, parameters, trainable: model.params.trainable_len(), frozen, bytes }

@@ -60,8 +60,8 @@ const TOKENIZERS: &str = "tokenizers";
 const SAMPLING: &str = "sampling.safetensors";
 
 /// What other tests read.
-const OTHERS: [&str; 8] =
-    ["callbacks", "files", "generation", "gguf", "keras_files", "keras_free_sizes", "options", "text"];
+const OTHERS: [&str; 10] =
+    ["callbacks", "chat", "files", "generation", "gguf", "keras_files", "keras_free_sizes", "options", "peft", "text"];
 
 /// What later issues bring: layers that keep a state.
 const LATER: [&str; 4] = ["bidirectional", "gru", "lstm", "simple_rnn"];

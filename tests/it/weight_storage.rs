@@ -80,9 +80,9 @@ fn a_token_equals_that_of_all_at_once() {
         let mut decoder = model.decoder().unwrap();
         let mut logits = vec![0.0; TOKENS];
         gradus::generation::Decoder::<f32>::prompt(&mut decoder, &[&tokens[..4]], &mut logits).unwrap();
-        for i in 4..9 {
+        for (i, &token) in tokens.iter().enumerate().skip(4) {
             assert_eq!(logits, all.as_slice()[(i - 1) * TOKENS..i * TOKENS], "{storage} {i}");
-            gradus::generation::Decoder::<f32>::step(&mut decoder, &[tokens[i]], &mut logits).unwrap();
+            gradus::generation::Decoder::<f32>::step(&mut decoder, &[token], &mut logits).unwrap();
         }
         assert_eq!(logits, all.as_slice()[8 * TOKENS..]);
     }

@@ -32,6 +32,13 @@ struct Rows {
     add: bool,
 }
 
+impl Rows {
+    /// All of it, so that a closure takes the whole and not the pointers by themselves.
+    fn whole(self) -> Self {
+        self
+    }
+}
+
 // SAFETY: threads read x, and write columns of y of their own.
 unsafe impl Send for Rows {}
 // SAFETY: as above.
@@ -52,7 +59,7 @@ pub fn product(x: &[f32], m: usize, w: &Packed, add: bool, y: &mut [f32]) -> boo
     // Reading takes longer than multiplying.
     let parts = parallel::parts(panels, w.panel_bytes() / 8);
     parallel::par_chunks(0..panels, parts, (), &|range, ()| {
-        let all = all;
+        let all = all.whole();
         // Panels that stay in the second-level cache while all rows go through them.
         let most = if m <= TOGETHER { range.len() } else { (NEAR / w.panel_bytes()).max(4) };
         for first in range.clone().step_by(most.max(1)) {
@@ -189,12 +196,12 @@ unsafe fn panels<F: Wide, V: Sixteen, const M: usize, const P: usize>(w: &Packed
             }
             if rows.add && start == 0 {
                 // To what stands there, block after block.
-                for row in 0..M {
-                    for p in 0..P {
+                for (row, totals) in totals.iter_mut().enumerate() {
+                    for (p, total) in totals.iter_mut().enumerate() {
                         let (mut there, n) = ([0f32; PANEL], PANEL.min(w.outputs - (first + p) * PANEL));
                         let y = rows.y.wrapping_add(row * w.outputs + (first + p) * PANEL);
                         there[..n].copy_from_slice(std::slice::from_raw_parts(y, n));
-                        totals[row][p] = V::floats(there.as_ptr().cast()).plus(totals[row][p]);
+                        *total = V::floats(there.as_ptr().cast()).plus(*total);
                     }
                 }
             }

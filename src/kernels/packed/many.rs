@@ -116,10 +116,11 @@ fn blocks(columns: usize, m: usize, k: usize, step: usize, f: impl Fn(Range<usiz
 /// [`few`](super::few) where it can be.
 fn few<T: Float>(x: &[T], m: usize, w: &Packed, beta: T, y: &mut [T]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if m <= super::few::most_rows(w.storage) && (beta == T::zero() || beta == T::one()) {
-        if let (Values::F32(x), Some(y)) = (T::values(x), as_f32(y)) {
-            return super::few::product(x, m, w, beta == T::one(), y);
-        }
+    if m <= super::few::most_rows(w.storage)
+        && (beta == T::zero() || beta == T::one())
+        && let (Values::F32(x), Some(y)) = (T::values(x), as_f32(y))
+    {
+        return super::few::product(x, m, w, beta == T::one(), y);
     }
     let _ = (x, m, w, beta, y);
     false
@@ -209,7 +210,12 @@ mod tests {
     fn packed(storage: WeightStorage, inputs: usize, outputs: usize) -> Packed {
         let rows = values(inputs * outputs, 1);
         let mut packed = Packed::zeros("test", "w", storage, [inputs, outputs]).unwrap();
-        packed.fill(|output, row| Ok(row.copy_from_slice(&rows[output * inputs..][..inputs]))).unwrap();
+        packed
+            .fill(|output, row| {
+                row.copy_from_slice(&rows[output * inputs..][..inputs]);
+                Ok(())
+            })
+            .unwrap();
         packed
     }
 
@@ -289,7 +295,11 @@ mod tests {
             let mut all = Vec::new();
             super::super::super::quantised::encode_blocks(kind, &values(inputs * outputs, 1), &mut all).unwrap();
             let mut w = Packed::zeros("test", "w", storage, [inputs, outputs]).unwrap();
-            w.fill_blocks(|output, row| Ok(row.copy_from_slice(&all[output * size..][..size]))).unwrap();
+            w.fill_blocks(|output, row| {
+                row.copy_from_slice(&all[output * size..][..size]);
+                Ok(())
+            })
+            .unwrap();
             assert_eq!(w, packed(storage, inputs, outputs));
             let mut plain = vec![0.0; inputs];
             for output in 0..outputs {
@@ -306,7 +316,11 @@ mod tests {
         let rows = values(70 * 18, 1);
         let words: Vec<u8> = rows.iter().flat_map(|v| crate::bf16::Bf16::nearest(*v).to_bits().to_le_bytes()).collect();
         let mut w = Packed::zeros("test", "w", WeightStorage::Bf16, [70, 18]).unwrap();
-        w.fill_words(|output, rows| Ok(rows.copy_from_slice(&words[output * 140..][..rows.len()]))).unwrap();
+        w.fill_words(|output, rows| {
+            rows.copy_from_slice(&words[output * 140..][..rows.len()]);
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(w, packed(WeightStorage::Bf16, 70, 18));
     }
 
@@ -316,6 +330,12 @@ mod tests {
         assert!(zeros(WeightStorage::Q8_0, [33, 4]).contains("33 inputs, and Q8_0 takes 32 together"));
         assert!(!zeros(WeightStorage::F32, [usize::MAX, 4]).is_empty());
         let mut w = Packed::zeros("test", "w", WeightStorage::Q4_0, [32, 2]).unwrap();
-        assert!(w.fill(|_, row| Ok(row.fill(f32::NAN))).is_err());
+        assert!(
+            w.fill(|_, row| {
+                row.fill(f32::NAN);
+                Ok(())
+            })
+            .is_err()
+        );
     }
 }

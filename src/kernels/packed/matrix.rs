@@ -138,7 +138,7 @@ impl Packed {
     }
 
     /// Bytes that it takes.
-    pub fn len(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.bytes.len()
     }
 
