@@ -18,7 +18,7 @@ impl<T: Float> Model<T> {
     /// ```
     /// use gradus::{WeightStorage, prelude::*};
     /// let mut model = Sequential::new([64]).add(Dense::new(96)).add(Dense::new(32)).build(0)?;
-    /// let x = Tensor::ones([2, 64]);
+    /// let x = Tensor::full([2, 64], 1.0);
     /// let before = model.predict(&x)?;
     /// model.store_weights(WeightStorage::Q8_0)?;
     /// assert!(model.predict(&x)?.iter().zip(&before).all(|(a, b)| (a - b).abs() < 0.01));
