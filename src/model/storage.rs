@@ -21,7 +21,7 @@ impl<T: Float> Model<T> {
     /// let x = Tensor::full([2, 64], 1.0);
     /// let before = model.predict(&x)?;
     /// model.store_weights(WeightStorage::Q8_0)?;
-    /// assert!(model.predict(&x)?.iter().zip(&before).all(|(a, b)| (a - b).abs() < 0.01));
+    /// assert!(model.predict(&x)?.iter().zip(&before).all(|(a, b)| (a - b).abs() < 0.05));
     /// # Ok::<(), gradus::Error>(())
     /// ```
     ///
