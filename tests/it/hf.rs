@@ -816,3 +816,25 @@ fn models_are_taken_out() {
     assert_eq!(model.predict(&Tensor::from([[1.0, 2.0]])).unwrap().dims(), [1, 2, 61]);
     assert!(gradus::models::hf::model_types().is_sorted());
 }
+
+/// A question and a passage go in together, each pair with the bits that it has alone.
+#[cfg(feature = "text")]
+#[test]
+fn pairs_of_texts() {
+    let folder = copied("bert_tiny", "hf_pairs");
+    let words: Vec<String> = (5..90).map(|i| format!("w{i}")).collect();
+    let specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    std::fs::write(folder.path("vocab.txt"), [&specials[..], &words].concat().join("\n")).unwrap();
+    let classifier = SequenceClassifier::from_pretrained(&folder.0).unwrap();
+    let pairs = [("w7 w8", "w9 w10 w11 w12"), ("w7 w8", "w30")];
+    let all = classifier.logits_of_pairs(&pairs).unwrap();
+    let tokenizer = classifier.tokenizer().unwrap();
+    for (i, (first, second)) in pairs.iter().enumerate() {
+        let encoded = tokenizer.encode_pair(first, second).unwrap();
+        assert_eq!(encoded.type_ids.iter().filter(|kind| **kind == 1).count(), second.split(' ').count() + 1);
+        let alone = classifier.model().predict_all(&classifier.inputs(&[&encoded]).unwrap()).unwrap();
+        assert_eq!(alone[0].row(0), all.row(i));
+    }
+    // Not what both say one after the other.
+    assert_ne!(all.row(0), classifier.logits(&["w7 w8 w9 w10 w11 w12"]).unwrap().row(0));
+}

@@ -135,7 +135,7 @@ impl<T: Float> Pretrained<T> {
             for row in self.table().rows().iter().filter(|row| row.param == param.name) {
                 let (shape, values) = self.laid_out(&row.param, row.layout)?;
                 let module = row.file.rsplit_once('.').map_or(&*row.file, |(module, _)| module);
-                saved.insert(self.saved_as(module));
+                saved.insert(self.saved_as(module, &spec.trained));
                 arrays.push((format!("{ROOT}{}", row.file), shape, values));
             }
         }
@@ -164,10 +164,14 @@ impl<T: Float> Pretrained<T> {
         write_json(&folder.join(CONFIG), &settings)
     }
 
-    /// The module that stands for one of those inside it: of a head the whole head, else itself.
-    fn saved_as<'m>(&self, module: &'m str) -> &'m str {
+    /// The module that stands for one of those inside it: of a head that is trained with all of its weights the whole head, else itself.
+    fn saved_as<'m>(&self, module: &'m str, trained: &[String]) -> &'m str {
+        let is_whole = |head: &str| {
+            let inside = |file: &str| file.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+            self.table().rows().iter().filter(|row| inside(&row.file)).all(|row| trained.contains(&row.param))
+        };
         match module.split_once('.') {
-            Some((head, _)) if ["classifier", "lm_head", "cls", "vocab_transform"].contains(&head) => head,
+            Some((head, _)) if ["classifier", "lm_head", "cls"].contains(&head) && is_whole(head) => head,
             _ => module,
         }
     }

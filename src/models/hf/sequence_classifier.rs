@@ -54,10 +54,33 @@ impl<T: Float> SequenceClassifier<T> {
     /// than the model has positions.
     #[cfg(feature = "text")]
     pub fn logits<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Tensor<T>> {
-        let texts = self.need_tokenizer()?.encode_batch(texts)?;
+        self.logits_of(&self.need_tokenizer()?.encode_batch(texts)?)
+    }
+
+    /// The logits `[pairs, classes]` of pairs of texts: what a cross-encoder says of a question and each passage (one class: the higher, the better they fit),
+    /// or a model of inference of premise and hypothesis.
+    ///
+    /// ```no_run
+    /// use gradus::models::hf::SequenceClassifier;
+    /// let reranker = SequenceClassifier::from_pretrained("models/ms-marco-MiniLM-L6-v2")?;
+    /// let question = "How many people live in Berlin?";
+    /// let scores = reranker.logits_of_pairs(&[(question, "Berlin has 3.5 million inhabitants."), (question, "Berlin has museums.")])?;
+    /// assert!(scores.row(0)[0] > scores.row(1)[0]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    #[cfg(feature = "text")]
+    pub fn logits_of_pairs<A: AsRef<str> + Sync, B: AsRef<str> + Sync>(&self, pairs: &[(A, B)]) -> Result<Tensor<T>> {
+        self.logits_of(&self.need_tokenizer()?.encode_pairs(pairs)?)
+    }
+
+    #[cfg(feature = "text")]
+    fn logits_of(&self, texts: &[crate::text::tokenizer::Encoding]) -> Result<Tensor<T>> {
         let classes = self.model().output_shape().last();
         let mut logits = Tensor::zeros([texts.len(), classes]);
-        self.each(&texts, super::face::TOGETHER, |i, y| {
+        self.each(texts, super::face::TOGETHER, |i, y| {
             logits.as_mut_slice()[i * classes..][..classes].copy_from_slice(y);
             Ok(())
         })?;
