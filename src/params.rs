@@ -255,9 +255,9 @@ impl<T: Float> Params<T> {
         self.specs.iter().map(|spec| spec.shape.len()).sum()
     }
 
-    /// Whether any matrix is stored in panels: the first.
-    pub(crate) fn first_packed(&self) -> Option<&ParamSpec> {
-        self.specs.iter().find(|spec| spec.packed.is_some())
+    /// The first matrix that is stored in panels, if any is.
+    pub(crate) fn first_packed(&self) -> Option<(&ParamSpec, &Packed)> {
+        self.specs.iter().find_map(|spec| Some((spec, spec.packed.as_deref()?)))
     }
 
     /// The values of a parameter, however they are stored.
@@ -288,9 +288,7 @@ impl<T: Float> Params<T> {
 
     /// An error where matrices are stored in panels.
     pub(crate) fn check_numbers(&self, op: &'static str) -> Result<()> {
-        let Some((spec, packed)) = self.specs.iter().find_map(|spec| Some((spec, spec.packed.as_ref()?))) else {
-            return Ok(());
-        };
+        let Some((spec, packed)) = self.first_packed() else { return Ok(()) };
         let problem = format!("{} is stored as {} and not as {}", spec.name, packed.storage(), T::NAME);
         Err(Error::Config { op, problem, hint: "open the model without a storage for that".into() })
     }

@@ -46,7 +46,7 @@ impl<T: Float> Model<T> {
 
     /// How the large matrices are stored; none where they stand as numbers of the model's type.
     pub fn weight_storage(&self) -> Option<WeightStorage> {
-        Some(self.params.first_packed()?.packed.as_ref()?.storage())
+        self.params.first_packed().map(|(_, packed)| packed.storage())
     }
 
     /// An error where any of some parameters cannot be thawed, as it is stored in panels.
