@@ -249,6 +249,26 @@ pub enum Error {
         /// All that does not fit.
         mismatch: Mismatch,
     },
+    /// Another rank of a distributed run does not go on.
+    #[error("rank {rank}: {problem} (waiting for {what})")]
+    Rank {
+        /// The number of the rank, from 0.
+        rank: usize,
+        /// What was waited for.
+        what: &'static str,
+        /// What is known of it.
+        problem: String,
+    },
+    /// The ranks of a distributed run differ in what has to be the same; all of them return this error.
+    #[error(
+        "{op}: ranks differ from rank 0. {differ}; start the same program with the same data and settings on every rank"
+    )]
+    Ranks {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// Which ranks differ, and in what.
+        differ: String,
+    },
     /// An error of your own: of a callback, a dataset, a closure.
     #[error("{0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),

@@ -46,6 +46,7 @@ mod check;
 mod config;
 pub mod constraints;
 pub mod data;
+pub mod distributed;
 mod error;
 #[cfg(feature = "tools")]
 pub mod explain;

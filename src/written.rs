@@ -125,6 +125,12 @@ impl Written {
         }
     }
 
+    /// The buffer is another one, of which nothing is known, or one whose gradients are all written.
+    pub fn all_written(&mut self) {
+        self.held.fill(Held::All);
+        self.tables.iter_mut().for_each(|table| table.rows.clear());
+    }
+
     /// Multiplies all gradients by a number.
     pub fn scale<T: Float>(&self, gradients: &mut [T], by: T) {
         let scale = |gradients: &mut [T]| {

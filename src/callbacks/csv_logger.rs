@@ -155,6 +155,10 @@ impl<T: Float> Callback<T> for CsvLogger {
         }
     }
 
+    fn rank_0_only(&self) -> bool {
+        true
+    }
+
     fn on_train_begin(&mut self, run: &mut Run<'_, T>) -> Result<()> {
         self.open(run.resumed())
     }

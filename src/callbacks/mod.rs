@@ -102,6 +102,12 @@ pub trait Callback<T: Float = f32>: Debug {
         name.rsplit("::").next().unwrap_or(name)
     }
 
+    /// Whether only rank 0 of a [distributed](crate::distributed) run calls it: what watches and writes files. No by default; what changes
+    /// training has to be called on all ranks, and to do the same on each.
+    fn rank_0_only(&self) -> bool {
+        false
+    }
+
     /// Before the first epoch.
     ///
     /// # Errors

@@ -113,6 +113,10 @@ impl<T: Float> Callback<T> for ModelCheckpoint {
         if self.save_best_only { self.monitor.check_figure(plan) } else { self.monitor.check() }
     }
 
+    fn rank_0_only(&self) -> bool {
+        true
+    }
+
     fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
         let name = FileName::parse(&self.name)?;
         let beginning = Path::new(name.beginning());

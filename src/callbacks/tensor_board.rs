@@ -149,6 +149,10 @@ impl<T: Float> Callback<T> for TensorBoard {
         Ok(())
     }
 
+    fn rank_0_only(&self) -> bool {
+        true
+    }
+
     fn on_train_begin(&mut self, _: &mut Run<'_, T>) -> Result<()> {
         prepare_folder(&self.folder).map_err(|e| failed(&self.folder, &e))?;
         (self.batches, self.train, self.validation) = (0, None, None);

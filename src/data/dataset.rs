@@ -1,8 +1,10 @@
 //! Data that comes in batches, and need not fit in memory.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::shard::Shard;
 use crate::error::Result;
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -60,6 +62,22 @@ impl<T> Batch<T> {
         // Lists that are empty would say that the other outputs have none.
         self.more_weights.clear();
         self.masks.iter_mut().for_each(Vec::clear);
+    }
+}
+
+impl<T: Float> Batch<T> {
+    /// Drops all but some rows: of lists that have as many values for each sample, as many.
+    pub(crate) fn keep_rows(&mut self, rows: Range<usize>) {
+        fn keep<V: Copy>(values: &mut Vec<V>, n: usize, rows: &Range<usize>) {
+            let each = values.len() / n.max(1);
+            values.copy_within(rows.start * each..rows.end * each, 0);
+            values.truncate(rows.len() * each);
+        }
+        let n = self.x.samples();
+        let tensors = [&mut self.x, &mut self.y].into_iter().chain(&mut self.more_x).chain(&mut self.more_y);
+        tensors.filter(|tensor| tensor.samples() == n).for_each(|tensor| tensor.keep_rows(rows.clone()));
+        [&mut self.weights].into_iter().chain(&mut self.more_weights).for_each(|list| keep(list, n, &rows));
+        self.masks.iter_mut().for_each(|mask| keep(mask, n, &rows));
     }
 }
 
@@ -123,6 +141,19 @@ pub trait Dataset<T: Float = f32>: Send + Sync + Debug {
     /// # Errors
     /// Whatever goes wrong; it ends training.
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()>;
+
+    /// Fills `batch` with the rows of number `index` that belong to a [`Shard`], where there are any, and returns how many samples the
+    /// whole batch has. Called where training goes by shards, on several ranks say. By default the whole is loaded and the others are
+    /// dropped; a dataset that can reads its own rows alone. Rows that are filled up to one size may be so to that of the shard's largest.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<usize> {
+        self.load(epoch, index, batch)?;
+        let samples = batch.x.samples();
+        batch.keep_rows(shard.rows(samples));
+        Ok(samples)
+    }
 }
 
 macro_rules! delegate {
@@ -146,6 +177,10 @@ macro_rules! delegate {
 
             fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
                 (**self).load(epoch, index, batch)
+            }
+
+            fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<usize> {
+                (**self).load_shard(epoch, index, shard, batch)
             }
         }
     )+};

@@ -35,6 +35,7 @@ mod ragged;
 mod range;
 mod samples;
 mod scaler;
+mod shard;
 mod source;
 mod split;
 mod standard_scaler;
@@ -70,6 +71,7 @@ pub use ragged::{Ragged, SampleTensors};
 pub(crate) use range::check_range;
 pub use samples::{FromFn, Samples};
 pub use scaler::Scaler;
+pub use shard::Shard;
 #[cfg(feature = "text")]
 pub(crate) use source::Stretch;
 pub use source::{Order, Source};

@@ -53,7 +53,7 @@ pub(crate) use self::positional::Positional;
 #[cfg(feature = "files")]
 pub use self::safetensors::{Archive, Stored};
 #[cfg(feature = "files")]
-pub(crate) use self::safetensors::{Array, check_header, write, write_arrays};
+pub(crate) use self::safetensors::{Array, check_header, to_bytes, write, write_arrays};
 
 use crate::error::{Error, Result};
 pub use crate::kernels::quantised::BlockKind;

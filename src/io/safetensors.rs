@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::fmt::Debug;
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use super::{CHUNK, Positional, atomic, bytes, open_file};
 use crate::bf16::Bf16;
 use crate::error::{Error, Result};
 use crate::kernels::half;
+use crate::memory;
 use crate::state::{Value, Values};
 use crate::tensor::Float;
 
@@ -42,22 +42,42 @@ pub(crate) struct Array<'a> {
 
 /// Writes arrays and what they are, whole or not at all.
 pub(crate) fn write(path: &Path, about: &str, mut arrays: Vec<Array<'_>>) -> Result<()> {
+    let header = checked_header(path, about, &mut arrays)?;
+    atomic::replace(path, |file| fill(file, &header, &arrays))
+}
+
+/// The bytes of a file of arrays and what they are, to be read by [`Archive::from_bytes`].
+pub(crate) fn to_bytes(about: &str, mut arrays: Vec<Array<'_>>) -> Result<Vec<u8>> {
+    let header = checked_header(Path::new("a model in memory"), about, &mut arrays)?;
+    let len = arrays.iter().map(|array| array.values.len().saturating_mul(array.values.size()));
+    let len = len.fold(8 + header.len(), usize::saturating_add);
+    let mut out = memory::filled("to_bytes", "a model as bytes", len, 0u8)?;
+    let mut cursor = Cursor::new(&mut out[..]);
+    fill(&mut cursor, &header, &arrays).map_err(|source| Error::Write { file: "a model in memory".into(), source })?;
+    Ok(out)
+}
+
+/// The header of arrays, which are brought into the order in which they are written.
+fn checked_header(path: &Path, about: &str, arrays: &mut [Array<'_>]) -> Result<String> {
     // Large elements first, so that all lie at multiples of their size.
     arrays.sort_by_key(|array| Reverse(array.values.size()));
-    let header = header(about, &arrays);
+    let header = header(about, arrays);
     if header.len() as u64 > MAX_HEADER {
         let problem = format!("the names and the architecture take {} bytes of at most {MAX_HEADER}", header.len());
         return Err(Error::file(path, problem, "shorten the layers' names or split the model"));
     }
-    atomic::replace(path, |file| {
-        let mut out = Summed { file, hash: crc32fast::Hasher::new() };
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
-        arrays.iter().try_for_each(|array| bytes(array.values, &mut out))?;
-        let sum = out.hash.finalize();
-        file.seek(SeekFrom::Start(DIGITS.start as u64))?;
-        file.write_all(format!("{sum:08x}").as_bytes())
-    })
+    Ok(header)
+}
+
+/// Writes header and arrays, with their checksum in the header.
+fn fill(file: &mut (impl Write + Seek), header: &str, arrays: &[Array<'_>]) -> io::Result<()> {
+    let mut out = Summed { file: &mut *file, hash: crc32fast::Hasher::new() };
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    arrays.iter().try_for_each(|array| bytes(array.values, &mut out))?;
+    let sum = out.hash.finalize();
+    file.seek(SeekFrom::Start(DIGITS.start as u64))?;
+    file.write_all(format!("{sum:08x}").as_bytes())
 }
 
 /// Writes arrays by name, with their shapes.
@@ -108,12 +128,12 @@ fn header(about: &str, arrays: &[Array<'_>]) -> String {
 }
 
 /// A file and the checksum of what went into it.
-struct Summed<'a> {
-    file: &'a mut File,
+struct Summed<'a, W> {
+    file: &'a mut W,
     hash: crc32fast::Hasher,
 }
 
-impl Write for Summed<'_> {
+impl<W: Write> Write for Summed<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
         self.hash.update(&bytes[..n]);

@@ -13,6 +13,7 @@ pub(crate) mod attention;
 pub(crate) mod batched;
 pub(crate) mod blocks;
 pub(crate) mod broadcast;
+pub(crate) mod bytes;
 pub(crate) mod channels;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;

@@ -380,4 +380,9 @@ impl<T: Float> Statistics<T> {
     pub fn clear(&mut self) {
         self.written.fill(false);
     }
+
+    /// All values, and which parameters' were written.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [T], &mut [bool]) {
+        (&mut self.values, &mut self.written)
+    }
 }

@@ -1,11 +1,13 @@
 //! Where the batches of a training run come from: tensors in memory, or a dataset.
 
+use std::ops::Range;
+
 use super::checks::weigh;
 use super::sample_weights::check_classes;
 #[cfg(feature = "files")]
 use super::settings::{Depth, Settings, numbered};
 use super::tensors::List;
-use crate::data::{Batch, Dataset};
+use crate::data::{Batch, Dataset, Shard};
 use crate::error::{Error, Result};
 use crate::kernels::parallel;
 use crate::kernels::random::{Key, Purpose};
@@ -16,6 +18,9 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
     /// Batches an epoch.
     fn batches(&self) -> usize;
 
+    /// Takes the seed by which samples are put in order, if they are.
+    fn set_seed(&mut self, seed: u64);
+
     /// Gets ready for the batches of an epoch.
     fn begin(&mut self, epoch: usize);
 
@@ -24,6 +29,9 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
 
     /// Fills a batch; returns whether it has yet to be checked against model and loss.
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool>;
+
+    /// Fills a batch with the rows that belong to a shard, unless there are none; see [`load`](Self::load).
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<Loaded>;
 
     /// An error about a batch, which it names where that tells more than the error itself.
     fn about(&self, index: usize, error: Error) -> Error {
@@ -51,6 +59,15 @@ pub(crate) trait DataAdapter<T: Float>: Sync {
     }
 }
 
+/// What was loaded of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Loaded {
+    /// The samples of the whole batch.
+    pub samples: usize,
+    /// Whether they have yet to be checked against model and loss.
+    pub unchecked: bool,
+}
+
 /// Samples of tensors in memory, checked before.
 pub(crate) struct InMemory<'a, T> {
     pub x: List<'a, T>,
@@ -66,9 +83,34 @@ pub(crate) struct InMemory<'a, T> {
     pub order: Vec<usize>,
 }
 
+impl<T: Float> InMemory<'_, T> {
+    /// Copies some rows of a batch.
+    fn gather(&self, index: usize, rows: Range<usize>, batch: &mut Batch<T>) {
+        let first = index * self.batch_size;
+        let positions = &self.order[first + rows.start..first + rows.end];
+        let Batch { x, y, weights, more_x, more_y, more_weights, masks } = batch;
+        masks.iter_mut().for_each(Vec::clear);
+        gather_all(&self.x, positions, x, more_x);
+        gather_all(&self.y, positions, y, more_y);
+        more_weights.resize_with(self.weights.len().saturating_sub(1), Vec::new);
+        for (from, to) in self.weights.iter().zip(std::iter::once(weights).chain(more_weights)) {
+            to.clear();
+            if !from.is_empty() {
+                // One weight a sample, or one for each of its steps.
+                let each = from.len() / self.x[0].samples();
+                to.extend(positions.iter().flat_map(|&position| &from[position * each..][..each]));
+            }
+        }
+    }
+}
+
 impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
     fn batches(&self) -> usize {
         self.n.div_ceil(self.batch_size)
+    }
+
+    fn set_seed(&mut self, seed: u64) {
+        self.shuffle = self.shuffle.map(|_| seed);
     }
 
     fn begin(&mut self, epoch: usize) {
@@ -85,22 +127,17 @@ impl<T: Float> DataAdapter<T> for InMemory<'_, T> {
     }
 
     fn load(&self, _: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
-        let first = index * self.batch_size;
-        let positions = &self.order[first..first + self.samples(index)];
-        let Batch { x, y, weights, more_x, more_y, more_weights, masks } = batch;
-        masks.iter_mut().for_each(Vec::clear);
-        gather_all(&self.x, positions, x, more_x);
-        gather_all(&self.y, positions, y, more_y);
-        more_weights.resize_with(self.weights.len().saturating_sub(1), Vec::new);
-        for (from, to) in self.weights.iter().zip(std::iter::once(weights).chain(more_weights)) {
-            to.clear();
-            if !from.is_empty() {
-                // One weight a sample, or one for each of its steps.
-                let each = from.len() / self.x[0].samples();
-                to.extend(positions.iter().flat_map(|&position| &from[position * each..][..each]));
-            }
-        }
+        self.gather(index, 0..self.samples(index), batch);
         Ok(false)
+    }
+
+    fn load_shard(&self, _: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<Loaded> {
+        let samples = self.samples(index);
+        let rows = shard.rows(samples);
+        if !rows.is_empty() {
+            self.gather(index, rows, batch);
+        }
+        Ok(Loaded { samples, unchecked: false })
     }
 
     fn sample(&self, index: usize, row: usize) -> Option<usize> {
@@ -146,6 +183,20 @@ impl<'a, T: Float> FromDataset<'a, T> {
         check_classes(classes)?;
         Ok(FromDataset { data, classes, output, batches: batches(data, steps, "fit")? })
     }
+
+    /// Epoch and number of a batch in the dataset: a stream has one epoch, of which those of training are stretches.
+    fn place(&self, epoch: usize, index: usize) -> (usize, usize) {
+        match self.data.batches() {
+            Some(_) => (epoch, index),
+            None => (0, epoch.saturating_mul(self.batches).saturating_add(index)),
+        }
+    }
+
+    /// Weighs samples by their classes, where that is asked for.
+    fn weigh(&self, batch: &mut Batch<T>) -> Result<()> {
+        let Some(classes) = self.classes else { return Ok(()) };
+        weigh(&batch.y, self.output, classes, &mut batch.weights)
+    }
 }
 
 /// The batches of an epoch.
@@ -175,6 +226,8 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
         self.batches
     }
 
+    fn set_seed(&mut self, _: u64) {}
+
     fn begin(&mut self, _: usize) {}
 
     fn samples(&self, _: usize) -> usize {
@@ -184,16 +237,26 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<bool> {
         batch.clear_weights();
-        // A stream has one epoch, of which those of training are stretches.
-        let (epoch, index) = match self.data.batches() {
-            Some(_) => (epoch, index),
-            None => (0, epoch.saturating_mul(self.batches).saturating_add(index)),
-        };
+        let (epoch, index) = self.place(epoch, index);
         self.data.load(epoch, index, batch).map_err(|error| self.about(index, error))?;
-        if let Some(classes) = self.classes {
-            weigh(&batch.y, self.output, classes, &mut batch.weights)?;
-        }
+        self.weigh(batch)?;
         Ok(true)
+    }
+
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<Loaded> {
+        batch.clear_weights();
+        let (epoch, index) = self.place(epoch, index);
+        let samples = self.data.load_shard(epoch, index, shard, batch).map_err(|error| self.about(index, error))?;
+        let rows = shard.rows(samples).len();
+        if rows > 0 && batch.x.samples() != rows {
+            let expected = format!("{rows} samples of a batch of {samples} for shard {} of {}", shard.number, shard.of);
+            let hint = "let Dataset::load_shard fill the batch with Shard::rows and return the samples of all of it";
+            return Err(self.about(index, Error::shape("fit", expected, batch.x.samples(), hint)));
+        }
+        if rows > 0 {
+            self.weigh(batch)?;
+        }
+        Ok(Loaded { samples, unchecked: rows > 0 })
     }
 
     fn sample(&self, _: usize, _: usize) -> Option<usize> {

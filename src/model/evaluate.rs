@@ -11,8 +11,10 @@ use super::predictor::Workspace;
 use super::tensors::{List, Tensors, Weights};
 use super::train::{TrainedHead, mean, of_head};
 use crate::data::{Batch, Dataset};
+use crate::distributed::{World, all_gather_numbers, shards_of};
 use crate::error::{Error, Result};
 use crate::graph::Work;
+use crate::memory;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// What is measured after each epoch.
@@ -44,6 +46,7 @@ struct Evaluation<T: Float> {
     work: Workspace<T>,
     out: Vec<Tensor<T>>,
     targets: Vec<Tensor<T>>,
+    batch: Batch<T>,
     counted: CountedRows<T>,
     blocks: Blocks<T>,
     /// Σ loss · rows that count, and Σ rows.
@@ -51,6 +54,14 @@ struct Evaluation<T: Float> {
     seen: usize,
     /// Rows for which there is known to be memory.
     room: usize,
+}
+
+/// The pieces in which data are measured.
+fn pieces<T: Float>(held_out: &ValidationData<'_, T>) -> Result<usize> {
+    match held_out {
+        ValidationData::Rows(held) => Ok(held.rows.len().div_ceil(ROWS_TOGETHER)),
+        ValidationData::Batches(data) => all_batches(*data, "evaluate"),
+    }
 }
 
 impl<T: Float> Model<T> {
@@ -107,12 +118,53 @@ impl<T: Float> Model<T> {
     }
 
     pub(super) fn measure(&self, held_out: &ValidationData<'_, T>) -> Result<Scores> {
+        let mut m = self.evaluation()?;
+        (0..pieces(held_out)?).try_for_each(|piece| self.measure_piece(&mut m, held_out, piece))?;
+        self.scores(&m.sums, m.sum, m.seen)
+    }
+
+    /// [`measure`](Self::measure), each rank some pieces of it; what they come to is added up in their order, so that it is the same on any
+    /// number of ranks.
+    pub(super) fn measure_together(&self, held_out: &ValidationData<'_, T>, world: &dyn World) -> Result<Scores> {
+        let mut m = self.evaluation()?;
+        let (pieces, ranks) = (pieces(held_out)?, world.size());
+        let width = 2 + m.sums.iter().map(Vec::len).sum::<usize>();
+        let mut lines = memory::filled("fit", "what validation comes to, piece by piece", pieces * width, 0.0f64)?;
+        for piece in shards_of(world.rank(), ranks, pieces) {
+            m.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+            (m.sum, m.seen) = (0.0, 0);
+            self.measure_piece(&mut m, held_out, piece)?;
+            let known = [m.sum, m.seen as f64].into_iter().chain(m.sums.iter().flatten().copied());
+            lines[piece * width..].iter_mut().zip(known).for_each(|(to, from)| *to = from);
+        }
+        all_gather_numbers(world, "validation", &mut lines, |rank| {
+            let own = shards_of(rank, ranks, pieces);
+            own.start * width..own.end * width
+        })?;
+        m.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+        let (mut sum, mut seen) = (0.0, 0.0);
+        for line in lines.chunks_exact(width) {
+            sum += line[0];
+            seen += line[1];
+            m.sums.iter_mut().flatten().zip(&line[2..]).for_each(|(sum, more)| *sum += more);
+        }
+        self.scores(&m.sums, sum, seen as usize)
+    }
+
+    fn scores(&self, sums: &[Vec<f64>], sum: f64, seen: usize) -> Result<Scores> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
+        let metrics = training.figures(sums).collect();
+        Ok(Scores { loss: mean(sum, seen as f64) + self.params.penalty(), metrics })
+    }
+
+    fn evaluation(&self) -> Result<Evaluation<T>> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         let mut m = Evaluation {
             sums: training.sums.iter().map(|sums| vec![0.0; sums.len()]).collect(),
             work: Workspace::default(),
             out: vec![Tensor::default(); self.net.outputs()],
             targets: Vec::new(),
+            batch: Batch::default(),
             counted: CountedRows::default(),
             blocks: Blocks::default(),
             sum: 0.0,
@@ -120,29 +172,35 @@ impl<T: Float> Model<T> {
             room: 0,
         };
         self.leave_out(&mut m.work, training.logits(), training.by_rows());
-        match held_out {
-            ValidationData::Rows(held) => self.measure_rows(&mut m, held)?,
-            ValidationData::Batches(data) => {
-                let mut batch = Batch::default();
-                for index in 0..all_batches(*data, "evaluate")? {
-                    batch.clear_weights();
-                    let checked = data.load(0, index, &mut batch).and_then(|()| self.check_batch("evaluate", &batch));
-                    checked.map_err(|error| Error::Batch { index, source: Box::new(error) })?;
-                    let weights = (0..training.heads.len()).map(|i| batch.weights_of(i)).collect();
-                    let masks = (0..training.heads.len()).map(|i| batch.mask_of(i)).collect();
-                    let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
-                    let (x, y) = (List::Several(x), List::Several(y));
-                    self.measure_rows(&mut m, &Rows { x, y, rows: 0..batch.x.samples(), weights, masks })?;
-                }
-            }
-        }
-        let metrics = training.figures(&m.sums).collect();
-        Ok(Scores { loss: mean(m.sum, m.seen as f64) + self.params.penalty(), metrics })
+        Ok(m)
     }
 
-    fn measure_rows(&self, m: &mut Evaluation<T>, held: &Rows<'_, T>) -> Result<()> {
+    /// Adds a piece: some rows, or a batch of a dataset.
+    fn measure_piece(&self, m: &mut Evaluation<T>, held_out: &ValidationData<'_, T>, index: usize) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
-        let rows = held.rows.clone();
+        match held_out {
+            ValidationData::Rows(held) => {
+                let start = held.rows.start + index * ROWS_TOGETHER;
+                self.measure_rows(m, held, start..(start + ROWS_TOGETHER).min(held.rows.end))
+            }
+            ValidationData::Batches(data) => {
+                let mut batch = std::mem::take(&mut m.batch);
+                batch.clear_weights();
+                let checked = data.load(0, index, &mut batch).and_then(|()| self.check_batch("evaluate", &batch));
+                checked.map_err(|error| Error::Batch { index, source: Box::new(error) })?;
+                let weights = (0..training.heads.len()).map(|i| batch.weights_of(i)).collect();
+                let masks = (0..training.heads.len()).map(|i| batch.mask_of(i)).collect();
+                let (x, y): (Vec<_>, Vec<_>) = (batch.inputs().collect(), batch.targets().collect());
+                let (x, y, rows) = (List::Several(x), List::Several(y), 0..batch.x.samples());
+                self.measure_rows(m, &Rows { x, y, rows: rows.clone(), weights, masks }, rows)?;
+                m.batch = batch;
+                Ok(())
+            }
+        }
+    }
+
+    fn measure_rows(&self, m: &mut Evaluation<T>, held: &Rows<'_, T>, rows: Range<usize>) -> Result<()> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "evaluate" }) };
         self.check_room("evaluate", rows.len().min(ROWS_TOGETHER), &mut m.room, training.by_rows())?;
         let mut start = rows.start;
         while start < rows.end {

@@ -6,15 +6,18 @@ use super::data_adapter::{DataAdapter, FromDataset, InMemory, all_batches};
 #[cfg(feature = "files")]
 use super::digest::digest;
 use super::evaluate::{Rows, ValidationData};
-use super::fit_options::Fit;
+use super::fit_options::{Fit, Verbose};
 use super::history::{History, RunStart};
+#[cfg(feature = "files")]
+use super::join::compare;
 use super::progress::Progress;
 use super::run_state::{DataOfRun, RunState};
 use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
-use super::saver::Saver;
+use super::saver::{Pace, Saver};
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
+use super::shards::{BatchOfRun, Shards};
 use super::tensors::Tensors;
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
@@ -57,6 +60,17 @@ impl<T: Float> Model<T> {
 
     #[inline(never)]
     pub(crate) fn fit_tensors(
+        &mut self,
+        x: Tensors<'_, T>,
+        y: Tensors<'_, T>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
+        let fitted = self.fit_checked(x, y, how, callbacks);
+        end_together(how, fitted)
+    }
+
+    fn fit_checked(
         &mut self,
         x: Tensors<'_, T>,
         y: Tensors<'_, T>,
@@ -118,6 +132,16 @@ impl<T: Float> Model<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
+        let fitted = self.fit_batches(data, how, callbacks);
+        end_together(how, fitted)
+    }
+
+    fn fit_batches(
+        &mut self,
+        data: &dyn Dataset<T>,
+        how: &Fit<'_, T>,
+        callbacks: &mut [&mut dyn Callback<T>],
+    ) -> Result<History> {
         self.check_dataset("fit", data)?;
         let held_out = self.validation(how)?;
         how.check_for_dataset()?;
@@ -158,6 +182,8 @@ impl<T: Float> Model<T> {
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
         let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
+        // It may be that of rank 0.
+        data.set_seed(self.seed);
         let history = self.epochs(data, held_out, how, callbacks, &mut begun);
         let refused = history.is_err() && !begun.trained;
         if let (true, Some((state, _)), Some(training)) = (refused, begun.before, &mut self.training) {
@@ -182,7 +208,24 @@ impl<T: Float> Model<T> {
         #[cfg(not(feature = "files"))]
         let _ = &data_of_run;
         #[cfg(feature = "files")]
-        let mut saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, self)).transpose()?;
+        let checkpoint = how.checkpoint.filter(|_| how.is_first());
+        #[cfg(feature = "files")]
+        let (first, ranks) = (how.is_first(), how.ranks());
+        let divided = how.shard_optimizer && ranks.size() > 1;
+        // Where all ranks have a part of what is written, all know when it is due.
+        #[cfg(feature = "files")]
+        let mut pace = how.checkpoint.map(|checkpoint| Pace::new(checkpoint, divided));
+        #[cfg(feature = "files")]
+        let saver = pace.clone().zip(checkpoint).map(|(pace, checkpoint)| Saver::new(checkpoint, pace, self));
+        #[cfg(feature = "files")]
+        let mut saver = saver.transpose()?;
+        if let (Some(training), true) = (&mut self.training, divided) {
+            training.share_state(ranks, self.params.len())?;
+        }
+        let mut shards = match (&mut self.training, how.shard_count()?) {
+            (Some(training), Some(count)) => Some(Shards::new(how.ranks(), count, training, &self.params)?),
+            _ => None,
+        };
         let trains = at.epoch < how.epochs;
         let start = match before {
             None => RunStart::Fresh,
@@ -190,20 +233,21 @@ impl<T: Float> Model<T> {
             Some(_) => RunStart::Resumed { epoch: at.epoch, batch: at.batch },
         };
         at.history.set_start(start);
-        let mut progress = Progress::new(how.verbose, how.epochs, data.batches());
+        let verbose = if first { how.verbose } else { Verbose::Silent };
+        let mut progress = Progress::new(verbose, how.epochs, data.batches());
         if let Some(line) = beginning(how, &at, data.batches()) {
             progress.note(&line);
         }
-        self.call(callbacks, before.is_some(), &mut at, |callback, run| callback.on_train_begin(run))?;
+        self.call(callbacks, how, before.is_some(), &mut at, |callback, run| callback.on_train_begin(run))?;
         if let Some((state, accepts)) = before {
-            Training::restore_callbacks(state, callbacks, *accepts)?;
+            Training::restore_callbacks(state, callbacks, *accepts, first)?;
         }
         'epochs: while at.epoch < how.epochs && !at.stop {
             data.begin(at.epoch);
             progress.begin(at.epoch);
             if at.batch == 0 {
                 let epoch = at.epoch;
-                self.call(callbacks, false, &mut at, |callback, run| callback.on_epoch_begin(epoch, run))?;
+                self.call(callbacks, how, false, &mut at, |callback, run| callback.on_epoch_begin(epoch, run))?;
                 (at.sum, at.seen) = (0.0, 0);
                 let sums = self.training.iter_mut().flat_map(|training| &mut training.sums);
                 sums.for_each(|sums| sums.fill(0.0));
@@ -211,19 +255,29 @@ impl<T: Float> Model<T> {
             let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
             while at.batch < data.batches() {
                 let (epoch, index) = (at.epoch, at.batch);
-                let load = |batch: &mut _| data.load(epoch, index, batch);
-                let samples = data.samples(index);
-                let outcome = training.step(samples, load, &self.net, &mut self.params, self.seed);
+                let outcome = match &mut shards {
+                    None => {
+                        let load = |batch: &mut _| data.load(epoch, index, batch);
+                        training.step(data.samples(index), load, &self.net, &mut self.params, self.seed)
+                    }
+                    Some(shards) => {
+                        let batch = BatchOfRun { data: &*data, epoch, index };
+                        training.step_in_shards(shards, &batch, &self.net, &mut self.params, self.seed)
+                    }
+                };
                 let outcome = outcome.map_err(|error| data.about(index, error))?;
                 *trained |= !matches!(outcome, Outcome::Loss(_));
-                let cause = || cause(training.loaded(), |row| data.sample(index, row));
+                let cause = || match &mut shards {
+                    None => cause(training.loaded(), |row| data.sample(index, row)),
+                    Some(shards) => shards.cause(),
+                };
                 let loss = match outcome.loss("fit", epoch, index, cause) {
                     Ok(loss) => loss,
                     Err(error) => {
                         let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                         let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                         let mut quietly = false;
-                        for callback in callbacks.iter_mut() {
+                        for callback in callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only()) {
                             quietly |= callback.on_diverged(&error, &mut run)?;
                         }
                         if quietly {
@@ -244,19 +298,40 @@ impl<T: Float> Model<T> {
                 if !callbacks.is_empty() {
                     let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                     let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
-                    callbacks.iter_mut().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
+                    let called = callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only());
+                    called.into_iter().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.loss(), || training.figures(&training.sums));
                 #[cfg(feature = "files")]
-                if let Some(saver) = &mut saver {
-                    let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-                    saver.after_step(&self.params, training, write)?;
+                {
+                    let due = pace.as_mut().is_some_and(Pace::step);
+                    training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
+                        let Some(saver) = &mut saver else { return Ok(()) };
+                        let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
+                        saver.after_step(&self.params, training, write)
+                    })?;
+                }
+                // All ranks know of it by the same step.
+                if shards.as_ref().is_some_and(|shards| shards.stop)
+                    && !(at.batch == data.batches() && at.epoch + 1 == how.epochs)
+                {
+                    at.history.interrupt();
+                    at.notes.push(format!(
+                        "asked to end after {} of {} batches of epoch {}",
+                        at.batch,
+                        data.batches(),
+                        at.epoch + 1
+                    ));
+                    break 'epochs;
                 }
             }
             let mut figures = vec![("loss".to_owned(), at.loss())];
             figures.extend(training.figures(&training.sums));
             if let Some(held_out) = &held_out {
-                let scores = self.measure(held_out)?;
+                let scores = match &shards {
+                    None => self.measure(held_out)?,
+                    Some(_) => self.measure_together(held_out, ranks)?,
+                };
                 figures.push(("val_loss".to_owned(), scores.loss));
                 figures.extend(scores.metrics.into_iter().map(|(name, value)| (format!("val_{name}"), value)));
             }
@@ -265,26 +340,42 @@ impl<T: Float> Model<T> {
             let epoch = at.epoch;
             (at.epoch, at.batch) = (epoch + 1, 0);
             let logs = Logs(&figures);
-            self.call(callbacks, false, &mut at, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
+            self.call(callbacks, how, false, &mut at, |callback, run| callback.on_epoch_end(epoch, &logs, run))?;
+            #[cfg(feature = "files")]
+            self.meet(how.ranks(), &mut at)?;
             at.notes.drain(..).for_each(|note| progress.note(&note));
             #[cfg(feature = "files")]
-            if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-                let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-                saver.after_epoch(&self.params, training, write)?;
+            if let Some(training) = &mut self.training {
+                let due = pace.as_mut().is_some_and(Pace::epoch);
+                training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
+                    let Some(saver) = &mut saver else { return Ok(()) };
+                    let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
+                    saver.after_epoch(&self.params, training, write)
+                })?;
             }
         }
         progress.finish();
         // Before what follows, which a run with more epochs would not have done yet.
         #[cfg(feature = "files")]
-        if let (Some(saver), Some(training)) = (&mut saver, &self.training) {
-            let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-            saver.finish(&self.params, training, write)?;
+        if let Some(training) = &mut self.training {
+            let due = pace.as_mut().is_some_and(Pace::end);
+            training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
+                let Some(saver) = &mut saver else { return Ok(()) };
+                let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
+                saver.finish(&self.params, training, write)
+            })?;
+        }
+        if let Some(training) = &mut self.training {
+            training.gather_state_everywhere(ranks, self.params.len())?;
         }
         // As in Keras, after the last validation.
         if let (Some(training), true) = (&self.training, trains || before.is_some()) {
             training.state.use_average(&mut self.params);
         }
-        self.call(callbacks, false, &mut at, |callback, run| callback.on_train_end(run))?;
+        self.call(callbacks, how, false, &mut at, |callback, run| callback.on_train_end(run))?;
+        // Rank 0 has written all files by now.
+        #[cfg(feature = "files")]
+        self.meet(how.ranks(), &mut at)?;
         at.notes.drain(..).for_each(|note| progress.note(&note));
         #[cfg(feature = "files")]
         self.remember(&at, data_of_run, callbacks);
@@ -300,6 +391,22 @@ impl<T: Float> Model<T> {
         callbacks: &[&mut dyn Callback<T>],
     ) -> Result<Begun> {
         let fingerprint = data.fingerprint();
+        #[cfg(feature = "files")]
+        let ranks = how.ranks();
+        #[cfg(feature = "files")]
+        if ranks.size() > 1 {
+            compare(ranks, &self.settings_of_ranks(data, held_out, how, callbacks)?)?;
+            if ranks.rank() > 0 {
+                let before = self.join(ranks, None)?;
+                let rate = self.training.as_ref().and_then(|training| training.state.learning_rate);
+                return Ok(Begun {
+                    data: DataOfRun { fingerprint, ..DataOfRun::default() },
+                    before,
+                    rate,
+                    trained: false,
+                });
+            }
+        }
         #[cfg(feature = "files")]
         let depth = match (how.checkpoint, self.training.as_ref().is_some_and(|t| t.resumes)) {
             (Some(_), _) => Depth::Whole,
@@ -332,13 +439,16 @@ impl<T: Float> Model<T> {
         training.last = None;
         #[cfg(feature = "files")]
         let data = {
-            let notes_batches = depth == Depth::Glance && data.is_dataset();
+            let notes_batches = depth == Depth::Glance && data.is_dataset() && how.shard_count()?.is_none();
             DataOfRun { fingerprint, settings: settings.text(), notes_batches }
         };
         #[cfg(not(feature = "files"))]
         let data = DataOfRun { fingerprint, ..DataOfRun::default() };
         let rate = training.state.learning_rate;
-        Ok(Begun { data, before: before.map(|state| (state, accepts)), rate, trained: false })
+        let before = before.map(|state| (state, accepts));
+        #[cfg(feature = "files")]
+        let before = if ranks.size() > 1 { self.join(ranks, before)? } else { before };
+        Ok(Begun { data, before, rate, trained: false })
     }
 
     /// Where the run begins, if callbacks find nothing wrong with it.
@@ -356,7 +466,8 @@ impl<T: Float> Model<T> {
         };
         let figures = training.figure_names(validated);
         let plan = RunPlan { figures: &figures, epochs: how.epochs, resumed: before.is_some() };
-        callbacks.iter().try_for_each(|callback| callback.check(&plan))?;
+        let called = callbacks.iter().filter(|callback| how.is_first() || !callback.rank_0_only());
+        called.into_iter().try_for_each(|callback| callback.check(&plan))?;
         Ok(at)
     }
 
@@ -364,14 +475,17 @@ impl<T: Float> Model<T> {
     fn call(
         &mut self,
         callbacks: &mut [&mut dyn Callback<T>],
+        how: &Fit<'_, T>,
         resumed: bool,
         at: &mut RunState,
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
+        let first = how.is_first();
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
         let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
         let mut run = training.run(described, &mut self.params, resumed, &mut at.stop, &mut at.notes);
-        callbacks.iter_mut().try_for_each(|callback| f(*callback, &mut run))
+        let called = callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only());
+        called.into_iter().try_for_each(|callback| f(*callback, &mut run))
     }
 
     /// One step on one batch; returns its loss before the update.
@@ -414,6 +528,15 @@ impl<T: Float> Model<T> {
         training.take("gradients", &x, &y)?;
         training.gradients(&self.net, &self.params, self.seed)
     }
+}
+
+/// What `fit` returns on this rank; where it is an error that others do not have, they are told, as they would wait for this rank.
+fn end_together<T: Float>(how: &Fit<'_, T>, fitted: Result<History>) -> Result<History> {
+    let known_to_all = |error: &Error| matches!(error, Error::Diverged { .. } | Error::Ranks { .. });
+    if let Some(error) = fitted.as_ref().err().filter(|error| how.ranks().size() > 1 && !known_to_all(error)) {
+        how.ranks().abort(&error.to_string());
+    }
+    fitted
 }
 
 impl<T: Float> Fit<'_, T> {

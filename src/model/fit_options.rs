@@ -4,6 +4,8 @@
 use super::checkpoint::Checkpoint;
 use super::tensors::{Tensors, Weights};
 use crate::data::Dataset;
+use crate::distributed::{Alone, World};
+use crate::error::{Error, Result};
 use crate::tensor::Float;
 
 /// What `fit` prints.
@@ -46,6 +48,10 @@ pub struct Fit<'a, T: Float = f32> {
     pub(super) validation_dataset: Option<&'a dyn Dataset<T>>,
     #[cfg(feature = "files")]
     pub(super) checkpoint: Option<&'a Checkpoint>,
+    pub(super) shards: Option<usize>,
+    #[cfg(feature = "files")]
+    pub(super) world: Option<&'a dyn World>,
+    pub(super) shard_optimizer: bool,
 }
 
 impl<T: Float> Default for Fit<'_, T> {
@@ -66,6 +72,10 @@ impl<T: Float> Default for Fit<'_, T> {
             validation_dataset: None,
             #[cfg(feature = "files")]
             checkpoint: None,
+            shards: None,
+            #[cfg(feature = "files")]
+            world: None,
+            shard_optimizer: false,
         }
     }
 }
@@ -166,5 +176,77 @@ impl<'a, T: Float> Fit<'a, T> {
     pub fn checkpoint(mut self, checkpoint: &'a Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
         self
+    }
+
+    /// Cuts every batch into so many logical [shards](crate::data::Shard): consecutive rows, whose gradients are added up in an order that
+    /// depends on their number alone. One for each rank of a [distributed](Self::distributed) run by default, none in a single process.
+    ///
+    /// Runs with as many shards end with the same bits on any number of ranks. A shard is to its batch what a batch is to
+    /// [gradient accumulation](crate::optimizers::OptimizerOptions::gradient_accumulation_steps): losses and gradients are means over the rows of the
+    /// whole batch that count (of several outputs, over those of all), random draws are those of the row in the batch; layers that look at the batch as a
+    /// whole, [`BatchNorm`](crate::layers::BatchNorm) and [`InfoNce`](crate::layers::merging::InfoNce), see a shard, and the moving averages of
+    /// statistics become the mean of those of the shards. [`Metric`](crate::Metric)s of your own have to add to their sums and no more.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Trains together with the other ranks of a [`World`], each on its shards of every batch; see [`distributed`](crate::distributed).
+    ///
+    /// All ranks call `fit` with the same model, data and settings, which is looked at before the first step. Weights, the optimizer's
+    /// moments, the seed, and what is resumed come from rank 0, which alone prints, and writes checkpoints and the files of callbacks. What
+    /// `fit` returns is the same on all ranks. An error on one rank ends all.
+    #[cfg(feature = "files")]
+    pub fn distributed(mut self, world: &'a dyn World) -> Self {
+        self.world = Some(world);
+        self
+    }
+
+    /// Divides the optimizer's moments among the ranks of a [distributed](Self::distributed) run: each keeps and updates a part and hands the
+    /// updated weights to the others, so that Adam takes 4 + 8/N bytes a weight on each of N ranks beside the gradients, and not 12. No by default; it changes no
+    /// bit. A step moves half as much again between ranks. Checkpoints hold all moments, as without it; when `fit` ends, all ranks have
+    /// all of them again.
+    ///
+    /// `fit` refuses rules that go through whole parameters (Muon, Adafactor) and moving averages of weights.
+    ///
+    /// ZeRO, stage 1 (Rajbhandari et al. 2020).
+    #[cfg(feature = "files")]
+    pub fn shard_optimizer(mut self, shard: bool) -> Self {
+        self.shard_optimizer = shard;
+        self
+    }
+
+    /// The ranks of the run.
+    pub(super) fn ranks(&self) -> &'a dyn World {
+        #[cfg(feature = "files")]
+        if let Some(world) = self.world {
+            return world;
+        }
+        &Alone
+    }
+
+    /// Whether this process writes files and prints.
+    pub(super) fn is_first(&self) -> bool {
+        self.ranks().rank() == 0
+    }
+
+    /// How many shards a batch is cut into, if any.
+    pub(super) fn shard_count(&self) -> Result<Option<usize>> {
+        const MOST: usize = 1 << 16;
+        let ranks = self.ranks().size();
+        #[cfg(feature = "files")]
+        let alone = self.world.is_none();
+        #[cfg(not(feature = "files"))]
+        let alone = true;
+        let shards = match self.shards {
+            None if alone => return Ok(None),
+            None => ranks,
+            Some(shards) => shards,
+        };
+        if !(ranks.max(1)..=MOST).contains(&shards) {
+            let expected = format!("from {ranks}, one for each rank, to {MOST}");
+            return Err(Error::argument("fit", "shards", expected, shards, "leave it out for one a rank"));
+        }
+        Ok(Some(shards))
     }
 }

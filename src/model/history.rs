@@ -43,6 +43,8 @@ pub struct History {
     columns: Vec<(String, Vec<f64>)>,
     #[cfg_attr(feature = "serde", serde(skip))]
     start: RunStart,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    interrupted: bool,
 }
 
 impl PartialEq for History {
@@ -70,6 +72,16 @@ impl History {
     /// Whether the run that this is the history of began anew, went on from a checkpoint, or found nothing left to do.
     pub fn start(&self) -> RunStart {
         self.start
+    }
+
+    /// Whether a rank of a distributed run was asked to end, by SIGTERM say, before all was trained: with a checkpoint, the same run goes on
+    /// from there.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    pub(crate) fn interrupt(&mut self) {
+        self.interrupted = true;
     }
 
     pub(crate) fn set_start(&mut self, start: RunStart) {
@@ -108,7 +120,7 @@ impl History {
         let epochs = state.get::<u64>("epochs")?.iter().map(|&e| e as usize).collect();
         let names = (0..).map_while(|i| Some((i, state.text(&format!("figure_{i}")).ok()?)));
         let columns = names.map(|(i, name)| Ok((name.to_owned(), state.get(&format!("values_{i}"))?.to_vec())));
-        Ok(History { epochs, columns: columns.collect::<Result<_>>()?, start: RunStart::Fresh })
+        Ok(History { epochs, columns: columns.collect::<Result<_>>()?, start: RunStart::Fresh, interrupted: false })
     }
 }
 

@@ -23,6 +23,8 @@ mod head;
 mod history;
 #[cfg(feature = "tools")]
 mod input_gradient;
+#[cfg(feature = "files")]
+mod join;
 #[cfg(feature = "tools")]
 mod learning_rate_finder;
 #[cfg(feature = "keras")]
@@ -55,6 +57,8 @@ mod saver;
 mod sequential;
 #[cfg(feature = "files")]
 mod settings;
+mod shards;
+mod shared_state;
 mod storage;
 mod summary;
 mod tensors;

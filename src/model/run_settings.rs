@@ -8,10 +8,41 @@ use super::settings::{Depth, OPTIMIZER, START, Settings, numbered};
 use super::tensors::Weights;
 use super::train::unique;
 use crate::callbacks::Callback;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 
 impl<T: Float> Model<T> {
+    /// What all ranks of a run have to agree on.
+    pub(super) fn settings_of_ranks(
+        &self,
+        data: &dyn DataAdapter<T>,
+        held_out: Option<&ValidationData<'_, T>>,
+        how: &Fit<'_, T>,
+        callbacks: &[&mut dyn Callback<T>],
+    ) -> Result<Settings> {
+        let mut settings = Settings::default();
+        settings.put("version of gradus", env!("CARGO_PKG_VERSION"));
+        let unwritten = |e: serde_json::Error| Error::Config {
+            op: "fit",
+            problem: e.to_string(),
+            hint: "check the layers' settings".into(),
+        };
+        for (i, (_, node)) in self.graph.written_nodes().into_iter().enumerate() {
+            let node = serde_json::to_value(&node).map_err(unwritten)?;
+            settings.put_json(&format!("layer {i}"), node.get("layer").unwrap_or(&node));
+        }
+        settings.put("inputs", self.net.input_shapes().iter().map(Shape::to_string).collect::<Vec<_>>().join(", "));
+        settings.put("weights", self.params.len());
+        settings.append(self.settings());
+        settings.append(self.settings_of_run(data, held_out, how, callbacks, Depth::Glance)?);
+        settings.put("batches of an epoch", data.batches());
+        settings.put("epochs", how.epochs);
+        settings.put("initial_epoch", how.initial_epoch);
+        settings.put("checkpoints", how.checkpoint.is_some());
+        settings.put("number of callbacks", callbacks.len());
+        Ok(settings)
+    }
+
     /// What the model is trained with, beside its layers and seed, which every file has.
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -57,6 +88,7 @@ impl<T: Float> Model<T> {
             settings.put(START, format!("digest {start:016x}"));
         }
         put_callbacks(&mut settings, callbacks);
+        settings.put("shards", how.shard_count()?.map_or("none".into(), |n| n.to_string()));
         data.describe(&mut settings, depth)?;
         self.put_sample_weights(&mut settings, "sample_weight", how.sample_weight.as_ref())?;
         settings.put_weights("class_weight", how.class_weight);

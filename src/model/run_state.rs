@@ -131,8 +131,10 @@ impl<T: Float> Training<T> {
         state: &State,
         callbacks: &mut [&mut dyn Callback<T>],
         accepts_changes: bool,
+        first: bool,
     ) -> Result<()> {
-        callbacks.iter_mut().enumerate().try_for_each(|(i, callback)| {
+        let called = callbacks.iter_mut().enumerate().filter(|(_, callback)| first || !callback.rank_0_only());
+        called.into_iter().try_for_each(|(i, callback)| {
             let part = state.part(&format!("callback_{i}"));
             // Files of before have no names.
             let other = state.text(&format!("callback_name_{i}")).is_ok_and(|name| name != callback.name());

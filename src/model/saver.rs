@@ -13,7 +13,7 @@ use crate::callbacks::{Callback, prepare_file};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::io::model::{CHECKPOINT_PREFIX, about, further, parse, weights};
-use crate::io::{Archive, Array, TEXT_PREFIX, write};
+use crate::io::{Archive, Array, TEXT_PREFIX, to_bytes, write};
 use crate::memory;
 use crate::optimizers::room;
 use crate::params::{ParamSpec, Params};
@@ -40,6 +40,10 @@ struct CheckpointFile {
 
 impl CheckpointFile {
     fn write<T: Float>(&self, values: &[T], state: &State) -> Result<()> {
+        write(&self.path, &self.about, self.arrays(values, state))
+    }
+
+    fn arrays<'s, T: Float>(&'s self, values: &'s [T], state: &'s State) -> Vec<Array<'s>> {
         let mut arrays = weights(&self.specs, values);
         arrays.extend(further(&self.beside));
         let mut state: Vec<_> = state.entries().collect();
@@ -49,20 +53,60 @@ impl CheckpointFile {
             let values = value.values();
             Array { name: format!("{CHECKPOINT_PREFIX}{name}"), shape: vec![values.len()], values }
         }));
-        write(&self.path, &self.about, arrays)
+        arrays
     }
 }
 
 /// Writes checkpoints of a run.
 pub(crate) struct Saver<T: Float> {
-    settings: Checkpoint,
     target: CheckpointFile,
-    steps: usize,
-    epochs: usize,
-    due: bool,
+    pace: Pace,
     /// The copy that is not being written.
     spare: Option<Snapshot<T>>,
     writer: Option<Writer<T>>,
+}
+
+/// When a checkpoint is due.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    every_steps: Option<usize>,
+    every_epochs: usize,
+    steps: usize,
+    epochs: usize,
+    due: bool,
+    /// Whether a checkpoint is written at the step in which it is due, and not at a later one where the one before is still being written.
+    pub exact: bool,
+}
+
+impl Pace {
+    pub fn new(settings: &Checkpoint, exact: bool) -> Self {
+        let Checkpoint { every_steps, every_epochs, .. } = *settings;
+        Pace { every_steps, every_epochs, steps: 0, epochs: 0, due: false, exact }
+    }
+
+    /// Counts a step; whether a checkpoint is due.
+    pub fn step(&mut self) -> bool {
+        self.steps += 1;
+        self.due |= self.every_steps.is_some_and(|n| self.steps >= n);
+        self.due
+    }
+
+    /// Counts an epoch; whether a checkpoint is due.
+    pub fn epoch(&mut self) -> bool {
+        self.epochs += 1;
+        self.due |= self.epochs >= self.every_epochs;
+        self.due
+    }
+
+    /// At the end: whether anything has not been written.
+    pub fn end(&mut self) -> bool {
+        self.due |= self.steps > 0 || self.epochs > 0;
+        self.due
+    }
+
+    pub fn written(&mut self) {
+        (self.steps, self.epochs, self.due) = (0, 0, false);
+    }
 }
 
 /// A thread that writes what it is sent and gives the copy back.
@@ -127,16 +171,11 @@ impl<T> Drop for Writer<T> {
 }
 
 impl<T: Float> Saver<T> {
-    pub fn new(settings: &Checkpoint, model: &Model<T>) -> Result<Self> {
+    pub fn new(settings: &Checkpoint, pace: Pace, model: &Model<T>) -> Result<Self> {
         settings.check()?;
         model.check_numbers("checkpoint")?;
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
-        let target = CheckpointFile {
-            path: settings.path.clone(),
-            about: about(&model.graph, model.seed, &model.beside)?,
-            specs: model.params.specs().to_vec(),
-            beside: model.beside.arrays(),
-        };
+        let target = model.checkpoint_file(&settings.path)?;
         // A copy of weights and optimizer, which a thread writes while they change.
         let training = model.training.as_ref();
         let weights = model.params.len();
@@ -147,8 +186,7 @@ impl<T: Float> Saver<T> {
             values,
         )?;
         let writer = settings.background.then(|| Writer::new(target.clone())).transpose()?;
-        let settings = settings.clone();
-        Ok(Saver { settings, target, steps: 0, epochs: 0, due: false, spare: Some(Snapshot::default()), writer })
+        Ok(Saver { target, pace, spare: Some(Snapshot::default()), writer })
     }
 
     /// To be called after every batch.
@@ -158,9 +196,8 @@ impl<T: Float> Saver<T> {
         training: &Training<T>,
         run: impl FnOnce(&mut State),
     ) -> Result<()> {
-        self.steps += 1;
-        self.due |= self.settings.every_steps.is_some_and(|n| self.steps >= n);
-        self.save(params, training, run, false)
+        self.pace.step();
+        self.save(params, training, run, self.pace.exact)
     }
 
     /// To be called after every epoch.
@@ -170,14 +207,13 @@ impl<T: Float> Saver<T> {
         training: &Training<T>,
         run: impl FnOnce(&mut State),
     ) -> Result<()> {
-        self.epochs += 1;
-        self.due |= self.epochs >= self.settings.every_epochs;
-        self.save(params, training, run, false)
+        self.pace.epoch();
+        self.save(params, training, run, self.pace.exact)
     }
 
     /// Writes what has not been written, and waits until it is.
     pub fn finish(&mut self, params: &Params<T>, training: &Training<T>, run: impl FnOnce(&mut State)) -> Result<()> {
-        self.due |= self.steps > 0 || self.epochs > 0;
+        self.pace.end();
         self.save(params, training, run, true)?;
         if let Some(writer) = &mut self.writer {
             writer.collect(true)?;
@@ -192,15 +228,16 @@ impl<T: Float> Saver<T> {
         run: impl FnOnce(&mut State),
         wait: bool,
     ) -> Result<()> {
+        let wait = wait && (self.pace.due || !self.pace.exact);
         if let Some(snapshot) = self.writer.as_mut().and_then(|w| w.collect(wait).transpose()).transpose()? {
             self.spare = Some(snapshot);
         }
-        if !self.due {
+        if !self.pace.due {
             return Ok(());
         }
         let Some(mut snapshot) = self.spare.take() else { return Ok(()) };
         snapshot.take(params, training, run);
-        (self.steps, self.epochs, self.due) = (0, 0, false);
+        self.pace.written();
         let Some(writer) = &mut self.writer else {
             let result = self.target.write(&snapshot.weights, &snapshot.state);
             self.spare = Some(snapshot);
@@ -244,13 +281,35 @@ impl<T: Float> Model<T> {
             let settings = self.settings().text() + &run.text();
             state.within(FIT, |state| state.put_text("settings", &settings));
         }
-        let target = CheckpointFile {
-            path: path.as_ref().to_owned(),
+        self.checkpoint_file(path.as_ref())?.write(self.params.values(), &state)
+    }
+
+    /// What a checkpoint of this model holds that does not change in a run.
+    fn checkpoint_file(&self, path: &Path) -> Result<CheckpointFile> {
+        Ok(CheckpointFile {
+            path: path.to_owned(),
             about: about(&self.graph, self.seed, &self.beside)?,
             specs: self.params.specs().to_vec(),
             beside: self.beside.arrays(),
-        };
-        target.write(self.params.values(), &state)
+        })
+    }
+
+    /// Weights, optimizer and what a run goes on from as the bytes of a checkpoint, for [`take_over`](Self::take_over).
+    pub(super) fn hand_over(&self, before: Option<&State>) -> Result<Vec<u8>> {
+        let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "fit" }) };
+        self.check_numbers("fit")?;
+        let mut state = State::default();
+        state.within("optimizer", |state| training.save_optimizer(state));
+        before.into_iter().flat_map(State::entries).for_each(|(name, value)| state.push(name, value.clone()));
+        let file = self.checkpoint_file(Path::new("a model in memory"))?;
+        to_bytes(&file.about, file.arrays(self.params.values(), &state))
+    }
+
+    /// Takes weights, optimizer and what the run goes on from, if anything, from another rank of it.
+    pub(super) fn take_over(&mut self, bytes: &[u8]) -> Result<Option<State>> {
+        self.take_up(&mut Archive::from_bytes(bytes)?, None)?;
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
+        Ok(if std::mem::take(&mut training.resumes) { training.last.take() } else { None })
     }
 
     /// Takes weights, optimizer, seed and place from a checkpoint; the next `fit` goes on there, whatever its

@@ -52,6 +52,11 @@ impl Settings {
         self.0.push((name.into().replace(['\n', '\r', '\t'], " "), text));
     }
 
+    /// Puts those of another behind these.
+    pub fn append(&mut self, mut other: Settings) {
+        self.0.append(&mut other.0);
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str())
     }
@@ -92,6 +97,19 @@ impl Settings {
             } else {
                 self.put(own, rest.trim_end_matches(','));
             }
+        }
+    }
+
+    /// Each number and text of a value of JSON, by its path.
+    pub fn put_json(&mut self, name: &str, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.iter().for_each(|(field, value)| self.put_json(&format!("{name}.{field}"), value));
+            }
+            serde_json::Value::Array(values) if values.iter().any(|v| v.is_object() || v.is_array()) => {
+                values.iter().enumerate().for_each(|(i, value)| self.put_json(&format!("{name}.{i}"), value));
+            }
+            value => self.put(name, value),
         }
     }
 
@@ -172,6 +190,18 @@ impl Settings {
         };
         self.0.iter().filter_map(differs).collect()
     }
+
+    /// Where another rank's settings differ from these, what only one of both has included.
+    pub fn differences_of_ranks(&self, other: &Settings) -> Vec<String> {
+        const NONE: &str = "nothing";
+        let differs = |(name, own): &(String, String)| {
+            let there = other.get(name).unwrap_or(NONE);
+            (there != own).then(|| between_ranks(name, there, own))
+        };
+        let more = other.0.iter().filter(|(name, _)| self.get(name).is_none());
+        let more = more.map(|(name, there)| between_ranks(name, there, NONE));
+        self.0.iter().filter_map(differs).chain(more).collect()
+    }
 }
 
 /// `x`, `x 1`, `x 2` …
@@ -180,11 +210,19 @@ pub(crate) fn numbered(name: &str, i: usize) -> String {
 }
 
 pub(crate) fn difference(name: &str, old: &str, new: &str) -> String {
-    let short = |text: &str| match text.chars().count() {
+    format!("{name}: {} then, {} now", short(old), short(new))
+}
+
+fn between_ranks(name: &str, there: &str, first: &str) -> String {
+    format!("{name}: {} there, {} on rank 0", short(there), short(first))
+}
+
+/// The beginning of a long text.
+fn short(text: &str) -> String {
+    match text.chars().count() {
         0..=SHOWN => text.to_owned(),
         _ => text.chars().take(SHOWN).chain(['…']).collect(),
-    };
-    format!("{name}: {} then, {} now", short(old), short(new))
+    }
 }
 
 /// The first of many differences, on one line.

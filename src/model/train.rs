@@ -33,7 +33,7 @@ pub(crate) struct Training<T: Float> {
     /// What each figure has gathered of the epoch.
     pub sums: Vec<Vec<f64>>,
     /// The figures in the order of `sums`.
-    figures: Vec<Figure>,
+    pub(super) figures: Vec<Figure>,
     /// The batches whose gradients have been added up since the last update.
     pub accumulated: Accumulated,
     /// The sum of the gradients of these batches, each times its rows that count over those of the last, laid out as the weights.
@@ -41,11 +41,13 @@ pub(crate) struct Training<T: Float> {
     /// What of it these batches have written; what stands elsewhere is left over.
     pub written: Written,
     /// What layers have found out about the batch (moving averages), until the step is done.
-    statistics: Statistics<T>,
+    pub(super) statistics: Statistics<T>,
     /// Whether any weight has a penalty, and whether any has bounds.
-    penalised: bool,
+    pub(super) penalised: bool,
     bounded: bool,
-    buffers: Buffers<T>,
+    /// What layers have added to the loss of the last batch.
+    pub(super) layer_penalty: f64,
+    pub(super) buffers: Buffers<T>,
     /// The way back to what is trained.
     plan: Plan,
     /// Values of a batch's inputs for which there is known to be memory.
@@ -90,18 +92,18 @@ pub(crate) struct TrainedHead<T: Float> {
     /// The node that makes the output, where it is left to the loss, which takes it some rows at a time.
     by_rows: Option<RowNode>,
     /// The loss of the last batch, and how many rows it is of.
-    last_loss: f64,
-    last_rows: usize,
+    pub(super) last_loss: f64,
+    pub(super) last_rows: usize,
 }
 
 /// A figure beside the whole loss.
 #[derive(Debug)]
-struct Figure {
+pub(super) struct Figure {
     /// The name in the history; a second `precision` is `precision_1`.
     name: String,
-    head: usize,
+    pub(super) head: usize,
     /// The number of its metric; none for the loss of the head.
-    metric: Option<usize>,
+    pub(super) metric: Option<usize>,
 }
 
 impl<T: Float> TrainedHead<T> {
@@ -283,6 +285,17 @@ pub(crate) struct Buffers<T: Float> {
     sums: Vec<Vec<f64>>,
 }
 
+/// What a gradient is taken for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Purpose {
+    /// Itself.
+    Alone,
+    /// An update, one of so many batches for it.
+    Step(u64),
+    /// A shard of a batch, whose first row has this number in the batch.
+    Shard(u64),
+}
+
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -325,6 +338,7 @@ impl<T: Float> Training<T> {
             figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
+            layer_penalty: 0.0,
             accumulated: Accumulated::default(),
             gradients: vec![T::zero(); params.len()],
             written: Written::new(params),
@@ -426,7 +440,7 @@ impl<T: Float> Training<T> {
     }
 
     /// Finds the sizes of a step on the batch, and looks whether there is memory for it.
-    fn prepare(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
+    pub(super) fn prepare(&mut self, op: &'static str, net: &Net<T>) -> Result<()> {
         let Buffers { work, batch, .. } = &mut self.buffers;
         let x = Given::Batch(&batch.x, &batch.more_x);
         net.prepare(work, x)?;
@@ -439,17 +453,21 @@ impl<T: Float> Training<T> {
             self.written.begin(&mut self.gradients);
         }
         let steps = self.optimizer.options().gradient_accumulation_steps;
-        let value = self.differentiate(net, params, seed, Some(steps));
+        let value = self.differentiate(net, params, seed, Purpose::Step(steps));
         if !value.is_finite() {
             self.statistics.clear();
             return Outcome::Loss(value);
         }
-        let rows = self.rows() as u64;
-        self.accumulated.batches += 1;
-        self.accumulated.rows += rows;
-        if rows > 0 {
-            self.accumulated.last = rows;
+        self.measure(net);
+        for (figure, sums) in self.figures.iter().zip(&mut self.sums).filter(|(figure, _)| figure.metric.is_none()) {
+            let head = &self.heads[figure.head];
+            add_loss(sums, head.last_loss, head.last_rows);
         }
+        self.count_and_update(params, seed, value)
+    }
+
+    /// Adds the outputs of the batch in the buffers to the sums of metrics, but those that go by rows, whose outputs are no more.
+    pub(super) fn measure(&mut self, net: &Net<T>) {
         let Buffers { batch, work, counted, .. } = &mut self.buffers;
         let whole = |head: &&TrainedHead<T>| !head.metrics.is_empty() && head.by_rows.is_none();
         for head in self.heads.iter().filter(whole) {
@@ -459,17 +477,22 @@ impl<T: Float> Training<T> {
         }
         for (figure, sums) in self.figures.iter().zip(&mut self.sums) {
             let head = &self.heads[figure.head];
-            match figure.metric {
-                Some(_) if head.by_rows.is_some() => {}
-                Some(metric) => {
-                    let Some(t) = batch.target(figure.head) else { continue };
-                    let counts = Counts { weights: batch.weights_of(figure.head), rows: counted[figure.head].some() };
-                    head.measure(metric, sums, t, net.output(work, head.output), counts);
-                }
-                None => add_loss(sums, head.last_loss, head.last_rows),
-            }
+            let (Some(metric), None) = (figure.metric, head.by_rows) else { continue };
+            let Some(t) = batch.target(figure.head) else { continue };
+            let counts = Counts { weights: batch.weights_of(figure.head), rows: counted[figure.head].some() };
+            head.measure(metric, sums, t, net.output(work, head.output), counts);
         }
-        let waits = self.accumulated.batches < steps;
+    }
+
+    /// Counts a batch whose gradients have been added, of this loss, and updates the weights where it was the last of several.
+    pub(super) fn count_and_update(&mut self, params: &mut Params<T>, seed: u64, value: f64) -> Outcome {
+        let rows = self.rows() as u64;
+        self.accumulated.batches += 1;
+        self.accumulated.rows += rows;
+        if rows > 0 {
+            self.accumulated.last = rows;
+        }
+        let waits = self.accumulated.batches < self.optimizer.options().gradient_accumulation_steps;
         if !waits && !self.update(params, seed) {
             self.statistics.clear();
             return Outcome::Update;
@@ -493,12 +516,15 @@ impl<T: Float> Training<T> {
         let before = self.state.step;
         self.state.seed = seed;
         let finite = self.state.step_by(&*self.optimizer, params, &mut self.gradients, Some(&self.written));
-        self.constrain(params, before);
+        // Where other ranks update other weights, bounds wait for those.
+        if self.state.own().is_none() {
+            self.constrain(params, before);
+        }
         finite
     }
 
     /// Brings weights into their bounds, if there was an update since step number `before`.
-    fn constrain(&self, params: &mut Params<T>, before: u64) {
+    pub(super) fn constrain(&self, params: &mut Params<T>, before: u64) {
         if self.bounded && self.state.step != before {
             params.constrain();
         }
@@ -517,35 +543,41 @@ impl<T: Float> Training<T> {
     }
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Its gradient is added where `written` says that there
-    /// is one. In a step, one of so many for an update, what is there comes to weigh as many rows as it is of, and metrics are taken where
-    /// outputs go by rows. Where the loss is not finite nothing is changed, but that what was added up before is forgotten if an output goes by rows.
-    fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, step: Option<u64>) -> f64 {
+    /// is one. In a step what is there comes to weigh as many rows as it is of. In a step and for a shard, metrics are taken where
+    /// outputs go by rows. For a shard, penalties of weights are left to the whole batch. Where the loss is not finite nothing is changed, but that
+    /// what was added up before is forgotten if an output goes by rows.
+    pub(super) fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> f64 {
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
-        let key = (seed, batches.wrapping_add(self.accumulated.batches));
-        let penalties = [self.forward(net, params, key), if self.penalised { params.penalty() } else { 0.0 }];
+        let first_row = if let Purpose::Shard(first) = purpose { first } else { 0 };
+        let key = (seed, batches.wrapping_add(self.accumulated.batches), first_row);
+        let penalised = self.penalised && !matches!(purpose, Purpose::Shard(_));
+        self.layer_penalty = self.forward(net, params, key);
+        let penalties = [self.layer_penalty, if penalised { params.penalty() } else { 0.0 }];
         self.losses(net);
         let of_whole = self.loss(|head| head.by_rows.is_none(), penalties);
         if !of_whole.is_finite() {
             return of_whole;
         }
         let rows = self.rows() as u64;
-        if step.is_some() {
+        if let Purpose::Step(_) = purpose {
             self.weigh_as(rows);
         }
         // A batch of many, in which no row counts, has no part in the update.
-        let back = rows > 0 || step.is_none_or(|steps| steps == 1);
-        let kept = self.losses_by_rows(net, params, key, back, step.is_some());
+        let back = rows > 0 || !matches!(purpose, Purpose::Step(2..));
+        let measured = purpose != Purpose::Alone;
+        let kept = self.losses_by_rows(net, params, key, back, measured);
         let value = self.loss(|_| true, penalties);
         if value.is_finite() && back {
             let Buffers { work, batch, .. } = &mut self.buffers;
-            let mut pass = Pass::training(params, &mut self.gradients, key.0, key.1, 0).replacing(&mut self.written);
+            let mut pass =
+                Pass::training(params, &mut self.gradients, key.0, key.1, key.2).replacing(&mut self.written);
             net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
-            if self.penalised {
+            if penalised {
                 pass.regularize();
             }
         }
-        if !value.is_finite() && step.is_some() && !self.by_rows().is_empty() {
+        if !value.is_finite() && matches!(purpose, Purpose::Step(_)) && !self.by_rows().is_empty() {
             // Some rows may have added to the gradients.
             self.accumulated = Accumulated::default();
             if kept {
@@ -556,10 +588,10 @@ impl<T: Float> Training<T> {
     }
 
     /// The forward pass on the batch in the buffers, and what of it counts; what layers add to the loss.
-    fn forward(&mut self, net: &Net<T>, params: &Params<T>, (seed, batches): (u64, u64)) -> f64 {
+    fn forward(&mut self, net: &Net<T>, params: &Params<T>, (seed, batches, first_row): (u64, u64, u64)) -> f64 {
         let Buffers { work, batch, counted, .. } = &mut self.buffers;
         let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0)
+        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, first_row)
             .replacing(&mut self.written)
             .with_statistics(&mut self.statistics);
         net.run(&mut pass, work, x);
@@ -582,13 +614,13 @@ impl<T: Float> Training<T> {
     }
 
     /// The sum of the losses of these heads, with penalties.
-    fn loss(&self, of: impl Fn(&TrainedHead<T>) -> bool, [layers, weights]: [f64; 2]) -> f64 {
+    pub(super) fn loss(&self, of: impl Fn(&TrainedHead<T>) -> bool, [layers, weights]: [f64; 2]) -> f64 {
         let heads = self.heads.iter().filter(|head| head.loss.is_some() && of(head));
         heads.fold(0.0, |value, head| value + head.weight * head.last_loss) + layers + weights
     }
 
     /// Brings gradients that have been added up, which are means over rows, to weigh as those of a batch of so many rows will.
-    fn weigh_as(&mut self, rows: u64) {
+    pub(super) fn weigh_as(&mut self, rows: u64) {
         let Accumulated { rows: all, last, .. } = &mut self.accumulated;
         match *last {
             _ if rows == 0 || *last == rows => return,
@@ -620,7 +652,7 @@ impl<T: Float> Training<T> {
         &mut self,
         net: &Net<T>,
         params: &Params<T>,
-        (seed, batches): (u64, u64),
+        (seed, batches, first_row): (u64, u64, u64),
         back: bool,
         measured: bool,
     ) -> bool {
@@ -630,7 +662,8 @@ impl<T: Float> Training<T> {
             sums.clone_from(&self.sums);
         }
         let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, 0).replacing(&mut self.written);
+        let mut pass =
+            Pass::training(params, &mut self.gradients, seed, batches, first_row).replacing(&mut self.written);
         // In the order in which backward would come to them.
         for at in 0..work.by_rows().len() {
             let at = work.by_rows()[at];
@@ -759,7 +792,7 @@ impl<T: Float> Training<T> {
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
         let kept = std::mem::replace(&mut self.gradients, own);
         let written = std::mem::replace(&mut self.written, Written::new(params));
-        let value = self.differentiate(net, params, seed, None);
+        let value = self.differentiate(net, params, seed, Purpose::Alone);
         self.written = written;
         self.statistics.clear();
         let mut own = std::mem::replace(&mut self.gradients, kept);
@@ -816,7 +849,7 @@ fn way_back<T: Float>(heads: &[TrainedHead<T>], net: &Net<T>, params: &Params<T>
     net.plan(params, &[], &given)
 }
 
-fn add_loss(sums: &mut [f64], loss: f64, rows: usize) {
+pub(super) fn add_loss(sums: &mut [f64], loss: f64, rows: usize) {
     sums[0] += loss * rows as f64;
     sums[1] += rows as f64;
 }

@@ -45,6 +45,7 @@ pub use options::{Clip, OptimizerOptions, Options};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 pub use state::OptimizerState;
+pub(crate) use state::PART;
 pub use storage::MomentStorage;
 pub(crate) use stored::room;
 

@@ -15,7 +15,7 @@ use crate::written::{Rows, Written};
 
 /// Elements of a part that clipping, decay, update and averaging pass over together, in the first-level cache; its weights are
 /// kept aside on the stack until the new ones are known to be finite.
-const PART: usize = 256;
+pub(crate) const PART: usize = 256;
 
 /// Parts of a table that are asked for before they are needed.
 const AHEAD: usize = 3;
@@ -39,6 +39,8 @@ pub struct OptimizerState<T = f32> {
     /// The moving average of the weights; empty unless asked for.
     pub average: Vec<T>,
     segments: Vec<Segment>,
+    /// The weights whose moments are kept here, where other processes keep the others'; see [`keep_own`](Self::keep_own).
+    own: Option<Range<usize>>,
     /// The parts of a table in which a step works, by number.
     touched: Vec<u32>,
     /// Scratch where runs have learning-rate factors: the scalars before the step, and a copy to be advanced.
@@ -115,6 +117,7 @@ impl<T: Float> OptimizerState<T> {
             scalars: optimizer.scalars(),
             average: if options.ema_momentum.is_some() { params.values().to_vec() } else { Vec::new() },
             segments,
+            own: None,
             touched,
             scratch: [optimizer.scalars(), optimizer.scalars()],
         }
@@ -129,6 +132,40 @@ impl<T: Float> OptimizerState<T> {
     pub(crate) fn refresh_segments(&mut self, optimizer: &dyn Optimizer<T>, params: &Params<T>) {
         self.segments = segments(optimizer, params).0;
         self.touched = Vec::with_capacity(most_touched(&self.segments));
+    }
+
+    /// Keeps the moments of some weights and drops those of the others, which [`step`](Self::step) then leaves as they are: another process
+    /// updates them. The bits of a weight do not depend on which are kept, if `own` begins and ends at multiples of [`PART`].
+    pub(crate) fn keep_own(&mut self, own: Range<usize>) {
+        fn keep<E>(moments: &mut [Vec<E>], own: &Range<usize>) {
+            for moments in moments {
+                moments.truncate(own.end);
+                moments.drain(..own.start.min(moments.len()));
+                moments.shrink_to_fit();
+            }
+        }
+        keep(&mut self.moments, &own);
+        keep(&mut self.bf16_moments, &own);
+        self.own = Some(own);
+    }
+
+    /// The weights whose moments are kept here, if they are not those of all.
+    pub(crate) fn own(&self) -> Option<&Range<usize>> {
+        self.own.as_ref()
+    }
+
+    /// The moments of all `n` weights are here again, those that were not kept as zeros, to be filled.
+    pub(crate) fn keep_all(&mut self, n: usize) {
+        fn widen<E: Copy>(moments: &mut [Vec<E>], own: &Range<usize>, n: usize, zero: E) {
+            for moments in moments {
+                let mut all = vec![zero; n];
+                all[own.clone()].copy_from_slice(moments);
+                *moments = all;
+            }
+        }
+        let Some(own) = self.own.take() else { return };
+        widen(&mut self.moments, &own, n, T::zero());
+        widen(&mut self.bf16_moments, &own, n, Bf16::default());
     }
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
@@ -211,12 +248,25 @@ impl<T: Float> OptimizerState<T> {
                 starts,
                 rounding,
             };
+            // What of the segment is updated here, and where its moments begin.
+            let (range, at) = match &self.own {
+                None => (range, segment.moments.clone()),
+                Some(own) => {
+                    let range = range.start.max(own.start)..range.end.min(own.end);
+                    if range.is_empty() {
+                        continue;
+                    }
+                    let at = range.start - own.start..range.end - own.start;
+                    (range, [at.clone(), at.clone(), at])
+                }
+            };
+            let g = &mut gradients[range.clone()];
             let mut moments: Moments<'_, T> = Default::default();
-            for ((slot, buffer), range) in moments.iter_mut().zip(&mut self.moments).zip(&segment.moments) {
+            for ((slot, buffer), range) in moments.iter_mut().zip(&mut self.moments).zip(&at) {
                 *slot = &mut buffer[range.clone()];
             }
             let mut stored: Stored<'_> = Default::default();
-            for ((slot, buffer), range) in stored.iter_mut().zip(&mut self.bf16_moments).zip(&segment.moments) {
+            for ((slot, buffer), range) in stored.iter_mut().zip(&mut self.bf16_moments).zip(&at) {
                 *slot = &mut buffer[range.clone()];
             }
             let first = range.start;

@@ -366,6 +366,13 @@ impl<T: Float> Tensor<T> {
         to.data.copy_from_slice(&self.data[rows.start * width..rows.end * width]);
     }
 
+    /// Drops all but some rows; the memory is kept.
+    pub(crate) fn keep_rows(&mut self, rows: Range<usize>) {
+        let width = self.stride();
+        self.data.copy_within(rows.start * width..rows.end * width, 0);
+        self.resize(self.shape.with_first(rows.len()));
+    }
+
     /// Copies shape and values of another tensor, keeping this one's memory.
     pub fn copy_from(&mut self, other: &Tensor<T>) {
         self.resize(other.shape);

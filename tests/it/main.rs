@@ -11,6 +11,7 @@ mod child;
 mod data;
 mod dataset;
 mod decoding;
+mod distributed;
 #[cfg(feature = "tools")]
 mod explain;
 #[cfg(feature = "files")]

@@ -3,7 +3,7 @@
 use super::Prefetch;
 use super::load::Loader;
 use crate::data::source::Source;
-use crate::data::{Batch, Dataset};
+use crate::data::{Batch, Dataset, Shard};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 
@@ -65,11 +65,28 @@ impl<T: Float, S: Source<T>> Dataset<T> for Batched<S, T> {
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+        let (first, n) = self.place(index)?;
+        self.loader.load(&self.source, epoch, (n, true), &|i| first.saturating_add(i), batch)
+    }
+
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<usize> {
+        let (first, n) = self.place(index)?;
+        let rows = shard.rows(n);
+        if !rows.is_empty() {
+            let first = first.saturating_add(rows.start);
+            self.loader.load(&self.source, epoch, (rows.len(), true), &|i| first.saturating_add(i), batch)?;
+        }
+        Ok(n)
+    }
+}
+
+impl<T: Float, S: Source<T>> Batched<S, T> {
+    /// The first sample of a batch, and how many it has.
+    fn place(&self, index: usize) -> Result<(usize, usize)> {
         let first = index.checked_mul(self.loader.size).filter(|_| self.batches().is_none_or(|n| index < n));
         let Some(first) = first else { return Err(past(index, self.batches())) };
         let size = self.loader.size;
-        let n = self.source.samples().map_or(size, |n| n.saturating_sub(first).min(size));
-        self.loader.load(&self.source, epoch, (n, true), &|i| first.saturating_add(i), batch)
+        Ok((first, self.source.samples().map_or(size, |n| n.saturating_sub(first).min(size))))
     }
 }
 

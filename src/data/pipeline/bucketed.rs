@@ -8,7 +8,7 @@ use super::Prefetch;
 use super::batched::past;
 use super::load::Loader;
 use crate::data::source::Source;
-use crate::data::{Batch, Dataset};
+use crate::data::{Batch, Dataset, Shard};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::random::{Key, Purpose};
@@ -177,6 +177,23 @@ impl<T: Float, S: Source<T>> Dataset<T> for Bucketed<S, T> {
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+        self.load_rows(epoch, index, |n| 0..n, batch).map(|_| ())
+    }
+
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<usize> {
+        self.load_rows(epoch, index, |n| shard.rows(n), batch)
+    }
+}
+
+impl<T: Float, S: Source<T>> Bucketed<S, T> {
+    /// Loads the rows of a batch that are asked for, given how many it has; that number.
+    fn load_rows(
+        &self,
+        epoch: usize,
+        index: usize,
+        rows: impl FnOnce(usize) -> Range<usize>,
+        batch: &mut Batch<T>,
+    ) -> Result<usize> {
         self.len()?;
         if self.batches().is_some_and(|n| index >= n) {
             return Err(past(index, self.batches()));
@@ -186,6 +203,10 @@ impl<T: Float, S: Source<T>> Dataset<T> for Bucketed<S, T> {
         let within = index % self.window;
         let Some(&[start, end]) = starts.get(within..within + 2) else { return Err(past(index, self.batches())) };
         let own = &positions[start..end];
-        self.loader.load(&self.source, epoch, (own.len(), false), &|i| own[i], batch)
+        let rows = &own[rows(own.len())];
+        if !rows.is_empty() {
+            self.loader.load(&self.source, epoch, (rows.len(), false), &|i| rows[i], batch)?;
+        }
+        Ok(own.len())
     }
 }

@@ -1,11 +1,12 @@
 //! Batches loaded ahead.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::data::{Batch, Dataset};
+use crate::data::{Batch, Dataset, Shard};
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
 
@@ -47,8 +48,10 @@ struct Shared<T: Float> {
 #[derive(Debug)]
 struct Queue<T> {
     slots: VecDeque<Slot<T>>,
-    /// Epoch and number of the batch to load next; none before the first is asked for.
-    next: Option<(usize, usize)>,
+    /// What to load next; nothing before the first is asked for.
+    next: Option<Place>,
+    /// The shards of each batch that are asked for, as far as they are known.
+    shards: Range<usize>,
     /// Grows with every leap, so that batches of before can be told.
     round: u64,
     /// Memory to be used again.
@@ -56,11 +59,20 @@ struct Queue<T> {
     closed: bool,
 }
 
+/// A batch, or a shard of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    epoch: usize,
+    index: usize,
+    shard: Option<Shard>,
+}
+
 #[derive(Debug)]
 struct Slot<T> {
-    place: (usize, usize),
+    place: Place,
     round: u64,
-    loaded: Option<(Batch<T>, Result<()>)>,
+    /// The batch, and how many samples the whole of it has where it is a shard.
+    loaded: Option<(Batch<T>, Result<usize>)>,
 }
 
 impl<T: Float> Prefetch<T> {
@@ -74,7 +86,8 @@ impl<T: Float> Prefetch<T> {
             return Err(Error::argument("prefetch", "workers", "from 1 to 1024", workers, hint));
         }
         data.check()?;
-        let queue = Queue { slots: VecDeque::new(), next: None, round: 0, spare: Vec::new(), closed: false };
+        let (slots, spare) = (VecDeque::new(), Vec::new());
+        let queue = Queue { slots, next: None, shards: 0..0, round: 0, spare, closed: false };
         let shared = Arc::new(Shared {
             data: Box::new(data),
             queue: Mutex::new(queue),
@@ -100,11 +113,22 @@ impl<T: Float> Shared<T> {
         self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batch after this one: the next of the epoch, or the first of the next epoch.
-    fn after(&self, (epoch, index): (usize, usize)) -> (usize, usize) {
+    /// What comes after this: the next shard that is asked for of each batch, or the next batch of the epoch, or the first of the next epoch.
+    fn after(&self, Place { epoch, index, shard }: Place, shards: &Range<usize>) -> Place {
+        if let Some(shard) = shard.filter(|shard| shard.number + 1 < shards.end) {
+            return Place { epoch, index, shard: Some(Shard { number: shard.number + 1, ..shard }) };
+        }
+        let shard = shard.map(|shard| Shard { number: shards.start, ..shard });
         match self.data.batches() {
-            Some(n) if index.saturating_add(1) >= n => (epoch.saturating_add(1), 0),
-            _ => (epoch, index.saturating_add(1)),
+            Some(n) if index.saturating_add(1) >= n => Place { epoch: epoch.saturating_add(1), index: 0, shard },
+            _ => Place { epoch, index: index.saturating_add(1), shard },
+        }
+    }
+
+    fn load(&self, Place { epoch, index, shard }: Place, batch: &mut Batch<T>) -> Result<usize> {
+        match shard {
+            Some(shard) => self.data.load_shard(epoch, index, shard, batch),
+            None => self.data.load(epoch, index, batch).map(|()| 0),
         }
     }
 
@@ -118,7 +142,8 @@ impl<T: Float> Shared<T> {
             };
             let round = queue.round;
             let mut batch = queue.spare.pop().unwrap_or_default();
-            match caught(place, || self.after(place)) {
+            let shards = queue.shards.clone();
+            match caught(place, || self.after(place, &shards)) {
                 Ok(after) => {
                     queue.slots.push_back(Slot { place, round, loaded: None });
                     queue.next = Some(after);
@@ -133,7 +158,7 @@ impl<T: Float> Shared<T> {
             }
             drop(queue);
             batch.clear_weights();
-            let result = caught(place, || self.data.load(place.0, place.1, &mut batch)).flatten();
+            let result = caught(place, || self.load(place, &mut batch)).flatten();
             queue = self.queue();
             match queue.slots.iter_mut().find(|s| s.round == round && s.place == place) {
                 Some(slot) => slot.loaded = Some((batch, result)),
@@ -145,7 +170,7 @@ impl<T: Float> Shared<T> {
 }
 
 /// Calls what is not ours; a panic in it is an error, as nobody would hear of it on a worker.
-fn caught<R>((_, index): (usize, usize), f: impl FnOnce() -> R) -> Result<R> {
+fn caught<R>(Place { index, .. }: Place, f: impl FnOnce() -> R) -> Result<R> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
         let error = Error::custom(format!("loading batch {index} panicked: {}", text.unwrap_or("no message")));
@@ -173,15 +198,32 @@ impl<T: Float> Dataset<T> for Prefetch<T> {
     }
 
     fn load(&self, epoch: usize, index: usize, batch: &mut Batch<T>) -> Result<()> {
+        self.take(Place { epoch, index, shard: None }, batch).map(|_| ())
+    }
+
+    fn load_shard(&self, epoch: usize, index: usize, shard: Shard, batch: &mut Batch<T>) -> Result<usize> {
+        self.take(Place { epoch, index, shard: Some(shard) }, batch)
+    }
+}
+
+impl<T: Float> Prefetch<T> {
+    /// Waits for what is asked for, which is loaded ahead if it is what was expected to come.
+    fn take(&self, place: Place, batch: &mut Batch<T>) -> Result<usize> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
         let mut queue = shared.queue();
-        if queue.slots.front().map(|s| s.place) != Some((epoch, index)) {
+        if queue.slots.front().map(|s| s.place) != Some(place) {
             // A leap: what was loaded ahead is of no use.
             queue.round += 1;
             let loaded: Vec<_> = queue.slots.drain(..).filter_map(|s| Some(s.loaded?.0)).collect();
             queue.spare.extend(loaded);
-            queue.next = Some((epoch, index));
+            let number = place.shard.map_or(0, |shard| shard.number);
+            // Shards come one after the other, and the same ones of each batch.
+            match queue.shards.end == number && !queue.shards.is_empty() {
+                true => queue.shards.end += 1,
+                false => queue.shards = number..number + 1,
+            }
+            queue.next = Some(place);
             shared.changed.notify_all();
         }
         loop {

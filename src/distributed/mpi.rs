@@ -1,0 +1,242 @@
+//! Ranks that are the processes of an MPI job.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mpi::environment::Universe;
+use mpi::request::{LocalScope, Request, scope};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, Destination, Source};
+
+use super::world::{Received, Sent, Traffic, World};
+use crate::error::{Error, Result};
+
+/// The largest message, as MPI counts in 32 bits.
+const MESSAGE: usize = 1 << 30;
+
+/// The status with which a job ends that a rank has brought down.
+const FAILED: i32 = 70;
+
+/// Looks at messages that are under way before a rank lets others have its core.
+const SPINS: u32 = 2000;
+
+/// The ranks of an MPI job, started by `mpirun -n 4 program` or Slurm's `srun`; feature `mpi`.
+///
+/// Started without either it is a world of one rank. Where a rank panics, or returns from `main` with an error before the world is dropped,
+/// the job is brought down with its message and status 70, so that no other rank waits. A rank that does not answer within the
+/// [deadline](Self::deadline) is named, and the job brought down.
+///
+/// ```no_run
+/// use gradus::distributed::{Mpi, World};
+/// use gradus::prelude::*;
+/// let world = Mpi::start()?.deadline(std::time::Duration::from_secs(120));
+/// # let (mut model, x, y) = (Sequential::new([1]).add(Dense::new(1)).build(0)?, Tensor::zeros([8, 1]), Tensor::zeros([8, 1]));
+/// model.fit(&x, &y, &Fit::default().distributed(&world))?;
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Mpi {
+    // Held until the world is dropped, which ends MPI.
+    _universe: Universe,
+    rank: usize,
+    size: usize,
+    deadline: Duration,
+    /// One call of MPI at a time.
+    turn: Mutex<()>,
+    stop: Arc<AtomicBool>,
+    exchanges: AtomicU64,
+    sent: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Mpi {
+    /// Joins the job, once in a program.
+    ///
+    /// From then on SIGTERM, Slurm's warning before the end of a job's time, and SIGUSR1 end training after the step that is under way on all ranks, with the last checkpoint
+    /// written; a second SIGTERM ends the process.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where MPI has been started already, or cannot be called from more than one thread in turn.
+    pub fn start() -> Result<Self> {
+        let failed =
+            |problem: &str, hint: &str| Error::Config { op: "Mpi::start", problem: problem.into(), hint: hint.into() };
+        let (universe, threading) = mpi::initialize_with_threading(mpi::Threading::Serialized)
+            .ok_or_else(|| failed("MPI has been started already", "call it once, at the beginning of main"))?;
+        if threading < mpi::Threading::Serialized {
+            let problem = format!("this MPI gives {threading:?}, and calls from several threads in turn are needed");
+            return Err(failed(&problem, "use an MPI that was built with threads, such as Debian's openmpi"));
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        use signal_hook::consts::{SIGTERM, SIGUSR1};
+        let asked = [SIGTERM, SIGUSR1].into_iter().try_for_each(|signal| {
+            if signal == SIGTERM {
+                // In this order, so that the first one only sets the flag.
+                signal_hook::flag::register_conditional_default(signal, stop.clone())?;
+            }
+            signal_hook::flag::register(signal, stop.clone()).map(|_| ())
+        });
+        asked
+            .map_err(|e| failed(&format!("signals cannot be received: {e}"), "allow the program to handle SIGTERM"))?;
+        let world = SimpleCommunicator::world();
+        let (rank, size) = (world.rank() as usize, world.size() as usize);
+        Ok(Mpi {
+            _universe: universe,
+            rank,
+            size,
+            deadline: Duration::from_secs(600),
+            turn: Mutex::new(()),
+            stop,
+            exchanges: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            nanoseconds: AtomicU64::new(0),
+        })
+    }
+
+    /// How long a rank is waited for; 10 minutes by default. It has to be longer than the longest that ranks may be apart: a batch that one
+    /// loads from a slow disk, an epoch's checkpoint, validation.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Brings the job down.
+    fn bring_down(&self, message: &str) -> ! {
+        let mut err = std::io::stderr().lock();
+        let _ = writeln!(err, "gradus: rank {} of {}: {message}; the job is ended", self.rank, self.size);
+        let _ = err.flush();
+        SimpleCommunicator::world().abort(FAILED)
+    }
+
+    /// Waits for messages that are under way; which of them have not come within the deadline.
+    fn wait<'a>(
+        &self,
+        mut pending: Vec<(usize, bool, Request<'a, [u8], &LocalScope<'a>>)>,
+    ) -> std::result::Result<(), Vec<(usize, bool)>> {
+        let (mut spins, mut until) = (0u32, None);
+        while !pending.is_empty() {
+            let mut i = 0;
+            while i < pending.len() {
+                let (rank, receives, request) = pending.swap_remove(i);
+                if let Err(request) = request.test() {
+                    pending.push((rank, receives, request));
+                    let last = pending.len() - 1;
+                    pending.swap(i, last);
+                    i += 1;
+                }
+            }
+            spins += 1;
+            if spins < SPINS {
+                std::hint::spin_loop();
+                continue;
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + self.deadline);
+            if Instant::now() > until {
+                return Err(pending.iter().map(|(rank, receives, _)| (*rank, *receives)).collect());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+impl World for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<()> {
+        let start = Instant::now();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let bad = receives.iter().map(|r| r.0).chain(sends.iter().map(|s| s.0)).find(|&r| r >= self.size);
+        if let Some(rank) = bad {
+            return Err(Error::Rank { rank, what, problem: format!("there is none, of {} ranks", self.size) });
+        }
+        let world = SimpleCommunicator::world();
+        let missing = scope(|scope| {
+            let mut pending = Vec::with_capacity(sends.len() + receives.len());
+            for (from, room) in receives.iter_mut() {
+                for room in room.chunks_mut(MESSAGE) {
+                    let process = world.process_at_rank(*from as i32);
+                    pending.push((*from, true, process.immediate_receive_into(scope, room)));
+                }
+            }
+            let mut pending_sends = Vec::with_capacity(sends.len());
+            for (to, bytes) in sends {
+                self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                for bytes in bytes.chunks(MESSAGE) {
+                    pending_sends.push((*to, false, world.process_at_rank(*to as i32).immediate_send(scope, bytes)));
+                }
+            }
+            pending.append(&mut pending_sends);
+            match self.wait(pending) {
+                Ok(()) => None,
+                // What is under way cannot be taken back, so there is no way on from here.
+                Err(missing) => {
+                    let silent = |&(rank, receives): &(usize, bool)| receives.then_some(rank);
+                    let mut ranks: Vec<_> = missing.iter().filter_map(silent).collect();
+                    if ranks.is_empty() {
+                        ranks = missing.iter().map(|m| m.0).collect();
+                    }
+                    ranks.sort_unstable();
+                    ranks.dedup();
+                    Some(ranks)
+                }
+            }
+        });
+        if let Some(ranks) = missing {
+            let ranks: Vec<_> = ranks.iter().map(usize::to_string).collect();
+            let deadline = self.deadline;
+            self.bring_down(&format!(
+                "rank {} has not answered for {deadline:?}, waiting for {what}; look whether its machine is up, or give \
+                 Mpi::deadline more time",
+                ranks.join(", ")
+            ));
+        }
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn abort(&self, message: &str) {
+        if self.size > 1 {
+            self.bring_down(message);
+        }
+    }
+
+    fn asked_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            exchanges: self.exchanges.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Drop for Mpi {
+    /// A panic, which has printed its message, is the end of the job.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.abort("it panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Mpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mpi")
+            .field("rank", &self.rank)
+            .field("size", &self.size)
+            .field("deadline", &self.deadline)
+            .finish()
+    }
+}

@@ -1,0 +1,360 @@
+//! A step on a batch that is cut into logical shards, on one rank or several.
+
+use std::ops::Range;
+
+use super::checks::cause;
+use super::data_adapter::{DataAdapter, Loaded};
+use super::train::{Accumulated, Outcome, Purpose, Training, add_loss};
+use crate::data::Shard;
+use crate::distributed::{Sums, World, add, add_up, all_gather_numbers, buffers, shards_of};
+use crate::error::Result;
+use crate::graph::Net;
+use crate::kernels::parallel;
+use crate::layer::Pass;
+use crate::memory;
+use crate::params::Params;
+use crate::tensor::Float;
+use crate::written::Written;
+
+/// What a run by shards has beside that of training.
+#[derive(Debug)]
+pub(crate) struct Shards<'a, T: Float> {
+    world: &'a dyn World,
+    /// How many there are, and those of this rank.
+    count: usize,
+    own: Range<usize>,
+    /// Sums on their way, the first ones of this rank's roots.
+    sums: Vec<Sum<T>>,
+    /// What of the gradients of a shard is written.
+    written: Written,
+    ranks: Sums<T>,
+    /// What all ranks know of every shard of the batch: a line of numbers each.
+    lines: Vec<f64>,
+    width: usize,
+    /// The sums of metrics before the batch.
+    before: Vec<Vec<f64>>,
+    /// Whether any rank has been asked to end.
+    pub stop: bool,
+    /// Why the loss of a shard of this rank is not finite.
+    cause: Option<String>,
+}
+
+/// A batch of a run, as a step by shards takes it.
+pub(crate) struct BatchOfRun<'a, T: Float> {
+    pub data: &'a dyn DataAdapter<T>,
+    pub epoch: usize,
+    pub index: usize,
+}
+
+/// Gradients and statistics of a node.
+#[derive(Debug, Default)]
+struct Sum<T> {
+    gradients: Vec<T>,
+    statistics: Vec<T>,
+}
+
+/// The numbers of a line before those of heads.
+const FIRST: usize = 4;
+
+/// Where they stand: what layers add to the loss, samples of the shard, samples of the batch, whether to stop.
+const PENALTY: usize = 0;
+const SAMPLES: usize = 1;
+const WHOLE: usize = 2;
+const STOP: usize = 3;
+
+impl<'a, T: Float> Shards<'a, T> {
+    pub fn new(world: &'a dyn World, count: usize, training: &mut Training<T>, params: &Params<T>) -> Result<Self> {
+        let ranks = Sums::new(world.size(), count);
+        let roots = ranks.roots(world.rank());
+        let needed = roots.iter().enumerate().map(|(i, root)| i + buffers(root)).max().unwrap_or(1);
+        let statistics = training.statistics.parts_mut().0.len();
+        let values = (params.len() + statistics).saturating_mul(needed);
+        memory::check_room::<T>("fit", format_args!("the gradients of {needed} shards"), values)?;
+        let numbers = training.sums.iter().map(Vec::len).sum::<usize>();
+        let width = FIRST + 2 * training.heads.len() + params.specs().len() + numbers;
+        let all = width.saturating_mul(count);
+        memory::check_room::<f64>("fit", format_args!("loss and metrics of {count} shards"), all)?;
+        let sum = || Sum { gradients: Vec::new(), statistics: vec![T::zero(); statistics] };
+        let mut sums: Vec<Sum<T>> = (0..needed).map(|_| sum()).collect();
+        // The first sum takes the place of training's gradients, unless those are needed to add batches up in.
+        let apart = usize::from(!adds_batches(training));
+        sums.iter_mut().skip(apart).for_each(|sum| sum.gradients.resize(params.len(), T::zero()));
+        let own = shards_of(world.rank(), world.size(), count);
+        let (lines, written) = (vec![0.0; all], Written::new(params));
+        let before = training.sums.clone();
+        Ok(Shards { world, count, own, sums, written, ranks, lines, width, before, stop: false, cause: None })
+    }
+
+    /// Why a loss is not finite, as far as this rank knows.
+    pub fn cause(&mut self) -> String {
+        let others = || "It became so in rows of another rank, which says more.".to_owned();
+        self.cause.take().unwrap_or_else(others)
+    }
+
+    fn line(&self, shard: usize) -> &[f64] {
+        &self.lines[shard * self.width..][..self.width]
+    }
+
+    /// What a number of all shards comes to.
+    fn total(&self, at: usize) -> f64 {
+        (0..self.count).map(|shard| self.line(shard)[at]).sum()
+    }
+
+    /// The mean over shards of a number, which weigh by another one.
+    fn mean(&self, at: usize, by: usize) -> f64 {
+        let all = self.total(by);
+        let part = |line: &[f64]| if line[by] == 0.0 { 0.0 } else { line[at] * (line[by] / all) };
+        (0..self.count).map(|shard| part(self.line(shard))).sum()
+    }
+
+    /// What gradients, and statistics, of shards are to be multiplied by before they are added up, given the rows and samples of each; and, by
+    /// those of all, the sums afterwards. A single shard is the whole batch, whose bits stay.
+    fn weights(count: usize, samples: f64, numbers: [f64; 2], each: bool) -> [T; 2] {
+        // The samples that most shards have, so that most weigh 1.
+        let unit = (samples / count as f64).ceil().max(1.0);
+        numbers.map(|n| match (count, each) {
+            (1, _) => T::one(),
+            (_, true) => T::of(n / unit),
+            (_, false) if n == 0.0 => T::zero(),
+            (_, false) => T::of(unit / n),
+        })
+    }
+}
+
+/// Whether the gradients of several batches are added up for an update.
+fn adds_batches<T: Float>(training: &Training<T>) -> bool {
+    training.optimizer.options().gradient_accumulation_steps > 1
+}
+
+impl<T: Float> Training<T> {
+    /// One step on a batch. What it comes to is the same on every rank.
+    pub fn step_in_shards(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: &BatchOfRun<'_, T>,
+        net: &Net<T>,
+        params: &mut Params<T>,
+        seed: u64,
+    ) -> Result<Outcome> {
+        if self.accumulated.batches == 0 {
+            self.accumulated = Accumulated::default();
+            self.written.begin(&mut self.gradients);
+        }
+        let adds = adds_batches(self);
+        if !adds {
+            std::mem::swap(&mut self.gradients, &mut shards.sums[0].gradients);
+        }
+        let reduced = self.reduce_batch(shards, batch, net, params, seed);
+        if !adds {
+            std::mem::swap(&mut self.gradients, &mut shards.sums[0].gradients);
+            self.written.all_written();
+        }
+        let value = reduced?;
+        if !value.is_finite() {
+            self.statistics.clear();
+            return Ok(Outcome::Loss(value));
+        }
+        let before = self.state.step;
+        let outcome = parallel::enter(params.len(), || {
+            self.add_batch(shards, params);
+            self.count_and_update(params, seed, value)
+        });
+        self.share_weights(shards.world, params, outcome, before)
+    }
+
+    /// The loss of a batch; if it is finite its gradients in the first of the sums, metrics added, statistics in their place.
+    fn reduce_batch(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: &BatchOfRun<'_, T>,
+        net: &Net<T>,
+        params: &Params<T>,
+        seed: u64,
+    ) -> Result<f64> {
+        shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
+        let samples = batch.data.samples(batch.index) / shards.count;
+        let own = parallel::enter(params.len().saturating_mul(samples.max(1)), || {
+            self.own_shards(shards, batch, net, params, seed)
+        });
+        self.sums.iter_mut().zip(&shards.before).for_each(|(sums, before)| sums.copy_from_slice(before));
+        own?;
+        self.tell(shards)?;
+        // From here on all ranks do the same.
+        let penalties = [shards.mean(PENALTY, SAMPLES), if self.penalised { params.penalty() } else { 0.0 }];
+        for (i, head) in self.heads.iter_mut().enumerate() {
+            let [loss, rows] = [0, 1].map(|j| FIRST + 2 * i + j);
+            head.last_loss = shards.mean(loss, rows);
+            head.last_rows = shards.total(rows) as usize;
+        }
+        let value = self.loss(|_| true, penalties);
+        if value.is_finite() {
+            self.add_metrics(shards);
+            let whole = shards.line(0)[WHOLE];
+            let scales = Shards::weights(shards.count, whole, [self.rows() as f64, shards.total(SAMPLES)], false);
+            self.reduce(shards, scales)?;
+        }
+        Ok(value)
+    }
+
+    /// Adds up gradients and statistics of this rank's shards, and notes what is known of each.
+    fn own_shards(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: &BatchOfRun<'_, T>,
+        net: &Net<T>,
+        params: &Params<T>,
+        seed: u64,
+    ) -> Result<()> {
+        let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
+        for (i, root) in ranks.roots(world.rank()).iter().enumerate() {
+            let leaf = &mut |number: usize, sum: &mut Sum<T>| {
+                let line = &mut lines[number * *width..][..*width];
+                std::mem::swap(&mut self.gradients, &mut sum.gradients);
+                std::mem::swap(&mut self.written, written);
+                let shard = Shard { number, of: *count };
+                let done = self.shard(shard, &mut sum.statistics, line, batch, net, params, seed);
+                std::mem::swap(&mut self.gradients, &mut sum.gradients);
+                std::mem::swap(&mut self.written, written);
+                if let Some(found) = done? {
+                    cause.get_or_insert(found);
+                }
+                Ok(())
+            };
+            let more = &mut |a: &mut Sum<T>, b: &Sum<T>| {
+                add(&mut a.gradients, &b.gradients);
+                add(&mut a.statistics, &b.statistics);
+            };
+            add_up(root, &mut sums[i..], leaf, more)?;
+        }
+        Ok(())
+    }
+
+    /// Gradients and statistics of one shard, times what it weighs, and in a line what is known of it; why its loss is not finite, if it is not.
+    #[allow(clippy::too_many_arguments)]
+    fn shard(
+        &mut self,
+        shard: Shard,
+        to: &mut [T],
+        line: &mut [f64],
+        batch: &BatchOfRun<'_, T>,
+        net: &Net<T>,
+        params: &Params<T>,
+        seed: u64,
+    ) -> Result<Option<String>> {
+        let BatchOfRun { data, epoch, index } = *batch;
+        line.fill(0.0);
+        to.fill(T::zero());
+        self.written.all_written();
+        self.written.begin(&mut self.gradients);
+        self.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+        let Loaded { samples, unchecked } = data.load_shard(epoch, index, shard, &mut self.buffers.batch)?;
+        let rows = shard.rows(samples);
+        line[WHOLE] = samples as f64;
+        if rows.is_empty() {
+            self.written.end(params, &mut self.gradients);
+            return Ok(None);
+        }
+        if unchecked {
+            self.check_batch("fit", net).map_err(|error| data.about(index, error))?;
+        }
+        self.prepare("fit", net)?;
+        let value = self.differentiate(net, params, seed, Purpose::Shard(rows.start as u64));
+        let found = match value.is_finite() {
+            true => None,
+            false => Some(cause(self.loaded(), |row| data.sample(index, rows.start + row))),
+        };
+        if found.is_none() {
+            self.measure(net);
+        }
+        line[PENALTY] = self.layer_penalty;
+        line[SAMPLES] = rows.len() as f64;
+        let (heads, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
+        for (head, numbers) in self.heads.iter().zip(heads.chunks_exact_mut(2)) {
+            let loss = if head.loss.is_some() { head.last_loss } else { 0.0 };
+            numbers.copy_from_slice(&[loss, head.last_rows as f64]);
+        }
+        let numbers = [self.rows() as f64, rows.len() as f64];
+        let [gradients, statistics] = Shards::<T>::weights(shard.of, samples as f64, numbers, true);
+        self.written.end(params, &mut self.gradients);
+        if gradients != T::one() {
+            self.written.scale(&mut self.gradients, gradients);
+        }
+        let (values, written) = self.statistics.parts_mut();
+        to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * statistics);
+        let flags = written.iter().map(|written| f64::from(u8::from(*written)));
+        let known = flags.chain(self.sums.iter().flatten().copied());
+        rest.iter_mut().zip(known).for_each(|(to, from)| *to = from);
+        Ok(found)
+    }
+
+    /// Tells all ranks what is known of every shard.
+    fn tell(&mut self, shards: &mut Shards<'_, T>) -> Result<()> {
+        let Shards { world, count, own, lines, width, stop, .. } = shards;
+        let (ranks, count, width) = (world.size(), *count, *width);
+        lines[own.start * width + STOP] = f64::from(u8::from(world.asked_to_stop()));
+        let stretch = |rank: usize| {
+            let own = shards_of(rank, ranks, count);
+            own.start * width..own.end * width
+        };
+        all_gather_numbers(*world, "loss and metrics of a step", lines, stretch)?;
+        *stop = lines.chunks_exact(width).any(|line| line[STOP] != 0.0);
+        Ok(())
+    }
+
+    /// Adds what metrics have of every shard, in their order.
+    fn add_metrics(&mut self, shards: &Shards<'_, T>) {
+        let (_, written) = self.statistics.parts_mut();
+        let mut at = FIRST + 2 * self.heads.len();
+        for written in written.iter_mut() {
+            *written = shards.total(at) > 0.0;
+            at += 1;
+        }
+        for (figure, sums) in self.figures.iter().zip(&mut self.sums) {
+            let len = sums.len();
+            if figure.metric.is_none() {
+                let head = &self.heads[figure.head];
+                add_loss(sums, head.last_loss, head.last_rows);
+            } else {
+                for shard in 0..shards.count {
+                    let of_shard = &shards.line(shard)[at..][..len];
+                    sums.iter_mut().zip(of_shard).for_each(|(sum, more)| *sum += more);
+                }
+            }
+            at += len;
+        }
+    }
+
+    /// The sums over all shards, times the scales of gradients and of statistics: gradients in the first of the sums, statistics in their place.
+    fn reduce(&mut self, shards: &mut Shards<'_, T>, [gradients, statistics]: [T; 2]) -> Result<()> {
+        let Shards { world, sums, ranks, .. } = shards;
+        let roots = ranks.roots(world.rank()).len();
+        let own = &mut sums[..roots];
+        let mut slices: Vec<&mut [T]> = own.iter_mut().map(|sum| &mut sum.gradients[..]).collect();
+        ranks.all_reduce(*world, &mut slices, gradients)?;
+        let mut slices: Vec<&mut [T]> = own.iter_mut().map(|sum| &mut sum.statistics[..]).collect();
+        ranks.all_reduce(*world, &mut slices, statistics)?;
+        self.statistics.parts_mut().0.copy_from_slice(&sums[0].statistics);
+        Ok(())
+    }
+
+    /// Adds the gradients of a batch, and those of penalties, to those of batches before.
+    fn add_batch(&mut self, shards: &mut Shards<'_, T>, params: &Params<T>) {
+        let rows = self.rows() as u64;
+        if adds_batches(self) {
+            // A batch of many, in which no row counts, has no part in the update.
+            if rows == 0 {
+                return;
+            }
+            self.weigh_as(rows);
+            let of_batch = &shards.sums[0].gradients;
+            match self.accumulated.rows {
+                0 => self.gradients.copy_from_slice(of_batch),
+                _ => add(&mut self.gradients, of_batch),
+            }
+            self.written.all_written();
+        }
+        if self.penalised {
+            Pass::training(params, &mut self.gradients, 0, 0, 0).regularize();
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Training by shards, on one rank and on several: the same bits.
+
+use std::path::{Path, PathBuf};
+
+use gradus::distributed::{Threads, World};
+use gradus::prelude::*;
+use gradus::schedules::CosineDecay;
+
+/// Samples that no number of shards divides.
+const N: usize = 103;
+
+fn data() -> (Tensor, Tensor) {
+    let x = Tensor::from_fn([N, 6], |i| ((i * 7919 + i / 6) % 101) as f32 / 50.0 - 1.0);
+    let y = Tensor::from_labels(&(0..N).map(|i| (i * i + i / 3) % 3).collect::<Vec<_>>());
+    (x, y)
+}
+
+/// With all that looks at more than a row: dropout, batch statistics, penalties, metrics with sums of several kinds.
+fn model(seed: u64, accumulate: u64) -> Model {
+    let mut model = Sequential::new([6])
+        .add(Dense::new(16).kernel_regularizer(Regularizer::L2(1e-3)))
+        .add(BatchNorm::default())
+        .add(Activation::Relu)
+        .add(Dropout::new(0.3))
+        .add(Dense::new(3).activation(Activation::Softmax))
+        .build(seed)
+        .unwrap();
+    let adam = Adam::default()
+        .learning_rate(CosineDecay::new(0.01, 40))
+        .global_clipnorm(0.5)
+        .weight_decay(0.01)
+        .gradient_accumulation_steps(accumulate);
+    model.compile(adam, SparseCategoricalCrossentropy::default(), (Accuracy::default(), F1Score::default())).unwrap();
+    model
+}
+
+/// What a run ends with.
+#[derive(Debug, PartialEq)]
+struct End {
+    weights: Vec<u32>,
+    history: History,
+    stopped: usize,
+}
+
+fn end(model: &Model, history: History) -> End {
+    let weights = model.params().values().iter().map(|v| v.to_bits()).collect();
+    let stopped = history.epochs.len();
+    End { weights, history, stopped }
+}
+
+fn run(how: Fit<'_>, seed: u64, accumulate: u64) -> End {
+    let (x, y) = data();
+    let mut model = model(seed, accumulate);
+    let mut stopping = EarlyStopping::default().monitor("val_loss").patience(1).restore_best_weights(true);
+    let how = how.epochs(6).batch_size(20).validation_split(0.2).verbose(Verbose::Silent);
+    let history = model.fit_with(&x, &y, &how, &mut [&mut stopping]).unwrap();
+    end(&model, history)
+}
+
+#[test]
+fn any_number_of_ranks_ends_with_the_bits_of_one_process() {
+    for accumulate in [1, 3] {
+        let alone = run(Fit::default().shards(12), 7, accumulate);
+        for ranks in [1, 2, 3, 4, 5, 6, 12] {
+            // Weights and order come from rank 0, whatever seed others have; the moments may be divided.
+            let divided = ranks % 2 == 1;
+            let all = Threads::run(ranks, |world| {
+                let how = Fit::default().shards(12).distributed(world).shard_optimizer(divided);
+                run(how, 7 + world.rank() as u64, accumulate)
+            });
+            for (rank, own) in all.iter().enumerate() {
+                assert_eq!(own.history, alone.history, "rank {rank} of {ranks}, {accumulate} batches an update");
+                assert!(*own == alone, "rank {rank} of {ranks}: weights differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_shard_is_the_batch() {
+    let (plain, one) = (run(Fit::default(), 3, 1), run(Fit::default().shards(1), 3, 1));
+    assert_eq!(plain.history, one.history);
+    assert!(plain == one, "weights differ");
+}
+
+#[test]
+fn shards_of_a_batch_come_to_its_gradients() {
+    let (x, y) = data();
+    let train = |shards: Option<usize>| {
+        let mut model = Sequential::new([6])
+            .add(Dense::new(16).activation(Activation::Tanh))
+            .add(Dropout::new(0.3))
+            .add(Dense::new(3).activation(Activation::Softmax))
+            .build_as::<f64>(5)
+            .unwrap();
+        model
+            .compile(Sgd::default().learning_rate(0.1), SparseCategoricalCrossentropy::default(), [Accuracy::default()])
+            .unwrap();
+        let how = Fit::default().epochs(3).batch_size(20).verbose(Verbose::Silent);
+        let how = shards.iter().fold(how, |how, &shards| how.shards(shards));
+        let convert = |t: &Tensor| Tensor::<f64>::from_fn(t.shape(), |i| f64::from(t.as_slice()[i]));
+        let history = model.fit(&convert(&x), &convert(&y), &how).unwrap();
+        (model.params().values().to_vec(), history)
+    };
+    let (plain, history) = train(None);
+    for shards in [2, 3, 7, 20, 33] {
+        let (weights, other) = train(Some(shards));
+        weights.iter().zip(&plain).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} and {b}, {shards} shards"));
+        assert_eq!(other.get("accuracy"), history.get("accuracy"));
+    }
+}
+
+fn file(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("gradus_distributed_{name}_{}.safetensors", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+/// The batches of rows as a dataset, shuffled and loaded ahead.
+fn batches() -> Prefetch {
+    let (x, y) = data();
+    Samples::new(x, y).unwrap().shuffle(3).batch(20).prefetch(1).unwrap()
+}
+
+fn run_to(path: &Path, world: Option<&dyn World>, epochs: usize) -> End {
+    let mut model = model(7, 1);
+    let checkpoint = Checkpoint::new(path).every_steps(2);
+    let how = Fit::default().epochs(epochs).shards(4).checkpoint(&checkpoint).verbose(Verbose::Silent);
+    // Divided moments on an odd number of ranks: files are the same.
+    let divided = world.is_some_and(|world| world.size() % 2 == 1);
+    let how = world.into_iter().fold(how, Fit::distributed).shard_optimizer(divided);
+    let history = model.fit_dataset(&batches(), &how, &mut []).unwrap();
+    end(&model, history)
+}
+
+#[test]
+fn a_run_goes_on_with_another_number_of_ranks() {
+    let (whole, parts) = (file("whole"), file("parts"));
+    let expected = run_to(&whole, None, 5);
+    let _ = Threads::run(2, |world| run_to(&parts, Some(world), 2));
+    let _ = Threads::run(4, |world| run_to(&parts, Some(world), 3));
+    let all = Threads::run(3, |world| run_to(&parts, Some(world), 5));
+    all.iter().for_each(|own| assert!(*own == expected, "{:?} and {:?}", own.history, expected.history));
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&parts).unwrap());
+    // Other shards would give other bits.
+    let mut other = model(7, 1);
+    let checkpoint = Checkpoint::new(&parts);
+    let how = Fit::default().epochs(6).shards(5).checkpoint(&checkpoint).verbose(Verbose::Silent);
+    let error = other.fit_dataset(&batches(), &how, &mut []).unwrap_err().to_string();
+    assert!(error.contains("shards: 4 then, 5 now"), "{error}");
+    [whole, parts].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+}
+
+#[test]
+fn ranks_that_differ_are_named() {
+    let (x, y) = data();
+    let errors = Threads::run(3, |world| {
+        let rank = world.rank();
+        let mut model = Sequential::new([6]).add(Dense::new(if rank == 2 { 4 } else { 3 })).build(0).unwrap();
+        model.compile(Adam::default(), SparseCategoricalCrossentropy::default().from_logits(true), ()).unwrap();
+        let (x, y) = match rank {
+            1 => (x.rows(0..50).unwrap(), y.rows(0..50).unwrap()),
+            _ => (x.clone(), y.clone()),
+        };
+        let how = Fit::default().verbose(Verbose::Silent).distributed(world);
+        model.fit(&x, &y, &how).unwrap_err().to_string()
+    });
+    for error in &errors {
+        assert_eq!(error, &errors[0]);
+        assert!(
+            error.contains("rank 1: ") && error.contains("samples to train on: 50 there, 103 on rank 0"),
+            "{error}"
+        );
+        assert!(error.contains("rank 2: layer 0.config.units: 4 there, 3 on rank 0"), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_one_rank_ends_all() {
+    let (x, y) = data();
+    let errors = Threads::run(3, |world| {
+        let mut model = model(1, 1);
+        let rank = world.rank();
+        let mut failing = LambdaCallback::default().on_epoch_end(move |epoch, _, _| match (rank, epoch) {
+            (1, 1) => Err(Error::custom("the disk is full")),
+            _ => Ok(()),
+        });
+        let how = Fit::default().epochs(4).verbose(Verbose::Silent).distributed(world);
+        model.fit_with(&x, &y, &how, &mut [&mut failing]).unwrap_err().to_string()
+    });
+    assert_eq!(errors[1], "the disk is full");
+    assert!(errors[0].starts_with("rank 1: the disk is full"), "{}", errors[0]);
+    assert!(errors[2].starts_with("rank 1: the disk is full"), "{}", errors[2]);
+}
+
+#[test]
+fn what_one_rank_alone_changes_is_found() {
+    let (x, y) = data();
+    let errors = Threads::run(2, |world| {
+        let mut model = model(1, 1);
+        let rank = world.rank();
+        let mut secretly = LambdaCallback::default().on_epoch_end(move |_, _, run| {
+            if rank == 1 {
+                run.values_mut()[0] += 1.0;
+            }
+            Ok(())
+        });
+        let how = Fit::default().epochs(2).verbose(Verbose::Silent).distributed(world);
+        model.fit_with(&x, &y, &how, &mut [&mut secretly]).unwrap_err().to_string()
+    });
+    errors.iter().for_each(|e| assert!(e.contains("rank 1: its weights after epoch 1 are others"), "{e}"));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_one_on_all_ranks() {
+    let (mut x, y) = data();
+    x.as_mut_slice()[6 * 17 + 2] = f32::NAN;
+    let errors = Threads::run(2, |world| {
+        let mut model = model(1, 1);
+        let how = Fit::default().batch_size(N).shuffle(false).verbose(Verbose::Silent).distributed(world);
+        model.fit(&x, &y, &how).unwrap_err().to_string()
+    });
+    assert!(
+        errors[0].contains("the loss became NaN in epoch 1, step 1") && errors[0].contains("row 17, column 2"),
+        "{}",
+        errors[0]
+    );
+    assert!(
+        errors[1].contains("the loss became NaN in epoch 1, step 1") && errors[1].contains("another rank"),
+        "{}",
+        errors[1]
+    );
+}
+
+#[test]
+fn more_ranks_than_shards_are_refused() {
+    let (x, y) = data();
+    let errors = Threads::run(3, |world| {
+        let how = Fit::default().shards(2).distributed(world);
+        model(1, 1).fit(&x, &y, &how).unwrap_err().to_string()
+    });
+    assert!(errors.iter().any(|e| e.contains("shards must be from 3, one for each rank")), "{errors:?}");
+}
+
+#[test]
+fn masked_steps_weigh_as_they_count() {
+    let ids = |i: usize| if i % 8 < 2 + (i / 8) % 6 { 1.0 + (i % 5) as f64 } else { 0.0 };
+    let x = Tensor::<f64>::from_fn([30, 8], ids);
+    let y = Tensor::<f64>::from_fn([30, 8], |i| ((i * 5) % 4) as f64);
+    let train = |shards: Option<usize>| {
+        let mut model = Sequential::new([8])
+            .add(Embedding::new(6, 5).mask_zero(true))
+            .add(Dense::new(4).activation(Activation::Softmax))
+            .build_as::<f64>(5)
+            .unwrap();
+        model
+            .compile(Sgd::default().learning_rate(0.5), SparseCategoricalCrossentropy::default(), [Accuracy::default()])
+            .unwrap();
+        let how = Fit::default().epochs(3).batch_size(10).verbose(Verbose::Silent);
+        let how = shards.iter().fold(how, |how, &shards| how.shards(shards));
+        let history = model.fit(&x, &y, &how).unwrap();
+        (model.params().values().to_vec(), history)
+    };
+    let (plain, history) = train(None);
+    for shards in [2, 3, 10] {
+        let (weights, other) = train(Some(shards));
+        weights.iter().zip(&plain).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} and {b}, {shards} shards"));
+        let losses = other.get("loss").unwrap().iter().zip(history.get("loss").unwrap());
+        losses.for_each(|(a, b)| assert!((a - b).abs() < 1e-12));
+        assert_eq!(other.get("accuracy"), history.get("accuracy"));
+    }
+}
+
+#[test]
+fn divided_moments_of_every_kind() {
+    let (x, y) = data();
+    fn train<O: Optimizer + OptimizerOptions + 'static>(
+        optimizer: O,
+        how: Fit<'_>,
+        (x, y): (&Tensor, &Tensor),
+    ) -> Result<Vec<u32>, Error> {
+        let mut model =
+            Sequential::new([6]).add(Dense::new(150).activation(Activation::Tanh)).add(Dense::new(3)).build(1)?;
+        model.compile(optimizer, SparseCategoricalCrossentropy::default().from_logits(true), ())?;
+        // A second run goes on with the moments of the first, which all ranks have again.
+        let how = how.batch_size(20).verbose(Verbose::Silent).shards(5);
+        model.fit(x, y, &how.clone().epochs(2))?;
+        model.fit(x, y, &how.initial_epoch(2).epochs(3))?;
+        Ok(model.params().values().iter().map(|v| v.to_bits()).collect())
+    }
+    fn check<O: Optimizer + OptimizerOptions + Clone + Sync + 'static>(optimizer: O, of: (&Tensor, &Tensor)) {
+        let alone = train(optimizer.clone(), Fit::default(), of).unwrap();
+        for ranks in [2, 3, 5] {
+            let all = Threads::run(ranks, |world| {
+                train(optimizer.clone(), Fit::default().distributed(world).shard_optimizer(true), of).unwrap()
+            });
+            assert!(all.iter().all(|own| *own == alone), "{ranks} ranks, {optimizer:?}");
+        }
+    }
+    let of = (&x, &y);
+    check(Adam::default(), of);
+    check(AdamW::default().moment_storage(MomentStorage::Bf16).global_clipnorm(0.1), of);
+    check(Adam::default().amsgrad(true).clipnorm(0.1), of);
+    check(Sgd::default().momentum(0.9).clipvalue(0.01), of);
+    check(RmsProp::default().centered(true), of);
+    for (error, why) in [
+        (
+            Threads::run(2, |w| {
+                train(Muon::default(), Fit::default().distributed(w).shard_optimizer(true), of).unwrap_err().to_string()
+            }),
+            "whole parameters",
+        ),
+        (
+            Threads::run(2, |w| {
+                train(Adam::default().ema(0.9), Fit::default().distributed(w).shard_optimizer(true), of)
+                    .unwrap_err()
+                    .to_string()
+            }),
+            "moving average",
+        ),
+    ] {
+        assert!(error.iter().any(|e| e.contains("shard_optimizer must be false") && e.contains(why)), "{error:?}");
+    }
+}
