@@ -117,6 +117,10 @@ struct Readme;
 struct TextGuide;
 
 #[cfg(all(doctest, feature = "files"))]
+#[doc = include_str!("../docs/distributed.md")]
+struct DistributedGuide;
+
+#[cfg(all(doctest, feature = "files"))]
 #[doc = include_str!("../docs/hugging-face.md")]
 struct HuggingFaceGuide;
 

@@ -23,11 +23,15 @@ const FAILED: i32 = 70;
 /// Looks at messages that are under way before a rank lets others have its core.
 const SPINS: u32 = 2000;
 
+/// How long a rank is waited for before this one sleeps between looks, and how long it sleeps: little beside what it has waited.
+const PATIENCE: Duration = Duration::from_millis(10);
+const NAP: Duration = Duration::from_micros(50);
+
 /// The ranks of an MPI job, started by `mpirun -n 4 program` or Slurm's `srun`; feature `mpi`.
 ///
-/// Started without either it is a world of one rank. Where a rank panics, or returns from `main` with an error before the world is dropped,
-/// the job is brought down with its message and status 70, so that no other rank waits. A rank that does not answer within the
-/// [deadline](Self::deadline) is named, and the job brought down.
+/// Started without either it is a world of one rank. Where `fit` fails on one rank, or a rank panics, the job is brought down with its message
+/// and status 70, so that no other rank waits. A rank that does not answer within the [deadline](Self::deadline) is named, and the job
+/// brought down.
 ///
 /// ```no_run
 /// use gradus::distributed::{Mpi, World};
@@ -109,36 +113,57 @@ impl Mpi {
         SimpleCommunicator::world().abort(FAILED)
     }
 
-    /// Waits for messages that are under way; which of them have not come within the deadline.
-    fn wait<'a>(
-        &self,
-        mut pending: Vec<(usize, bool, Request<'a, [u8], &LocalScope<'a>>)>,
-    ) -> std::result::Result<(), Vec<(usize, bool)>> {
-        let (mut spins, mut until) = (0u32, None);
+    /// Waits for messages that are under way. Where some have not come within the deadline the job ends: what is under way cannot be taken back,
+    /// so that there is no way on.
+    fn wait(&self, what: &str, mut pending: Vec<Pending<'_, '_>>) {
+        let (start, mut spins) = (Instant::now(), 0u32);
         while !pending.is_empty() {
             let mut i = 0;
             while i < pending.len() {
-                let (rank, receives, request) = pending.swap_remove(i);
+                let Pending { rank, receives, request } = pending.swap_remove(i);
                 if let Err(request) = request.test() {
-                    pending.push((rank, receives, request));
+                    pending.push(Pending { rank, receives, request });
                     let last = pending.len() - 1;
                     pending.swap(i, last);
                     i += 1;
                 }
             }
-            spins += 1;
+            spins = spins.saturating_add(1);
             if spins < SPINS {
                 std::hint::spin_loop();
                 continue;
             }
-            let until = *until.get_or_insert_with(|| Instant::now() + self.deadline);
-            if Instant::now() > until {
-                return Err(pending.iter().map(|(rank, receives, _)| (*rank, *receives)).collect());
+            if start.elapsed() > self.deadline {
+                // Who receives nothing may itself wait for another.
+                let silent = |receives: bool| pending.iter().filter(move |p| p.receives || !receives).map(|p| p.rank);
+                let mut ranks: Vec<usize> = silent(true).collect();
+                if ranks.is_empty() {
+                    ranks = silent(false).collect();
+                }
+                ranks.sort_unstable();
+                ranks.dedup();
+                let ranks: Vec<_> = ranks.iter().map(usize::to_string).collect();
+                self.bring_down(&format!(
+                    "rank {} has not answered for {:?}, waiting for {what}; look whether its machine is up, or give \
+                     Mpi::deadline more time",
+                    ranks.join(", "),
+                    self.deadline
+                ));
             }
-            std::thread::yield_now();
+            match start.elapsed() > PATIENCE {
+                true => std::thread::sleep(NAP),
+                false => std::thread::yield_now(),
+            }
         }
-        Ok(())
     }
+}
+
+/// A message under way.
+struct Pending<'s, 'a> {
+    /// The rank at its other end.
+    rank: usize,
+    receives: bool,
+    request: Request<'a, [u8], &'s LocalScope<'a>>,
 }
 
 impl World for Mpi {
@@ -158,46 +183,23 @@ impl World for Mpi {
             return Err(Error::Rank { rank, what, problem: format!("there is none, of {} ranks", self.size) });
         }
         let world = SimpleCommunicator::world();
-        let missing = scope(|scope| {
+        scope(|scope| {
             let mut pending = Vec::with_capacity(sends.len() + receives.len());
             for (from, room) in receives.iter_mut() {
                 for room in room.chunks_mut(MESSAGE) {
-                    let process = world.process_at_rank(*from as i32);
-                    pending.push((*from, true, process.immediate_receive_into(scope, room)));
+                    let request = world.process_at_rank(*from as i32).immediate_receive_into(scope, room);
+                    pending.push(Pending { rank: *from, receives: true, request });
                 }
             }
-            let mut pending_sends = Vec::with_capacity(sends.len());
             for (to, bytes) in sends {
                 self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 for bytes in bytes.chunks(MESSAGE) {
-                    pending_sends.push((*to, false, world.process_at_rank(*to as i32).immediate_send(scope, bytes)));
+                    let request = world.process_at_rank(*to as i32).immediate_send(scope, bytes);
+                    pending.push(Pending { rank: *to, receives: false, request });
                 }
             }
-            pending.append(&mut pending_sends);
-            match self.wait(pending) {
-                Ok(()) => None,
-                // What is under way cannot be taken back, so there is no way on from here.
-                Err(missing) => {
-                    let silent = |&(rank, receives): &(usize, bool)| receives.then_some(rank);
-                    let mut ranks: Vec<_> = missing.iter().filter_map(silent).collect();
-                    if ranks.is_empty() {
-                        ranks = missing.iter().map(|m| m.0).collect();
-                    }
-                    ranks.sort_unstable();
-                    ranks.dedup();
-                    Some(ranks)
-                }
-            }
+            self.wait(what, pending);
         });
-        if let Some(ranks) = missing {
-            let ranks: Vec<_> = ranks.iter().map(usize::to_string).collect();
-            let deadline = self.deadline;
-            self.bring_down(&format!(
-                "rank {} has not answered for {deadline:?}, waiting for {what}; look whether its machine is up, or give \
-                 Mpi::deadline more time",
-                ranks.join(", ")
-            ));
-        }
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         Ok(())

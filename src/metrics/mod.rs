@@ -99,7 +99,8 @@ pub trait Metric<T: Float = f32>: Send + Sync + Debug {
     /// epoch keeps them.
     fn sums(&self, y_pred: Shape) -> usize;
 
-    /// Adds a batch of shapes that [`check`](Self::check) accepts to the sums; weights, where there are any, are one a row or
+    /// Adds a batch of shapes that [`check`](Self::check) accepts to the sums, and nothing else: those of two parts of a batch, taken from zero, add up to
+    /// those of the whole, as [shards](crate::model::Fit::shards) have it. Weights, where there are any, are one a row or
     /// one a sample. Lengths that do not fit make the result NaN, or a figure without meaning; the metrics of this library do
     /// not panic.
     fn update(&self, sums: &mut [f64], y_true: &Tensor<T>, y_pred: &Tensor<T>, weights: Option<&[T]>);
