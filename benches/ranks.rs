@@ -5,6 +5,8 @@
 //!
 //! - `mnist_mlp`: 784-512-256-10, Adam, 1,024 samples a step in all ranks together; `gpt_char`: 24 sequences of 64 of a small GPT-2, AdamW.
 //!   One JSON line of rank 0: samples a second, the best of three runs; the part of the time that went into exchanges, waiting included.
+//! - `predict BANDWIDTH LATENCY RATE TOKENS`: what the model of docs/distributed.md says of 2 to 1,024 machines (bytes a second, seconds, operations a second
+//!   of a machine, tokens a machine and step).
 //! - `messages`: seconds of an exchange of every size, one rank to the next; `memory`: MB of each rank that trains 10 million weights with Adam, their
 //!   moments divided (`memory divided`) or not.
 
@@ -20,6 +22,10 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let workload = arguments.first().map_or("", String::as_str);
+    if workload == "predict" {
+        let numbers: Vec<f64> = arguments[1..].iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        return predict(&numbers);
+    }
     let threads = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(1);
     gradus::set_threads(threads)?;
     let world = Mpi::start()?.deadline(Duration::from_secs(120));
@@ -90,6 +96,29 @@ fn throughput(
             world.size(),
             x.samples() as f64 / best
         );
+    }
+    Ok(())
+}
+
+/// Parts of the time of a step that are computing, by weights and machines, where each machine has as many tokens whatever their number.
+fn predict(numbers: &[f64]) -> Result<(), Failure> {
+    let [bandwidth, latency, rate, tokens] = numbers else { return Err("name four numbers".into()) };
+    let machines: Vec<u64> = (1..=10).map(|exponent| 1 << exponent).collect();
+    print!("|  weights |");
+    machines.iter().for_each(|n| print!(" {n:>5} |"));
+    println!();
+    for weights in [1e6, 124e6, 1.1e9] {
+        // Forward and backward of a weight: six operations a token.
+        let compute = 6.0 * weights * tokens / rate;
+        print!("| {weights:>8.1e} |");
+        for &n in &machines {
+            let others = n as f64 - 1.0;
+            let buckets = (weights / f64::from(1 << 20).max(n as f64 * f64::from(1 << 14))).ceil();
+            // Twice all to all, of each bucket; a line of numbers to each other rank.
+            let messages = (2.0 * buckets + 1.0) * others * latency + 8.0 * weights * others / n as f64 / bandwidth;
+            print!(" {:>5.3} |", compute / (compute + messages));
+        }
+        println!();
     }
     Ok(())
 }

@@ -13,7 +13,11 @@ use crate::kernels::parallel;
 /// a rank receives takes little room.
 const BUCKET: usize = 1 << 20;
 
+/// The values of a bucket that each of many ranks adds up, at least.
+const PIECE: usize = 1 << 14;
+
 /// Hands the bytes of rank 0 to all, along a binomial tree; all know the length.
+#[cfg(feature = "files")]
 pub(crate) fn broadcast(world: &dyn World, what: &'static str, bytes: &mut [u8]) -> Result<()> {
     let (rank, size) = (world.rank(), world.size());
     // In round k, the 2ᵏ ranks that have them hand them to as many more.
@@ -29,7 +33,14 @@ pub(crate) fn broadcast(world: &dyn World, what: &'static str, bytes: &mut [u8])
     Ok(())
 }
 
+/// Hands the numbers of rank 0 to all; all know how many.
+#[cfg(feature = "files")]
+pub(crate) fn broadcast_numbers<T: Plain>(world: &dyn World, what: &'static str, numbers: &mut [T]) -> Result<()> {
+    broadcast(world, what, bytes::of_mut(numbers))
+}
+
 /// Hands bytes of a length that rank 0 alone knows to all.
+#[cfg(feature = "files")]
 pub(crate) fn broadcast_any(world: &dyn World, what: &'static str, own: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let mut len = own.as_ref().map_or(0, |own| own.len() as u64).to_le_bytes();
     broadcast(world, what, &mut len)?;
@@ -84,6 +95,7 @@ pub(crate) fn all_gather_numbers<T: Plain>(
 }
 
 /// Hands the stretches of numbers that the ranks have to rank 0: `own`, a rank's; `all`, on rank 0, where they go, its own being there.
+#[cfg(feature = "files")]
 pub(crate) fn gather_numbers<T: Plain>(
     world: &dyn World,
     what: &'static str,
@@ -134,8 +146,9 @@ impl<T: Float> Sums<T> {
     pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], scale: T) -> Result<()> {
         let len = buffers.first().map_or(0, |buffer| buffer.len());
         let (rank, ranks) = (world.rank(), world.size());
-        for start in (0..len).step_by(BUCKET) {
-            let bucket = start..(start + BUCKET).min(len);
+        let most = BUCKET.max(ranks.saturating_mul(PIECE));
+        for start in (0..len).step_by(most) {
+            let bucket = start..(start + most).min(len);
             let piece = |rank: usize| {
                 let own = shards_of(rank, ranks, bucket.len());
                 bucket.start + own.start..bucket.start + own.end
@@ -210,6 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "files")]
     fn everyone_has_what_rank_0_had() {
         for size in 1..8 {
             let all = Threads::run(size, |world| {

@@ -33,9 +33,9 @@ mod world;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
-pub(crate) use messages::{Sums, add, all_gather_numbers, gather_numbers};
+pub(crate) use messages::{Sums, add, all_gather_numbers};
 #[cfg(feature = "files")]
-pub(crate) use messages::{all_gather, broadcast_any};
+pub(crate) use messages::{all_gather, broadcast_any, broadcast_numbers, gather_numbers};
 pub use threads::Threads;
 pub(crate) use tree::{add_up, buffers, shards_of};
 pub(crate) use world::Alone;

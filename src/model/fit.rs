@@ -185,6 +185,9 @@ impl<T: Float> Model<T> {
         // It may be that of rank 0.
         data.set_seed(self.seed);
         let history = self.epochs(data, held_out, how, callbacks, &mut begun);
+        if let (Some(error), Some(training)) = (history.as_ref().err(), &mut self.training) {
+            training.end_shared_state(how.ranks(), self.params.len(), known_to_all(error));
+        }
         let refused = history.is_err() && !begun.trained;
         if let (true, Some((state, _)), Some(training)) = (refused, begun.before, &mut self.training) {
             // Set right, the next fit goes on there.
@@ -207,18 +210,15 @@ impl<T: Float> Model<T> {
         let Begun { data: data_of_run, before, trained, .. } = begun;
         #[cfg(not(feature = "files"))]
         let _ = &data_of_run;
-        #[cfg(feature = "files")]
-        let checkpoint = how.checkpoint.filter(|_| how.is_first());
-        #[cfg(feature = "files")]
         let (first, ranks) = (how.is_first(), how.ranks());
         let divided = how.shard_optimizer && ranks.size() > 1;
         // Where all ranks have a part of what is written, all know when it is due.
         #[cfg(feature = "files")]
         let mut pace = how.checkpoint.map(|checkpoint| Pace::new(checkpoint, divided));
         #[cfg(feature = "files")]
-        let saver = pace.clone().zip(checkpoint).map(|(pace, checkpoint)| Saver::new(checkpoint, pace, self));
+        let checkpoint = how.checkpoint.filter(|_| first).zip(pace.clone());
         #[cfg(feature = "files")]
-        let mut saver = saver.transpose()?;
+        let mut saver = checkpoint.map(|(checkpoint, pace)| Saver::new(checkpoint, pace, self)).transpose()?;
         if let (Some(training), true) = (&mut self.training, divided) {
             training.share_state(ranks, self.params.len())?;
         }
@@ -530,9 +530,13 @@ impl<T: Float> Model<T> {
     }
 }
 
+/// Whether every rank has this error.
+fn known_to_all(error: &Error) -> bool {
+    matches!(error, Error::Diverged { .. } | Error::Ranks { .. })
+}
+
 /// What `fit` returns on this rank; where it is an error that others do not have, they are told, as they would wait for this rank.
 fn end_together<T: Float>(how: &Fit<'_, T>, fitted: Result<History>) -> Result<History> {
-    let known_to_all = |error: &Error| matches!(error, Error::Diverged { .. } | Error::Ranks { .. });
     if let Some(error) = fitted.as_ref().err().filter(|error| how.ranks().size() > 1 && !known_to_all(error)) {
         how.ranks().abort(&error.to_string());
     }

@@ -4,8 +4,10 @@ use super::built::Model;
 use super::digest::digest;
 use super::run_state::RunState;
 use super::settings::{Settings, list};
-use crate::distributed::{World, all_gather, broadcast_any};
+use super::train::Accumulated;
+use crate::distributed::{World, all_gather, broadcast_any, broadcast_numbers};
 use crate::error::{Error, Result};
+use crate::optimizers::OptimizerState;
 use crate::state::State;
 use crate::tensor::Float;
 
@@ -41,21 +43,32 @@ pub(super) fn compare(world: &dyn World, own: &Settings) -> Result<()> {
 impl<T: Float> Model<T> {
     /// Hands weights, optimizer, seed, learning rate, and what the run goes on from, from rank 0 to all.
     pub(super) fn join(&mut self, world: &dyn World, before: Before) -> Result<Before> {
+        let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
         let first = world.rank() == 0;
         let accepts = before.as_ref().is_some_and(|(_, accepts)| *accepts);
-        let known = first.then(|| [self.seed.to_le_bytes(), u64::from(accepts).to_le_bytes()].concat());
+        // Moments that are as at the beginning need not travel.
+        let fresh = before.is_none() && training.state.step == 0 && training.accumulated == Accumulated::default();
+        let known = first.then(|| [self.seed, u64::from(accepts), u64::from(fresh)].map(u64::to_le_bytes).concat());
         let known = broadcast_any(world, "the seed", known)?;
+        let word = |i: usize| known.as_chunks::<8>().0.get(i).copied().map_or(0, u64::from_le_bytes);
+        let (accepts, fresh) = (word(1) != 0, word(2) != 0);
+        if fresh {
+            self.seed = word(0);
+            broadcast_numbers(world, "the weights at the start", self.params.values_mut())?;
+            if !first {
+                training.state = OptimizerState::new(&*training.optimizer, &self.params);
+                training.accumulated = Accumulated::default();
+            }
+            return Ok(before);
+        }
         let bytes = first.then(|| self.hand_over(before.as_ref().map(|(state, _)| state))).transpose()?;
         let bytes = broadcast_any(world, "the weights at the start", bytes)?;
         if first {
             return Ok(before);
         }
         let state = self.take_over(&bytes)?;
-        let word = |i: usize| {
-            known.get(8 * i..8 * i + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
-        };
         self.seed = word(0);
-        Ok(state.map(|state| (state, word(1) != 0)))
+        Ok(state.map(|state| (state, accepts)))
     }
 }
 

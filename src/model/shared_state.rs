@@ -8,7 +8,9 @@ use std::ops::Range;
 use super::saver::Pace;
 use super::train::{Outcome, Training};
 use crate::data::Shard;
-use crate::distributed::{World, all_gather_numbers, gather_numbers};
+#[cfg(feature = "files")]
+use crate::distributed::gather_numbers;
+use crate::distributed::{World, all_gather_numbers};
 use crate::error::{Error, Result};
 use crate::optimizers::PART;
 use crate::params::Params;
@@ -126,6 +128,13 @@ impl<T: Float> Training<T> {
             all_gather_numbers(world, "moments", moments, |rank| stretch(n, rank, ranks))?;
         }
         Ok(())
+    }
+
+    /// After an error: all moments where all ranks have it; else those of others, who do not go on, are as at the beginning.
+    pub fn end_shared_state(&mut self, world: &dyn World, n: usize, all_have_it: bool) {
+        if !all_have_it || self.gather_state_everywhere(world, n).is_err() {
+            self.state.keep_all(n);
+        }
     }
 }
 
