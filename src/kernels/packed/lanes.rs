@@ -314,10 +314,10 @@ impl Wide for Q8Blocks {
     }
 
     #[inline(always)]
-    unsafe fn weights<V: Sixteen, const K: usize>(at: *const u8, [scales, low, high]: [V; 3]) -> V {
+    unsafe fn weights<V: Sixteen, const K: usize>(at: *const u8, scales: [V; 3]) -> V {
         unsafe {
             let words = V::turned(V::words(at), K / 2 * 2);
-            V::scaled(words, Q8Blocks::FIELDS[K % 2], scales, if K % 2 == 0 { low } else { high })
+            V::scaled(words, Q8Blocks::FIELDS[K % 2], scales[0], scales[1 + K % 2])
         }
     }
 }
@@ -339,10 +339,10 @@ impl Wide for Q4Blocks {
     }
 
     #[inline(always)]
-    unsafe fn weights<V: Sixteen, const K: usize>(at: *const u8, [scales, low, high]: [V; 3]) -> V {
+    unsafe fn weights<V: Sixteen, const K: usize>(at: *const u8, scales: [V; 3]) -> V {
         unsafe {
             let words = V::turned(V::words(at), K / 2);
-            V::scaled(words, Q4Blocks::FIELDS[K % 2], scales, if K % 2 == 0 { low } else { high })
+            V::scaled(words, Q4Blocks::FIELDS[K % 2], scales[0], scales[1 + K % 2])
         }
     }
 }
