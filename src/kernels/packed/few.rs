@@ -59,7 +59,7 @@ pub fn product(x: &[f32], m: usize, w: &Packed, add: bool, y: &mut [f32]) -> boo
     }
     let all = Rows { x: x.as_ptr(), y: y.as_mut_ptr(), add };
     let panels = w.outputs.div_ceil(PANEL);
-    // However few bytes a weight has, it takes about half as long as a multiplication and an addition of element updates.
+    // By weights, as those of few bytes take as long to widen as others to read: about half as long as an update of an element.
     let parts = parallel::parts(panels, w.inputs * PANEL * m / 2);
     parallel::par_chunks(0..panels, parts, (), &|range, ()| {
         let all = all.whole();
