@@ -26,10 +26,20 @@ pub trait Format {
 pub struct F32Rows;
 /// bfloat16.
 pub struct Bf16Rows;
-/// Scales, then bytes with a sign.
+/// Scales, then for four inputs at a time a word for each output: their bytes plus 128, the first in the lowest, turned left by four bits. So the first two, and
+/// after half a turn the other two, stand where a number has its mantissa.
 pub struct Q8Blocks;
-/// Scales, then bytes of which each has two inputs next to each other, the first in its lower half.
+/// The same of eight inputs and their halves of bytes plus 8, turned left by twelve bits, and whole after one, two and three quarters of a turn.
 pub struct Q4Blocks;
+
+/// Bytes of a word for each output.
+pub const WORDS: usize = 4 * PANEL;
+
+/// The words of a group behind its scales, those of each place.
+#[inline(always)]
+fn words(group: &[u8]) -> &[[u8; WORDS]] {
+    group[SCALES..].as_chunks().0
+}
 
 /// The scales of a group.
 #[inline(always)]
@@ -131,28 +141,57 @@ impl Format for Q8Blocks {
     #[inline(always)]
     fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
         let scales = scales(group);
-        let (inputs, _) = group[SCALES..].as_chunks::<PANEL>();
-        for (to, q) in to.iter_mut().zip(inputs) {
-            to.iter_mut().zip(q).zip(&scales).for_each(|((v, q), d)| *v = f32::from(*q as i8) * d);
+        let (fours, _) = to.as_chunks_mut::<4>();
+        for (four, words) in fours.iter_mut().zip(words(group)) {
+            let (words, _) = words.as_chunks::<4>();
+            for (i, to) in four.iter_mut().enumerate() {
+                for ((v, word), d) in to.iter_mut().zip(words).zip(&scales) {
+                    let q = Q8Blocks::plain(u32::from_le_bytes(*word)).to_le_bytes()[i] as i8;
+                    *v = scaled(i32::from(q), *d);
+                }
+            }
         }
     }
 }
 
 impl Q8Blocks {
+    /// Bytes with a sign into a word.
+    fn word(plain: u32) -> u32 {
+        (plain ^ 0x8080_8080).rotate_left(4)
+    }
+
+    /// And back.
+    #[inline(always)]
+    fn plain(word: u32) -> u32 {
+        word.rotate_right(4) ^ 0x8080_8080
+    }
+
     /// Puts a block of a file into its place of a group.
     pub fn together(block: &[u8], lane: usize, group: &mut [u8]) {
-        group[2 * lane..2 * lane + 2].copy_from_slice(&block[..2]);
-        group[SCALES + lane..].iter_mut().step_by(PANEL).zip(&block[2..]).for_each(|(to, q)| *to = *q);
+        let (scale, bytes) = block.split_at(2);
+        group[2 * lane..2 * lane + 2].copy_from_slice(scale);
+        let words = group[SCALES..].as_chunks_mut::<4>().0[lane..].iter_mut().step_by(PANEL);
+        words.zip(bytes.as_chunks().0).for_each(|(to, q)| *to = Q8Blocks::word(u32::from_le_bytes(*q)).to_le_bytes());
     }
 
     /// Takes it out again.
     pub fn apart(group: &[u8], lane: usize, block: &mut [u8]) {
-        block[..2].copy_from_slice(&group[2 * lane..2 * lane + 2]);
-        block[2..].iter_mut().zip(group[SCALES + lane..].iter().step_by(PANEL)).for_each(|(q, from)| *q = *from);
+        let (scale, bytes) = block.split_at_mut(2);
+        scale.copy_from_slice(&group[2 * lane..2 * lane + 2]);
+        let words = group[SCALES..].as_chunks::<4>().0[lane..].iter().step_by(PANEL);
+        words
+            .zip(bytes.as_chunks_mut().0)
+            .for_each(|(w, q)| *q = Q8Blocks::plain(u32::from_le_bytes(*w)).to_le_bytes());
     }
 }
 
 const _: () = assert!(BlockKind::Q8_0.block_len() == GROUP && BlockKind::Q4_0.block_len() == GROUP);
+
+/// A weight: a scale in half precision times few bits, so nothing is rounded. What is nothing has no sign, whatever the scale's, as in registers.
+#[inline(always)]
+fn scaled(q: i32, scale: f32) -> f32 {
+    q as f32 * scale + 0.0
+}
 
 impl Format for Q4Blocks {
     const BYTES: usize = SCALES + PANEL * GROUP / 2;
@@ -160,30 +199,57 @@ impl Format for Q4Blocks {
     #[inline(always)]
     fn widen(group: &[u8], to: &mut [[f32; PANEL]; GROUP]) {
         let scales = scales(group);
-        let (pairs, _) = group[SCALES..].as_chunks::<PANEL>();
-        let (to, _) = to.as_chunks_mut::<2>();
-        for ([first, second], q) in to.iter_mut().zip(pairs) {
-            for lane in 0..PANEL {
-                first[lane] = (i32::from(q[lane] & 15) - 8) as f32 * scales[lane];
-                second[lane] = (i32::from(q[lane] >> 4) - 8) as f32 * scales[lane];
+        let (eights, _) = to.as_chunks_mut::<8>();
+        for (eight, words) in eights.iter_mut().zip(words(group)) {
+            let (words, _) = words.as_chunks::<4>();
+            for (i, to) in eight.iter_mut().enumerate() {
+                for ((v, word), d) in to.iter_mut().zip(words).zip(&scales) {
+                    let q = Q4Blocks::plain(u32::from_le_bytes(*word)) >> (4 * i) & 15;
+                    *v = scaled(q as i32 - 8, *d);
+                }
             }
         }
     }
 }
 
 impl Q4Blocks {
+    /// Halves of bytes, those of the first input lowest, into a word.
+    fn word(plain: u32) -> u32 {
+        plain.rotate_left(12)
+    }
+
+    /// And back.
+    #[inline(always)]
+    fn plain(word: u32) -> u32 {
+        word.rotate_right(12)
+    }
+
     /// Puts a block of a file into its place of a group: there byte i has inputs i and i + 16.
     pub fn together(block: &[u8], lane: usize, group: &mut [u8]) {
-        group[2 * lane..2 * lane + 2].copy_from_slice(&block[..2]);
-        let q = |input: usize| block[2 + input % PANEL] >> (input / PANEL * 4) & 15;
-        let to = group[SCALES + lane..].iter_mut().step_by(PANEL);
-        to.enumerate().for_each(|(pair, to)| *to = q(2 * pair) | q(2 * pair + 1) << 4);
+        let (scale, bytes) = block.split_at(2);
+        group[2 * lane..2 * lane + 2].copy_from_slice(scale);
+        let (bytes, _) = bytes.as_chunks();
+        let (words, _) = group[SCALES..].as_chunks_mut::<4>();
+        for (i, word) in words[lane..].iter_mut().step_by(PANEL).enumerate() {
+            let q = u64::from_le_bytes(bytes[i % 2]) >> (i / 2 * 4) & 0x0F0F_0F0F_0F0F_0F0F;
+            let q = (q | q >> 4) & 0x00FF_00FF_00FF_00FF;
+            let q = (q | q >> 8) & 0x0000_FFFF_0000_FFFF;
+            *word = Q4Blocks::word((q | q >> 16) as u32).to_le_bytes();
+        }
     }
 
     /// Takes it out again.
     pub fn apart(group: &[u8], lane: usize, block: &mut [u8]) {
-        block[..2].copy_from_slice(&group[2 * lane..2 * lane + 2]);
-        let q = |input: usize| group[SCALES + lane + input / 2 * PANEL] >> (input % 2 * 4) & 15;
-        block[2..].iter_mut().enumerate().for_each(|(i, to)| *to = q(i) | q(i + PANEL) << 4);
+        let (scale, bytes) = block.split_at_mut(2);
+        scale.copy_from_slice(&group[2 * lane..2 * lane + 2]);
+        let (words, _) = group[SCALES..].as_chunks::<4>();
+        let eight = |i: usize| {
+            let q = u64::from(Q4Blocks::plain(u32::from_le_bytes(words[lane + i * PANEL])));
+            let q = (q | q << 16) & 0x0000_FFFF_0000_FFFF;
+            let q = (q | q << 8) & 0x00FF_00FF_00FF_00FF;
+            (q | q << 4) & 0x0F0F_0F0F_0F0F_0F0F
+        };
+        let (bytes, _) = bytes.as_chunks_mut();
+        bytes.iter_mut().enumerate().for_each(|(i, to)| *to = (eight(i) | eight(i + 2) << 4).to_le_bytes());
     }
 }
