@@ -1,7 +1,8 @@
 //! Models of others at work, for docs/performance.md.
 //!
 //! `cargo run --release -p gradus-benches --features text --bin pretrained -- minilm FOLDER [--storage f32] --threads 2`: vectors of sentences by a folder of
-//! sentence-transformers, tokens made from texts included: one of 16 and of 128 tokens, and 32 of mixed lengths
+//! sentence-transformers, tokens made from texts included: one of 16 and of 128 tokens, and 32 of mixed lengths; `minilm FOLDER 16 64` those
+//! lengths alone, and `batch32`
 //! `… marian`: 30 tokens from 20 by an encoder–decoder of 6 + 6 layers, width 512, random weights, greedily and by four beams
 //! `… open FOLDER_OR_GGUF [--storage bf16]`: from the call that opens it to the first token behind a prompt of eight
 //!
@@ -31,7 +32,8 @@ fn main() -> Result<(), Error> {
         }
     }
     match &names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["minilm", folder] => minilm(folder, storage),
+        ["minilm", folder] => minilm(folder, storage, &["16", "128", "batch32"]),
+        ["minilm", folder, lengths @ ..] => minilm(folder, storage, lengths),
         ["marian"] => marian(),
         ["open", place] => open(place, storage.unwrap_or(WeightStorage::Bf16)),
         _ => Err(Error::custom("minilm FOLDER, marian, or open FOLDER_OR_GGUF")),
@@ -56,18 +58,21 @@ fn best(rounds: usize, mut call: impl FnMut() -> Result<(), Error>) -> Result<f6
     Ok(best)
 }
 
-fn minilm(folder: &str, storage: Option<WeightStorage>) -> Result<(), Error> {
+fn minilm(folder: &str, storage: Option<WeightStorage>, wanted: &[&str]) -> Result<(), Error> {
     let encoder = SentenceEncoder::<f32>::open(folder, &OpenOptions::default().weight_storage(storage))?;
     // Words that are a token each; two more stand around them.
     let sentence = |tokens: usize| vec!["river"; tokens - 2].join(" ");
-    for n in [16, 128] {
-        let text = sentence(n);
+    for length in wanted {
+        if *length == "batch32" {
+            let texts = MIXED.map(sentence);
+            let seconds = best(20, || encoder.encode(&texts).map(drop))?;
+            report("minilm_embed_batch32", "sentences_per_s", 32.0 / seconds, "");
+            continue;
+        }
+        let text = sentence(length.parse::<usize>().map_err(Error::custom)?.max(2));
         let seconds = best(300, || encoder.encode(&[&text]).map(drop))?;
-        report(&format!("minilm_embed_{n}"), "us_per_sentence", seconds * 1e6, "");
+        report(&format!("minilm_embed_{length}"), "us_per_sentence", seconds * 1e6, "");
     }
-    let texts = MIXED.map(sentence);
-    let seconds = best(20, || encoder.encode(&texts).map(drop))?;
-    report("minilm_embed_batch32", "sentences_per_s", 32.0 / seconds, "");
     Ok(())
 }
 

@@ -218,6 +218,77 @@ fn enter_erased(f: &mut (dyn FnMut() + Send)) {
     rayon_core::scope(|_| f());
 }
 
+/// [`enter`] for work whose parts are so short that waking a thread for each would take as long: the other threads look out for them meanwhile.
+/// Where none comes for [`PATIENCE`], they sleep as always.
+pub fn enter_awake<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
+    #[cfg(feature = "parallel")]
+    if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
+        let (mut f, mut out) = (Some(f), None);
+        awake_erased(&mut || out = f.take().map(|f| f()));
+        // `awake_erased` has called its argument.
+        return out.unwrap_or_else(|| unreachable!());
+    }
+    let _ = work;
+    f()
+}
+
+/// How long a thread looks out for parts.
+#[cfg(feature = "parallel")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_micros(200);
+
+/// [`enter_awake`] without a type of its own.
+#[cfg(feature = "parallel")]
+#[inline(never)]
+fn awake_erased(f: &mut (dyn FnMut() + Send)) {
+    /// Set when the work is done, also by a panic.
+    struct Done<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let others = threads().saturating_sub(1);
+    rayon_core::scope(|_| {
+        with_others(others, &done, &mut || {
+            let _done = Done(&done);
+            f();
+        });
+    });
+}
+
+/// Calls `f` while so many other threads look out for its parts. By joins, which take no memory of the heap.
+#[cfg(feature = "parallel")]
+fn with_others(others: usize, done: &std::sync::atomic::AtomicBool, f: &mut (dyn FnMut() + Send)) {
+    if others == 0 {
+        return f();
+    }
+    rayon_core::join(|| with_others(others - 1, done, f), || look_out(done));
+}
+
+/// Takes parts of others until all is done or none has come for a while: the end of patience also ends what no thread would, such as waiting on the
+/// thread that the work itself is to go on.
+#[cfg(feature = "parallel")]
+fn look_out(done: &std::sync::atomic::AtomicBool) {
+    /// Looks between two at the clock, and what the system may do with the core then.
+    const LOOKS: usize = 32;
+    let mut last = None;
+    while !done.load(Ordering::Acquire) {
+        let found = (0..LOOKS).any(|_| {
+            std::hint::spin_loop();
+            done.load(Ordering::Acquire) || rayon_core::yield_now() == Some(rayon_core::Yield::Executed)
+        });
+        if found {
+            last = None;
+            continue;
+        }
+        if last.get_or_insert_with(std::time::Instant::now).elapsed() > PATIENCE {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Into how many parts to split `items` units of `work` each.
 #[inline]
 pub fn parts(items: usize, work: usize) -> usize {
@@ -400,5 +471,36 @@ mod tests {
         assert_eq!(pool.install(threads), 3.min(limit()));
         // Nested use stays in the pool.
         assert_eq!(pool.install(|| enter(usize::MAX, threads)), 3.min(limit()));
+    }
+
+    #[cfg(feature = "parallel")]
+    #[test]
+    fn awake_threads_lend_a_hand_and_leave() {
+        let sums = |pause: bool| {
+            let mut data = vec![0u64; 64];
+            (0..20).for_each(|_| {
+                rows(&mut data, 1, WORTH_A_THREAD, |first, part| {
+                    part.iter_mut().enumerate().for_each(|(i, v)| *v += (first + i) as u64);
+                });
+                // Longer than anybody looks out.
+                if pause {
+                    std::thread::sleep(2 * PATIENCE);
+                }
+            });
+            data
+        };
+        let expected: Vec<u64> = (0..64).map(|i| 20 * i).collect();
+        assert!(
+            [false, true].map(|pause| enter_awake(usize::MAX, || sums(pause))) == [expected.clone(), expected.clone()]
+        );
+        // From several threads at once, of which one fails.
+        let failed =
+            std::thread::spawn(|| enter_awake(usize::MAX, || std::panic::resume_unwind(Box::new("on purpose"))));
+        let others: Vec<_> =
+            (0..3).map(|_| std::thread::spawn(move || enter_awake(usize::MAX, || sums(false)))).collect();
+        assert!(failed.join().is_err_and(|reason| reason.is::<&str>()));
+        others.into_iter().for_each(|other| assert!(other.join().unwrap() == expected));
+        // Small work stays where it is.
+        assert!(enter_awake(1, rayon_core::current_thread_index).is_none());
     }
 }

@@ -20,6 +20,8 @@ pub struct Operands<T> {
     pub c_stride: usize,
     /// Where [`Tiles::packing`] puts the two vectors of every step.
     pub panel: *mut T,
+    /// How far behind B lies what will be read next, in bytes: for the tiles that fetch it.
+    pub ahead: usize,
     pub add: bool,
 }
 
@@ -40,8 +42,10 @@ pub struct Tiles<T: 'static> {
     pub whole: [&'static [Tile<T>]; 2],
     /// The same, where lanes are missing: their addresses are not touched.
     pub part: [&'static [Tile<T>]; 2],
-    /// The largest tile of two vectors, which writes the vectors of B that it reads one after the other into a panel.
-    pub packing: Tile<T>,
+    /// Tiles of two whole vectors, by `rows`, which fetch what lies ahead of B; and those that write the vectors of B that they read one after the
+    /// other into a panel besides.
+    pub fetching: &'static [Tile<T>],
+    pub packing: &'static [Tile<T>],
     /// One row of 1 to 8 vectors.
     pub row: [[Tile<T>; 8]; 2],
 }
@@ -50,11 +54,16 @@ impl<T> Tiles<T> {
     /// The tile of one or two vectors for some of the `left` rows, and how many: never so few at the end, if that can be helped,
     /// that their sums do not keep the multipliers busy.
     pub fn choose(&self, left: usize, vectors: usize, last: usize) -> (Tile<T>, usize) {
-        let most = self.rows[0];
-        let wanted = if left <= most || left >= most + 4 { left } else { left.div_ceil(2) };
-        let at = self.rows.iter().position(|&rows| rows <= wanted).unwrap_or(self.rows.len() - 1);
+        let at = self.place(left);
         let tiles = if last == self.lanes { &self.whole } else { &self.part };
         (tiles[vectors - 1][at], self.rows[at])
+    }
+
+    /// Where that number of rows stands in `rows`.
+    pub fn place(&self, left: usize) -> usize {
+        let most = self.rows[0];
+        let wanted = if left <= most || left >= most + 4 { left } else { left.div_ceil(2) };
+        self.rows.iter().position(|&rows| rows <= wanted).unwrap_or(self.rows.len() - 1)
     }
 }
 
@@ -272,11 +281,11 @@ macro_rules! rows {
 
 /// A tile two vectors wide. The arguments: vector type and processor features; instructions that set a register to zero, spread one
 /// number over a vector, and multiply and add; registers for two vectors of B and a number of A; how the vectors of B are loaded,
-/// and the mask's register where lanes are missing; the second pointer to A where there are more than six rows; where the vectors of
-/// B are written to, if anywhere, and the pointer to that.
+/// and the mask's register where lanes are missing; the second pointer to A where there are more than six rows; what is done
+/// with the vectors of B besides (they are written to a panel, what lies ahead is fetched), and the pointer to the panel and the distance for that.
 macro_rules! tile_of_two {
     (($v:ident $features:literal $zero:literal $splat:literal $fma:literal [$p:tt $q:tt $x:tt]
-      [$load:expr, $last:expr] [$($mask:tt)?] [$($second:ident)?] [$($store:expr),*] [$($panel:ident)?])
+      [$load:expr, $last:expr] [$($mask:tt)?] [$($second:ident)?] [$($store:expr),*] [$($panel:ident)?] [$($ahead:ident)?])
      $(($at:literal $s:ident $t:ident $sr:tt $tr:tt))+) => {{
         #[target_feature(enable = $features)]
         unsafe fn tile(k: usize, last: usize, o: &Operands<<$v as Lanes>::Value>) {
@@ -349,6 +358,7 @@ macro_rules! tile_of_two {
                     r5 = in(reg) 5 * stride,
                     $($second = inout(reg) o.a.wrapping_add(6 * o.a_strides[0]) => _,)?
                     $($panel = inout(reg) o.$panel => _,)?
+                    $($ahead = in(reg) o.$ahead,)?
                     $(out($sr) $s, out($tr) $t,)+
                     out($p) _,
                     out($q) _,
@@ -502,11 +512,11 @@ macro_rules! row_of {
 }
 
 /// The tiles of an instruction set: vector type, processor features and instructions; registers for B and A, and the bytes of a vector;
-/// the load of a vector and of its first lanes, the mask's register, the second pointer to A; the name of the registers, and the
-/// numbers of rows.
+/// the load of a vector and of its first lanes, the mask's register, the second pointer to A; the name of the registers, the
+/// numbers of rows, and how the lines of two vectors ahead are fetched.
 macro_rules! tiles {
     ($v:ident $features:literal $zero:literal $splat:literal $once:tt $fma:literal [$p:tt $q:tt $x:tt] $bytes:literal
-     [$load:literal $part:literal] $mask:tt $second:tt $set:ident [$($rows:tt)*]) => {
+     [$load:literal $part:literal] $mask:tt $second:tt $set:ident [$($rows:tt)*] [$($fetch:literal),+]) => {
         Tiles {
             lanes: <$v as Lanes>::COUNT,
             rows: &[$($rows),*],
@@ -515,19 +525,22 @@ macro_rules! tiles {
                     [concat!($load, " ", $q, ", [{b}]")] [] $second) $set $rows)),*],
                 &[$(rows!(tile_of_two ($v $features $zero $splat $fma [$p $q $x]
                     [concat!($load, " ", $p, ", [{b}]"), concat!($load, " ", $q, ", [{b} + ", $bytes, "]")]
-                    [] $second [] []) $set $rows)),*],
+                    [] $second [] [] []) $set $rows)),*],
             ],
             part: [
                 &[$(rows!(tile_of_one ($v $features $zero $once $fma [$p $q $x]
                     [concat!($part, ", [{b}]")] $mask $second) $set $rows)),*],
                 &[$(rows!(tile_of_two ($v $features $zero $splat $fma [$p $q $x]
                     [concat!($load, " ", $p, ", [{b}]"), concat!($part, ", [{b} + ", $bytes, "]")]
-                    $mask $second [] []) $set $rows)),*],
+                    $mask $second [] [] []) $set $rows)),*],
             ],
-            packing: tiles!(@packing ($v $features $zero $splat $fma [$p $q $x]
+            fetching: tiles!(@each ($v $features $zero $splat $fma [$p $q $x]
+                [concat!($load, " ", $p, ", [{b}]"), concat!($load, " ", $q, ", [{b} + ", $bytes, "]")] [] $second
+                [$($fetch),+] [] [ahead]) $set $($rows)*),
+            packing: tiles!(@each ($v $features $zero $splat $fma [$p $q $x]
                 [concat!($load, " ", $p, ", [{b}]"), concat!($load, " ", $q, ", [{b} + ", $bytes, "]")] [] $second
                 [concat!($load, " [{panel}], ", $p), concat!($load, " [{panel} + ", $bytes, "], ", $q),
-                 concat!("add {panel}, 2*", $bytes)] [panel]) $set $($rows)*),
+                 concat!("add {panel}, 2*", $bytes), $($fetch),+] [panel] [ahead]) $set $($rows)*),
             row: [
                 tiles!(@rows ($v $features $zero $splat $fma [$p $q $x] $bytes [concat!($load, " ", $q)] [])
                     $set 1 2 3 4 5 6 7 8),
@@ -535,7 +548,7 @@ macro_rules! tiles {
             ],
         }
     };
-    (@packing $args:tt $set:ident $most:tt $($rows:tt)*) => { rows!(tile_of_two $args $set $most) };
+    (@each $args:tt $set:ident $($rows:tt)*) => { &[$(rows!(tile_of_two $args $set $rows)),*] };
     (@rows $args:tt $set:ident $($vectors:tt)*) => { [$(columns!($args $set $vectors)),*] };
 }
 
@@ -543,17 +556,21 @@ macro_rules! tiles {
 pub static F32_AVX2: Tiles<f32> = tiles!(
     __m256 "avx2,fma" "vxorps" "vbroadcastss" (spread "vbroadcastss") "vfmadd231ps" ["ymm12" "ymm13" "ymm14"] "32"
     ["vmovups" "vmaskmovps ymm13, ymm15"] ["ymm15"] [] ymm [6 5 4 3 2 1]
+    ["prefetcht1 [{b} + {ahead}]"]
 );
 pub static F64_AVX2: Tiles<f64> = tiles!(
     __m256d "avx2,fma" "vxorps" "vbroadcastsd" (spread "vbroadcastsd") "vfmadd231pd" ["ymm12" "ymm13" "ymm14"] "32"
     ["vmovupd" "vmaskmovpd ymm13, ymm15"] ["ymm15"] [] ymm [6 5 4 3 2 1]
+    ["prefetcht1 [{b} + {ahead}]"]
 );
 /// AVX-512: 12 rows of two vectors in 24 of 32 registers.
 pub static F32_AVX512: Tiles<f32> = tiles!(
     __m512 "avx512f" "vpxord" "vbroadcastss" (embedded "dword ptr" "{{1to16}}") "vfmadd231ps" ["zmm24" "zmm25" "zmm26"] "64"
     ["vmovups" "vmovups zmm25 {{k1}} {{z}}"] ["k1"] [a2] zmm [12 8 7 6 4 3 2 1]
+    ["prefetcht1 [{b} + {ahead}]", "prefetcht1 [{b} + {ahead} + 64]"]
 );
 pub static F64_AVX512: Tiles<f64> = tiles!(
     __m512d "avx512f" "vpxord" "vbroadcastsd" (embedded "qword ptr" "{{1to8}}") "vfmadd231pd" ["zmm24" "zmm25" "zmm26"] "64"
     ["vmovupd" "vmovupd zmm25 {{k1}} {{z}}"] ["k1"] [a2] zmm [12 8 7 6 4 3 2 1]
+    ["prefetcht1 [{b} + {ahead}]", "prefetcht1 [{b} + {ahead} + 64]"]
 );

@@ -134,7 +134,7 @@ pub unsafe fn product<T: Number>(
 ) -> bool {
     let level = level();
     let Some(tiles) = T::tiles(level) else { return false };
-    let mut o = Operands { a, a_strides, b, b_strides, c, c_stride, panel: std::ptr::null_mut(), add };
+    let mut o = Operands { a, a_strides, b, b_strides, c, c_stride, panel: std::ptr::null_mut(), ahead: 0, add };
     // What is most frequent where the way to the product takes as long as the product comes first.
     let short = (1..=BLOCK).contains(&k) && b_strides[1] == 1;
     // SAFETY: the caller's promise, and the processor has what the tiles need.
@@ -167,6 +167,9 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
     let stands = b_strides[1] == 1 && stands([m, k, n]);
     // Not for lines that a tile of one row takes whole: these follow each other in memory as they are.
     let streams = m < FEW && n > 8 * tiles.lanes && k.saturating_mul(n).saturating_mul(size_of::<T>()) > STREAMED;
+    if !stands && b_strides[1] == 1 {
+        fetch(o.b, b_strides[0], BLOCK.min(k), n.min(2 * tiles.lanes));
+    }
     for start in (0..k).step_by(BLOCK) {
         let (a, b) = (a.wrapping_add(start * a_strides[1]), b.wrapping_add(start * b_strides[0]));
         let mut o = Operands { a, b, add: add || start > 0, ..o };
@@ -174,7 +177,8 @@ unsafe fn blocks<T: Number>(level: Level, tiles: &Tiles<T>, [m, k, n]: [usize; 3
         // SAFETY: the caller's promise.
         unsafe {
             if !stands {
-                packed(tiles, size, o);
+                let next = if start + BLOCK < k { BLOCK * b_strides[0] } else { 0 };
+                packed(tiles, size, next, o);
             } else if streams {
                 with_sums(|sums| gemv::by_rows(level, size, Operands { panel: sums, ..o }));
             } else {
@@ -266,11 +270,11 @@ unsafe fn narrow<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: &mut Ope
 }
 
 /// One block of k, panels of B copied first: for layouts that cannot be read as they stand, or are read often. Rows of A, too, are
-/// copied where reading them would be slow.
+/// copied where reading them would be slow. The next block of k begins `next` numbers of B behind this one, unless it is 0.
 ///
 /// # Safety
 /// As [`product`], and the processor has the instruction set of the tiles.
-unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands<T>) {
+unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], next: usize, o: Operands<T>) {
     SPACE.with(|space| {
         // SAFETY: nothing called here calls back, so the thread's space has no other user.
         let Space { panel, rows: packed_rows } = unsafe { &mut *space.get() };
@@ -289,7 +293,14 @@ unsafe fn packed<T: Number>(tiles: &Tiles<T>, [m, k, n]: [usize; 3], o: Operands
                 for column in (0..n).step_by(2 * tiles.lanes) {
                     let width = (n - column).min(2 * tiles.lanes);
                     let b = o.b.wrapping_add(column * o.b_strides[1]);
-                    let o = Operands { b, c: o.c.wrapping_add(column), panel, ..o };
+                    // The panel beside this one; at the end the first of the next block.
+                    let ahead = match column + width < n {
+                        true => width,
+                        false if next > 0 => next.wrapping_sub(column),
+                        false => 0,
+                    };
+                    let ahead = ahead.wrapping_mul(size_of::<T>());
+                    let o = Operands { b, c: o.c.wrapping_add(column), panel, ahead, ..o };
                     columns(tiles, [m, k, width], packs, o);
                 }
             }
@@ -321,12 +332,14 @@ unsafe fn pack_rows_of_a<T: Number>(tiles: &Tiles<T>, [m, k]: [usize; 2], o: Ope
 /// As [`product`], and the processor has the instruction set of the tiles; the panel has room for a block of k two vectors wide and a line.
 unsafe fn columns<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed: bool, mut o: Operands<T>) {
     let whole = width.next_multiple_of(tiles.lanes);
-    let (first, done) = (tiles.packing, tiles.rows[0]);
     let mut left = m;
     // SAFETY: the caller's promise; the panel has room for a block of k two vectors wide.
     unsafe {
-        if o.b_strides[1] == 1 && width == 2 * tiles.lanes && tiles.choose(m, 2, tiles.lanes).1 == done {
-            // The first tile reads B from where it stands and packs it for those that follow.
+        if o.b_strides[1] == 1 && width == 2 * tiles.lanes {
+            // The first tile reads B from where it stands and packs it for those that follow, if there are any.
+            let place = tiles.place(m);
+            let done = tiles.rows[place];
+            let first = if done < m { tiles.packing[place] } else { tiles.fetching[place] };
             let a_strides = if packed { [1, done] } else { o.a_strides };
             first(k, tiles.lanes, &Operands { a_strides, ..o });
             left -= done;
@@ -337,6 +350,16 @@ unsafe fn columns<T: Number>(tiles: &Tiles<T>, [m, k, width]: [usize; 3], packed
         }
         (o.b, o.b_strides) = (o.panel, [whole, 1]);
         rows(tiles, [left, k, width], packed, &mut o);
+    }
+}
+
+/// Asks for the first panel of B: rows far apart, which the processor does not foresee. The panels behind it are fetched while products are taken.
+fn fetch<T>(b: *const T, down: usize, k: usize, width: usize) {
+    for l in 0..k {
+        for line in (0..width * size_of::<T>()).step_by(size_of::<Line>()) {
+            // SAFETY: fetching cannot fail.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(b.wrapping_add(l * down).wrapping_byte_add(line).cast()) };
+        }
     }
 }
 
@@ -469,12 +492,12 @@ mod tests {
                     let mut c = c.clone();
                     let panel = std::ptr::null_mut();
                     let (a, b, c_stride) = (a.as_ptr(), b.as_ptr(), n);
-                    let o = Operands { a, a_strides, b, b_strides, c: c.as_mut_ptr(), c_stride, panel, add };
+                    let o = Operands { a, a_strides, b, b_strides, c: c.as_mut_ptr(), c_stride, panel, ahead: 0, add };
                     // SAFETY: the features have been found; sizes are those of the vectors, C not among A and B.
                     unsafe {
                         match way {
                             "direct" => direct(tiles, [m, k, n], &mut { o }),
-                            "packed" => packed(tiles, [m, k, n], o),
+                            "packed" => packed(tiles, [m, k, n], 0, o),
                             "streamed" => with_sums(|panel| gemv::by_rows(level, [m, k, n], Operands { panel, ..o })),
                             _ => gemv::by_columns([m, k, n], o),
                         }
@@ -525,6 +548,7 @@ mod tests {
                 c: c.as_mut_ptr(),
                 c_stride: n,
                 panel: std::ptr::null_mut(),
+                ahead: 0,
                 add: true,
             };
             if let Some(tiles) = f32::tiles(level()) {
@@ -534,7 +558,7 @@ mod tests {
                     for start in (0..k).step_by(BLOCK) {
                         let whole = o(&mut other);
                         let part = Operands { a: whole.a.add(start), b: whole.b.add(start), ..whole };
-                        packed(tiles, [m, BLOCK.min(k - start), n], part);
+                        packed(tiles, [m, BLOCK.min(k - start), n], 0, part);
                     }
                 }
             }

@@ -13,7 +13,7 @@ use crate::losses::Loss;
 use crate::memory;
 use crate::metrics::{Metric, MetricSet};
 use crate::optimizers::{Optimizer, OptimizerState};
-use crate::params::{ParamId, Params};
+use crate::params::{ParamId, Params, Reading};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// What predicts, trains and is saved: made by [`Sequential::build`](super::Sequential::build) or [`Graph::build`].
@@ -41,6 +41,8 @@ pub struct Model<T: Float = f32> {
     pub(crate) rows_together: usize,
     /// Whether so many rows take so little memory that nobody need look for it.
     slim: bool,
+    /// Values of the largest weight that rows are multiplied with, or any other that is no table.
+    pub(super) heaviest: usize,
     pub(crate) training: Option<Training<T>>,
     /// Whether values inside of blocks are computed again on the way back.
     pub(crate) recomputes: bool,
@@ -94,6 +96,8 @@ impl<T: Float> Model<T> {
         let mut params = builder.into_params();
         graph.adapt(0, &mut net, &mut params, seed, room)?;
         let beside = Beside::default();
+        let weights = params.specs().iter().filter(|spec| spec.reading != Reading::Table);
+        let heaviest = weights.map(|spec| spec.shape.len()).max().unwrap_or(0);
         Ok(Model {
             graph,
             net,
@@ -101,6 +105,7 @@ impl<T: Float> Model<T> {
             seed,
             rows_together,
             slim,
+            heaviest,
             training: None,
             recomputes: false,
             beside,

@@ -7,8 +7,13 @@ use super::checks::all_finite;
 use super::tensors::Tensors;
 use crate::error::{Error, Result};
 use crate::graph::{Ending, Given, RowNode, Work};
+use crate::kernels::gemm::MADDS_PER_UPDATE;
+use crate::kernels::parallel;
 use crate::layer::Pass;
 use crate::tensor::{Float, Tensor};
+
+/// Fewer rows take as long as so many, as all weights are read.
+const FEW: usize = 4;
 
 /// The buffers of a prediction.
 #[derive(Debug, Default)]
@@ -164,10 +169,11 @@ impl<T: Float> Model<T> {
             self.net.check_room("predict", work, None, x, open_room)?;
         }
         let mut pass = Pass::inference(&self.params);
+        let size = self.work_of(x);
         if let [y] = y {
             // The net writes where y is.
             self.net.exchange(work, 0, y);
-            self.net.run(&mut pass, work, x);
+            parallel::enter_awake(size, || self.net.run(&mut pass, work, x));
             self.net.keep_rows_before(work, x);
             self.net.exchange(work, 0, y);
             return Ok(pass.penalty());
@@ -177,7 +183,7 @@ impl<T: Float> Model<T> {
             own.for_each(|(i, y)| self.net.exchange(work, i, y));
         };
         exchange(work, y);
-        self.net.run(&mut pass, work, x);
+        parallel::enter_awake(size, || self.net.run(&mut pass, work, x));
         self.net.keep_rows_before(work, x);
         exchange(work, y);
         for i in 1..y.len() {
@@ -187,6 +193,14 @@ impl<T: Float> Model<T> {
             }
         }
         Ok(pass.penalty())
+    }
+
+    /// The work of the largest product of rows with a weight, as products count theirs: where it is worth a second thread, the pass runs on a thread of the
+    /// pool, and hands parts on from there.
+    fn work_of(&self, x: Given<'_, T>) -> usize {
+        // Of open sizes each value may be a row.
+        let rows = if self.net.is_open() { x.get(0).map_or(0, Tensor::len) } else { x.samples() };
+        self.heaviest.saturating_mul(rows.max(FEW)) / MADDS_PER_UPDATE
     }
 
     /// Lets out the activations that losses take over, and the nodes that do; then what these read stands for their outputs.

@@ -183,8 +183,8 @@ impl Routes<'_> {
             Some(dimensions) => Encode::default().truncate_dim(dimensions).normalize(true),
             None => Encode::default(),
         };
-        let tokenizer = encoder.need_tokenizer()?.clone().with_truncation(Truncation::to(encoder.max_seq_length()));
-        let counted = tokenizer.encode_batch(&asked.texts)?;
+        let truncation = Truncation::to(encoder.max_seq_length());
+        let counted = encoder.need_tokenizer()?.encode_batch_cut(&asked.texts, Some(&truncation))?;
         let (to, results) = channel();
         let gone = Arc::new(AtomicBool::new(false));
         self.ask(Job::Embed { texts: asked.texts, options, gone: gone.clone(), to })?;

@@ -237,7 +237,8 @@ impl<T: Float> SentenceEncoder<T> {
     /// # Errors
     /// [`Error::File`] without a tokenizer; [`Error::Argument`] for a prompt that the folder does not have, or more numbers than a vector has; those of the tokenizer.
     pub fn encode_with<S: AsRef<str> + Sync>(&self, sentences: &[S], options: &Encode) -> Result<Tensor<T>> {
-        let tokenizer = self.need_tokenizer()?.clone().with_truncation(Truncation::to(self.1.max_seq_length));
+        let tokenizer = self.need_tokenizer()?;
+        let truncation = Truncation::to(self.1.max_seq_length);
         let prompt = self.prompt(options)?;
         let sentences: Vec<String> = sentences
             .iter()
@@ -246,7 +247,7 @@ impl<T: Float> SentenceEncoder<T> {
                 if self.1.lowercases { text.to_lowercase() } else { text }
             })
             .collect();
-        self.encode_tokens(&tokenizer.encode_batch(&sentences)?, options)
+        self.encode_tokens(&tokenizer.encode_batch_cut(&sentences, Some(&truncation))?, options)
     }
 
     /// The vectors of sentences that a tokenizer has encoded.

@@ -3,7 +3,7 @@
 use super::{
     Tokenizer,
     aligned_text::{AlignedText, Span},
-    encoding::Encoding,
+    encoding::{Encoding, Truncation},
     model::{
         Model, Scratch,
         bpe::{self, Bpe},
@@ -106,8 +106,17 @@ impl Tokenizer {
     /// # Errors
     /// As [`encode`](Self::encode), with the number of the text.
     pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Encoding>> {
+        self.encode_batch_cut(texts, self.truncation.as_ref())
+    }
+
+    /// [`encode_batch`](Self::encode_batch) with another truncation than the tokenizer's: a copy of it would have a vocabulary and caches of its own.
+    pub(in super::super::super) fn encode_batch_cut<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        truncation: Option<&Truncation>,
+    ) -> Result<Vec<Encoding>> {
         let work = |text: &S| text.as_ref().len();
-        self.batch(texts, work, &|text: &S| self.encode_unfilled(text.as_ref(), None, true))
+        self.batch(texts, work, &|text: &S| self.encode_unfilled(text.as_ref(), None, true, truncation))
     }
 
     /// Pairs of texts on all cores, filled up to one length if [`Padding`](super::Padding) says so.
@@ -116,7 +125,9 @@ impl Tokenizer {
     /// As [`encode_pair`](Self::encode_pair), with the number of the pair.
     pub fn encode_pairs<A: AsRef<str> + Sync, B: AsRef<str> + Sync>(&self, pairs: &[(A, B)]) -> Result<Vec<Encoding>> {
         let work = |pair: &(A, B)| pair.0.as_ref().len() + pair.1.as_ref().len();
-        self.batch(pairs, work, &|pair: &(A, B)| self.encode_unfilled(pair.0.as_ref(), Some(pair.1.as_ref()), true))
+        self.batch(pairs, work, &|pair: &(A, B)| {
+            self.encode_unfilled(pair.0.as_ref(), Some(pair.1.as_ref()), true, self.truncation.as_ref())
+        })
     }
 
     /// The ids of texts on all cores, as [`encode_ordinary`](Self::encode_ordinary) gives them.
@@ -142,7 +153,7 @@ impl Tokenizer {
     }
 
     fn encode_texts(&self, first: &str, second: Option<&str>, special: bool) -> Result<Encoding> {
-        let mut encoding = self.encode_unfilled(first, second, special)?;
+        let mut encoding = self.encode_unfilled(first, second, special, self.truncation.as_ref())?;
         if let Some(padding) = &self.padding {
             let length = padding.length(encoding.len());
             padding.fill(&mut encoding, length);
@@ -150,7 +161,13 @@ impl Tokenizer {
         Ok(encoding)
     }
 
-    fn encode_unfilled(&self, first: &str, second: Option<&str>, special: bool) -> Result<Encoding> {
+    fn encode_unfilled(
+        &self,
+        first: &str,
+        second: Option<&str>,
+        special: bool,
+        truncation: Option<&Truncation>,
+    ) -> Result<Encoding> {
         check_length(first)?;
         second.map_or(Ok(()), check_length)?;
         let texts = (first, second.unwrap_or(""));
@@ -166,7 +183,7 @@ impl Tokenizer {
             let (a_spans, b_spans) = spans.split_at_mut(middle);
             let added = if special { self.layout.added(second.is_some()) } else { 0 };
             let lengths = (a.len(), second.map(|_| b.len()));
-            let [first, other] = match &self.truncation {
+            let [first, other] = match truncation {
                 Some(truncation) => truncation.ranges(lengths.0, lengths.1, added)?,
                 None => [0..a.len(), 0..b.len()],
             };
