@@ -10,6 +10,7 @@
 use std::{env, path::PathBuf, process::ExitCode, time::Duration, time::Instant};
 
 use gradus::distributed::{Mpi, World};
+use gradus::model::RunStart;
 use gradus::models::Gpt2;
 use gradus::prelude::*;
 
@@ -68,6 +69,15 @@ fn main() -> gradus::Result<ExitCode> {
     // One thread a rank, as there is a rank for each core by default.
     gradus::set_threads(options.threads)?;
     let world = Mpi::start()?.deadline(Duration::from_secs(options.deadline));
+    let trained = train(&world, options);
+    if let Err(error) = &trained {
+        // The others would wait for this rank.
+        world.abort(&error.to_string());
+    }
+    trained
+}
+
+fn train(world: &Mpi, options: Options) -> gradus::Result<ExitCode> {
     let (mut model, x, y) = if options.gpt {
         let shape = Gpt2 { vocabulary: 128, context: 64, features: 128, blocks: 4, heads: 4, ..Gpt2::default() };
         let mut model = shape.build(1337)?;
@@ -88,7 +98,7 @@ fn main() -> gradus::Result<ExitCode> {
 
     let checkpoint = options.checkpoint.map(|path| Checkpoint::new(path).every_steps(20));
     let batch = options.batch.unwrap_or(if options.gpt { 24 } else { 96 });
-    let mut how = Fit::default().epochs(options.epochs).batch_size(batch).validation_split(0.1).distributed(&world);
+    let mut how = Fit::default().epochs(options.epochs).batch_size(batch).validation_split(0.1).distributed(world);
     if let Some(shards) = options.shards {
         how = how.shards(shards);
     }
@@ -99,7 +109,8 @@ fn main() -> gradus::Result<ExitCode> {
     let history = model.fit(&x, &y, &how)?;
     if world.rank() == 0 {
         let (seconds, traffic) = (start.elapsed().as_secs_f64(), world.traffic());
-        let samples = history.epochs.len() * x.samples() * 9 / 10;
+        let before = if let RunStart::Resumed { epoch, .. } = history.start() { epoch } else { 0 };
+        let samples = (history.epochs.len() - before) * x.samples() * 9 / 10;
         println!(
             "{} ranks: {:.0} samples a second, {:.1} % of the time in {} exchanges of {:.1} MB in all",
             world.size(),

@@ -295,6 +295,22 @@ impl std::fmt::Debug for Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// The error of some rows as one of the whole that they begin within.
+    pub(crate) fn in_rows_from(mut self, first: usize) -> Self {
+        match &mut self {
+            Error::Label { row, .. }
+            | Error::NonFinite { row, .. }
+            | Error::TokenId { row, .. }
+            | Error::Position { row, .. } => *row += first,
+            Error::Output { source, .. } | Error::Input { source, .. } | Error::Batch { source, .. } => {
+                let inner = std::mem::replace(&mut **source, Error::NotCompiled { op: "" });
+                **source = inner.in_rows_from(first);
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// A shape error; `expected` and `got` are anything printable.
     pub fn shape(op: &'static str, expected: impl ToString, got: impl ToString, hint: impl ToString) -> Self {
         Error::Shape { op, expected: expected.to_string(), got: got.to_string(), hint: hint.to_string() }

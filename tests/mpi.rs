@@ -65,6 +65,9 @@ fn train(
     let history = model.fit_with(&x, &y, &how, &mut [&mut stopping, &mut slowly])?;
     let bits = model.params().values().iter().fold(0u64, |sum, v| sum.rotate_left(5) ^ u64::from(v.to_bits()));
     let loss = history.last("val_loss").unwrap_or(0.0).to_bits();
+    if world.is_some_and(|world| world.rank() == 0) {
+        println!("START {:?}", history.start());
+    }
     Ok((format!("{bits:016x} {loss:016x} {} epochs", history.epochs.len()), history.interrupted()))
 }
 
@@ -94,6 +97,10 @@ fn rank(task: &str) -> gradus::Result<i32> {
             model(0)?.fit(&x, &y.rows(0..5)?, &Fit::default().distributed(&world))?;
         }
         "silent" if me == 1 => std::thread::sleep(Duration::from_secs(600)),
+        "early" if me == 1 => {
+            // Before `fit`, as the example has it.
+            world.abort("there is no such file");
+        }
         "differ" => {
             let (x, y) = data();
             let batch = if me == 1 { 10 } else { 20 };
@@ -212,6 +219,7 @@ fn what_fails_on_one_rank_ends_all_with_its_message() {
     for (task, message) in [
         ("panic", "rank 1 of 3: it panicked"),
         ("error", "rank 1 of 3: fit: expected 103 targets"),
+        ("early", "rank 1 of 3: there is no such file"),
         ("silent", "rank 0 of 2: rank 1 has not answered for 5s"),
     ] {
         // Two, so that no third one can be slow as well.
@@ -256,7 +264,7 @@ fn a_killed_job_goes_on_with_other_ranks_to_the_same_bits() {
     let kills = std::env::var("GRADUS_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3usize);
     let whole = Folder::new("whole");
     let (expected, _) = train(None, 7, Some(&whole.0.join("run.safetensors")), EPOCHS, 0).unwrap();
-    let mut state = 5;
+    let (mut state, mut went_on) = (5, 0);
     for (name, sign, times) in [("killed", "-KILL", kills), ("asked", "-TERM", kills.div_ceil(2))] {
         for time in 0..times {
             let folder = Folder::new(&format!("{name}_{time}"));
@@ -279,8 +287,11 @@ fn a_killed_job_goes_on_with_other_ranks_to_the_same_bits() {
             let again = wait(start(&folder, ranks), Duration::from_secs(60));
             let all = bits(&again);
             assert!(all.len() == ranks && all.iter().all(|own| *own == expected), "{expected} and {}", again.out);
+            went_on += usize::from(again.out.contains("START Resumed"));
         }
     }
+    // Some are killed before their first checkpoint, or are done.
+    assert!(2 * went_on >= kills, "{went_on} of {} jobs went on from a checkpoint", kills + kills.div_ceil(2));
 }
 
 /// Two network namespaces, joined by a cable: as two machines see each other.

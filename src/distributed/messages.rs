@@ -146,6 +146,10 @@ impl<T: Float> Sums<T> {
     pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], scale: T) -> Result<()> {
         let len = buffers.first().map_or(0, |buffer| buffer.len());
         let (rank, ranks) = (world.rank(), world.size());
+        if let (1, [only]) = (ranks, &mut *buffers) {
+            times(only, scale);
+            return Ok(());
+        }
         let most = BUCKET.max(ranks.saturating_mul(PIECE));
         for start in (0..len).step_by(most) {
             let bucket = start..(start + most).min(len);
@@ -196,9 +200,7 @@ impl<T: Float> Sums<T> {
         }
         add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| add(a, b));
         let Some((_, sum)) = pieces.first_mut() else { return };
-        if scale != T::one() {
-            parallel::rows(sum, 1, 1, |_, sum| sum.iter_mut().for_each(|v| *v *= scale));
-        }
+        times(sum, scale);
         // The first buffer of this rank is where the sum is to be; that of rank 0 is where it is.
         let before: usize = self.roots[..rank].iter().map(Vec::len).sum();
         if let Some(((_, sum), others)) = pieces.split_first_mut()
@@ -206,6 +208,13 @@ impl<T: Float> Sums<T> {
         {
             place.copy_from_slice(sum);
         }
+    }
+}
+
+/// Multiplies a buffer by a number.
+fn times<T: Float>(values: &mut [T], by: T) {
+    if by != T::one() {
+        parallel::rows(values, 1, 1, |_, values| values.iter_mut().for_each(|v| *v *= by));
     }
 }
 

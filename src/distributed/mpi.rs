@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use mpi::environment::Universe;
 use mpi::request::{LocalScope, Request, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, Destination, Source};
+use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
 use super::world::{Received, Sent, Traffic, World};
 use crate::error::{Error, Result};
 
-/// The largest message, as MPI counts in 32 bits.
-const MESSAGE: usize = 1 << 30;
+/// The largest message: MPI counts in 32 bits, and of a long one nothing is known until all of it has come.
+const MESSAGE: usize = 1 << 26;
 
 /// The status with which a job ends that a rank has brought down.
 const FAILED: i32 = 70;
@@ -29,7 +29,8 @@ const NAP: Duration = Duration::from_micros(50);
 
 /// The ranks of an MPI job, started by `mpirun -n 4 program` or Slurm's `srun`; feature `mpi`.
 ///
-/// Started without either it is a world of one rank. Where `fit` fails on one rank, or a rank panics, the job is brought down with its message
+/// Started without either it is a world of one rank. An error outside of `fit` on one rank others do not hear of: call
+/// [`abort`](World::abort) with it, as the example `mpi_train` does, or they wait until the deadline. Where `fit` fails on one rank, or a rank panics, the job is brought down with its message
 /// and status 70, so that no other rank waits. A rank that does not answer within the [deadline](Self::deadline) is named, and the job
 /// brought down.
 ///
@@ -98,7 +99,7 @@ impl Mpi {
         })
     }
 
-    /// How long a rank is waited for; 10 minutes by default. It has to be longer than the longest that ranks may be apart: a batch that one
+    /// How long a rank is waited for since it was last heard of; 10 minutes by default. It has to be longer than the longest that ranks may be apart: a batch that one
     /// loads from a slow disk, an epoch's checkpoint, validation.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -116,16 +117,28 @@ impl Mpi {
     /// Waits for messages that are under way. Where some have not come within the deadline the job ends: what is under way cannot be taken back,
     /// so that there is no way on.
     fn wait(&self, what: &str, mut pending: Vec<Pending<'_, '_>>) {
-        let (start, mut spins) = (Instant::now(), 0u32);
+        let (mut start, mut spins) = (Instant::now(), 0u32);
         while !pending.is_empty() {
             let mut i = 0;
             while i < pending.len() {
-                let Pending { rank, receives, request } = pending.swap_remove(i);
-                if let Err(request) = request.test() {
-                    pending.push(Pending { rank, receives, request });
-                    let last = pending.len() - 1;
-                    pending.swap(i, last);
-                    i += 1;
+                let Pending { rank, room, request } = pending.swap_remove(i);
+                match request.test() {
+                    Err(request) => {
+                        pending.push(Pending { rank, room, request });
+                        let last = pending.len() - 1;
+                        pending.swap(i, last);
+                        i += 1;
+                    }
+                    Ok(status) => {
+                        start = Instant::now();
+                        let came = status.count(u8::equivalent_datatype());
+                        if let Some(room) = room.filter(|room| usize::try_from(came) != Ok(*room)) {
+                            self.bring_down(&format!(
+                                "rank {rank} sent {came} bytes where {room} were expected, for {what}: it does something else than \
+                                 this one; start the same program with the same settings and data on every rank"
+                            ));
+                        }
+                    }
                 }
             }
             spins = spins.saturating_add(1);
@@ -135,7 +148,8 @@ impl Mpi {
             }
             if start.elapsed() > self.deadline {
                 // Who receives nothing may itself wait for another.
-                let silent = |receives: bool| pending.iter().filter(move |p| p.receives || !receives).map(|p| p.rank);
+                let silent =
+                    |receives: bool| pending.iter().filter(move |p| p.room.is_some() || !receives).map(|p| p.rank);
                 let mut ranks: Vec<usize> = silent(true).collect();
                 if ranks.is_empty() {
                     ranks = silent(false).collect();
@@ -162,7 +176,8 @@ impl Mpi {
 struct Pending<'s, 'a> {
     /// The rank at its other end.
     rank: usize,
-    receives: bool,
+    /// How many bytes are expected, of one that is received.
+    room: Option<usize>,
     request: Request<'a, [u8], &'s LocalScope<'a>>,
 }
 
@@ -187,15 +202,16 @@ impl World for Mpi {
             let mut pending = Vec::with_capacity(sends.len() + receives.len());
             for (from, room) in receives.iter_mut() {
                 for room in room.chunks_mut(MESSAGE) {
+                    let len = room.len();
                     let request = world.process_at_rank(*from as i32).immediate_receive_into(scope, room);
-                    pending.push(Pending { rank: *from, receives: true, request });
+                    pending.push(Pending { rank: *from, room: Some(len), request });
                 }
             }
             for (to, bytes) in sends {
                 self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 for bytes in bytes.chunks(MESSAGE) {
                     let request = world.process_at_rank(*to as i32).immediate_send(scope, bytes);
-                    pending.push(Pending { rank: *to, receives: false, request });
+                    pending.push(Pending { rank: *to, room: None, request });
                 }
             }
             self.wait(what, pending);

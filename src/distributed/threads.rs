@@ -89,7 +89,12 @@ impl World for Threads {
     }
 
     fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<()> {
-        let until = Instant::now() + self.deadline;
+        let others = receives.iter().map(|r| r.0).chain(sends.iter().map(|s| s.0));
+        if let Some(rank) = others.into_iter().find(|&rank| rank >= self.size) {
+            return Err(Error::Rank { rank, what, problem: format!("there is none, of {} ranks", self.size) });
+        }
+        // A deadline beyond all time is none.
+        let until = Instant::now().checked_add(self.deadline);
         let mut boxes = self.boxes();
         for (to, bytes) in sends {
             boxes.messages.entry((self.rank, *to)).or_default().push_back(bytes.to_vec());
@@ -103,12 +108,16 @@ impl World for Threads {
                 if let Some(message) = boxes.messages.get_mut(&(*from, self.rank)).and_then(VecDeque::pop_front) {
                     break message;
                 }
-                let left = until.saturating_duration_since(Instant::now());
+                let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
                     let problem = format!("it has not answered within {:?}", self.deadline);
                     return Err(Error::Rank { rank: *from, what, problem });
                 }
-                let waited = self.post.came.wait_timeout(boxes, left).unwrap_or_else(PoisonError::into_inner);
+                let waited = self
+                    .post
+                    .came
+                    .wait_timeout(boxes, left.min(Duration::from_secs(3600)))
+                    .unwrap_or_else(PoisonError::into_inner);
                 boxes = waited.0;
             };
             if message.len() != room.len() {

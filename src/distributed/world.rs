@@ -15,7 +15,7 @@ pub type Received<'a> = (usize, &'a mut [u8]);
 ///
 /// All that training asks of them is [`exchange`](Self::exchange). `Mpi` (feature `mpi`) is the world of a job started by `mpirun` or
 /// Slurm, [`Threads`](super::Threads) one of threads in a single process, for trying and testing. A world of your own joins by the same
-/// five methods.
+/// methods, four of which it has to have.
 pub trait World: Send + Sync + Debug {
     /// The number of this rank, from 0.
     fn rank(&self) -> usize;

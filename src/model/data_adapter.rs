@@ -247,6 +247,9 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
         batch.clear_weights();
         let (epoch, index) = self.place(epoch, index);
         let samples = self.data.load_shard(epoch, index, shard, batch).map_err(|error| self.about(index, error))?;
+        if samples == 0 {
+            return Err(self.about(index, Error::Empty { op: "fit", what: "a batch of the dataset" }));
+        }
         let rows = shard.rows(samples).len();
         if rows > 0 && batch.x.samples() != rows {
             let expected = format!("{rows} samples of a batch of {samples} for shard {} of {}", shard.number, shard.of);
@@ -254,7 +257,7 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
             return Err(self.about(index, Error::shape("fit", expected, batch.x.samples(), hint)));
         }
         if rows > 0 {
-            self.weigh(batch)?;
+            self.weigh(batch).map_err(|error| error.in_rows_from(shard.rows(samples).start))?;
         }
         Ok(Loaded { samples, unchecked: rows > 0 })
     }
@@ -265,7 +268,7 @@ impl<T: Float> DataAdapter<T> for FromDataset<'_, T> {
 
     fn about(&self, index: usize, error: Error) -> Error {
         match error {
-            Error::Batch { .. } => error,
+            Error::Batch { .. } | Error::Rank { .. } | Error::Ranks { .. } => error,
             _ => Error::Batch { index, source: Box::new(error) },
         }
     }

@@ -9,7 +9,7 @@ use super::evaluate::{Rows, ValidationData};
 use super::fit_options::{Fit, Verbose};
 use super::history::{History, RunStart};
 #[cfg(feature = "files")]
-use super::join::compare;
+use super::join::{any_rank, compare};
 use super::progress::Progress;
 use super::run_state::{DataOfRun, RunState};
 use super::sample_weights::sample_weights;
@@ -35,6 +35,7 @@ impl<T: Float> Model<T> {
     /// [`Error::Argument`] for data or settings that do not fit, among them a `validation_split` of rows that are sorted by class;
     /// [`Error::NonFinite`] in what is validated on, and in x and y if asked to look for it; [`Error::Diverged`] when the loss
     /// becomes NaN or infinite, with the last finite weights kept and the row and column of the data that caused it, if they did.
+    /// Of a [distributed](Fit::distributed) run [`Error::Ranks`] where ranks differ, [`Error::Rank`] where another one failed.
     pub fn fit<'a>(
         &mut self,
         x: impl Into<Tensors<'a, T>>,
@@ -67,7 +68,7 @@ impl<T: Float> Model<T> {
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
         let fitted = self.fit_checked(x, y, how, callbacks);
-        end_together(how, fitted)
+        self.end_together(how, fitted)
     }
 
     fn fit_checked(
@@ -133,7 +134,7 @@ impl<T: Float> Model<T> {
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
         let fitted = self.fit_batches(data, how, callbacks);
-        end_together(how, fitted)
+        self.end_together(how, fitted)
     }
 
     fn fit_batches(
@@ -181,12 +182,14 @@ impl<T: Float> Model<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
+        self.training.iter_mut().for_each(|training| training.failed_together = false);
         let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
         // It may be that of rank 0.
         data.set_seed(self.seed);
         let history = self.epochs(data, held_out, how, callbacks, &mut begun);
         if let (Some(error), Some(training)) = (history.as_ref().err(), &mut self.training) {
-            training.end_shared_state(how.ranks(), self.params.len(), known_to_all(error));
+            let all_have_it = training.failed_together || matches!(error, Error::Ranks { .. });
+            training.end_shared_state(how.ranks(), &self.params, all_have_it);
         }
         let refused = history.is_err() && !begun.trained;
         if let (true, Some((state, _)), Some(training)) = (refused, begun.before, &mut self.training) {
@@ -242,6 +245,9 @@ impl<T: Float> Model<T> {
         if let Some((state, accepts)) = before {
             Training::restore_callbacks(state, callbacks, *accepts, first)?;
         }
+        // One of them may have asked to end, on one rank alone.
+        #[cfg(feature = "files")]
+        self.meet(ranks, &mut at)?;
         'epochs: while at.epoch < how.epochs && !at.stop {
             data.begin(at.epoch);
             progress.begin(at.epoch);
@@ -280,6 +286,9 @@ impl<T: Float> Model<T> {
                         for callback in callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only()) {
                             quietly |= callback.on_diverged(&error, &mut run)?;
                         }
+                        #[cfg(feature = "files")]
+                        let quietly = any_rank(ranks, quietly)?;
+                        training.failed_together = true;
                         if quietly {
                             break 'epochs;
                         }
@@ -382,6 +391,16 @@ impl<T: Float> Model<T> {
         Ok(at.history)
     }
 
+    /// What `fit` returns on this rank; where it is an error that others do not have, they are told, as they would wait for this rank.
+    fn end_together(&self, how: &Fit<'_, T>, fitted: Result<History>) -> Result<History> {
+        let together = self.training.as_ref().is_some_and(|training| training.failed_together);
+        let alone = |error: &&Error| !together && !matches!(error, Error::Ranks { .. });
+        if let Some(error) = fitted.as_ref().err().filter(|error| how.ranks().size() > 1 && alone(error)) {
+            how.ranks().abort(&error.to_string());
+        }
+        fitted
+    }
+
     /// What the run goes over, and the state that it goes on from.
     fn begin(
         &mut self,
@@ -399,8 +418,9 @@ impl<T: Float> Model<T> {
             if ranks.rank() > 0 {
                 let before = self.join(ranks, None)?;
                 let rate = self.training.as_ref().and_then(|training| training.state.learning_rate);
+                let settings = self.settings_of_run(data, held_out, how, callbacks, Depth::Glance)?.text();
                 return Ok(Begun {
-                    data: DataOfRun { fingerprint, ..DataOfRun::default() },
+                    data: DataOfRun { fingerprint, settings, notes_batches: false },
                     before,
                     rate,
                     trained: false,
@@ -528,19 +548,6 @@ impl<T: Float> Model<T> {
         training.take("gradients", &x, &y)?;
         training.gradients(&self.net, &self.params, self.seed)
     }
-}
-
-/// Whether every rank has this error.
-fn known_to_all(error: &Error) -> bool {
-    matches!(error, Error::Diverged { .. } | Error::Ranks { .. })
-}
-
-/// What `fit` returns on this rank; where it is an error that others do not have, they are told, as they would wait for this rank.
-fn end_together<T: Float>(how: &Fit<'_, T>, fitted: Result<History>) -> Result<History> {
-    if let Some(error) = fitted.as_ref().err().filter(|error| how.ranks().size() > 1 && !known_to_all(error)) {
-        how.ranks().abort(&error.to_string());
-    }
-    fitted
 }
 
 impl<T: Float> Fit<'_, T> {

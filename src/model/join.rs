@@ -40,6 +40,14 @@ pub(super) fn compare(world: &dyn World, own: &Settings) -> Result<()> {
     Err(Error::Ranks { op: "fit", differ: differ.join(". ") })
 }
 
+/// Whether any rank says yes.
+pub(super) fn any_rank(world: &dyn World, own: bool) -> Result<bool> {
+    let mut all = vec![0u8; world.size()];
+    all[world.rank()] = u8::from(own);
+    all_gather(world, "what callbacks make of a diverged step", &mut all, |rank| rank..rank + 1)?;
+    Ok(all.iter().any(|yes| *yes != 0))
+}
+
 impl<T: Float> Model<T> {
     /// Hands weights, optimizer, seed, learning rate, and what the run goes on from, from rank 0 to all.
     pub(super) fn join(&mut self, world: &dyn World, before: Before) -> Result<Before> {
@@ -47,7 +55,9 @@ impl<T: Float> Model<T> {
         let first = world.rank() == 0;
         let accepts = before.as_ref().is_some_and(|(_, accepts)| *accepts);
         // Moments that are as at the beginning need not travel.
-        let fresh = before.is_none() && training.state.step == 0 && training.accumulated == Accumulated::default();
+        let state = &training.state;
+        let untouched = state.step == 0 && state.learning_rate.is_none();
+        let fresh = before.is_none() && untouched && training.accumulated == Accumulated::default();
         let known = first.then(|| [self.seed, u64::from(accepts), u64::from(fresh)].map(u64::to_le_bytes).concat());
         let known = broadcast_any(world, "the seed", known)?;
         let word = |i: usize| known.as_chunks::<8>().0.get(i).copied().map_or(0, u64::from_le_bytes);
@@ -58,6 +68,7 @@ impl<T: Float> Model<T> {
             if !first {
                 training.state = OptimizerState::new(&*training.optimizer, &self.params);
                 training.accumulated = Accumulated::default();
+                (training.last, training.resumes) = (None, false);
             }
             return Ok(before);
         }

@@ -27,19 +27,32 @@ impl<T: Float> Model<T> {
             problem: e.to_string(),
             hint: "check the layers' settings".into(),
         };
-        for (i, (_, node)) in self.graph.written_nodes().into_iter().enumerate() {
-            let node = serde_json::to_value(&node).map_err(unwritten)?;
-            settings.put_json(&format!("layer {i}"), node.get("layer").unwrap_or(&node));
-        }
+        settings.put_json("architecture", &serde_json::to_value(self.graph.written()).map_err(unwritten)?);
         settings.put("inputs", self.net.input_shapes().iter().map(Shape::to_string).collect::<Vec<_>>().join(", "));
         settings.put("weights", self.params.len());
         settings.append(self.settings());
         settings.append(self.settings_of_run(data, held_out, how, callbacks, Depth::Glance)?);
+        // Of datasets the first and the last batch.
+        if data.is_dataset() {
+            data.describe(&mut settings, Depth::Sample)?;
+        }
+        if let Some(ValidationData::Batches(data)) = held_out
+            && let Some(n) = data.batches()
+        {
+            settings.put_batches("validation's ", n, |index, batch| data.load(0, index, batch))?;
+        }
         settings.put("batches of an epoch", data.batches());
         settings.put("epochs", how.epochs);
         settings.put("initial_epoch", how.initial_epoch);
-        settings.put("checkpoints", how.checkpoint.is_some());
-        settings.put("number of callbacks", callbacks.len());
+        settings.put("shard_optimizer", how.shard_optimizer);
+        if let Some(checkpoint) = how.checkpoint {
+            checkpoint.check()?;
+        }
+        let pace = how.checkpoint.map(|checkpoint| (checkpoint.every_steps, checkpoint.every_epochs));
+        settings
+            .put("checkpoint every so many steps, and epochs", pace.map_or("none".into(), |pace| format!("{pace:?}")));
+        let names: Vec<_> = callbacks.iter().map(|callback| callback.name()).collect();
+        settings.put("all callbacks", names.join(", "));
         Ok(settings)
     }
 

@@ -7,7 +7,7 @@ use super::data_adapter::{DataAdapter, Loaded};
 use super::train::{Accumulated, Outcome, Purpose, Training, add_loss};
 use crate::data::Shard;
 use crate::distributed::{Sums, World, add, add_up, all_gather_numbers, buffers, shards_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Net;
 use crate::kernels::parallel;
 use crate::layer::Pass;
@@ -56,9 +56,9 @@ struct Sum<T> {
 /// The numbers of a line before those of heads.
 const FIRST: usize = 4;
 
-/// Where they stand: what layers add to the loss, samples of the shard, samples of the batch, whether to stop.
+/// Where they stand: what layers add to the loss, rows of the shard that count, samples of the batch, whether to stop.
 const PENALTY: usize = 0;
-const SAMPLES: usize = 1;
+const ROWS: usize = 1;
 const WHOLE: usize = 2;
 const STOP: usize = 3;
 
@@ -87,8 +87,12 @@ impl<'a, T: Float> Shards<'a, T> {
 
     /// Why a loss is not finite, as far as this rank knows.
     pub fn cause(&mut self) -> String {
-        let others = || "It became so in rows of another rank, which says more.".to_owned();
-        self.cause.take().unwrap_or_else(others)
+        let elsewhere = (0..self.count).any(|shard| self.line(shard)[FIRST..].iter().any(|known| !known.is_finite()));
+        let other = match elsewhere {
+            true => "It became so in rows of another rank, which says more.",
+            false => "The losses of all shards are finite: the penalties of weights, the sum, or a gradient are not.",
+        };
+        self.cause.take().unwrap_or_else(|| other.to_owned())
     }
 
     fn line(&self, shard: usize) -> &[f64] {
@@ -107,17 +111,17 @@ impl<'a, T: Float> Shards<'a, T> {
         (0..self.count).map(|shard| part(self.line(shard))).sum()
     }
 
-    /// What gradients, and statistics, of shards are to be multiplied by before they are added up, given the rows and samples of each; and, by
-    /// those of all, the sums afterwards. A single shard is the whole batch, whose bits stay.
-    fn weights(count: usize, samples: f64, numbers: [f64; 2], each: bool) -> [T; 2] {
-        // The samples that most shards have, so that most weigh 1.
+    /// What gradients and statistics of a shard are to be multiplied by before they are added up, given its rows that count; and, by those of
+    /// all shards, the sum afterwards. A single shard is the whole batch, whose bits stay.
+    fn weight(count: usize, samples: f64, rows: f64, of_all: bool) -> T {
+        // The samples that most shards have, so that of usual outputs most weigh 1.
         let unit = (samples / count as f64).ceil().max(1.0);
-        numbers.map(|n| match (count, each) {
+        match (count, of_all) {
             (1, _) => T::one(),
-            (_, true) => T::of(n / unit),
-            (_, false) if n == 0.0 => T::zero(),
-            (_, false) => T::of(unit / n),
-        })
+            (_, false) => T::of(rows / unit),
+            (_, true) if rows == 0.0 => T::zero(),
+            (_, true) => T::of(unit / rows),
+        }
     }
 }
 
@@ -171,6 +175,7 @@ impl<T: Float> Training<T> {
         params: &Params<T>,
         seed: u64,
     ) -> Result<f64> {
+        shards.cause = None;
         shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
         let samples = batch.data.samples(batch.index) / shards.count;
         let own = parallel::enter(params.len().saturating_mul(samples.max(1)), || {
@@ -180,7 +185,14 @@ impl<T: Float> Training<T> {
         own?;
         self.tell(shards)?;
         // From here on all ranks do the same.
-        let penalties = [shards.mean(PENALTY, SAMPLES), if self.penalised { params.penalty() } else { 0.0 }];
+        // A step on other data than rank 0's would be one of no batch at all.
+        let whole = shards.line(0)[WHOLE];
+        if let Some(shard) = (0..shards.count).find(|&shard| shards.line(shard)[WHOLE] != whole) {
+            let samples = shards.line(shard)[WHOLE];
+            let differ = format!("the rank of shard {shard} has a batch of {samples} samples, rank 0 one of {whole}");
+            return Err(Error::Ranks { op: "fit", differ });
+        }
+        let penalties = [shards.mean(PENALTY, ROWS), if self.penalised { params.penalty() } else { 0.0 }];
         for (i, head) in self.heads.iter_mut().enumerate() {
             let [loss, rows] = [0, 1].map(|j| FIRST + 2 * i + j);
             head.last_loss = shards.mean(loss, rows);
@@ -189,9 +201,8 @@ impl<T: Float> Training<T> {
         let value = self.loss(|_| true, penalties);
         if value.is_finite() {
             self.add_metrics(shards);
-            let whole = shards.line(0)[WHOLE];
-            let scales = Shards::weights(shards.count, whole, [self.rows() as f64, shards.total(SAMPLES)], false);
-            self.reduce(shards, scales)?;
+            let scale = Shards::weight(shards.count, whole, self.rows() as f64, true);
+            self.reduce(shards, scale)?;
         }
         Ok(value)
     }
@@ -255,7 +266,7 @@ impl<T: Float> Training<T> {
             return Ok(None);
         }
         if unchecked {
-            self.check_batch("fit", net).map_err(|error| data.about(index, error))?;
+            self.check_batch("fit", net).map_err(|error| data.about(index, error.in_rows_from(rows.start)))?;
         }
         self.prepare("fit", net)?;
         let value = self.differentiate(net, params, seed, Purpose::Shard(rows.start as u64));
@@ -267,21 +278,22 @@ impl<T: Float> Training<T> {
             self.measure(net);
         }
         line[PENALTY] = self.layer_penalty;
-        line[SAMPLES] = rows.len() as f64;
-        let (heads, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
-        for (head, numbers) in self.heads.iter().zip(heads.chunks_exact_mut(2)) {
+        line[ROWS] = self.rows() as f64;
+        for (head, numbers) in self.heads.iter().zip(line[FIRST..].chunks_exact_mut(2)) {
             let loss = if head.loss.is_some() { head.last_loss } else { 0.0 };
             numbers.copy_from_slice(&[loss, head.last_rows as f64]);
         }
-        let numbers = [self.rows() as f64, rows.len() as f64];
-        let [gradients, statistics] = Shards::<T>::weights(shard.of, samples as f64, numbers, true);
+        let weight = Shards::weight(shard.of, samples as f64, self.rows() as f64, false);
         self.written.end(params, &mut self.gradients);
-        if gradients != T::one() {
-            self.written.scale(&mut self.gradients, gradients);
+        if weight != T::one() {
+            self.written.scale(&mut self.gradients, weight);
         }
         let (values, written) = self.statistics.parts_mut();
-        to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * statistics);
-        let flags = written.iter().map(|written| f64::from(u8::from(*written)));
+        to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
+        // Statistics of a shard in which no row counts weigh nothing.
+        let counts = line[ROWS] > 0.0 || shard.of == 1;
+        let (_, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
+        let flags = written.iter().map(|written| f64::from(u8::from(*written && counts)));
         let known = flags.chain(self.sums.iter().flatten().copied());
         rest.iter_mut().zip(known).for_each(|(to, from)| *to = from);
         Ok(found)
@@ -324,15 +336,21 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// The sums over all shards, times the scales of gradients and of statistics: gradients in the first of the sums, statistics in their place.
-    fn reduce(&mut self, shards: &mut Shards<'_, T>, [gradients, statistics]: [T; 2]) -> Result<()> {
+    /// The sums over all shards, times a scale: gradients in the first of the sums, statistics in their place.
+    fn reduce(&mut self, shards: &mut Shards<'_, T>, scale: T) -> Result<()> {
         let Shards { world, sums, ranks, .. } = shards;
         let roots = ranks.roots(world.rank()).len();
         let own = &mut sums[..roots];
-        let mut slices: Vec<&mut [T]> = own.iter_mut().map(|sum| &mut sum.gradients[..]).collect();
-        ranks.all_reduce(*world, &mut slices, gradients)?;
-        let mut slices: Vec<&mut [T]> = own.iter_mut().map(|sum| &mut sum.statistics[..]).collect();
-        ranks.all_reduce(*world, &mut slices, statistics)?;
+        if let [sum] = own {
+            ranks.all_reduce(*world, &mut [&mut sum.gradients[..]], scale)?;
+            ranks.all_reduce(*world, &mut [&mut sum.statistics[..]], scale)?;
+        } else {
+            let (of_gradients, of_statistics) =
+                own.iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();
+            let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) = (of_gradients, of_statistics);
+            ranks.all_reduce(*world, &mut of_gradients, scale)?;
+            ranks.all_reduce(*world, &mut of_statistics, scale)?;
+        }
         self.statistics.parts_mut().0.copy_from_slice(&sums[0].statistics);
         Ok(())
     }

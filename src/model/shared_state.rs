@@ -12,7 +12,7 @@ use crate::data::Shard;
 use crate::distributed::gather_numbers;
 use crate::distributed::{World, all_gather_numbers};
 use crate::error::{Error, Result};
-use crate::optimizers::PART;
+use crate::optimizers::{OptimizerState, PART};
 use crate::params::Params;
 use crate::tensor::Float;
 
@@ -74,7 +74,7 @@ impl<T: Float> Training<T> {
         let ranks = world.size();
         let of_rank = |rank: usize| stretch(n, rank, ranks);
         if world.rank() == 0 {
-            self.state.keep_all(n);
+            self.state.keep_all(&*self.optimizer, n)?;
         }
         for moments in &mut self.state.moments {
             let (own, all) = sides(world, moments);
@@ -120,7 +120,7 @@ impl<T: Float> Training<T> {
             return Ok(());
         }
         let ranks = world.size();
-        self.state.keep_all(n);
+        self.state.keep_all(&*self.optimizer, n)?;
         for moments in &mut self.state.moments {
             all_gather_numbers(world, "moments", moments, |rank| stretch(n, rank, ranks))?;
         }
@@ -130,10 +130,11 @@ impl<T: Float> Training<T> {
         Ok(())
     }
 
-    /// After an error: all moments where all ranks have it; else those of others, who do not go on, are as at the beginning.
-    pub fn end_shared_state(&mut self, world: &dyn World, n: usize, all_have_it: bool) {
-        if !all_have_it || self.gather_state_everywhere(world, n).is_err() {
-            self.state.keep_all(n);
+    /// After an error: all moments where all ranks have it; else, as others do not go on, the optimizer begins anew.
+    pub fn end_shared_state(&mut self, world: &dyn World, params: &Params<T>, all_have_it: bool) {
+        let divided = self.state.own().is_some();
+        if divided && !(all_have_it && self.gather_state_everywhere(world, params.len()).is_ok()) {
+            self.state = OptimizerState::new(&*self.optimizer, params);
         }
     }
 }

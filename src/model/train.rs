@@ -45,6 +45,8 @@ pub(crate) struct Training<T: Float> {
     /// Whether any weight has a penalty, and whether any has bounds.
     pub(super) penalised: bool,
     bounded: bool,
+    /// Whether the last run ended in an error that all its ranks have.
+    pub failed_together: bool,
     /// What layers have added to the loss of the last batch.
     pub(super) layer_penalty: f64,
     pub(super) buffers: Buffers<T>,
@@ -338,6 +340,7 @@ impl<T: Float> Training<T> {
             figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
+            failed_together: false,
             layer_penalty: 0.0,
             accumulated: Accumulated::default(),
             gradients: vec![T::zero(); params.len()],

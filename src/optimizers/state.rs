@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::stored::{check_storage, is_bf16};
+use super::stored::{check_storage, is_bf16, room};
 use super::{Clip, Coefficients, Moments, Optimizer};
 use crate::bf16::Bf16;
 use crate::error::Result;
 use crate::kernels::random::{Key, Purpose};
 use crate::kernels::{parallel, rounding, simd};
+use crate::memory;
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
 use crate::written::{Rows, Written};
@@ -154,18 +155,27 @@ impl<T: Float> OptimizerState<T> {
         self.own.as_ref()
     }
 
-    /// The moments of all `n` weights are here again, those that were not kept as zeros, to be filled.
-    pub(crate) fn keep_all(&mut self, n: usize) {
-        fn widen<E: Copy>(moments: &mut [Vec<E>], own: &Range<usize>, n: usize, zero: E) {
-            for moments in moments {
-                let mut all = vec![zero; n];
+    /// The moments of all `n` weights are here again, those that were not kept as at the beginning, to be filled.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory); nothing has changed then.
+    pub(crate) fn keep_all(&mut self, optimizer: &dyn Optimizer<T>, n: usize) -> Result<()> {
+        fn widen<E: Copy>(moments: &mut [Vec<E>], own: &Range<usize>, n: usize, starts: impl Iterator<Item = E>) {
+            for (moments, start) in moments.iter_mut().zip(starts) {
+                let mut all = vec![start; n];
                 all[own.clone()].copy_from_slice(moments);
                 *moments = all;
             }
         }
-        let Some(own) = self.own.take() else { return };
-        widen(&mut self.moments, &own, n, T::zero());
-        widen(&mut self.bf16_moments, &own, n, Bf16::default());
+        if self.own.is_none() {
+            return Ok(());
+        }
+        memory::check_room::<T>("fit", format_args!("the moments of all {n} weights"), room(optimizer, n) - n)?;
+        let Some(own) = self.own.take() else { return Ok(()) };
+        let starts = optimizer.moments();
+        widen(&mut self.moments, &own, n, starts.iter().map(|&start| T::of(start)));
+        widen(&mut self.bf16_moments, &own, n, starts.iter().map(|&start| Bf16::stochastic(start as f32, 0x8000)));
+        Ok(())
     }
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gradus::distributed::{Threads, World};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gradus::distributed::{Received, Sent, Threads, World};
+use gradus::model::RunStart;
 use gradus::prelude::*;
 use gradus::schedules::CosineDecay;
 
@@ -18,7 +21,8 @@ fn data() -> (Tensor, Tensor) {
 /// With all that looks at more than a row: dropout, batch statistics, penalties, metrics with sums of several kinds.
 fn model(seed: u64, accumulate: u64) -> Model {
     let mut model = Sequential::new([6])
-        .add(Dense::new(16).kernel_regularizer(Regularizer::L2(1e-3)))
+        // Wide enough that each of several ranks has moments of its own.
+        .add(Dense::new(160).kernel_regularizer(Regularizer::L2(1e-3)))
         .add(BatchNorm::default())
         .add(Activation::Relu)
         .add(Dropout::new(0.3))
@@ -129,8 +133,53 @@ fn run_to(path: &Path, world: Option<&dyn World>, epochs: usize) -> End {
     // Divided moments on an odd number of ranks: files are the same.
     let divided = world.is_some_and(|world| world.size() % 2 == 1);
     let how = world.into_iter().fold(how, Fit::distributed).shard_optimizer(divided);
+    let before = path.exists();
     let history = model.fit_dataset(&batches(), &how, &mut []).unwrap();
+    assert_eq!(before, matches!(history.start(), RunStart::Resumed { .. }), "{:?}", history.start());
     end(&model, history)
+}
+
+/// A world that is asked to end after so many messages.
+#[derive(Debug)]
+struct Asked<'a>(&'a Threads, AtomicUsize);
+
+impl World for Asked<'_> {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<(), Error> {
+        self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).ok();
+        self.0.exchange(what, sends, receives)
+    }
+
+    fn abort(&self, message: &str) {
+        self.0.abort(message);
+    }
+
+    fn asked_to_stop(&self) -> bool {
+        self.rank() == 1 && self.1.load(Ordering::Relaxed) == 0
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_goes_on_within_an_epoch() {
+    let (whole, parts) = (file("unasked"), file("asked"));
+    let expected = run_to(&whole, None, 3);
+    for messages in [30, 41] {
+        let ends = Threads::run(2, |world| run_to(&parts, Some(&Asked(world, AtomicUsize::new(messages))), 3));
+        ends.iter().for_each(|end| assert!(end.history.interrupted() && end.stopped < 3, "{:?}", end.history));
+        let archive = gradus::io::Archive::open(&parts).unwrap();
+        assert!(archive.arrays().iter().any(|array| array.name == "@fit/position"));
+    }
+    let all = Threads::run(3, |world| run_to(&parts, Some(world), 3));
+    all.iter().for_each(|own| assert!(*own == expected, "{:?} and {:?}", own.history, expected.history));
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&parts).unwrap());
+    [whole, parts].iter().for_each(|path| std::fs::remove_file(path).unwrap());
 }
 
 #[test]
@@ -171,7 +220,7 @@ fn ranks_that_differ_are_named() {
             error.contains("rank 1: ") && error.contains("samples to train on: 50 there, 103 on rank 0"),
             "{error}"
         );
-        assert!(error.contains("rank 2: layer 0.config.units: 4 there, 3 on rank 0"), "{error}");
+        assert!(error.contains("layer.config.units: 4 there, 3 on rank 0"), "{error}");
     }
 }
 
@@ -191,6 +240,66 @@ fn an_error_of_one_rank_ends_all() {
     assert_eq!(errors[1], "the disk is full");
     assert!(errors[0].starts_with("rank 1: the disk is full"), "{}", errors[0]);
     assert!(errors[2].starts_with("rank 1: the disk is full"), "{}", errors[2]);
+}
+
+#[test]
+fn ranks_that_go_apart_are_told() {
+    let (x, y) = data();
+    let errors = |f: &(dyn Fn(&Threads, &mut Model) -> Result<History, Error> + Sync)| {
+        Threads::run(2, |world| f(world, &mut model(1, 1)).map_err(|error| error.to_string()))
+    };
+    // Settings by which ranks exchange.
+    let path = file("apart");
+    let all = errors(&|world, model| {
+        let checkpoint = Checkpoint::new(&path).every_steps(1 + world.rank());
+        let how = Fit::default().verbose(Verbose::Silent).distributed(world);
+        model.fit(&x, &y, &how.shard_optimizer(world.rank() == 0).checkpoint(&checkpoint))
+    });
+    for error in all {
+        let error = error.unwrap_err();
+        assert!(
+            error.contains("shard_optimizer: false there, true on rank 0") && error.contains("every so many"),
+            "{error}"
+        );
+    }
+    // A dataset in another order.
+    let all = errors(&|world, model| {
+        let data = Samples::new(x.clone(), y.clone())?.shuffle(world.rank() as u64).batch(20);
+        model.fit_dataset(&data, &Fit::default().verbose(Verbose::Silent).distributed(world), &mut [])
+    });
+    all.into_iter()
+        .for_each(|error| assert!(error.unwrap_err().contains("rank 1: first batch: "), "an order of one's own"));
+    // One asks to end before the first step, one after an epoch: all end.
+    #[derive(Debug)]
+    struct Ends(bool);
+    impl Callback for Ends {
+        fn on_train_begin(&mut self, run: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+            if self.0 {
+                run.stop();
+            }
+            Ok(())
+        }
+    }
+    let all = errors(&|world, model| {
+        let how = Fit::default().epochs(3).verbose(Verbose::Silent).distributed(world);
+        model.fit_with(&x, &y, &how, &mut [&mut Ends(world.rank() == 0)])
+    });
+    all.into_iter().for_each(|history| assert!(history.unwrap().epochs.is_empty()));
+    // One takes a diverged step quietly: so do all.
+    let mut nan = x.clone();
+    nan.as_mut_slice()[0] = f32::NAN;
+    #[derive(Debug)]
+    struct Quietly(bool);
+    impl Callback for Quietly {
+        fn on_diverged(&mut self, _: &Error, _: &mut gradus::callbacks::Run<'_>) -> Result<bool, Error> {
+            Ok(self.0)
+        }
+    }
+    let all = errors(&|world, model| {
+        let how = Fit::default().epochs(3).verbose(Verbose::Silent).distributed(world);
+        model.fit_with(&nan, &y, &how, &mut [&mut Quietly(world.rank() == 1)])
+    });
+    all.into_iter().for_each(|history| assert!(history.unwrap().epochs.is_empty()));
 }
 
 #[test]
