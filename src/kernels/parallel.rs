@@ -219,7 +219,7 @@ fn enter_erased(f: &mut (dyn FnMut() + Send)) {
 }
 
 /// [`enter`] for work whose parts are so short that waking a thread for each would take as long: the other threads look out for them meanwhile.
-/// Where none comes for [`PATIENCE`], they sleep as always.
+/// Where none comes for 200 µs, they sleep as always.
 pub fn enter_awake<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "parallel")]
     if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
