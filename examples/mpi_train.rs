@@ -1,6 +1,6 @@
 //! Training on several machines, or several processes of one: the same bits for any number of ranks.
 //!
-//! `cargo build --release --features mpi,text --example mpi_train`, then `mpirun -n 2 target/release/examples/mpi_train [--gpt] [--epochs N]
+//! `cargo build --release --features mpi --example mpi_train`, then `mpirun -n 2 target/release/examples/mpi_train [--gpt] [--epochs N]
 //! [--shards N] [--batch N] [--threads N] [--checkpoint FILE] [--deadline SECONDS]`
 //!
 //! Digits by default; with `--gpt` a small GPT-2 on the crate's own documentation, character by character. Rank 0 prints. With a checkpoint the job
