@@ -52,6 +52,18 @@ pub(crate) fn broadcast_any(world: &dyn World, what: &'static str, own: Option<V
     Ok(bytes)
 }
 
+/// Cuts bytes into the stretches of all ranks, which ascend.
+fn cut(bytes: &mut [u8], ranks: usize, stretch: impl Fn(usize) -> Range<usize>) -> impl Iterator<Item = Received<'_>> {
+    let (mut rest, mut from) = (bytes, 0);
+    (0..ranks).map(move |rank| {
+        let Range { start, end } = stretch(rank);
+        let (head, tail) = std::mem::take(&mut rest).split_at_mut(end - from);
+        let own = &mut head[start - from..];
+        (rest, from) = (tail, end);
+        (rank, own)
+    })
+}
+
 /// Fills `all`, a stretch of bytes for each rank, from the stretch that each has filled.
 pub(crate) fn all_gather(
     world: &dyn World,
@@ -59,24 +71,14 @@ pub(crate) fn all_gather(
     all: &mut [u8],
     stretch: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
-    let (rank, size) = (world.rank(), world.size());
-    if size == 1 {
+    let (rank, ranks) = (world.rank(), world.size());
+    if ranks == 1 {
         return Ok(());
     }
-    let (mut rest, mut from) = (all, 0);
-    let mut receives: Vec<Received<'_>> = Vec::with_capacity(size);
-    let mut own: &[u8] = &[];
-    for other in 0..size {
-        let range = stretch(other);
-        let (head, tail) = rest.split_at_mut(range.end - from);
-        let there = &mut head[range.start - from..];
-        (rest, from) = (tail, range.end);
-        match other == rank {
-            true => own = there,
-            false => receives.push((other, there)),
-        }
-    }
-    let sends: Vec<Sent<'_>> = (0..size).filter(|&other| other != rank).map(|other| (other, own)).collect();
+    let mut receives: Vec<Received<'_>> = cut(all, ranks, stretch).collect();
+    let (_, own) = receives.remove(rank);
+    let own = &*own;
+    let sends: Vec<Sent<'_>> = receives.iter().map(|(other, _)| (*other, own)).collect();
     world.exchange(what, &sends, &mut receives)
 }
 
@@ -87,36 +89,34 @@ pub(crate) fn all_gather_numbers<T: Plain>(
     all: &mut [T],
     stretch: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
-    let in_bytes = |rank: usize| {
-        let Range { start, end } = stretch(rank);
-        start * size_of::<T>()..end * size_of::<T>()
-    };
-    all_gather(world, what, bytes::of_mut(all), in_bytes)
+    all_gather(world, what, bytes::of_mut(all), |rank| times_size(stretch(rank), size_of::<T>()))
 }
 
-/// Hands the stretches of numbers that the ranks have to rank 0: `own`, a rank's; `all`, on rank 0, where they go, its own being there.
+/// Where values of so many bytes each lie, in bytes.
+pub(crate) fn times_size(Range { start, end }: Range<usize>, size: usize) -> Range<usize> {
+    start * size..end * size
+}
+
+/// Whether any rank says yes.
+pub(crate) fn any(world: &dyn World, what: &'static str, own: bool) -> Result<bool> {
+    let mut all = vec![0; world.size()];
+    all[world.rank()] = u8::from(own);
+    all_gather(world, what, &mut all, |rank| rank..rank + 1)?;
+    Ok(all.iter().any(|yes| *yes != 0))
+}
+
+/// Hands the stretches of all ranks to rank 0, which has room for all of them and its own in its place; others have their own alone.
 #[cfg(feature = "files")]
-pub(crate) fn gather_numbers<T: Plain>(
+pub(crate) fn gather(
     world: &dyn World,
     what: &'static str,
-    own: &[T],
-    all: &mut [T],
+    bytes: &mut [u8],
     stretch: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
     if world.rank() > 0 {
-        return world.exchange(what, &[(0, bytes::of(own))], &mut []);
+        return world.exchange(what, &[(0, bytes)], &mut []);
     }
-    let (mut rest, mut from) = (all, 0);
-    let mut receives: Vec<Received<'_>> = Vec::with_capacity(world.size());
-    for other in 0..world.size() {
-        let range = stretch(other);
-        let (head, tail) = rest.split_at_mut(range.end - from);
-        let there = &mut head[range.start - from..];
-        (rest, from) = (tail, range.end);
-        if other > 0 {
-            receives.push((other, bytes::of_mut(there)));
-        }
-    }
+    let mut receives: Vec<Received<'_>> = cut(bytes, world.size(), stretch).skip(1).collect();
     world.exchange(what, &[], &mut receives)
 }
 

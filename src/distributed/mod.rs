@@ -33,9 +33,9 @@ mod world;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
-pub(crate) use messages::{Sums, add, all_gather_numbers};
+pub(crate) use messages::{Sums, add, all_gather, all_gather_numbers, any, times_size};
 #[cfg(feature = "files")]
-pub(crate) use messages::{all_gather, broadcast_any, broadcast_numbers, gather_numbers};
+pub(crate) use messages::{broadcast_any, broadcast_numbers, gather};
 pub use threads::Threads;
 pub(crate) use tree::{add_up, buffers, shards_of};
 pub(crate) use world::Alone;

@@ -11,7 +11,7 @@ use mpi::request::{LocalScope, Request, scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
-use super::world::{Received, Sent, Traffic, World};
+use super::world::{Received, Sent, Traffic, World, check_ranks};
 use crate::error::{Error, Result};
 
 /// The largest message: MPI counts in 32 bits, and of a long one nothing is known until all of it has come.
@@ -193,10 +193,7 @@ impl World for Mpi {
     fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<()> {
         let start = Instant::now();
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let bad = receives.iter().map(|r| r.0).chain(sends.iter().map(|s| s.0)).find(|&r| r >= self.size);
-        if let Some(rank) = bad {
-            return Err(Error::Rank { rank, what, problem: format!("there is none, of {} ranks", self.size) });
-        }
+        check_ranks(self.size, what, sends, receives)?;
         let world = SimpleCommunicator::world();
         scope(|scope| {
             let mut pending = Vec::with_capacity(sends.len() + receives.len());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::world::{Received, Sent, World};
+use super::world::{Received, Sent, World, check_ranks};
 use crate::error::{Error, Result};
 
 /// A rank among threads of one process: to try and to test what trains over several ranks, without MPI.
@@ -89,10 +89,7 @@ impl World for Threads {
     }
 
     fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<()> {
-        let others = receives.iter().map(|r| r.0).chain(sends.iter().map(|s| s.0));
-        if let Some(rank) = others.into_iter().find(|&rank| rank >= self.size) {
-            return Err(Error::Rank { rank, what, problem: format!("there is none, of {} ranks", self.size) });
-        }
+        check_ranks(self.size, what, sends, receives)?;
         // A deadline beyond all time is none.
         let until = Instant::now().checked_add(self.deadline);
         let mut boxes = self.boxes();

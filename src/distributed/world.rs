@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A message to or from another rank: the rank and the bytes.
 pub type Sent<'a> = (usize, &'a [u8]);
@@ -54,6 +54,23 @@ pub struct Traffic {
     pub sent: u64,
     /// Time within these calls, waiting for slower ranks included.
     pub time: Duration,
+}
+
+/// Looks whether all ranks of an exchange are there.
+///
+/// # Errors
+/// [`Error::Rank`] with the first that is not.
+pub(super) fn check_ranks(
+    size: usize,
+    what: &'static str,
+    sends: &[Sent<'_>],
+    receives: &[Received<'_>],
+) -> Result<()> {
+    let mut all = sends.iter().map(|sent| sent.0).chain(receives.iter().map(|received| received.0));
+    match all.find(|&rank| rank >= size) {
+        Some(rank) => Err(Error::Rank { rank, what, problem: format!("there is none, of {size} ranks") }),
+        None => Ok(()),
+    }
 }
 
 /// The only rank.

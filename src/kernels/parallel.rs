@@ -200,36 +200,40 @@ pub fn threads() -> usize {
 /// Runs `f`, which will split work of this size again and again, on a thread of the pool: handing parts to another thread
 /// from there is far cheaper than from outside.
 pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
-    #[cfg(feature = "parallel")]
-    if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
-        let (mut f, mut out) = (Some(f), None);
-        enter_erased(&mut || out = f.take().map(|f| f()));
-        // `enter_erased` has called its argument.
-        return out.unwrap_or_else(|| unreachable!());
-    }
-    let _ = work;
-    f()
-}
-
-/// [`enter`] without a type of its own: rayon's code is compiled once, and not again for every closure.
-#[cfg(feature = "parallel")]
-#[inline(never)]
-fn enter_erased(f: &mut (dyn FnMut() + Send)) {
-    rayon_core::scope(|_| f());
+    enter_by(enter_erased, work, f)
 }
 
 /// [`enter`] for work whose parts are so short that waking a thread for each would take as long: the other threads look out for them meanwhile.
 /// Where none comes for 200 µs, they sleep as always.
 pub fn enter_awake<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
+    enter_by(awake_erased, work, f)
+}
+
+/// Runs `f` by way of `by`, which calls its argument, if the work is worth the pool and not in it yet.
+fn enter_by<R: Send>(by: fn(&mut (dyn FnMut() + Send)), work: usize, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "parallel")]
     if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
         let (mut f, mut out) = (Some(f), None);
-        awake_erased(&mut || out = f.take().map(|f| f()));
-        // `awake_erased` has called its argument.
+        by(&mut || out = f.take().map(|f| f()));
         return out.unwrap_or_else(|| unreachable!());
     }
-    let _ = work;
+    let _ = (by, work);
     f()
+}
+
+/// [`enter`] without a type of its own: rayon's code is compiled once, and not again for every closure.
+#[inline(never)]
+fn enter_erased(f: &mut (dyn FnMut() + Send)) {
+    #[cfg(feature = "parallel")]
+    rayon_core::scope(|_| f());
+    #[cfg(not(feature = "parallel"))]
+    f();
+}
+
+/// [`enter_awake`] without threads.
+#[cfg(not(feature = "parallel"))]
+fn awake_erased(f: &mut (dyn FnMut() + Send)) {
+    f();
 }
 
 /// How long a thread looks out for parts.

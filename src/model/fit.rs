@@ -9,12 +9,12 @@ use super::evaluate::{Rows, ValidationData};
 use super::fit_options::{Fit, Verbose};
 use super::history::{History, RunStart};
 #[cfg(feature = "files")]
-use super::join::{any_rank, compare};
+use super::join::compare;
 use super::progress::Progress;
 use super::run_state::{DataOfRun, RunState};
 use super::sample_weights::sample_weights;
 #[cfg(feature = "files")]
-use super::saver::{Pace, Saver};
+use super::saver::{Now, Saver};
 #[cfg(feature = "files")]
 use super::settings::{Depth, FIRST_BATCH, LAST_BATCH, Settings};
 use super::shards::{BatchOfRun, Shards};
@@ -22,6 +22,7 @@ use super::tensors::Tensors;
 use super::train::{Outcome, Training};
 use crate::callbacks::{Callback, Described, Logs, Run, RunPlan};
 use crate::data::{Batch, Dataset};
+use crate::distributed::any;
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::tensor::{Float, Shape, Tensor};
@@ -215,13 +216,10 @@ impl<T: Float> Model<T> {
         let _ = &data_of_run;
         let (first, ranks) = (how.is_first(), how.ranks());
         let divided = how.shard_optimizer && ranks.size() > 1;
-        // Where all ranks have a part of what is written, all know when it is due.
         #[cfg(feature = "files")]
-        let mut pace = how.checkpoint.map(|checkpoint| Pace::new(checkpoint, divided));
+        let saver = how.checkpoint.map(|checkpoint| Saver::new(checkpoint, divided, first, self));
         #[cfg(feature = "files")]
-        let checkpoint = how.checkpoint.filter(|_| first).zip(pace.clone());
-        #[cfg(feature = "files")]
-        let mut saver = checkpoint.map(|(checkpoint, pace)| Saver::new(checkpoint, pace, self)).transpose()?;
+        let mut saver = saver.transpose()?;
         if let (Some(training), true) = (&mut self.training, divided) {
             training.share_state(ranks, self.params.len())?;
         }
@@ -267,8 +265,8 @@ impl<T: Float> Model<T> {
                         training.step(data.samples(index), load, &self.net, &mut self.params, self.seed)
                     }
                     Some(shards) => {
-                        let batch = BatchOfRun { data: &*data, epoch, index };
-                        training.step_in_shards(shards, &batch, &self.net, &mut self.params, self.seed)
+                        let batch = BatchOfRun { data: &*data, epoch, index, net: &self.net, seed: self.seed };
+                        training.step_in_shards(shards, batch, &mut self.params)
                     }
                 };
                 let outcome = outcome.map_err(|error| data.about(index, error))?;
@@ -286,8 +284,7 @@ impl<T: Float> Model<T> {
                         for callback in callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only()) {
                             quietly |= callback.on_diverged(&error, &mut run)?;
                         }
-                        #[cfg(feature = "files")]
-                        let quietly = any_rank(ranks, quietly)?;
+                        let quietly = any(ranks, "what callbacks make of a diverged step", quietly)?;
                         training.failed_together = true;
                         if quietly {
                             break 'epochs;
@@ -312,14 +309,9 @@ impl<T: Float> Model<T> {
                 }
                 progress.step(at.batch, at.loss(), || training.figures(&training.sums));
                 #[cfg(feature = "files")]
-                {
-                    let due = pace.as_mut().is_some_and(Pace::step);
-                    training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
-                        let Some(saver) = &mut saver else { return Ok(()) };
-                        let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-                        saver.after_step(&self.params, training, write)
-                    })?;
-                }
+                training.save((&mut saver, Now::Step), ranks, &self.params, |training, state| {
+                    training.save_run(&at, data_of_run, callbacks, state);
+                })?;
                 // All ranks know of it by the same step.
                 if shards.as_ref().is_some_and(|shards| shards.stop)
                     && !(at.batch == data.batches() && at.epoch + 1 == how.epochs)
@@ -355,26 +347,18 @@ impl<T: Float> Model<T> {
             at.notes.drain(..).for_each(|note| progress.note(&note));
             #[cfg(feature = "files")]
             if let Some(training) = &mut self.training {
-                let due = pace.as_mut().is_some_and(Pace::epoch);
-                training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
-                    let Some(saver) = &mut saver else { return Ok(()) };
-                    let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-                    saver.after_epoch(&self.params, training, write)
+                training.save((&mut saver, Now::Epoch), ranks, &self.params, |training, state| {
+                    training.save_run(&at, data_of_run, callbacks, state);
                 })?;
             }
         }
         progress.finish();
         // Before what follows, which a run with more epochs would not have done yet.
-        #[cfg(feature = "files")]
         if let Some(training) = &mut self.training {
-            let due = pace.as_mut().is_some_and(Pace::end);
-            training.write_together(ranks, self.params.len(), &mut pace, due, |training| {
-                let Some(saver) = &mut saver else { return Ok(()) };
-                let write = |state: &mut _| training.save_run(&at, data_of_run, callbacks, state);
-                saver.finish(&self.params, training, write)
+            #[cfg(feature = "files")]
+            training.save((&mut saver, Now::End), ranks, &self.params, |training, state| {
+                training.save_run(&at, data_of_run, callbacks, state);
             })?;
-        }
-        if let Some(training) = &mut self.training {
             training.gather_state_everywhere(ranks, self.params.len())?;
         }
         // As in Keras, after the last validation.

@@ -40,14 +40,6 @@ pub(super) fn compare(world: &dyn World, own: &Settings) -> Result<()> {
     Err(Error::Ranks { op: "fit", differ: differ.join(". ") })
 }
 
-/// Whether any rank says yes.
-pub(super) fn any_rank(world: &dyn World, own: bool) -> Result<bool> {
-    let mut all = vec![0u8; world.size()];
-    all[world.rank()] = u8::from(own);
-    all_gather(world, "what callbacks make of a diverged step", &mut all, |rank| rank..rank + 1)?;
-    Ok(all.iter().any(|yes| *yes != 0))
-}
-
 impl<T: Float> Model<T> {
     /// Hands weights, optimizer, seed, learning rate, and what the run goes on from, from rank 0 to all.
     pub(super) fn join(&mut self, world: &dyn World, before: Before) -> Result<Before> {

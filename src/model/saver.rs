@@ -57,56 +57,40 @@ impl CheckpointFile {
     }
 }
 
-/// Writes checkpoints of a run.
+/// Writes checkpoints of a run. All ranks of a distributed run have one, as all have to know when a checkpoint is due; one of them has the file.
 pub(crate) struct Saver<T: Float> {
-    target: CheckpointFile,
     pace: Pace,
-    /// The copy that is not being written.
-    spare: Option<Snapshot<T>>,
-    writer: Option<Writer<T>>,
+    file: Option<Snapshots<T>>,
+}
+
+/// At what a run has come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Now {
+    /// The end of a batch.
+    Step,
+    /// The end of an epoch.
+    Epoch,
+    /// Its own end, where what has not been written is.
+    End,
 }
 
 /// When a checkpoint is due.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace {
+struct Pace {
     every_steps: Option<usize>,
     every_epochs: usize,
     steps: usize,
     epochs: usize,
     due: bool,
-    /// Whether a checkpoint is written at the step in which it is due, and not at a later one where the one before is still being written.
-    pub exact: bool,
+    /// Whether a checkpoint is written when it is due, and not later where the one before is still being written.
+    exact: bool,
 }
 
-impl Pace {
-    pub fn new(settings: &Checkpoint, exact: bool) -> Self {
-        let Checkpoint { every_steps, every_epochs, .. } = *settings;
-        Pace { every_steps, every_epochs, steps: 0, epochs: 0, due: false, exact }
-    }
-
-    /// Counts a step; whether a checkpoint is due.
-    pub fn step(&mut self) -> bool {
-        self.steps += 1;
-        self.due |= self.every_steps.is_some_and(|n| self.steps >= n);
-        self.due
-    }
-
-    /// Counts an epoch; whether a checkpoint is due.
-    pub fn epoch(&mut self) -> bool {
-        self.epochs += 1;
-        self.due |= self.epochs >= self.every_epochs;
-        self.due
-    }
-
-    /// At the end: whether anything has not been written.
-    pub fn end(&mut self) -> bool {
-        self.due |= self.steps > 0 || self.epochs > 0;
-        self.due
-    }
-
-    pub fn written(&mut self) {
-        (self.steps, self.epochs, self.due) = (0, 0, false);
-    }
+/// The file, and the copies that go into it.
+struct Snapshots<T> {
+    target: CheckpointFile,
+    /// The copy that is not being written.
+    spare: Option<Snapshot<T>>,
+    writer: Option<Writer<T>>,
 }
 
 /// A thread that writes what it is sent and gives the copy back.
@@ -171,8 +155,69 @@ impl<T> Drop for Writer<T> {
 }
 
 impl<T: Float> Saver<T> {
-    pub fn new(settings: &Checkpoint, pace: Pace, model: &Model<T>) -> Result<Self> {
+    /// One that has the file if it is this process that writes; `exact` if others have to know when.
+    pub fn new(settings: &Checkpoint, exact: bool, writes: bool, model: &Model<T>) -> Result<Self> {
         settings.check()?;
+        let Checkpoint { every_steps, every_epochs, .. } = *settings;
+        let pace = Pace { every_steps, every_epochs, steps: 0, epochs: 0, due: false, exact };
+        let file = writes.then(|| Snapshots::new(settings, model)).transpose()?;
+        Ok(Saver { pace, file })
+    }
+
+    /// Counts a step or an epoch; whether a checkpoint is due.
+    pub fn is_due(&mut self, now: Now) -> bool {
+        let pace = &mut self.pace;
+        match now {
+            Now::Step => {
+                pace.steps += 1;
+                pace.due |= pace.every_steps.is_some_and(|n| pace.steps >= n);
+            }
+            Now::Epoch => {
+                pace.epochs += 1;
+                pace.due |= pace.epochs >= pace.every_epochs;
+            }
+            Now::End => pace.due |= pace.steps > 0 || pace.epochs > 0,
+        }
+        pace.due
+    }
+
+    /// Takes a copy to be written if one is due, as [`is_due`](Self::is_due) has found; at the end waits until all is written.
+    pub fn save(
+        &mut self,
+        now: Now,
+        params: &Params<T>,
+        training: &Training<T>,
+        run: impl FnOnce(&mut State),
+    ) -> Result<()> {
+        let Pace { due, exact, .. } = self.pace;
+        let Some(file) = &mut self.file else {
+            if due {
+                self.pace.written();
+            }
+            return Ok(());
+        };
+        if file.collect(now == Now::End || (exact && due))? && due {
+            self.pace.written();
+            file.write(params, training, run)?;
+        }
+        if now == Now::End
+            && let Some(writer) = &mut file.writer
+        {
+            writer.collect(true)?;
+        }
+        Ok(())
+    }
+}
+
+impl Pace {
+    /// What follows counts towards the next one.
+    fn written(&mut self) {
+        (self.steps, self.epochs, self.due) = (0, 0, false);
+    }
+}
+
+impl<T: Float> Snapshots<T> {
+    fn new(settings: &Checkpoint, model: &Model<T>) -> Result<Self> {
         model.check_numbers("checkpoint")?;
         prepare_file(&settings.path).map_err(|source| Error::Write { file: settings.path.clone(), source })?;
         let target = model.checkpoint_file(&settings.path)?;
@@ -186,58 +231,20 @@ impl<T: Float> Saver<T> {
             values,
         )?;
         let writer = settings.background.then(|| Writer::new(target.clone())).transpose()?;
-        Ok(Saver { target, pace, spare: Some(Snapshot::default()), writer })
+        Ok(Snapshots { target, spare: Some(Snapshot::default()), writer })
     }
 
-    /// To be called after every batch.
-    pub fn after_step(
-        &mut self,
-        params: &Params<T>,
-        training: &Training<T>,
-        run: impl FnOnce(&mut State),
-    ) -> Result<()> {
-        self.pace.step();
-        self.save(params, training, run, self.pace.exact)
-    }
-
-    /// To be called after every epoch.
-    pub fn after_epoch(
-        &mut self,
-        params: &Params<T>,
-        training: &Training<T>,
-        run: impl FnOnce(&mut State),
-    ) -> Result<()> {
-        self.pace.epoch();
-        self.save(params, training, run, self.pace.exact)
-    }
-
-    /// Writes what has not been written, and waits until it is.
-    pub fn finish(&mut self, params: &Params<T>, training: &Training<T>, run: impl FnOnce(&mut State)) -> Result<()> {
-        self.pace.end();
-        self.save(params, training, run, true)?;
-        if let Some(writer) = &mut self.writer {
-            writer.collect(true)?;
-        }
-        Ok(())
-    }
-
-    fn save(
-        &mut self,
-        params: &Params<T>,
-        training: &Training<T>,
-        run: impl FnOnce(&mut State),
-        wait: bool,
-    ) -> Result<()> {
-        let wait = wait && (self.pace.due || !self.pace.exact);
+    /// Takes back the copy that was being written, if it is done or is to be waited for; whether there is one that may be filled.
+    fn collect(&mut self, wait: bool) -> Result<bool> {
         if let Some(snapshot) = self.writer.as_mut().and_then(|w| w.collect(wait).transpose()).transpose()? {
             self.spare = Some(snapshot);
         }
-        if !self.pace.due {
-            return Ok(());
-        }
+        Ok(self.spare.is_some())
+    }
+
+    fn write(&mut self, params: &Params<T>, training: &Training<T>, run: impl FnOnce(&mut State)) -> Result<()> {
         let Some(mut snapshot) = self.spare.take() else { return Ok(()) };
         snapshot.take(params, training, run);
-        self.pace.written();
         let Some(writer) = &mut self.writer else {
             let result = self.target.write(&snapshot.weights, &snapshot.state);
             self.spare = Some(snapshot);

@@ -39,11 +39,14 @@ pub(crate) struct Shards<'a, T: Float> {
     cause: Option<String>,
 }
 
-/// A batch of a run, as a step by shards takes it.
+/// A batch of a run, and what a step by shards takes it through.
+#[derive(Clone, Copy)]
 pub(crate) struct BatchOfRun<'a, T: Float> {
     pub data: &'a dyn DataAdapter<T>,
     pub epoch: usize,
     pub index: usize,
+    pub net: &'a Net<T>,
+    pub seed: u64,
 }
 
 /// Gradients and statistics of a node.
@@ -135,10 +138,8 @@ impl<T: Float> Training<T> {
     pub fn step_in_shards(
         &mut self,
         shards: &mut Shards<'_, T>,
-        batch: &BatchOfRun<'_, T>,
-        net: &Net<T>,
+        batch: BatchOfRun<'_, T>,
         params: &mut Params<T>,
-        seed: u64,
     ) -> Result<Outcome> {
         if self.accumulated.batches == 0 {
             self.accumulated = Accumulated::default();
@@ -148,7 +149,7 @@ impl<T: Float> Training<T> {
         if !adds {
             std::mem::swap(&mut self.gradients, &mut shards.sums[0].gradients);
         }
-        let reduced = self.reduce_batch(shards, batch, net, params, seed);
+        let reduced = self.reduce_batch(shards, batch, params);
         if !adds {
             std::mem::swap(&mut self.gradients, &mut shards.sums[0].gradients);
             self.written.all_written();
@@ -161,7 +162,7 @@ impl<T: Float> Training<T> {
         let before = self.state.step;
         let outcome = parallel::enter(params.len(), || {
             self.add_batch(shards, params);
-            self.count_and_update(params, seed, value)
+            self.count_and_update(params, batch.seed, value)
         });
         self.share_weights(shards.world, params, outcome, before)
     }
@@ -170,22 +171,18 @@ impl<T: Float> Training<T> {
     fn reduce_batch(
         &mut self,
         shards: &mut Shards<'_, T>,
-        batch: &BatchOfRun<'_, T>,
-        net: &Net<T>,
+        batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        seed: u64,
     ) -> Result<f64> {
         shards.cause = None;
         shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
         let samples = batch.data.samples(batch.index) / shards.count;
-        let own = parallel::enter(params.len().saturating_mul(samples.max(1)), || {
-            self.own_shards(shards, batch, net, params, seed)
-        });
+        let own =
+            parallel::enter(params.len().saturating_mul(samples.max(1)), || self.own_shards(shards, batch, params));
         self.sums.iter_mut().zip(&shards.before).for_each(|(sums, before)| sums.copy_from_slice(before));
         own?;
         self.tell(shards)?;
-        // From here on all ranks do the same.
-        // A step on other data than rank 0's would be one of no batch at all.
+        // From here on all ranks do the same. A step on other data than rank 0's would be one of no batch at all.
         let whole = shards.line(0)[WHOLE];
         if let Some(shard) = (0..shards.count).find(|&shard| shards.line(shard)[WHOLE] != whole) {
             let samples = shards.line(shard)[WHOLE];
@@ -208,14 +205,7 @@ impl<T: Float> Training<T> {
     }
 
     /// Adds up gradients and statistics of this rank's shards, and notes what is known of each.
-    fn own_shards(
-        &mut self,
-        shards: &mut Shards<'_, T>,
-        batch: &BatchOfRun<'_, T>,
-        net: &Net<T>,
-        params: &Params<T>,
-        seed: u64,
-    ) -> Result<()> {
+    fn own_shards(&mut self, shards: &mut Shards<'_, T>, batch: BatchOfRun<'_, T>, params: &Params<T>) -> Result<()> {
         let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
         for (i, root) in ranks.roots(world.rank()).iter().enumerate() {
             let leaf = &mut |number: usize, sum: &mut Sum<T>| {
@@ -223,7 +213,7 @@ impl<T: Float> Training<T> {
                 std::mem::swap(&mut self.gradients, &mut sum.gradients);
                 std::mem::swap(&mut self.written, written);
                 let shard = Shard { number, of: *count };
-                let done = self.shard(shard, &mut sum.statistics, line, batch, net, params, seed);
+                let done = self.shard(shard, &mut sum.statistics, line, batch, params);
                 std::mem::swap(&mut self.gradients, &mut sum.gradients);
                 std::mem::swap(&mut self.written, written);
                 if let Some(found) = done? {
@@ -241,18 +231,15 @@ impl<T: Float> Training<T> {
     }
 
     /// Gradients and statistics of one shard, times what it weighs, and in a line what is known of it; why its loss is not finite, if it is not.
-    #[allow(clippy::too_many_arguments)]
     fn shard(
         &mut self,
         shard: Shard,
         to: &mut [T],
         line: &mut [f64],
-        batch: &BatchOfRun<'_, T>,
-        net: &Net<T>,
+        batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        seed: u64,
     ) -> Result<Option<String>> {
-        let BatchOfRun { data, epoch, index } = *batch;
+        let BatchOfRun { data, epoch, index, net, seed } = batch;
         line.fill(0.0);
         to.fill(T::zero());
         self.written.all_written();

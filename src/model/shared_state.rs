@@ -5,21 +5,29 @@
 use std::ops::Range;
 
 #[cfg(feature = "files")]
-use super::saver::Pace;
+use super::saver::{Now, Saver};
 use super::train::{Outcome, Training};
 use crate::data::Shard;
 #[cfg(feature = "files")]
-use crate::distributed::gather_numbers;
-use crate::distributed::{World, all_gather_numbers};
+use crate::distributed::gather;
+use crate::distributed::{World, all_gather, all_gather_numbers, any, times_size};
 use crate::error::{Error, Result};
 use crate::optimizers::{OptimizerState, PART};
 use crate::params::Params;
+#[cfg(feature = "files")]
+use crate::state::State;
 use crate::tensor::Float;
 
 /// The weights that a rank updates: as many parts as others, or one more.
 fn stretch(n: usize, rank: usize, ranks: usize) -> Range<usize> {
     let parts = Shard { number: rank, of: ranks }.rows(n.div_ceil(PART));
     (parts.start * PART).min(n)..(parts.end * PART).min(n)
+}
+
+/// Where in a buffer of values of so many bytes each those of every rank's weights lie.
+fn stretches(world: &dyn World, n: usize, size: usize) -> impl Fn(usize) -> Range<usize> {
+    let ranks = world.size();
+    move |rank| times_size(stretch(n, rank, ranks), size)
 }
 
 impl<T: Float> Training<T> {
@@ -59,59 +67,42 @@ impl<T: Float> Training<T> {
         if self.state.own().is_none() || self.state.step == before && outcome != Outcome::Update {
             return Ok(outcome);
         }
-        let (n, ranks) = (params.len(), world.size());
-        let mut failed = vec![0f32; ranks];
-        failed[world.rank()] = f32::from(u8::from(outcome == Outcome::Update));
-        all_gather_numbers(world, "whether the update is finite", &mut failed, |rank| rank..rank + 1)?;
-        all_gather_numbers(world, "updated weights", params.values_mut(), |rank| stretch(n, rank, ranks))?;
+        let failed = any(world, "whether the update is finite", outcome == Outcome::Update)?;
+        let of_rank = stretches(world, params.len(), 1);
+        all_gather_numbers(world, "updated weights", params.values_mut(), of_rank)?;
         self.constrain(params, before);
-        Ok(if failed.iter().any(|failed| *failed != 0.0) { Outcome::Update } else { outcome })
+        Ok(if failed { Outcome::Update } else { outcome })
     }
 
     /// The moments of all weights on rank 0, to be written; [`share_state`](Self::share_state) undoes it.
     #[cfg(feature = "files")]
     fn gather_state(&mut self, world: &dyn World, n: usize) -> Result<()> {
-        let ranks = world.size();
-        let of_rank = |rank: usize| stretch(n, rank, ranks);
         if world.rank() == 0 {
             self.state.keep_all(&*self.optimizer, n)?;
         }
-        for moments in &mut self.state.moments {
-            let (own, all) = sides(world, moments);
-            gather_numbers(world, "moments", own, all, of_rank)?;
-        }
-        for moments in &mut self.state.bf16_moments {
-            let (own, all) = sides(world, moments);
-            gather_numbers(world, "moments", own, all, of_rank)?;
-        }
-        Ok(())
+        let mut all = self.state.moments_as_bytes();
+        all.try_for_each(|(moments, size)| gather(world, "moments", moments, stretches(world, n, size)))
     }
 
-    /// Calls what writes a checkpoint if one is due; where ranks have divided the moments, those are brought together for that.
+    /// Writes a checkpoint if one is due, `run` what of it is not training's; where ranks have divided the moments, those are brought together for that.
     #[cfg(feature = "files")]
-    pub fn write_together(
+    pub fn save(
         &mut self,
+        (saver, now): (&mut Option<Saver<T>>, Now),
         world: &dyn World,
-        n: usize,
-        pace: &mut Option<Pace>,
-        due: bool,
-        write: impl FnOnce(&Self) -> Result<()>,
+        params: &Params<T>,
+        run: impl FnOnce(&Self, &mut State),
     ) -> Result<()> {
-        let Some(pace) = pace else { return Ok(()) };
-        if self.state.own().is_none() {
-            return write(self);
+        let Some(saver) = saver else { return Ok(()) };
+        let gathers = saver.is_due(now) && self.state.own().is_some();
+        if gathers {
+            self.gather_state(world, params.len())?;
         }
-        if due {
-            self.gather_state(world, n)?;
+        let saved = saver.save(now, params, self, |state| run(self, state));
+        if gathers && world.rank() == 0 {
+            self.state.keep_own(stretch(params.len(), 0, world.size()));
         }
-        let written = write(self);
-        if due {
-            pace.written();
-            if world.rank() == 0 {
-                self.state.keep_own(stretch(n, 0, world.size()));
-            }
-        }
-        written
+        saved
     }
 
     /// The moments of all weights on all ranks, at the end.
@@ -119,15 +110,9 @@ impl<T: Float> Training<T> {
         if self.state.own().is_none() {
             return Ok(());
         }
-        let ranks = world.size();
         self.state.keep_all(&*self.optimizer, n)?;
-        for moments in &mut self.state.moments {
-            all_gather_numbers(world, "moments", moments, |rank| stretch(n, rank, ranks))?;
-        }
-        for moments in &mut self.state.bf16_moments {
-            all_gather_numbers(world, "moments", moments, |rank| stretch(n, rank, ranks))?;
-        }
-        Ok(())
+        let mut all = self.state.moments_as_bytes();
+        all.try_for_each(|(moments, size)| all_gather(world, "moments", moments, stretches(world, n, size)))
     }
 
     /// After an error: all moments where all ranks have it; else, as others do not go on, the optimizer begins anew.
@@ -136,14 +121,5 @@ impl<T: Float> Training<T> {
         if divided && !(all_have_it && self.gather_state_everywhere(world, params.len()).is_ok()) {
             self.state = OptimizerState::new(&*self.optimizer, params);
         }
-    }
-}
-
-/// What a rank sends, and where rank 0 receives.
-#[cfg(feature = "files")]
-fn sides<'m, E>(world: &dyn World, moments: &'m mut [E]) -> (&'m [E], &'m mut [E]) {
-    match world.rank() {
-        0 => (&[], moments),
-        _ => (moments, &mut []),
     }
 }

@@ -8,7 +8,7 @@ use super::{Clip, Coefficients, Moments, Optimizer};
 use crate::bf16::Bf16;
 use crate::error::Result;
 use crate::kernels::random::{Key, Purpose};
-use crate::kernels::{parallel, rounding, simd};
+use crate::kernels::{bytes, parallel, rounding, simd};
 use crate::memory;
 use crate::params::Params;
 use crate::tensor::{Float, Shape};
@@ -176,6 +176,12 @@ impl<T: Float> OptimizerState<T> {
         widen(&mut self.moments, &own, n, starts.iter().map(|&start| T::of(start)));
         widen(&mut self.bf16_moments, &own, n, starts.iter().map(|&start| Bf16::stochastic(start as f32, 0x8000)));
         Ok(())
+    }
+
+    /// The moments as bytes, one buffer after the other, each with the bytes of a value.
+    pub(crate) fn moments_as_bytes(&mut self) -> impl Iterator<Item = (&mut [u8], usize)> {
+        let wide = self.moments.iter_mut().map(|moments| (bytes::of_mut(moments), size_of::<T>()));
+        wide.chain(self.bf16_moments.iter_mut().map(|moments| (bytes::of_mut(moments), size_of::<Bf16>())))
     }
 
     /// One update of all trainable weights; the gradients are used up: clipping changes them in place.
