@@ -1,12 +1,13 @@
 //! A built graph: nodes in the order of computation, run forwards and backwards by one loop.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::given::Given;
 use super::masks::{At, MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
-use super::plan::{Dx, Layout, Plan, Wires};
+use super::plan::{Dx, Layout, Plan, Step, Wires};
 use super::row_node::RowNode;
 use super::segments::{Handed, Segment, segments};
 use super::sizes::{self, Named, Sizes};
@@ -341,35 +342,22 @@ impl<T: Float> Net<T> {
 
     /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
     pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
+        self.run_part(pass, work, x, 0..self.nodes.len());
+    }
+
+    /// Some nodes of [`run`](Self::run), after those before them have run on the same inputs.
+    pub(crate) fn run_part(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>, part: Range<usize>) {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
-        let samples = x.samples();
-        if work.net != self.id {
-            work.handed.forget();
+        if part.start == 0 {
+            self.begin(kept, work, x);
         }
-        (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        work.given.clear();
+        if x.samples() == 0 {
+            return;
+        }
         let Work { values, slots, out, left_out, by_rows, sizes, masks, common, recomputes, handed, .. } = work;
         let segments = if kept && *recomputes { &self.segments[..] } else { &[] };
         let shapes = if self.open { sizes.shapes() } else { &self.shapes };
-        if values.len() < layout.sizes.len() {
-            values.resize_with(layout.sizes.len(), Tensor::default);
-        }
-        // Where no backward pass follows, the nodes share their scratch space.
-        handed.give(&self.segments, None, values, slots);
-        slots.resize_with(if kept { self.nodes.len() } else { slots.len().max(1) }, Slot::new);
-        for (i, x) in x.iter().enumerate().filter(|(i, _)| self.copied[*i]) {
-            if let Some(register) = layout.register(i as u32) {
-                values[register].copy_from(x);
-            }
-        }
-        if samples == 0 {
-            self.masks.clear(masks);
-            // Nothing to compute, and for means over the batch nothing to compute from.
-            let all =
-                self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
-            return all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
-        }
         // The pass carries the masks while the nodes compute, and leaves those of a net around this one where they are.
         let masked = !self.masks.is_empty();
         let around = masked || !pass.masks.all.is_empty();
@@ -377,8 +365,8 @@ impl<T: Float> Net<T> {
             std::mem::swap(&mut pass.masks, masks);
         }
         std::mem::swap(&mut pass.common, common);
-        let mut next = 0;
-        for i in 0..self.nodes.len() {
+        let mut next = segments.partition_point(|segment| segment.nodes.start < part.start);
+        for i in part {
             if by_rows.iter().any(|at| at.node == i) {
                 continue;
             }
@@ -394,6 +382,37 @@ impl<T: Float> Net<T> {
         std::mem::swap(&mut pass.common, common);
         if around {
             std::mem::swap(&mut pass.masks, masks);
+        }
+    }
+
+    /// Makes room for a pass, and copies those inputs that are read from registers.
+    fn begin(&self, kept: bool, work: &mut Work<T>, x: Given<'_, T>) {
+        let layout = self.layout(kept);
+        let samples = x.samples();
+        if work.net != self.id {
+            work.handed.forget();
+        }
+        (work.net, work.samples, work.kept) = (self.id, samples, kept);
+        work.given.clear();
+        let Work { values, slots, sizes, masks, handed, .. } = work;
+        if values.len() < layout.sizes.len() {
+            values.resize_with(layout.sizes.len(), Tensor::default);
+        }
+        // Where no backward pass follows, the nodes share their scratch space.
+        handed.give(&self.segments, None, values, slots);
+        slots.resize_with(if kept { self.nodes.len() } else { slots.len().max(1) }, Slot::new);
+        for (i, x) in x.iter().enumerate().filter(|(i, _)| self.copied[*i]) {
+            if let Some(register) = layout.register(i as u32) {
+                values[register].copy_from(x);
+            }
+        }
+        if samples == 0 {
+            self.masks.clear(masks);
+            // Nothing to compute, and for means over the batch nothing to compute from.
+            let shapes = if self.open { sizes.shapes() } else { &self.shapes };
+            let all =
+                self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
+            all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
         }
     }
 
@@ -615,6 +634,18 @@ impl<T: Float> Net<T> {
 
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
+        self.run_back_part(pass, work, plan, x, 0..self.nodes.len());
+    }
+
+    /// Some nodes of [`run_back`](Self::run_back), after those behind them.
+    pub(crate) fn run_back_part(
+        &self,
+        pass: &mut Pass<'_, T>,
+        work: &mut Work<T>,
+        plan: &Plan,
+        x: Given<'_, T>,
+        part: Range<usize>,
+    ) {
         work.reserve(plan);
         let Work {
             values,
@@ -633,7 +664,8 @@ impl<T: Float> Net<T> {
         } = work;
         let segments = if *recomputes { &self.segments[..] } else { &[] };
         let mut left = segments.len();
-        for &(first, more) in &plan.again {
+        let again = if part.end == self.nodes.len() { &plan.again[..] } else { &[] };
+        for &(first, more) in again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);
         }
@@ -646,7 +678,8 @@ impl<T: Float> Net<T> {
         let masked = !self.masks.is_empty();
         std::mem::swap(&mut pass.masks, masks);
         std::mem::swap(&mut pass.common, common);
-        for step in plan.steps.iter().filter(|step| by_rows.iter().all(|at| at.node != step.node)) {
+        let own = |step: &&Step| part.contains(&step.node) && by_rows.iter().all(|at| at.node != step.node);
+        for step in plan.steps.iter().filter(own) {
             let node = &self.nodes[step.node];
             while left > 0 && segments[left - 1].nodes.start > step.node {
                 left -= 1;
