@@ -120,8 +120,15 @@ impl Written {
 
     /// After the last batch of an update: zeros in the place of leftovers.
     pub fn end<T: Float>(&self, params: &Params<T>, gradients: &mut [T]) {
-        for (spec, _) in params.specs().iter().zip(&self.held).filter(|(_, held)| **held == Held::Leftovers) {
-            gradients[spec.range.clone()].fill(T::zero());
+        self.end_from(0, params, gradients);
+    }
+
+    /// [`end`](Self::end) for a stretch of the gradients, which begins and ends with parameters.
+    pub fn end_from<T: Float>(&self, start: usize, params: &Params<T>, gradients: &mut [T]) {
+        let end = start + gradients.len();
+        let specs = params.specs().iter().zip(&self.held).filter(|(_, held)| **held == Held::Leftovers);
+        for (spec, _) in specs.filter(|(spec, _)| start <= spec.range.start && spec.range.end <= end) {
+            gradients[spec.range.start - start..spec.range.end - start].fill(T::zero());
         }
     }
 

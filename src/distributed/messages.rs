@@ -128,12 +128,34 @@ pub(crate) struct Sums<T> {
     /// The roots of every rank.
     roots: Vec<Vec<Range<usize>>>,
     shards: usize,
+    /// Who adds.
+    pub adders: Adders,
+}
+
+/// Who adds buffers up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Adders {
+    /// All threads.
+    #[default]
+    All,
+    /// The calling one, beside which the others compute something else.
+    One,
+}
+
+impl Adders {
+    /// Adds a second buffer to a first.
+    pub fn add<T: Float>(self, to: &mut [T], from: &[T]) {
+        match self {
+            Adders::All => add(to, from),
+            Adders::One => to.iter_mut().zip(from).for_each(|(a, b)| *a += *b),
+        }
+    }
 }
 
 impl<T: Float> Sums<T> {
     pub fn new(ranks: usize, shards: usize) -> Self {
         let roots = (0..ranks).map(|rank| roots(&shards_of(rank, ranks, shards), shards)).collect();
-        Sums { received: Vec::new(), roots, shards }
+        Sums { received: Vec::new(), roots, shards, adders: Adders::All }
     }
 
     /// The roots of a rank.
@@ -141,18 +163,16 @@ impl<T: Float> Sums<T> {
         &self.roots[rank]
     }
 
-    /// Adds up what all ranks have at their roots, buffers of one length, in the order of the tree, and leaves the sum times `scale` in the first
+    /// Adds up what all ranks have at their roots in a stretch of buffers of one length, in the order of the tree, and leaves the sum in the first
     /// of them on every rank. All to all, and all to all again: each rank adds up a part and hands the sum to the others.
-    pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], scale: T) -> Result<()> {
-        let len = buffers.first().map_or(0, |buffer| buffer.len());
+    pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], stretch: Range<usize>) -> Result<()> {
         let (rank, ranks) = (world.rank(), world.size());
-        if let (1, [only]) = (ranks, &mut *buffers) {
-            times(only, scale);
+        if ranks == 1 && buffers.len() == 1 {
             return Ok(());
         }
         let most = BUCKET.max(ranks.saturating_mul(PIECE));
-        for start in (0..len).step_by(most) {
-            let bucket = start..(start + most).min(len);
+        for start in stretch.clone().step_by(most) {
+            let bucket = start..(start + most).min(stretch.end);
             let piece = |rank: usize| {
                 let own = shards_of(rank, ranks, bucket.len());
                 bucket.start + own.start..bucket.start + own.end
@@ -178,7 +198,7 @@ impl<T: Float> Sums<T> {
                 world.exchange("gradients", &sends, &mut receives)?;
             }
             if !own.is_empty() {
-                self.add_up(rank, buffers, own, scale);
+                self.add_up(rank, buffers, own);
             }
             if let (true, Some(first)) = (ranks > 1, buffers.first_mut()) {
                 all_gather_numbers(world, "sums of gradients", first, piece)?;
@@ -188,7 +208,7 @@ impl<T: Float> Sums<T> {
     }
 
     /// Adds up one stretch of all buffers, those of others from what was received.
-    fn add_up(&mut self, rank: usize, buffers: &mut [&mut [T]], own: Range<usize>, scale: T) {
+    fn add_up(&mut self, rank: usize, buffers: &mut [&mut [T]], own: Range<usize>) {
         let mut places = self.received.chunks_exact_mut(own.len());
         let mut mine = buffers.iter_mut().map(|buffer| &mut buffer[own.clone()]);
         let mut pieces: Vec<(Range<usize>, &mut [T])> = Vec::with_capacity(self.roots.iter().map(Vec::len).sum());
@@ -198,9 +218,7 @@ impl<T: Float> Sums<T> {
                 pieces.extend(piece.map(|piece| (root.clone(), piece)));
             }
         }
-        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| add(a, b));
-        let Some((_, sum)) = pieces.first_mut() else { return };
-        times(sum, scale);
+        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| self.adders.add(a, b));
         // The first buffer of this rank is where the sum is to be; that of rank 0 is where it is.
         let before: usize = self.roots[..rank].iter().map(Vec::len).sum();
         if let Some(((_, sum), others)) = pieces.split_first_mut()
@@ -212,7 +230,7 @@ impl<T: Float> Sums<T> {
 }
 
 /// Multiplies a buffer by a number.
-fn times<T: Float>(values: &mut [T], by: T) {
+pub(crate) fn times<T: Float>(values: &mut [T], by: T) {
     if by != T::one() {
         parallel::rows(values, 1, 1, |_, values| values.iter_mut().for_each(|v| *v *= by));
     }
@@ -263,7 +281,8 @@ mod tests {
                     // A rank without shards has room for the sum.
                     own.resize_with(own.len().max(1), || vec![0.0; 37]);
                     let mut slices: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
-                    sums.all_reduce(world, &mut slices, 0.5).unwrap();
+                    sums.all_reduce(world, &mut slices, 0..37).unwrap();
+                    times(slices[0], 0.5);
                     own.swap_remove(0)
                 })
             };

@@ -33,10 +33,10 @@ mod world;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
-pub(crate) use messages::{Sums, add, all_gather, all_gather_numbers, any, times_size};
+pub(crate) use messages::{Adders, Sums, add, all_gather, all_gather_numbers, any, times, times_size};
 #[cfg(feature = "files")]
 pub(crate) use messages::{broadcast_any, broadcast_numbers, gather};
 pub use threads::Threads;
-pub(crate) use tree::{add_up, buffers, shards_of};
+pub(crate) use tree::{add_up, add_up_before_last, buffers, shards_of};
 pub(crate) use world::Alone;
 pub use world::{Received, Sent, Traffic, World};

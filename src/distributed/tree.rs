@@ -65,6 +65,23 @@ pub(crate) fn add_up<B, E>(
     Ok(())
 }
 
+/// Adds up all shards of a node but the last one. That one's buffer comes behind the filled ones, as many as are returned; added to those from
+/// behind, each to the one before it, it makes the sum of [`add_up`].
+pub(crate) fn add_up_before_last<B, E>(
+    node: &Range<usize>,
+    buffers: &mut [B],
+    leaf: &mut impl FnMut(usize, &mut B) -> Result<(), E>,
+    add: &mut impl FnMut(&mut B, &B),
+) -> Result<usize, E> {
+    let (mut node, mut filled) = (node.clone(), 0);
+    while node.len() > 1 {
+        let at = middle(&node);
+        add_up(&(node.start..at), buffers.get_mut(filled..).unwrap_or(&mut []), leaf, add)?;
+        (node, filled) = (at..node.end, filled + 1);
+    }
+    Ok(filled)
+}
+
 /// Adds up a node from pieces, which are nodes that cover it in their order, into the first of them.
 pub(crate) fn add_pieces<B>(node: &Range<usize>, pieces: &mut [(Range<usize>, B)], add: &mut impl FnMut(&mut B, &B)) {
     if pieces.len() <= 1 {
@@ -83,6 +100,22 @@ pub(crate) fn add_pieces<B>(node: &Range<usize>, pieces: &mut [(Range<usize>, B)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_shard_may_come_later() {
+        for shards in 1..40 {
+            let mut buffers = vec![String::new(); buffers(&(0..shards))];
+            let leaf = &mut |shard: usize, out: &mut String| -> Result<(), ()> {
+                *out = shard.to_string();
+                Ok(())
+            };
+            let filled =
+                add_up_before_last(&(0..shards), &mut buffers, leaf, &mut |a, b| *a = format!("({a}+{b})")).unwrap();
+            let sums = buffers[..filled].iter().rev();
+            let sum = sums.fold((shards - 1).to_string(), |last, before| format!("({before}+{last})"));
+            assert_eq!(sum, whole(&(0..shards)));
+        }
+    }
 
     /// The sum as a text, with the parentheses of its order.
     fn whole(node: &Range<usize>) -> String {

@@ -664,7 +664,7 @@ impl<T: Float> Net<T> {
         } = work;
         let segments = if *recomputes { &self.segments[..] } else { &[] };
         let mut left = segments.len();
-        let again = if part.end == self.nodes.len() { &plan.again[..] } else { &[] };
+        let again = if part.end >= self.nodes.len() { &plan.again[..] } else { &[] };
         for &(first, more) in again {
             let [more, first] = two(gradients, more, first);
             sum::add(first, more);

@@ -66,6 +66,7 @@ mod tensors;
 mod texts;
 mod train;
 mod training_loop;
+mod travel;
 
 pub use built::Model;
 #[cfg(feature = "files")]

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::checks::cause;
 use super::data_adapter::{DataAdapter, Loaded};
-use super::train::{Accumulated, Outcome, Purpose, Training, add_loss};
+use super::train::{Accumulated, Ahead, Outcome, Purpose, Training, add_loss};
 use crate::data::Shard;
-use crate::distributed::{Sums, World, add, add_up, all_gather_numbers, buffers, shards_of};
+use crate::distributed::{Sums, World, add, add_up, add_up_before_last, all_gather_numbers, buffers, shards_of, times};
 use crate::error::{Error, Result};
-use crate::graph::Net;
+use crate::graph::{Net, Stage};
 use crate::kernels::parallel;
 use crate::layer::Pass;
 use crate::memory;
@@ -19,15 +19,17 @@ use crate::written::Written;
 /// What a run by shards has beside that of training.
 #[derive(Debug)]
 pub(crate) struct Shards<'a, T: Float> {
-    world: &'a dyn World,
+    pub(super) world: &'a dyn World,
     /// How many there are, and those of this rank.
     count: usize,
     own: Range<usize>,
     /// Sums on their way, the first ones of this rank's roots.
-    sums: Vec<Sum<T>>,
+    pub(super) sums: Vec<Sum<T>>,
     /// What of the gradients of a shard is written.
     written: Written,
-    ranks: Sums<T>,
+    pub(super) ranks: Sums<T>,
+    /// The way back in stages, after each of which some gradients are complete.
+    pub(super) stages: Vec<Stage>,
     /// What all ranks know of every shard of the batch: a line of numbers each.
     lines: Vec<f64>,
     width: usize,
@@ -51,10 +53,30 @@ pub(crate) struct BatchOfRun<'a, T: Float> {
 
 /// Gradients and statistics of a node.
 #[derive(Debug, Default)]
-struct Sum<T> {
-    gradients: Vec<T>,
-    statistics: Vec<T>,
+pub(super) struct Sum<T> {
+    pub gradients: Vec<T>,
+    pub statistics: Vec<T>,
 }
+
+/// A shard that has gone ahead, and is to go back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone {
+    pub shard: Shard,
+    /// Samples of the batch.
+    samples: usize,
+    /// None of an empty shard.
+    pub ahead: Option<Ahead>,
+}
+
+impl Gone {
+    /// What the gradient weighs among those of other shards, given its rows that count.
+    pub fn weight<T: Float>(&self, rows: usize) -> T {
+        weight(self.shard.of, self.samples as f64, rows as f64, false)
+    }
+}
+
+/// The gradients that one stage of the way back completes, at least: what takes as long on its way as a message's own time many times over.
+const STAGE: usize = 1 << 17;
 
 /// The numbers of a line before those of heads.
 const FIRST: usize = 4;
@@ -66,7 +88,12 @@ const WHOLE: usize = 2;
 const STOP: usize = 3;
 
 impl<'a, T: Float> Shards<'a, T> {
-    pub fn new(world: &'a dyn World, count: usize, training: &mut Training<T>, params: &Params<T>) -> Result<Self> {
+    pub fn new(
+        world: &'a dyn World,
+        count: usize,
+        training: &mut Training<T>,
+        (net, params): (&Net<T>, &Params<T>),
+    ) -> Result<Self> {
         let ranks = Sums::new(world.size(), count);
         let roots = ranks.roots(world.rank());
         let needed = roots.iter().enumerate().map(|(i, root)| i + buffers(root)).max().unwrap_or(1);
@@ -85,7 +112,13 @@ impl<'a, T: Float> Shards<'a, T> {
         let own = shards_of(world.rank(), world.size(), count);
         let (lines, written) = (vec![0.0; all], Written::new(params));
         let before = training.sums.clone();
-        Ok(Shards { world, count, own, sums, written, ranks, lines, width, before, stop: false, cause: None })
+        let stages = net.stages(params, STAGE);
+        Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop: false, cause: None })
+    }
+
+    /// Whether gradients travel while the way back of this rank's last shard is under way.
+    fn travel_early(&self) -> bool {
+        self.world.size() > 1 && self.stages.len() > 1
     }
 
     /// Why a loss is not finite, as far as this rank knows.
@@ -113,18 +146,18 @@ impl<'a, T: Float> Shards<'a, T> {
         let part = |line: &[f64]| if line[by] == 0.0 { 0.0 } else { line[at] * (line[by] / all) };
         (0..self.count).map(|shard| part(self.line(shard))).sum()
     }
+}
 
-    /// What gradients and statistics of a shard are to be multiplied by before they are added up, given its rows that count; and, by those of
-    /// all shards, the sum afterwards. A single shard is the whole batch, whose bits stay.
-    fn weight(count: usize, samples: f64, rows: f64, of_all: bool) -> T {
-        // The samples that most shards have, so that of usual outputs most weigh 1.
-        let unit = (samples / count as f64).ceil().max(1.0);
-        match (count, of_all) {
-            (1, _) => T::one(),
-            (_, false) => T::of(rows / unit),
-            (_, true) if rows == 0.0 => T::zero(),
-            (_, true) => T::of(unit / rows),
-        }
+/// What gradients and statistics of a shard are to be multiplied by before they are added up, given its rows that count; and, by those of
+/// all shards, the sum afterwards. A single shard is the whole batch, whose bits stay.
+fn weight<T: Float>(count: usize, samples: f64, rows: f64, of_all: bool) -> T {
+    // The samples that most shards have, so that of usual outputs most weigh 1.
+    let unit = (samples / count as f64).ceil().max(1.0);
+    match (count, of_all) {
+        (1, _) => T::one(),
+        (_, false) => T::of(rows / unit),
+        (_, true) if rows == 0.0 => T::zero(),
+        (_, true) => T::of(unit / rows),
     }
 }
 
@@ -176,9 +209,14 @@ impl<T: Float> Training<T> {
     ) -> Result<f64> {
         shards.cause = None;
         shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
+        let early = shards.travel_early();
         let samples = batch.data.samples(batch.index) / shards.count;
-        let own =
-            parallel::enter(params.len().saturating_mul(samples.max(1)), || self.own_shards(shards, batch, params));
+        let work = params.len().saturating_mul(samples.max(1));
+        let own = parallel::enter(work, || self.own_shards(shards, batch, params, early));
+        let own = own.and_then(|last| match last {
+            Some(last) => self.last_shard(shards, batch, params, last),
+            None => Ok(()),
+        });
         self.sums.iter_mut().zip(&shards.before).for_each(|(sums, before)| sums.copy_from_slice(before));
         own?;
         self.tell(shards)?;
@@ -198,50 +236,87 @@ impl<T: Float> Training<T> {
         let value = self.loss(|_| true, penalties);
         if value.is_finite() {
             self.add_metrics(shards);
-            let scale = Shards::weight(shards.count, whole, self.rows() as f64, true);
-            self.reduce(shards, scale)?;
+            self.reduce(shards, early)?;
+            let scale = weight(shards.count, whole, self.rows() as f64, true);
+            times(&mut shards.sums[0].gradients, scale);
+            times(&mut shards.sums[0].statistics, scale);
+            self.statistics.parts_mut().0.copy_from_slice(&shards.sums[0].statistics);
         }
         Ok(value)
     }
 
-    /// Adds up gradients and statistics of this rank's shards, and notes what is known of each.
-    fn own_shards(&mut self, shards: &mut Shards<'_, T>, batch: BatchOfRun<'_, T>, params: &Params<T>) -> Result<()> {
+    /// Adds up gradients and statistics of this rank's shards, and notes what is known of each. Where gradients travel `early`, the last shard goes ahead
+    /// and no further; it comes with the number of the buffer that its gradient goes to.
+    fn own_shards(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: BatchOfRun<'_, T>,
+        params: &Params<T>,
+        early: bool,
+    ) -> Result<Option<(Gone, usize)>> {
         let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
-        for (i, root) in ranks.roots(world.rank()).iter().enumerate() {
-            let leaf = &mut |number: usize, sum: &mut Sum<T>| {
-                let line = &mut lines[number * *width..][..*width];
-                std::mem::swap(&mut self.gradients, &mut sum.gradients);
-                std::mem::swap(&mut self.written, written);
-                let shard = Shard { number, of: *count };
-                let done = self.shard(shard, &mut sum.statistics, line, batch, params);
-                std::mem::swap(&mut self.gradients, &mut sum.gradients);
-                std::mem::swap(&mut self.written, written);
-                if let Some(found) = done? {
-                    cause.get_or_insert(found);
-                }
-                Ok(())
-            };
-            let more = &mut |a: &mut Sum<T>, b: &Sum<T>| {
-                add(&mut a.gradients, &b.gradients);
-                add(&mut a.statistics, &b.statistics);
-            };
+        let shard = &mut |number: usize, sum: &mut Sum<T>, back: bool| {
+            let line = &mut lines[number * *width..][..*width];
+            std::mem::swap(&mut self.gradients, &mut sum.gradients);
+            std::mem::swap(&mut self.written, written);
+            let done = self.shard_ahead(Shard { number, of: *count }, line, batch, params, cause);
+            if let (Ok(gone), true) = (&done, back) {
+                self.shard_back(gone, batch.net, params);
+                self.shard_done(gone, &mut sum.statistics, line, batch.net);
+            }
+            std::mem::swap(&mut self.gradients, &mut sum.gradients);
+            std::mem::swap(&mut self.written, written);
+            done
+        };
+        let more = &mut |a: &mut Sum<T>, b: &Sum<T>| {
+            add(&mut a.gradients, &b.gradients);
+            add(&mut a.statistics, &b.statistics);
+        };
+        let roots = ranks.roots(world.rank());
+        for (i, root) in roots.iter().enumerate() {
+            let leaf = &mut |number: usize, sum: &mut Sum<T>| shard(number, sum, true).map(|_| ());
+            if early && i + 1 == roots.len() {
+                let at = i + add_up_before_last(root, &mut sums[i..], leaf, more)?;
+                return Ok(Some((shard(root.end - 1, &mut sums[at], false)?, at)));
+            }
             add_up(root, &mut sums[i..], leaf, more)?;
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Gradients and statistics of one shard, times what it weighs, and in a line what is known of it; why its loss is not finite, if it is not.
-    fn shard(
+    /// The way back of this rank's last shard, during which gradients travel, into buffer number `at`.
+    fn last_shard(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: BatchOfRun<'_, T>,
+        params: &Params<T>,
+        (gone, at): (Gone, usize),
+    ) -> Result<()> {
+        std::mem::swap(&mut self.written, &mut shards.written);
+        let travelled = self.back_and_travel(shards, batch, params, (&gone, at));
+        std::mem::swap(&mut self.written, &mut shards.written);
+        let line = &mut shards.lines[gone.shard.number * shards.width..][..shards.width];
+        self.shard_done(&gone, &mut shards.sums[at].statistics, line, batch.net);
+        let roots = shards.ranks.roots(shards.world.rank()).len();
+        for i in (roots..=at).rev() {
+            if let [.., before, last] = &mut shards.sums[..=i] {
+                add(&mut before.statistics, &last.statistics);
+            }
+        }
+        travelled
+    }
+
+    /// Takes a shard as far as its loss, in the first `line` of which stands what is known of it; notes why the loss is not finite, if it is not.
+    fn shard_ahead(
         &mut self,
         shard: Shard,
-        to: &mut [T],
         line: &mut [f64],
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-    ) -> Result<Option<String>> {
+        found: &mut Option<String>,
+    ) -> Result<Gone> {
         let BatchOfRun { data, epoch, index, net, seed } = batch;
         line.fill(0.0);
-        to.fill(T::zero());
         self.written.all_written();
         self.written.begin(&mut self.gradients);
         self.sums.iter_mut().for_each(|sums| sums.fill(0.0));
@@ -249,19 +324,38 @@ impl<T: Float> Training<T> {
         let rows = shard.rows(samples);
         line[WHOLE] = samples as f64;
         if rows.is_empty() {
-            self.written.end(params, &mut self.gradients);
-            return Ok(None);
+            return Ok(Gone { shard, samples, ahead: None });
         }
         if unchecked {
             self.check_batch("fit", net).map_err(|error| data.about(index, error.in_rows_from(rows.start)))?;
         }
         self.prepare("fit", net)?;
-        let value = self.differentiate(net, params, seed, Purpose::Shard(rows.start as u64));
-        let found = match value.is_finite() {
-            true => None,
-            false => Some(cause(self.loaded(), |row| data.sample(index, rows.start + row))),
-        };
-        if found.is_none() {
+        let ahead = self.go_ahead(net, params, seed, Purpose::Shard(rows.start as u64));
+        if !ahead.value.is_finite() {
+            found.get_or_insert_with(|| cause(self.loaded(), |row| data.sample(index, rows.start + row)));
+        }
+        Ok(Gone { shard, samples, ahead: Some(ahead) })
+    }
+
+    /// The gradient of a shard that has gone ahead, times what it weighs.
+    fn shard_back(&mut self, gone: &Gone, net: &Net<T>, params: &Params<T>) {
+        let mut gradients = std::mem::take(&mut self.gradients);
+        if let Some(Ahead { back: true, key, .. }) = gone.ahead {
+            self.go_back(net, params, key, &mut gradients, 0..usize::MAX);
+        }
+        self.written.end(params, &mut gradients);
+        let weight = gone.weight(self.rows());
+        if weight != T::one() {
+            self.written.scale(&mut gradients, weight);
+        }
+        self.gradients = gradients;
+    }
+
+    /// The statistics of a shard that has gone ahead and back, times what it weighs, and in a line what is known of it.
+    fn shard_done(&mut self, gone: &Gone, to: &mut [T], line: &mut [f64], net: &Net<T>) {
+        to.fill(T::zero());
+        let Some(ahead) = &gone.ahead else { return };
+        if ahead.value.is_finite() {
             self.measure(net);
         }
         line[PENALTY] = self.layer_penalty;
@@ -270,20 +364,15 @@ impl<T: Float> Training<T> {
             let loss = if head.loss.is_some() { head.last_loss } else { 0.0 };
             numbers.copy_from_slice(&[loss, head.last_rows as f64]);
         }
-        let weight = Shards::weight(shard.of, samples as f64, self.rows() as f64, false);
-        self.written.end(params, &mut self.gradients);
-        if weight != T::one() {
-            self.written.scale(&mut self.gradients, weight);
-        }
+        let weight: T = gone.weight(self.rows());
         let (values, written) = self.statistics.parts_mut();
         to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
         // Statistics of a shard in which no row counts weigh nothing.
-        let counts = line[ROWS] > 0.0 || shard.of == 1;
+        let counts = line[ROWS] > 0.0 || gone.shard.of == 1;
         let (_, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
         let flags = written.iter().map(|written| f64::from(u8::from(*written && counts)));
         let known = flags.chain(self.sums.iter().flatten().copied());
         rest.iter_mut().zip(known).for_each(|(to, from)| *to = from);
-        Ok(found)
     }
 
     /// Tells all ranks what is known of every shard.
@@ -323,23 +412,16 @@ impl<T: Float> Training<T> {
         }
     }
 
-    /// The sums over all shards, times a scale: gradients in the first of the sums, statistics in their place.
-    fn reduce(&mut self, shards: &mut Shards<'_, T>, scale: T) -> Result<()> {
-        let Shards { world, sums, ranks, .. } = shards;
+    /// The sums over all shards in the first of this rank's: of statistics, and of the gradients that have not travelled `early`.
+    fn reduce(&mut self, shards: &mut Shards<'_, T>, early: bool) -> Result<()> {
+        let Shards { world, sums, ranks, stages, .. } = shards;
         let roots = ranks.roots(world.rank()).len();
-        let own = &mut sums[..roots];
-        if let [sum] = own {
-            ranks.all_reduce(*world, &mut [&mut sum.gradients[..]], scale)?;
-            ranks.all_reduce(*world, &mut [&mut sum.statistics[..]], scale)?;
-        } else {
-            let (of_gradients, of_statistics) =
-                own.iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();
-            let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) = (of_gradients, of_statistics);
-            ranks.all_reduce(*world, &mut of_gradients, scale)?;
-            ranks.all_reduce(*world, &mut of_statistics, scale)?;
-        }
-        self.statistics.parts_mut().0.copy_from_slice(&sums[0].statistics);
-        Ok(())
+        let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) =
+            sums[..roots].iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();
+        let trained = stages.iter().flat_map(|stage| &stage.trained).filter(|_| !early);
+        trained.into_iter().try_for_each(|range| ranks.all_reduce(*world, &mut of_gradients, range.clone()))?;
+        let all = 0..of_statistics.first().map_or(0, |statistics| statistics.len());
+        ranks.all_reduce(*world, &mut of_statistics, all)
     }
 
     /// Adds the gradients of a batch, and those of penalties, to those of batches before.

@@ -1,6 +1,7 @@
 //! One step of training: forward, loss, backward, update.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::blocks::{Blocks, ByRows};
@@ -298,6 +299,30 @@ pub(super) enum Purpose {
     Shard(u64),
 }
 
+/// What random draws of a pass are keyed by: the seed, the batches before this one, and the number of its first row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassKey {
+    seed: u64,
+    batch: u64,
+    first_row: u64,
+}
+
+impl PassKey {
+    fn pass<'a, T: Float>(self, params: &'a Params<T>, gradients: &'a mut [T]) -> Pass<'a, T> {
+        Pass::training(params, gradients, self.seed, self.batch, self.first_row)
+    }
+}
+
+/// Where a pass stands before its way back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// The loss.
+    pub value: f64,
+    /// Whether there is a way back.
+    pub back: bool,
+    pub key: PassKey,
+}
+
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -550,17 +575,31 @@ impl<T: Float> Training<T> {
     /// outputs go by rows. For a shard, penalties of weights are left to the whole batch. Where the loss is not finite nothing is changed, but that
     /// what was added up before is forgotten if an output goes by rows.
     pub(super) fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> f64 {
+        let Ahead { value, back, key } = self.go_ahead(net, params, seed, purpose);
+        if back {
+            let Buffers { work, batch, .. } = &mut self.buffers;
+            let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written);
+            net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
+            if self.penalised && !matches!(purpose, Purpose::Shard(_)) {
+                pass.regularize();
+            }
+        }
+        value
+    }
+
+    /// What of [`differentiate`](Self::differentiate) is before the way back.
+    pub(super) fn go_ahead(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> Ahead {
         // Random draws are keyed by the number of batches before this one.
         let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
         let first_row = if let Purpose::Shard(first) = purpose { first } else { 0 };
-        let key = (seed, batches.wrapping_add(self.accumulated.batches), first_row);
+        let key = PassKey { seed, batch: batches.wrapping_add(self.accumulated.batches), first_row };
         let penalised = self.penalised && !matches!(purpose, Purpose::Shard(_));
         self.layer_penalty = self.forward(net, params, key);
         let penalties = [self.layer_penalty, if penalised { params.penalty() } else { 0.0 }];
         self.losses(net);
         let of_whole = self.loss(|head| head.by_rows.is_none(), penalties);
         if !of_whole.is_finite() {
-            return of_whole;
+            return Ahead { value: of_whole, back: false, key };
         }
         let rows = self.rows() as u64;
         if let Purpose::Step(_) = purpose {
@@ -571,15 +610,6 @@ impl<T: Float> Training<T> {
         let measured = purpose != Purpose::Alone;
         let kept = self.losses_by_rows(net, params, key, back, measured);
         let value = self.loss(|_| true, penalties);
-        if value.is_finite() && back {
-            let Buffers { work, batch, .. } = &mut self.buffers;
-            let mut pass =
-                Pass::training(params, &mut self.gradients, key.0, key.1, key.2).replacing(&mut self.written);
-            net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
-            if penalised {
-                pass.regularize();
-            }
-        }
         if !value.is_finite() && matches!(purpose, Purpose::Step(_)) && !self.by_rows().is_empty() {
             // Some rows may have added to the gradients.
             self.accumulated = Accumulated::default();
@@ -587,16 +617,29 @@ impl<T: Float> Training<T> {
                 self.sums.clone_from(&self.buffers.sums);
             }
         }
-        value
+        Ahead { value, back: back && value.is_finite(), key }
+    }
+
+    /// A stage of the way back, with gradients of their own.
+    pub(super) fn go_back(
+        &mut self,
+        net: &Net<T>,
+        params: &Params<T>,
+        key: PassKey,
+        gradients: &mut [T],
+        nodes: Range<usize>,
+    ) {
+        let Buffers { work, batch, .. } = &mut self.buffers;
+        let mut pass = key.pass(params, gradients).replacing(&mut self.written);
+        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), nodes);
     }
 
     /// The forward pass on the batch in the buffers, and what of it counts; what layers add to the loss.
-    fn forward(&mut self, net: &Net<T>, params: &Params<T>, (seed, batches, first_row): (u64, u64, u64)) -> f64 {
+    fn forward(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey) -> f64 {
         let Buffers { work, batch, counted, .. } = &mut self.buffers;
         let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass = Pass::training(params, &mut self.gradients, seed, batches, first_row)
-            .replacing(&mut self.written)
-            .with_statistics(&mut self.statistics);
+        let mut pass =
+            key.pass(params, &mut self.gradients).replacing(&mut self.written).with_statistics(&mut self.statistics);
         net.run(&mut pass, work, x);
         counted.resize_with(self.heads.len(), CountedRows::default);
         for (i, head) in self.heads.iter_mut().enumerate() {
@@ -651,22 +694,14 @@ impl<T: Float> Training<T> {
 
     /// The losses of outputs that go by rows, with the gradients of their nodes where the way `back` is asked for, and their metrics where
     /// `measured`; whether the sums of before were kept for those.
-    fn losses_by_rows(
-        &mut self,
-        net: &Net<T>,
-        params: &Params<T>,
-        (seed, batches, first_row): (u64, u64, u64),
-        back: bool,
-        measured: bool,
-    ) -> bool {
+    fn losses_by_rows(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey, back: bool, measured: bool) -> bool {
         let Buffers { work, batch, counted, blocks, sums, .. } = &mut self.buffers;
         let measured = measured && self.heads.iter().any(|head| head.by_rows.is_some() && !head.metrics.is_empty());
         if measured {
             sums.clone_from(&self.sums);
         }
         let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass =
-            Pass::training(params, &mut self.gradients, seed, batches, first_row).replacing(&mut self.written);
+        let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written);
         // In the order in which backward would come to them.
         for at in 0..work.by_rows().len() {
             let at = work.by_rows()[at];

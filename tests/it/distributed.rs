@@ -431,3 +431,80 @@ fn divided_moments_of_every_kind() {
         assert!(error.iter().any(|e| e.contains("shard_optimizer must be false") && e.contains(why)), "{error:?}");
     }
 }
+
+/// A model large enough that gradients travel in several stretches, with what makes these differ: a layer in two places, a frozen one, a table
+/// of which a step reads a few rows.
+fn large(accumulate: u64) -> Model {
+    let mut g = Graph::new();
+    let (x, id) = (g.input("x", [6]), g.input("id", [2]));
+    let table = g.add(Embedding::new(3000, 64), id);
+    let table = g.add(Flatten::new(), table);
+    let h = g.add(Dense::new(256).activation(Activation::Tanh), x);
+    let twice = g.shared("twice", Dense::new(256).activation(Activation::Tanh));
+    let h = g.apply(&twice, h);
+    let h = g.add_named("frozen", Dense::new(512), h);
+    let h = g.add(Dense::new(256), h);
+    let h = g.apply(&twice, h);
+    let h = g.op(Concatenate::new(), &[h, table]);
+    let h = g.add(Dense::new(512).kernel_regularizer(Regularizer::L2(1e-3)), h);
+    let h = g.add(BatchNorm::default(), h);
+    let h = g.add(Dropout::new(0.2), h);
+    let y = g.add(Dense::new(3).activation(Activation::Softmax), h);
+    let mut model = g.build([y], 5).unwrap();
+    model.set_trainable("frozen", false).unwrap();
+    let adam = Adam::default().global_clipnorm(0.5).gradient_accumulation_steps(accumulate);
+    model.compile(adam, SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+    model
+}
+
+#[test]
+fn gradients_that_travel_early_end_with_the_bits_of_one_process() {
+    let (x, y) = data();
+    let id = Tensor::from_fn([N, 2], |i| (i * 37 % 3000) as f32);
+    for (accumulate, shards) in [(1, 6), (1, 12), (2, 5)] {
+        let run = |how: Fit<'_>| {
+            let mut model = large(accumulate);
+            // The last batch has fewer rows than there are shards.
+            let how = how.epochs(1).batch_size(25).verbose(Verbose::Silent);
+            let history = model.fit([&x, &id], &y, &how).unwrap();
+            end(&model, history)
+        };
+        let alone = run(Fit::default().shards(shards));
+        for ranks in [2, 3, 5] {
+            let all = Threads::run(ranks, |world| {
+                run(Fit::default().shards(shards).distributed(world).shard_optimizer(ranks == 3))
+            });
+            for (rank, own) in all.iter().enumerate() {
+                assert_eq!(own.history, alone.history, "rank {rank} of {ranks}, {shards} shards");
+                assert!(*own == alone, "rank {rank} of {ranks}, {shards} shards: weights differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_while_gradients_travel_reach_all_ranks() {
+    let (x, y) = data();
+    let id = Tensor::zeros([N, 2]);
+    let how = Fit::default().verbose(Verbose::Silent);
+    let rows = |of: &Tensor, value: f32| {
+        let mut of = of.clone();
+        of.row_mut(90).fill(value);
+        of
+    };
+    // A loss that is not finite in rows of the last rank.
+    let (nan, bad) = (rows(&x, f32::NAN), rows(&y, 7.0));
+    let errors = Threads::run(3, |world| {
+        let how = how.clone().batch_size(N).shuffle(false).distributed(world);
+        large(1).fit([&nan, &id], &y, &how).unwrap_err().to_string()
+    });
+    errors.iter().for_each(|e| assert!(e.contains("the loss became NaN in epoch 1, step 1"), "{e}"));
+    assert!(errors[2].contains("row 90") && errors[0].contains("another rank"), "{errors:?}");
+    // A target that is none, which the rank alone sees that loads it.
+    let data = Samples::several([x, id], [bad]).unwrap().batch(N);
+    let errors = Threads::run(3, |world| {
+        large(1).fit_dataset(&data, &how.clone().distributed(world), &mut []).unwrap_err().to_string()
+    });
+    assert!(errors[2].contains("90"), "{}", errors[2]);
+    errors[..2].iter().for_each(|e| assert!(e.starts_with("rank 2: ") && e.contains("90"), "{e}"));
+}
