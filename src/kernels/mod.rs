@@ -12,6 +12,7 @@ pub(crate) mod ascii;
 pub(crate) mod attention;
 pub(crate) mod batched;
 pub(crate) mod blocks;
+pub(crate) mod bounds;
 pub(crate) mod broadcast;
 pub(crate) mod bytes;
 pub(crate) mod channels;

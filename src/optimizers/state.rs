@@ -7,6 +7,7 @@ use super::stored::{check_storage, is_bf16, room};
 use super::{Clip, Coefficients, Moments, Optimizer};
 use crate::bf16::Bf16;
 use crate::error::Result;
+use crate::kernels::bounds::within;
 use crate::kernels::random::{Key, Purpose};
 use crate::kernels::{bytes, parallel, rounding, simd};
 use crate::memory;
@@ -559,11 +560,6 @@ fn halves<E>(buffers: [&mut [E]; 3], n: usize) -> ([&mut [E]; 3], [&mut [E]; 3])
 /// Whether all values are finite.
 fn is_finite<T: Float>(values: &[T]) -> bool {
     within(values, T::max_value())
-}
-
-/// Whether all values lie within ±limit.
-fn within<T: Float>(values: &[T], limit: T) -> bool {
-    simd::vectorised(|| values.iter().fold(true, |all, v| all & (v.abs() <= limit)))
 }
 
 /// Σ g² in f64, in an order that depends on the length only.

@@ -9,6 +9,7 @@ use super::super::safetensors::{Source, read_at};
 use super::super::{CHUNK, Positional, open_file};
 use super::header;
 use super::kind::GgufKind;
+use super::parts;
 use super::tensor::{GgufTensor, MAGIC};
 use super::value::GgufValue;
 use crate::error::{Error, Result};
@@ -39,16 +40,28 @@ pub struct Gguf<'a> {
     version: u32,
     metadata: Vec<(String, GgufValue)>,
     tensors: Vec<GgufTensor>,
+    /// The further files of a model in several.
+    others: Vec<Gguf<'static>>,
 }
 
 impl Gguf<'static> {
-    /// Opens a file.
+    /// Opens a file. Of a model in several files, `model-00001-of-00003.gguf` and so on, it is the first one: the others are opened with it, and their tensors come
+    /// behind its own.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read; [`Error::File`] if it is no GGUF file of version 2 or 3, is damaged, or has a tensor of a type that is not read, by
-    /// name.
+    /// name; or if it is a part of a model and not the first one, or the files do not belong together.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let mut file = Gguf::open_alone(path.as_ref())?;
+        file.others = parts::others(&file)?;
+        for (part, other) in (1..).zip(&file.others) {
+            file.tensors.extend(other.tensors.iter().map(|tensor| GgufTensor { part, ..tensor.clone() }));
+        }
+        Ok(file)
+    }
+
+    /// Opens a file, whatever it is a part of.
+    pub(super) fn open_alone(path: &Path) -> Result<Self> {
         let (file, len) = open_file(path)?;
         let positional = file.try_clone().ok().map(Positional::new);
         Ok(Gguf { positional, ..Gguf::parse(path, Box::<File>::new(file), len)? })
@@ -59,9 +72,12 @@ impl<'a> Gguf<'a> {
     /// The same for bytes that are in memory, such as those of `include_bytes!`.
     ///
     /// # Errors
-    /// [`Error::File`] as for [`open`](Gguf::open).
+    /// [`Error::File`] as for [`open`](Gguf::open), and for a model in several files.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        Gguf::parse(Path::new("<bytes>"), Box::new(Cursor::new(bytes)), bytes.len() as u64)
+        let file = Gguf::parse(Path::new("<bytes>"), Box::new(Cursor::new(bytes)), bytes.len() as u64)?;
+        // Which are not there.
+        parts::others(&file)?;
+        Ok(file)
     }
 
     fn parse(path: &Path, mut source: Box<dyn Source + 'a>, len: u64) -> Result<Self> {
@@ -75,10 +91,10 @@ impl<'a> Gguf<'a> {
             return Err(Error::file(path, problem, hint));
         }
         let header::Header { version, metadata, tensors } = header::read(path, &mut BufReader::new(&mut source), len)?;
-        Ok(Gguf { file: path.to_owned(), source, positional: None, version, metadata, tensors })
+        Ok(Gguf { file: path.to_owned(), source, positional: None, version, metadata, tensors, others: Vec::new() })
     }
 
-    /// The file that was opened.
+    /// The file that was opened; of several, the first.
     pub fn path(&self) -> &Path {
         &self.file
     }
@@ -135,7 +151,8 @@ impl<'a> Gguf<'a> {
     /// # Errors
     /// [`Error::Io`] if they cannot be read.
     pub(crate) fn bytes_at(&self, tensor: &GgufTensor, at: usize, bytes: &mut [u8]) -> Result<()> {
-        read_at(&self.file, self.positional.as_ref(), tensor.start + at as u64, bytes)
+        let file = self.others.get(tensor.part.wrapping_sub(1)).unwrap_or(self);
+        read_at(&file.file, file.positional.as_ref(), tensor.start + at as u64, bytes)
     }
 
     /// Some values of a tensor, from the one in place `first` on.
@@ -190,6 +207,9 @@ impl<'a> Gguf<'a> {
 
     /// Fills `out` from the byte in place `first` on.
     fn bytes(&mut self, tensor: &GgufTensor, first: usize, out: &mut [u8]) -> Result<()> {
+        if let Some(other) = self.others.get_mut(tensor.part.wrapping_sub(1)) {
+            return other.bytes(&GgufTensor { part: 0, ..tensor.clone() }, first, out);
+        }
         let failed = |source| Error::Io { file: self.file.clone(), source };
         self.source.seek(SeekFrom::Start(tensor.start + first as u64)).map_err(failed)?;
         self.source.read_exact(out).map_err(failed)

@@ -294,6 +294,6 @@ impl Reader<'_> {
         };
         let bytes = count / values as u64 * bytes as u64;
         let shape = dims.into_iter().map(|dim| dim as usize).collect();
-        Ok(GgufTensor { name, shape, kind, start, bytes })
+        Ok(GgufTensor { name, shape, kind, part: 0, start, bytes })
     }
 }

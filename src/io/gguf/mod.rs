@@ -5,6 +5,7 @@
 mod file;
 mod header;
 mod kind;
+mod parts;
 mod tensor;
 mod value;
 mod writer;

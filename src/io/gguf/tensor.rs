@@ -20,6 +20,8 @@ pub struct GgufTensor {
     pub shape: Vec<usize>,
     /// How its values are stored.
     pub kind: GgufKind,
+    /// The number of its file, of a model in several.
+    pub(super) part: usize,
     /// Where its bytes begin.
     pub(super) start: u64,
     pub(super) bytes: u64,

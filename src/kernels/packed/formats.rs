@@ -104,31 +104,45 @@ impl Bf16Rows {
     }
 }
 
+/// Rows and columns of a square that is turned at once.
+#[cfg(target_arch = "x86_64")]
+const SQUARE: usize = 8;
+
+/// Eight words of each of eight rows, from place `at` on, into bytes of the first eight columns from `first` on.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn turn_square(columns: &mut [[u8; 2 * PANEL]], first: usize, rows: &[&[[u8; 2]]; SQUARE], at: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: every row has eight words from there on, and every column sixteen bytes; SSE2 is part of the architecture.
+    unsafe {
+        let [a, b, c, d, e, f, g, h]: [__m128i; SQUARE] =
+            std::array::from_fn(|i| _mm_loadu_si128(rows[i][at..at + SQUARE].as_ptr().cast()));
+        let pairs = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
+        let fours = |a, b| [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)];
+        let ([ab, ab2], [cd, cd2], [ef, ef2], [gh, gh2]) = (pairs(a, b), pairs(c, d), pairs(e, f), pairs(g, h));
+        let low = [fours(ab, cd), fours(ab2, cd2)].into_iter().flatten();
+        let high = [fours(ef, gh), fours(ef2, gh2)].into_iter().flatten();
+        for (k, (low, high)) in low.zip(high).enumerate() {
+            for (odd, column) in [_mm_unpacklo_epi64(low, high), _mm_unpackhi_epi64(low, high)].into_iter().enumerate()
+            {
+                _mm_storeu_si128(columns[2 * k + odd][first..][..16].as_mut_ptr().cast(), column);
+            }
+        }
+    }
+}
+
 /// Words of rows into the columns that they are, squares of eight at a time; how many of each row that were.
 #[cfg(target_arch = "x86_64")]
 fn turned(words: &mut [[u8; 2 * PANEL]], rows: &[&[[u8; 2]]; PANEL]) -> usize {
-    use std::arch::x86_64::*;
-    const SQUARE: usize = 8;
+    const LINE: usize = 32;
     let shortest = rows.iter().map(|row| row.len()).min().unwrap_or(0).min(words.len());
     let whole = shortest - shortest % SQUARE;
-    for at in (0..whole).step_by(SQUARE) {
+    // Cache lines of eight rows at a time: rows are often a power of two apart, where more lines than eight push each other out.
+    for line in (0..whole).step_by(LINE) {
         for half in [0, SQUARE] {
-            // SAFETY: every row has eight words from there on, and every column sixteen bytes; SSE2 is part of the architecture.
-            unsafe {
-                let [a, b, c, d, e, f, g, h]: [__m128i; SQUARE] =
-                    std::array::from_fn(|i| _mm_loadu_si128(rows[half + i][at..at + SQUARE].as_ptr().cast()));
-                let pairs = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
-                let fours = |a, b| [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)];
-                let ([ab, ab2], [cd, cd2], [ef, ef2], [gh, gh2]) = (pairs(a, b), pairs(c, d), pairs(e, f), pairs(g, h));
-                let low = [fours(ab, cd), fours(ab2, cd2)].into_iter().flatten();
-                let high = [fours(ef, gh), fours(ef2, gh2)].into_iter().flatten();
-                for (k, (low, high)) in low.zip(high).enumerate() {
-                    for (odd, column) in
-                        [_mm_unpacklo_epi64(low, high), _mm_unpackhi_epi64(low, high)].into_iter().enumerate()
-                    {
-                        _mm_storeu_si128(words[at + 2 * k + odd][2 * half..][..16].as_mut_ptr().cast(), column);
-                    }
-                }
+            for at in (line..whole.min(line + LINE)).step_by(SQUARE) {
+                let rows: &[&[[u8; 2]]; SQUARE] = rows[half..].first_chunk().unwrap_or_else(|| unreachable!());
+                turn_square(&mut words[at..], 2 * half, rows, at);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::super::bounds::within;
 use super::super::float::Float;
 use super::super::parallel;
 use super::super::quantised::{BlockKind, encode_blocks};
@@ -159,26 +160,28 @@ impl Packed {
     /// The first that `row` gives; [`Error::Argument`] for values that are not finite, in blocks.
     pub fn fill(&mut self, row: impl Fn(usize, &mut [f32]) -> Result<()> + Sync) -> Result<()> {
         let (storage, inputs, outputs) = (self.storage, self.inputs, self.outputs);
-        let pack = |first: usize, panel: &mut [u8]| {
+        let pack = |first: usize, panel: &mut [u8], rows: &mut Vec<f32>| {
             let n = PANEL.min(outputs - first);
-            let mut rows = vec![0f32; n * inputs];
+            rows.resize(n * inputs, 0.0);
             for (i, values) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
                 row(first + i, values)?;
             }
             // Beyond what the storage holds they would be stored as infinities.
             let most = if storage == WeightStorage::Bf16 { f32::from_bits(0x7F7F_7FFF) } else { f32::MAX };
-            if let Some(v) = rows.iter().find(|v| !v.is_finite() || v.abs() > most) {
+            if !within(rows, most)
+                && let Some(v) = rows.iter().find(|v| !v.is_finite() || v.abs() > most)
+            {
                 let (expected, hint) =
                     (format!("weights that {storage} holds"), "train the model anew, or store it otherwise");
                 return Err(Error::argument("store_weights", "values", expected, v, hint));
             }
             match storage {
-                WeightStorage::F32 => F32Rows::pack(panel, &rows, inputs),
-                WeightStorage::Bf16 => Bf16Rows::pack(panel, &rows, inputs),
+                WeightStorage::F32 => F32Rows::pack(panel, rows, inputs),
+                WeightStorage::Bf16 => Bf16Rows::pack(panel, rows, inputs),
                 WeightStorage::Q8_0 | WeightStorage::Q4_0 => {
                     let mut blocks = Vec::new();
                     if let Some(kind) = storage.blocks() {
-                        encode_blocks(kind, &rows, &mut blocks)?;
+                        encode_blocks(kind, rows, &mut blocks)?;
                     }
                     interleave(storage, panel, &blocks, n);
                 }
@@ -195,13 +198,13 @@ impl Packed {
     pub fn fill_blocks(&mut self, row: impl Fn(usize, &mut [u8]) -> Result<()> + Sync) -> Result<()> {
         let (storage, inputs, outputs) = (self.storage, self.inputs, self.outputs);
         let len = storage.blocks().map_or(0, |kind| inputs / kind.block_len() * kind.block_bytes());
-        let pack = |first: usize, panel: &mut [u8]| {
+        let pack = |first: usize, panel: &mut [u8], rows: &mut Vec<u8>| {
             let n = PANEL.min(outputs - first);
-            let mut rows = vec![0; n * len];
+            rows.resize(n * len, 0);
             for (i, blocks) in rows.chunks_exact_mut(len.max(1)).enumerate() {
                 row(first + i, blocks)?;
             }
-            interleave(storage, panel, &rows, n);
+            interleave(storage, panel, rows, n);
             Ok(())
         };
         self.each_panel(pack)
@@ -213,21 +216,22 @@ impl Packed {
     /// The first that `rows` gives.
     pub fn fill_words(&mut self, rows: impl Fn(usize, &mut [u8]) -> Result<()> + Sync) -> Result<()> {
         let (outputs, len) = (self.outputs, 2 * self.inputs);
-        self.each_panel(|first, panel| {
+        self.each_panel(|first, panel, words: &mut Vec<u8>| {
             let n = PANEL.min(outputs - first);
-            let mut words = vec![0; n * len];
-            rows(first, &mut words)?;
+            words.resize(n * len, 0);
+            rows(first, words)?;
             Bf16Rows::pack_words(panel, &std::array::from_fn(|i| &words[i.min(n - 1) * len..][..len]), n);
             Ok(())
         })
     }
 
-    /// Calls `pack` with the first output of each panel and its bytes, on all threads; the first error.
-    fn each_panel(&mut self, pack: impl Fn(usize, &mut [u8]) -> Result<()> + Sync) -> Result<()> {
+    /// Calls `pack` with the first output of each panel, its bytes, and room that panels share one after the other, on all threads; the first error.
+    fn each_panel<R: Default>(&mut self, pack: impl Fn(usize, &mut [u8], &mut R) -> Result<()> + Sync) -> Result<()> {
         let (width, failed) = (self.panel_bytes(), std::sync::Mutex::new(None));
         parallel::rows(&mut self.bytes, width, width, |first, panels| {
+            let mut room = R::default();
             for (i, panel) in panels.chunks_exact_mut(width).enumerate() {
-                if let Err(error) = pack((first + i) * PANEL, panel) {
+                if let Err(error) = pack((first + i) * PANEL, panel, &mut room) {
                     let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     failed.get_or_insert(error);
                     return;

@@ -3,6 +3,7 @@
 use super::store::{Entry, Store};
 use crate::error::{Error, Result};
 use crate::io::GgufKind;
+use crate::kernels::bounds::within;
 use crate::kernels::packed::{Packed, WeightStorage};
 
 /// Fills a matrix from a tensor of so many rows and columns: `row_of` says which row of the file is an output of the matrix, none where rows are inputs.
@@ -27,7 +28,7 @@ pub(super) fn pack(
         let mut block = vec![0; row_bytes];
         file.bytes_at(entry, row * row_bytes, &mut block)?;
         kind.decode(&block, values);
-        if values.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(infinite()) }
+        if within(values, f32::MAX) { Ok(()) } else { Err(infinite()) }
     };
     let Some(row_of) = row_of else {
         // Rows of the file are inputs: a matrix of which parts would be read again and again is read as a whole.
@@ -47,12 +48,10 @@ pub(super) fn pack(
                 let mut rows = words.chunks_exact_mut(row_bytes).zip(outputs);
                 rows.try_for_each(|(words, row)| file.bytes_at(entry, row * row_bytes, words))?;
             }
-            if words
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .fold(false, |any, word| any | (word[1] & 0x7F == 0x7F && word[0] & 0x80 != 0))
-            {
+            // An exponent of ones.
+            let words = words.as_chunks::<2>().0.iter();
+            let largest = words.fold(0, |largest, word| largest.max(u16::from_le_bytes(*word) & 0x7F80));
+            if largest == 0x7F80 {
                 return Err(infinite());
             }
             Ok(())
