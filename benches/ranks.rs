@@ -1,7 +1,8 @@
 //! Training over several ranks: samples a second, messages, memory.
 //!
 //! `cargo build --release -p gradus-benches --features mpi --bin ranks`, then `mpirun -n 2 --bind-to core target/release/ranks WORKLOAD [THREADS]`;
-//! without `mpirun` one process, whose step is the plain one unless GRADUS_SHARDS says otherwise
+//! without `mpirun` one process, whose step is the plain one unless GRADUS_SHARDS says otherwise; GRADUS_OVERLAP (true or false) says whether gradients travel
+//! while the way back is under way
 //!
 //! - `mnist_mlp`: 784-512-256-10, Adam, 1,024 samples a step in all ranks together; `gpt_char`: 24 sequences of 64 of a small GPT-2, AdamW.
 //!   One JSON line of rank 0: samples a second, the best of three runs; the part of the time that went into exchanges, waiting included.
@@ -29,6 +30,8 @@ fn main() -> Result<(), Failure> {
     let threads = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(1);
     gradus::set_threads(threads)?;
     let world = Mpi::start()?.deadline(Duration::from_secs(120));
+    let overlap = std::env::var("GRADUS_OVERLAP").ok().and_then(|overlap| overlap.parse().ok());
+    let world = overlap.into_iter().fold(world, Mpi::overlap);
     match workload {
         "mnist_mlp" => throughput(&world, workload, mlp(&[784, 512, 256, 10])?, noise(), 1024, threads),
         "gpt_char" => {

@@ -24,7 +24,7 @@ const FAILED: i32 = 70;
 const SPINS: u32 = 2000;
 
 /// How long a rank is waited for before this one sleeps between looks, and how long it sleeps: little beside what it has waited.
-const PATIENCE: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_micros(50);
 
 /// The ranks of an MPI job, started by `mpirun -n 4 program` or Slurm's `srun`; feature `mpi`.
@@ -48,6 +48,7 @@ pub struct Mpi {
     rank: usize,
     size: usize,
     deadline: Duration,
+    overlaps: bool,
     /// One call of MPI at a time.
     turn: Mutex<()>,
     stop: Arc<AtomicBool>,
@@ -91,6 +92,7 @@ impl Mpi {
             rank,
             size,
             deadline: Duration::from_secs(600),
+            overlaps: (world.split_shared(0).size() as usize) < size,
             turn: Mutex::new(()),
             stop,
             exchanges: AtomicU64::new(0),
@@ -103,6 +105,13 @@ impl Mpi {
     /// loads from a slow disk, an epoch's checkpoint, validation.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Whether gradients travel while the way back is under way, the same on all ranks. By default they do where the ranks are on several machines; on one, messages
+    /// are work for the same cores.
+    pub fn overlap(mut self, overlap: bool) -> Self {
+        self.overlaps = overlap;
         self
     }
 
@@ -228,6 +237,10 @@ impl World for Mpi {
         self.stop.load(Ordering::Relaxed)
     }
 
+    fn overlaps(&self) -> bool {
+        self.overlaps
+    }
+
     fn traffic(&self) -> Traffic {
         Traffic {
             exchanges: self.exchanges.load(Ordering::Relaxed),
@@ -252,6 +265,7 @@ impl fmt::Debug for Mpi {
             .field("rank", &self.rank)
             .field("size", &self.size)
             .field("deadline", &self.deadline)
+            .field("overlaps", &self.overlaps)
             .finish()
     }
 }

@@ -39,6 +39,12 @@ pub trait World: Send + Sync + Debug {
         false
     }
 
+    /// Whether messages are the work of a network rather than of this rank's cores, so that gradients travel while the way back is still under way: then
+    /// [`exchange`](Self::exchange) is called from a thread of its own, one call at a time. All ranks say the same. Yes by default.
+    fn overlaps(&self) -> bool {
+        true
+    }
+
     /// What this rank has sent and waited for so far; nothing by default.
     fn traffic(&self) -> Traffic {
         Traffic::default()

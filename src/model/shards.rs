@@ -118,7 +118,7 @@ impl<'a, T: Float> Shards<'a, T> {
 
     /// Whether gradients travel while the way back of this rank's last shard is under way.
     fn travel_early(&self) -> bool {
-        self.world.size() > 1 && self.stages.len() > 1
+        self.world.size() > 1 && self.world.overlaps() && self.stages.len() > 1
     }
 
     /// Why a loss is not finite, as far as this rank knows.
@@ -212,7 +212,7 @@ impl<T: Float> Training<T> {
         let early = shards.travel_early();
         let samples = batch.data.samples(batch.index) / shards.count;
         let work = params.len().saturating_mul(samples.max(1));
-        let own = parallel::enter(work, || self.own_shards(shards, batch, params, early));
+        let own = parallel::enter_awake(work, || self.own_shards(shards, batch, params, early));
         let own = own.and_then(|last| match last {
             Some(last) => self.last_shard(shards, batch, params, last),
             None => Ok(()),
@@ -415,6 +415,10 @@ impl<T: Float> Training<T> {
     /// The sums over all shards in the first of this rank's: of statistics, and of the gradients that have not travelled `early`.
     fn reduce(&mut self, shards: &mut Shards<'_, T>, early: bool) -> Result<()> {
         let Shards { world, sums, ranks, stages, .. } = shards;
+        if world.size() == 1 {
+            // Its root is that of all shards.
+            return Ok(());
+        }
         let roots = ranks.roots(world.rank()).len();
         let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) =
             sums[..roots].iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();

@@ -443,7 +443,7 @@ impl<T: Float> Training<T> {
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
-        parallel::enter(params.len().saturating_mul(samples), || {
+        parallel::enter_awake(params.len().saturating_mul(samples), || {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net)?;
             }

@@ -36,7 +36,7 @@ impl<T: Float> Training<T> {
         let (back, travelled) = thread::scope(|scope| {
             let (sender, receiver) = channel();
             let go_back = |sender| {
-                parallel::enter(work, || self.back_in_stages((batch, params), gone, stages, rests, sender));
+                parallel::enter_awake(work, || self.back_in_stages((batch, params), gone, stages, rests, sender));
             };
             let beside = move || {
                 let travelled = travel(world, &mut own, stages, receiver, Adders::One);

@@ -564,17 +564,20 @@ fn steps_on_samples_of_different_sizes_allocate_nothing() {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
         let (words, classes) = sentences(64);
         let source = || Ragged::new(words.clone(), classes.clone()).unwrap().repeat().batch(16);
-        let mut model = tagger();
-        let mut epoch = |steps| {
-            let how = Fit::default().steps_per_epoch(steps).verbose(Verbose::Silent);
-            let data = source();
-            count_this_thread(true);
-            let taken = allocations(|| drop(model.fit_dataset(&data, &how, &mut []).unwrap())).0;
-            count_this_thread(false);
-            taken
-        };
-        epoch(8);
-        // The run itself takes as much, whatever its steps.
-        assert_eq!(epoch(8), epoch(24));
+        for shards in [None, Some(3)] {
+            let mut model = tagger();
+            let mut epoch = |steps| {
+                let how = Fit::default().steps_per_epoch(steps).verbose(Verbose::Silent);
+                let how = shards.into_iter().fold(how, Fit::shards);
+                let data = source();
+                count_this_thread(true);
+                let taken = allocations(|| drop(model.fit_dataset(&data, &how, &mut []).unwrap())).0;
+                count_this_thread(false);
+                taken
+            };
+            epoch(8);
+            // The run itself takes as much, whatever its steps.
+            assert_eq!(epoch(8), epoch(24), "{shards:?} shards");
+        }
     });
 }
