@@ -224,7 +224,7 @@ impl<T: Float> Model<T> {
             training.share_state(ranks, self.params.len())?;
         }
         let mut shards = match (&mut self.training, how.shard_count()?) {
-            (Some(training), Some(count)) => Some(Shards::new(how.ranks(), count, training, &self.params)?),
+            (Some(training), Some(count)) => Some(Shards::new(how.ranks(), count, training, &self.net, &self.params)?),
             _ => None,
         };
         let trains = at.epoch < how.epochs;

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::checks::cause;
+use super::checks::{cause, cause_in_data};
 use super::data_adapter::{DataAdapter, Loaded};
+use super::lanes::{Ended, Lanes, Place, unit, weight};
 use super::train::{Accumulated, Outcome, Purpose, Training, add_loss};
 use crate::data::Shard;
 use crate::distributed::{Sums, World, add, add_up, all_gather_numbers, buffers, shards_of};
@@ -35,8 +36,10 @@ pub(crate) struct Shards<'a, T: Float> {
     before: Vec<Vec<f64>>,
     /// Whether any rank has been asked to end.
     pub stop: bool,
-    /// Why the loss of a shard of this rank is not finite.
-    cause: Option<String>,
+    /// Why the loss of a shard of this rank is not finite, and whether it is in the data.
+    cause: Option<(bool, String)>,
+    /// The shards of this rank, where layers take statistics over all shards.
+    lanes: Option<Lanes<T>>,
 }
 
 /// A batch of a run, and what a step by shards takes it through.
@@ -57,19 +60,30 @@ struct Sum<T> {
 }
 
 /// The numbers of a line before those of heads.
-const FIRST: usize = 4;
+const FIRST: usize = 5;
 
-/// Where they stand: what layers add to the loss, rows of the shard that count, samples of the batch, whether to stop.
+/// Where they stand: what layers add to the loss, rows of the shard that count, samples of the batch, whether to stop, and whether its data are the
+/// cause of a loss that is not finite.
 const PENALTY: usize = 0;
 const ROWS: usize = 1;
 const WHOLE: usize = 2;
 const STOP: usize = 3;
+const DATA: usize = 4;
 
 impl<'a, T: Float> Shards<'a, T> {
-    pub fn new(world: &'a dyn World, count: usize, training: &mut Training<T>, params: &Params<T>) -> Result<Self> {
+    pub fn new(
+        world: &'a dyn World,
+        count: usize,
+        training: &mut Training<T>,
+        net: &Net<T>,
+        params: &Params<T>,
+    ) -> Result<Self> {
+        let lanes = Lanes::new(world, count, training, net, params)?;
         let ranks = Sums::new(world.size(), count);
         let roots = ranks.roots(world.rank());
-        let needed = roots.iter().enumerate().map(|(i, root)| i + buffers(root)).max().unwrap_or(1);
+        // Lanes are added up in their own place.
+        let height = |root| if lanes.is_some() { 1 } else { buffers(root) };
+        let needed = roots.iter().enumerate().map(|(i, root)| i + height(root)).max().unwrap_or(1);
         let statistics = training.statistics.parts_mut().0.len();
         let values = (params.len() + statistics).saturating_mul(needed);
         memory::check_room::<T>("fit", format_args!("the gradients of {needed} shards"), values)?;
@@ -85,17 +99,21 @@ impl<'a, T: Float> Shards<'a, T> {
         let own = shards_of(world.rank(), world.size(), count);
         let (lines, written) = (vec![0.0; all], Written::new(params));
         let before = training.sums.clone();
-        Ok(Shards { world, count, own, sums, written, ranks, lines, width, before, stop: false, cause: None })
+        Ok(Shards { world, count, own, sums, written, ranks, lines, width, before, stop: false, cause: None, lanes })
     }
 
     /// Why a loss is not finite, as far as this rank knows.
     pub fn cause(&mut self) -> String {
-        let elsewhere = (0..self.count).any(|shard| self.line(shard)[FIRST..].iter().any(|known| !known.is_finite()));
+        let any = |is: fn(&[f64]) -> bool| (0..self.count).any(|shard| is(self.line(shard)));
+        let elsewhere = any(|line| line[FIRST..].iter().any(|known| !known.is_finite()));
+        // Where statistics are those of all shards, all losses follow from the data of one.
+        let in_other_data = any(|line| line[DATA] != 0.0);
         let other = match elsewhere {
             true => "It became so in rows of another rank, which says more.",
             false => "The losses of all shards are finite: the penalties of weights, the sum, or a gradient are not.",
         };
-        self.cause.take().unwrap_or_else(|| other.to_owned())
+        let own = self.cause.take().filter(|(in_data, _)| *in_data || !in_other_data);
+        own.map_or_else(|| other.to_owned(), |(_, cause)| cause)
     }
 
     fn line(&self, shard: usize) -> &[f64] {
@@ -114,17 +132,21 @@ impl<'a, T: Float> Shards<'a, T> {
         (0..self.count).map(|shard| part(self.line(shard))).sum()
     }
 
-    /// What gradients and statistics of a shard are to be multiplied by before they are added up, given its rows that count; and, by those of
-    /// all shards, the sum afterwards. A single shard is the whole batch, whose bits stay.
-    fn weight(count: usize, samples: f64, rows: f64, of_all: bool) -> T {
-        // The samples that most shards have, so that of usual outputs most weigh 1.
-        let unit = (samples / count as f64).ceil().max(1.0);
-        match (count, of_all) {
+    /// What sums over all shards are to be multiplied by, given the rows of all that count.
+    fn scale(count: usize, samples: f64, rows: usize) -> T {
+        match (count, rows) {
             (1, _) => T::one(),
-            (_, false) => T::of(rows / unit),
-            (_, true) if rows == 0.0 => T::zero(),
-            (_, true) => T::of(unit / rows),
+            (_, 0) => T::zero(),
+            (_, rows) => T::of(unit(count, samples) / rows as f64),
         }
+    }
+}
+
+/// Keeps the first cause that is found, one in the data before others.
+fn note(cause: &mut Option<(bool, String)>, found: Option<(bool, String)>) {
+    if found.as_ref().is_some_and(|(in_data, _)| cause.is_none() || (*in_data && !cause.as_ref().is_some_and(|c| c.0)))
+    {
+        *cause = found;
     }
 }
 
@@ -177,8 +199,11 @@ impl<T: Float> Training<T> {
         shards.cause = None;
         shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
         let samples = batch.data.samples(batch.index) / shards.count;
-        let own =
-            parallel::enter(params.len().saturating_mul(samples.max(1)), || self.own_shards(shards, batch, params));
+        let work = params.len().saturating_mul(samples.max(1));
+        let own = match &shards.lanes {
+            Some(_) => self.own_lanes(shards, batch, params, work),
+            None => parallel::enter(work, || self.own_shards(shards, batch, params)),
+        };
         self.sums.iter_mut().zip(&shards.before).for_each(|(sums, before)| sums.copy_from_slice(before));
         own?;
         self.tell(shards)?;
@@ -198,8 +223,11 @@ impl<T: Float> Training<T> {
         let value = self.loss(|_| true, penalties);
         if value.is_finite() {
             self.add_metrics(shards);
-            let scale = Shards::weight(shards.count, whole, self.rows() as f64, true);
+            let scale = Shards::<T>::scale(shards.count, whole, self.rows());
             self.reduce(shards, scale)?;
+            if let Some(lanes) = &shards.lanes {
+                self.settle(batch.net, params, lanes.totals());
+            }
         }
         Ok(value)
     }
@@ -216,9 +244,7 @@ impl<T: Float> Training<T> {
                 let done = self.shard(shard, &mut sum.statistics, line, batch, params);
                 std::mem::swap(&mut self.gradients, &mut sum.gradients);
                 std::mem::swap(&mut self.written, written);
-                if let Some(found) = done? {
-                    cause.get_or_insert(found);
-                }
+                note(cause, done?);
                 Ok(())
             };
             let more = &mut |a: &mut Sum<T>, b: &Sum<T>| {
@@ -230,6 +256,32 @@ impl<T: Float> Training<T> {
         Ok(())
     }
 
+    /// The same where layers take statistics over all shards, which go side by side.
+    fn own_lanes(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: BatchOfRun<'_, T>,
+        params: &Params<T>,
+        work: usize,
+    ) -> Result<()> {
+        let Shards { world, count, sums, ranks, lines, width, cause, lanes: Some(lanes), .. } = shards else {
+            return Ok(());
+        };
+        let (count, width) = (*count, *width);
+        let begin = &mut |training: &mut Self, number: usize| training.begin_shard(Shard { number, of: count }, batch);
+        let end = &mut |training: &mut Self, number: usize, ended: Ended<'_, T>| {
+            let line = &mut lines[number * width..][..width];
+            note(cause, training.end_shard(count, ended, line, batch, params));
+        };
+        self.run_lanes(lanes, (*world, batch.net, params), (batch.seed, work), begin, end)?;
+        parallel::enter(work, || {
+            for (root, sum) in ranks.roots(world.rank()).iter().zip(sums) {
+                lanes.add_up(root, &mut sum.gradients, &mut sum.statistics);
+            }
+        });
+        Ok(())
+    }
+
     /// Gradients and statistics of one shard, times what it weighs, and in a line what is known of it; why its loss is not finite, if it is not.
     fn shard(
         &mut self,
@@ -238,52 +290,82 @@ impl<T: Float> Training<T> {
         line: &mut [f64],
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-    ) -> Result<Option<String>> {
-        let BatchOfRun { data, epoch, index, net, seed } = batch;
-        line.fill(0.0);
-        to.fill(T::zero());
+    ) -> Result<Option<(bool, String)>> {
+        let place = self.begin_shard(shard, batch)?;
+        let purpose = Purpose::Shard(place.first_row as u64);
+        let value = if place.rows > 0 { self.differentiate(batch.net, params, batch.seed, purpose) } else { 0.0 };
+        let weight = weight(shard.of, place.samples, self.rows());
+        Ok(self.end_shard(shard.of, Ended { place, value, weight, statistics: to }, line, batch, params))
+    }
+
+    /// Loads a shard, which may have no rows, and forgets what was found of the one before.
+    fn begin_shard(&mut self, shard: Shard, batch: BatchOfRun<'_, T>) -> Result<Place> {
+        let BatchOfRun { data, epoch, index, net, .. } = batch;
         self.written.all_written();
         self.written.begin(&mut self.gradients);
         self.sums.iter_mut().for_each(|sums| sums.fill(0.0));
         let Loaded { samples, unchecked } = data.load_shard(epoch, index, shard, &mut self.buffers.batch)?;
         let rows = shard.rows(samples);
-        line[WHOLE] = samples as f64;
+        let place = Place { first_row: rows.start, rows: rows.len(), samples };
         if rows.is_empty() {
-            self.written.end(params, &mut self.gradients);
-            return Ok(None);
+            return Ok(place);
         }
         if unchecked {
             self.check_batch("fit", net).map_err(|error| data.about(index, error.in_rows_from(rows.start)))?;
         }
         self.prepare("fit", net)?;
-        let value = self.differentiate(net, params, seed, Purpose::Shard(rows.start as u64));
+        Ok(place)
+    }
+
+    /// Takes what a shard, one of so many, has come to: weighs gradients and statistics, and fills its line; why its loss is not finite, if it is not, and
+    /// whether that is in the data.
+    fn end_shard(
+        &mut self,
+        of: usize,
+        ended: Ended<'_, T>,
+        line: &mut [f64],
+        BatchOfRun { data, index, net, .. }: BatchOfRun<'_, T>,
+        params: &Params<T>,
+    ) -> Option<(bool, String)> {
+        let Ended { place: Place { first_row, rows, samples }, value, weight: of_gradients, statistics } = ended;
+        line.fill(0.0);
+        line[WHOLE] = samples as f64;
+        self.written.end(params, &mut self.gradients);
+        if rows == 0 {
+            statistics.fill(T::zero());
+            return None;
+        }
+        let sample = |row| data.sample(index, first_row + row);
         let found = match value.is_finite() {
             true => None,
-            false => Some(cause(self.loaded(), |row| data.sample(index, rows.start + row))),
+            false => Some(match cause_in_data(self.loaded(), sample) {
+                Some(found) => (true, found),
+                None => (false, cause(self.loaded(), sample)),
+            }),
         };
         if found.is_none() {
             self.measure(net);
         }
         line[PENALTY] = self.layer_penalty;
         line[ROWS] = self.rows() as f64;
+        line[DATA] = f64::from(u8::from(found.as_ref().is_some_and(|(in_data, _)| *in_data)));
         for (head, numbers) in self.heads.iter().zip(line[FIRST..].chunks_exact_mut(2)) {
             let loss = if head.loss.is_some() { head.last_loss } else { 0.0 };
             numbers.copy_from_slice(&[loss, head.last_rows as f64]);
         }
-        let weight = Shards::weight(shard.of, samples as f64, self.rows() as f64, false);
-        self.written.end(params, &mut self.gradients);
-        if weight != T::one() {
-            self.written.scale(&mut self.gradients, weight);
+        if of_gradients != T::one() {
+            self.written.scale(&mut self.gradients, of_gradients);
         }
+        let weight = weight::<T>(of, samples, self.rows());
         let (values, written) = self.statistics.parts_mut();
-        to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
+        statistics.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
         // Statistics of a shard in which no row counts weigh nothing.
-        let counts = line[ROWS] > 0.0 || shard.of == 1;
+        let counts = line[ROWS] > 0.0 || of == 1;
         let (_, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
         let flags = written.iter().map(|written| f64::from(u8::from(*written && counts)));
         let known = flags.chain(self.sums.iter().flatten().copied());
         rest.iter_mut().zip(known).for_each(|(to, from)| *to = from);
-        Ok(found)
+        found
     }
 
     /// Tells all ranks what is known of every shard.
