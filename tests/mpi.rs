@@ -34,6 +34,7 @@ fn model(seed: u64) -> gradus::Result<Model> {
         .add(Dense::new(16).kernel_regularizer(Regularizer::L2(1e-3)))
         .add(BatchNorm::default())
         .add(Activation::Relu)
+        .add(BatchNorm::default().synchronized(true))
         .add(Dropout::new(0.3))
         .add(Dense::new(3).activation(Activation::Softmax))
         .build(seed)?;

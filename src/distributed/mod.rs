@@ -37,6 +37,6 @@ pub(crate) use messages::{Adders, Sums, add, all_gather, all_gather_numbers, any
 #[cfg(feature = "files")]
 pub(crate) use messages::{broadcast_any, broadcast_numbers, gather};
 pub use threads::Threads;
-pub(crate) use tree::{add_up, add_up_before_last, buffers, shards_of};
+pub(crate) use tree::{add_pieces, add_up, add_up_before_last, buffers, shards_of};
 pub(crate) use world::Alone;
 pub use world::{Received, Sent, Traffic, World};

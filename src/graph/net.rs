@@ -12,7 +12,7 @@ use super::row_node::RowNode;
 use super::segments::{Handed, Segment, segments};
 use super::sizes::{self, Named, Sizes};
 use crate::error::{Error, Result};
-use crate::layer::{Common, Inputs, Masks, Pass, Slot};
+use crate::layer::{Common, Inputs, Masks, Pass, Shares, Slot};
 use crate::layers::sum;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
@@ -87,6 +87,16 @@ pub(super) struct Node<T: Float> {
     pub by_rows: bool,
     /// Whether its outputs have no mask, whatever its rule.
     pub drops_mask: bool,
+}
+
+impl<T: Float> Node<T> {
+    /// How it takes statistics over all shards of a batch, where it does.
+    fn shares(&self) -> Option<&dyn Shares<T>> {
+        match &self.code {
+            Code::Layer(layer) => layer.shares(),
+            Code::Op(_) => None,
+        }
+    }
 }
 
 /// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
@@ -342,11 +352,19 @@ impl<T: Float> Net<T> {
 
     /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
     pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
-        self.run_part(pass, work, x, 0..self.nodes.len());
+        self.run_part(pass, work, x, 0..self.nodes.len(), None);
     }
 
-    /// Some nodes of [`run`](Self::run), after those before them have run on the same inputs.
-    pub(crate) fn run_part(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>, part: Range<usize>) {
+    /// Some nodes of [`run`](Self::run), after those before them have run on the same inputs; then, where a line is given, what the node behind
+    /// them says of its input before it computes.
+    pub(crate) fn run_part(
+        &self,
+        pass: &mut Pass<'_, T>,
+        work: &mut Work<T>,
+        x: Given<'_, T>,
+        part: Range<usize>,
+        line: Option<&mut [f64]>,
+    ) {
         let kept = pass.needs_backward();
         let layout = self.layout(kept);
         if part.start == 0 {
@@ -365,7 +383,7 @@ impl<T: Float> Net<T> {
             std::mem::swap(&mut pass.masks, masks);
         }
         std::mem::swap(&mut pass.common, common);
-        let mut next = segments.partition_point(|segment| segment.nodes.start < part.start);
+        let (mut next, end) = (segments.partition_point(|segment| segment.nodes.start < part.start), part.end);
         for i in part {
             if by_rows.iter().any(|at| at.node == i) {
                 continue;
@@ -379,6 +397,12 @@ impl<T: Float> Net<T> {
             self.compute(i, layout, pass, slot, values, out, shapes, x);
         }
         pass.logits = false;
+        if let Some(line) = line {
+            if segments.get(next).is_some_and(|segment| segment.nodes.start == end) {
+                handed.give(segments, Some(next), values, slots);
+            }
+            self.collect(end, layout, pass, &mut slots[end], values, x, line);
+        }
         std::mem::swap(&mut pass.common, common);
         if around {
             std::mem::swap(&mut pass.masks, masks);
@@ -416,6 +440,47 @@ impl<T: Float> Net<T> {
         }
     }
 
+    /// What a node says of its input, which is there.
+    #[allow(clippy::too_many_arguments)]
+    fn collect(
+        &self,
+        i: usize,
+        layout: &Layout,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        values: &[Tensor<T>],
+        x: Given<'_, T>,
+        line: &mut [f64],
+    ) {
+        let (node, [from, _]) = (&self.nodes[i], &layout.nodes[i]);
+        let Some(shares) = node.shares() else { return };
+        if !self.masks.is_empty() {
+            self.masks.turn(&mut pass.masks, &node.wires);
+        }
+        pass.node = i;
+        let x = x.get(node.wires.inputs[0] as usize).unwrap_or_else(|| &values[from[0] as usize]);
+        shares.collect(pass, slot, x, line);
+    }
+
+    /// The nodes that take statistics over all shards of a batch in training, in their order.
+    pub(crate) fn sharing<'a>(
+        &'a self,
+        params: &'a Params<T>,
+    ) -> impl Iterator<Item = (usize, &'a dyn Shares<T>)> + use<'a, T> {
+        let own = |(i, node): (usize, &'a Node<T>)| Some((i, node.shares()?));
+        self.nodes.iter().enumerate().filter_map(own).filter(|(_, shares)| shares.by_batch(params))
+    }
+
+    /// How the node of this number takes statistics over all shards.
+    pub(crate) fn shares(&self, node: usize) -> Option<&dyn Shares<T>> {
+        self.nodes.get(node)?.shares()
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// One node of a forward pass, from registers to registers.
     #[allow(clippy::too_many_arguments)]
     #[inline(always)]
@@ -433,6 +498,7 @@ impl<T: Float> Net<T> {
         let (node, [from, to]) = (&self.nodes[i], &layout.nodes[i]);
         let (samples, masked) = (x.samples(), !self.masks.is_empty());
         let at = At { node: i, wires: &node.wires, shapes, samples };
+        pass.node = i;
         match &node.code {
             Code::Layer(layer) => {
                 let shape = &shapes[node.wires.outputs.start as usize];
@@ -634,10 +700,21 @@ impl<T: Float> Net<T> {
 
     /// [`backward`](Self::backward) where all has been checked.
     pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
-        self.run_back_part(pass, work, plan, x, 0..self.nodes.len());
+        self.begin_back(work, plan);
+        self.run_back_part(pass, work, plan, x, 0..self.nodes.len(), None);
     }
 
-    /// Some nodes of [`run_back`](Self::run_back), after those behind them.
+    /// Adds up what an output has that is several.
+    pub(crate) fn begin_back(&self, work: &mut Work<T>, plan: &Plan) {
+        work.reserve(plan);
+        for &(first, more) in &plan.again {
+            let [more, first] = two(&mut work.gradients, more, first);
+            sum::add(first, more);
+        }
+    }
+
+    /// Some nodes of [`run_back`](Self::run_back), after those behind them. Where a line is given, the first of them says what it has to before it
+    /// computes, and does not compute yet.
     pub(crate) fn run_back_part(
         &self,
         pass: &mut Pass<'_, T>,
@@ -645,8 +722,8 @@ impl<T: Float> Net<T> {
         plan: &Plan,
         x: Given<'_, T>,
         part: Range<usize>,
+        mut line: Option<&mut [f64]>,
     ) {
-        work.reserve(plan);
         let Work {
             values,
             slots,
@@ -664,11 +741,6 @@ impl<T: Float> Net<T> {
         } = work;
         let segments = if *recomputes { &self.segments[..] } else { &[] };
         let mut left = segments.len();
-        let again = if part.end >= self.nodes.len() { &plan.again[..] } else { &[] };
-        for &(first, more) in again {
-            let [more, first] = two(gradients, more, first);
-            sum::add(first, more);
-        }
         if work.samples == 0 {
             for (register, x) in plan.inputs.iter().zip(x.iter()) {
                 register.iter().for_each(|register| gradients[*register as usize].resize(x.shape()));
@@ -700,6 +772,7 @@ impl<T: Float> Net<T> {
             }
             let slot = &mut slots[step.node];
             pass.logits = left_out.contains(&step.node);
+            pass.node = step.node;
             let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
             for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
                 if !arrived {
@@ -713,6 +786,12 @@ impl<T: Float> Net<T> {
                     let v = node.wires.inputs[0] as usize;
                     let (x, y) = (x.get(v).unwrap_or(&values[v]), &values[outputs.start]);
                     let dy = step.dy[0].0;
+                    if step.node == part.start
+                        && let (Some(line), Some(shares)) = (line.take(), node.shares())
+                    {
+                        shares.collect_back(pass, slot, x, y, &mut gradients[dy as usize], line);
+                        continue;
+                    }
                     match step.dx[0] {
                         Dx::Nowhere => layer.backward(pass, slot, x, y, &mut gradients[dy as usize], None),
                         Dx::Write(to) | Dx::Add(_, to) => {
@@ -768,6 +847,12 @@ impl<T: Float> Work<T> {
     /// Buffers of passes in which inner values of segments are computed again on the way back, or are kept.
     pub(crate) fn recomputing(recomputes: bool) -> Self {
         Work { recomputes, ..Work::default() }
+    }
+
+    /// Buffers of the same kind of passes, with nothing in them.
+    pub(crate) fn of_the_kind(&self) -> Self {
+        let Work { left_out, by_rows, recomputes, .. } = self;
+        Work { left_out: left_out.clone(), by_rows: by_rows.clone(), recomputes: *recomputes, ..Work::default() }
     }
 
     pub(super) fn reserve(&mut self, plan: &Plan) {

@@ -148,6 +148,11 @@ pub(super) enum Dx {
 }
 
 impl Plan {
+    /// Whether a node has a gradient to hand on.
+    pub(crate) fn goes_through(&self, node: usize) -> bool {
+        self.steps.iter().any(|step| step.node == node && step.dx.iter().any(|dx| *dx != Dx::Nowhere))
+    }
+
     /// The way back from those `outputs` whose gradient is `given`, to the nodes that are `trained` and the inputs that are `asked` for.
     pub(super) fn new<'a>(
         nodes: impl DoubleEndedIterator<Item = &'a Wires> + ExactSizeIterator + Clone,

@@ -7,7 +7,9 @@ mod continuation;
 mod mask;
 mod op;
 mod pass;
+mod shares;
 mod slot;
+mod total;
 
 use std::fmt::Debug;
 
@@ -20,7 +22,9 @@ pub(crate) use mask::Masks;
 pub use op::{Inputs, Op};
 pub(crate) use pass::{Common, Thin};
 pub use pass::{Pass, Statistics};
+pub(crate) use shares::Shares;
 pub use slot::Slot;
+pub(crate) use total::Total;
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -154,6 +158,12 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// [`Continuation::Steps`], and models with it can write token by token.
     fn continuation(&self) -> Continuation {
         Continuation::Whole
+    }
+
+    /// How it takes statistics over all shards of a batch, where it does.
+    #[doc(hidden)]
+    fn shares(&self) -> Option<&dyn Shares<T>> {
+        None
     }
 
     /// The layer in a box. Called where the crate itself makes one, so that its code is compiled with the crate and not again in every

@@ -2,6 +2,7 @@
 
 use super::Masks;
 use super::cache::{Entry, Going};
+use super::total::Total;
 use crate::kernels::angles::{AngleTables, Angles};
 use crate::kernels::frequencies::Frequencies;
 use crate::kernels::packed::Packed;
@@ -39,6 +40,12 @@ pub struct Pass<'a, T: Float = f32> {
     pub(crate) common: Common<T>,
     /// What was before, where it goes on from steps that a cache keeps.
     pub(crate) going: Option<Going<'a, T>>,
+    /// What all shards come to at nodes that take statistics over them, and what the gradients of this one are multiplied by before
+    /// they are added to those of others.
+    totals: &'a [Total],
+    pub(crate) weight_of_shard: f64,
+    /// The number of the node that computes.
+    pub(crate) node: usize,
 }
 
 impl<'a, T: Float> Pass<'a, T> {
@@ -60,6 +67,9 @@ impl<'a, T: Float> Pass<'a, T> {
             masks: Masks::default(),
             common: Common::default(),
             going: None,
+            totals: &[],
+            weight_of_shard: 1.0,
+            node: 0,
         }
     }
 
@@ -94,6 +104,16 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The same, with a place for new statistics; without one they are not kept.
     pub fn with_statistics(self, statistics: &'a mut Statistics<T>) -> Self {
         Pass { statistics: Some(statistics), ..self }
+    }
+
+    /// The same for a shard, with what is known of all of them, where its gradients will weigh this much.
+    pub(crate) fn with_totals(self, totals: &'a [Total], weight_of_shard: f64) -> Self {
+        Pass { totals, weight_of_shard, ..self }
+    }
+
+    /// What all shards come to at the node that computes, where it takes statistics over them.
+    pub(crate) fn total(&self) -> Option<&'a Total> {
+        self.totals.iter().find(|total| total.node == self.node)
     }
 
     /// The same, where the first step of each sample stands at this position: what was before it has been computed by passes before, as a

@@ -34,6 +34,21 @@ pub(super) fn check_finite<T: Float>(
 /// Why a step left the finite numbers, as far as its batch can tell; `sample` gives a row's number in the whole of the data.
 #[cold]
 pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option<usize>) -> String {
+    let largest = |t: &Tensor<T>| t.iter().fold(0.0, |most: f64, v| most.max(v.abs().as_f64()));
+    let most = |all: &mut dyn Iterator<Item = &Tensor<T>>| all.map(largest).fold(0.0, f64::max);
+    cause_in_data(batch, sample).unwrap_or_else(|| {
+        format!(
+            "The batch is finite (x up to {:.3e}, y up to {:.3e} in size): lower the learning rate, scale the inputs or clip the \
+             gradients (clipnorm, global_clipnorm)",
+            most(&mut batch.inputs()),
+            most(&mut batch.targets())
+        )
+    })
+}
+
+/// [`cause`] where it is in the batch.
+#[cold]
+pub(super) fn cause_in_data<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option<usize>) -> Option<String> {
     let name = |row| match sample(row) {
         Some(sample) => format!("row {sample}"),
         None => format!("row {row} of the batch"),
@@ -42,26 +57,19 @@ pub(super) fn cause<T: Float>(batch: &Batch<T>, sample: impl Fn(usize) -> Option
     for (what, tensor) in all {
         if let Some((row, column, value)) = tensor.first_non_finite() {
             let row = name(row);
-            return format!(
+            return Some(format!(
                 "The cause is in the data: {what} has {value} in {row}, column {column}; remove or impute it"
-            );
+            ));
         }
     }
     let weights = std::iter::once(&batch.weights).chain(&batch.more_weights);
     for weights in weights {
         if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
             let each = (weights.len() / batch.x.samples().max(1)).max(1);
-            return format!("The cause is in the data: a weight of {} is {}", name(row / each), weights[row]);
+            return Some(format!("The cause is in the data: a weight of {} is {}", name(row / each), weights[row]));
         }
     }
-    let largest = |t: &Tensor<T>| t.iter().fold(0.0, |most: f64, v| most.max(v.abs().as_f64()));
-    let most = |all: &mut dyn Iterator<Item = &Tensor<T>>| all.map(largest).fold(0.0, f64::max);
-    format!(
-        "The batch is finite (x up to {:.3e}, y up to {:.3e} in size): lower the learning rate, scale the inputs or clip the \
-         gradients (clipnorm, global_clipnorm)",
-        most(&mut batch.inputs()),
-        most(&mut batch.targets())
-    )
+    None
 }
 
 /// The first values of a row, for messages.

@@ -184,7 +184,7 @@ impl<'a, T: Float> Fit<'a, T> {
     /// Runs with as many shards end with the same bits on any number of ranks. A shard is to its batch what a batch is to
     /// [gradient accumulation](crate::optimizers::OptimizerOptions::gradient_accumulation_steps): losses and gradients are means over the rows of the
     /// whole batch that count (of several outputs, over those of all), random draws are those of the row in the batch; layers that look at the batch as a
-    /// whole, [`BatchNorm`](crate::layers::BatchNorm) and [`InfoNce`](crate::layers::merging::InfoNce), see a shard, and the moving averages of
+    /// whole, [`BatchNorm`](crate::layers::BatchNorm) (unless [synchronised](crate::layers::BatchNorm::synchronized)) and [`InfoNce`](crate::layers::merging::InfoNce), see a shard, and the moving averages of
     /// statistics become the mean of those of the shards. [`Metric`](crate::Metric)s of your own have to add to their sums and no more.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);

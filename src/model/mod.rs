@@ -25,6 +25,7 @@ mod history;
 mod input_gradient;
 #[cfg(feature = "files")]
 mod join;
+mod lanes;
 #[cfg(feature = "tools")]
 mod learning_rate_finder;
 #[cfg(feature = "keras")]

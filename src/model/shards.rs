@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::checks::cause;
+use super::checks::{cause, cause_in_data};
 use super::data_adapter::{DataAdapter, Loaded};
+use super::lanes::{Ended, Lanes, Place, unit, weight};
 use super::train::{Accumulated, Ahead, Outcome, Purpose, Training, add_loss};
 use crate::data::Shard;
 use crate::distributed::{Sums, World, add, add_up, add_up_before_last, all_gather_numbers, buffers, shards_of, times};
@@ -37,8 +38,10 @@ pub(crate) struct Shards<'a, T: Float> {
     before: Vec<Vec<f64>>,
     /// Whether any rank has been asked to end.
     pub stop: bool,
-    /// Why the loss of a shard of this rank is not finite.
-    cause: Option<String>,
+    /// Why the loss of a shard of this rank is not finite, and whether it is in the data.
+    cause: Option<(bool, String)>,
+    /// The shards of this rank, where layers take statistics over all shards.
+    lanes: Option<Lanes<T>>,
 }
 
 /// A batch of a run, and what a step by shards takes it through.
@@ -62,16 +65,21 @@ pub(super) struct Sum<T> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gone {
     pub shard: Shard,
-    /// Samples of the batch.
-    samples: usize,
+    place: Place,
     /// None of an empty shard.
     pub ahead: Option<Ahead>,
 }
 
 impl Gone {
+    /// What it has come to, of so many rows that count.
+    fn ended<'a, T: Float>(&self, statistics: &'a mut [T], rows: usize) -> Ended<'a, T> {
+        let value = self.ahead.map_or(0.0, |ahead| ahead.value);
+        Ended { place: self.place, value, weight: self.weight(rows), statistics }
+    }
+
     /// What the gradient weighs among those of other shards, given its rows that count.
     pub fn weight<T: Float>(&self, rows: usize) -> T {
-        weight(self.shard.of, self.samples as f64, rows as f64, false)
+        weight(self.shard.of, self.place.samples, rows)
     }
 }
 
@@ -79,13 +87,15 @@ impl Gone {
 const STAGE: usize = 1 << 17;
 
 /// The numbers of a line before those of heads.
-const FIRST: usize = 4;
+const FIRST: usize = 5;
 
-/// Where they stand: what layers add to the loss, rows of the shard that count, samples of the batch, whether to stop.
+/// Where they stand: what layers add to the loss, rows of the shard that count, samples of the batch, whether to stop, and whether its data are the
+/// cause of a loss that is not finite.
 const PENALTY: usize = 0;
 const ROWS: usize = 1;
 const WHOLE: usize = 2;
 const STOP: usize = 3;
+const DATA: usize = 4;
 
 impl<'a, T: Float> Shards<'a, T> {
     pub fn new(
@@ -94,9 +104,12 @@ impl<'a, T: Float> Shards<'a, T> {
         training: &mut Training<T>,
         (net, params): (&Net<T>, &Params<T>),
     ) -> Result<Self> {
+        let lanes = Lanes::new(world, count, training, net, params)?;
         let ranks = Sums::new(world.size(), count);
         let roots = ranks.roots(world.rank());
-        let needed = roots.iter().enumerate().map(|(i, root)| i + buffers(root)).max().unwrap_or(1);
+        // Lanes are added up in their own place.
+        let height = |root| if lanes.is_some() { 1 } else { buffers(root) };
+        let needed = roots.iter().enumerate().map(|(i, root)| i + height(root)).max().unwrap_or(1);
         let statistics = training.statistics.parts_mut().0.len();
         let values = (params.len() + statistics).saturating_mul(needed);
         memory::check_room::<T>("fit", format_args!("the gradients of {needed} shards"), values)?;
@@ -112,23 +125,27 @@ impl<'a, T: Float> Shards<'a, T> {
         let own = shards_of(world.rank(), world.size(), count);
         let (lines, written) = (vec![0.0; all], Written::new(params));
         let before = training.sums.clone();
-        let stages = net.stages(params, STAGE);
-        Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop: false, cause: None })
+        let (stages, stop, cause) = (net.stages(params, STAGE), false, None);
+        Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop, cause, lanes })
     }
 
-    /// Whether gradients travel while the way back of this rank's last shard is under way.
+    /// Whether gradients travel while the way back of this rank's last shard is under way. Of shards that go side by side all are.
     fn travel_early(&self) -> bool {
-        self.world.size() > 1 && self.world.overlaps() && self.stages.len() > 1
+        self.world.size() > 1 && self.world.overlaps() && self.stages.len() > 1 && self.lanes.is_none()
     }
 
     /// Why a loss is not finite, as far as this rank knows.
     pub fn cause(&mut self) -> String {
-        let elsewhere = (0..self.count).any(|shard| self.line(shard)[FIRST..].iter().any(|known| !known.is_finite()));
+        let any = |is: fn(&[f64]) -> bool| (0..self.count).any(|shard| is(self.line(shard)));
+        let elsewhere = any(|line| line[FIRST..].iter().any(|known| !known.is_finite()));
+        // Where statistics are those of all shards, all losses follow from the data of one.
+        let in_other_data = any(|line| line[DATA] != 0.0);
         let other = match elsewhere {
             true => "It became so in rows of another rank, which says more.",
             false => "The losses of all shards are finite: the penalties of weights, the sum, or a gradient are not.",
         };
-        self.cause.take().unwrap_or_else(|| other.to_owned())
+        let own = self.cause.take().filter(|(in_data, _)| *in_data || !in_other_data);
+        own.map_or_else(|| other.to_owned(), |(_, cause)| cause)
     }
 
     fn line(&self, shard: usize) -> &[f64] {
@@ -146,18 +163,22 @@ impl<'a, T: Float> Shards<'a, T> {
         let part = |line: &[f64]| if line[by] == 0.0 { 0.0 } else { line[at] * (line[by] / all) };
         (0..self.count).map(|shard| part(self.line(shard))).sum()
     }
+
+    /// What sums over all shards are to be multiplied by, given the rows of all that count.
+    fn scale(count: usize, samples: f64, rows: usize) -> T {
+        match (count, rows) {
+            (1, _) => T::one(),
+            (_, 0) => T::zero(),
+            (_, rows) => T::of(unit(count, samples) / rows as f64),
+        }
+    }
 }
 
-/// What gradients and statistics of a shard are to be multiplied by before they are added up, given its rows that count; and, by those of
-/// all shards, the sum afterwards. A single shard is the whole batch, whose bits stay.
-fn weight<T: Float>(count: usize, samples: f64, rows: f64, of_all: bool) -> T {
-    // The samples that most shards have, so that of usual outputs most weigh 1.
-    let unit = (samples / count as f64).ceil().max(1.0);
-    match (count, of_all) {
-        (1, _) => T::one(),
-        (_, false) => T::of(rows / unit),
-        (_, true) if rows == 0.0 => T::zero(),
-        (_, true) => T::of(unit / rows),
+/// Keeps the first cause that is found, one in the data before others.
+fn note(cause: &mut Option<(bool, String)>, found: Option<(bool, String)>) {
+    if found.as_ref().is_some_and(|(in_data, _)| cause.is_none() || (*in_data && !cause.as_ref().is_some_and(|c| c.0)))
+    {
+        *cause = found;
     }
 }
 
@@ -209,10 +230,13 @@ impl<T: Float> Training<T> {
     ) -> Result<f64> {
         shards.cause = None;
         shards.before.iter_mut().zip(&self.sums).for_each(|(before, sums)| before.copy_from_slice(sums));
-        let early = shards.travel_early();
         let samples = batch.data.samples(batch.index) / shards.count;
         let work = params.len().saturating_mul(samples.max(1));
-        let own = parallel::enter_awake(work, || self.own_shards(shards, batch, params, early));
+        let early = shards.travel_early();
+        let own = match &shards.lanes {
+            Some(_) => self.own_lanes(shards, batch, params, work),
+            None => parallel::enter_awake(work, || self.own_shards(shards, batch, params, early)),
+        };
         let own = own.and_then(|last| match last {
             Some(last) => self.last_shard(shards, batch, params, last),
             None => Ok(()),
@@ -237,10 +261,13 @@ impl<T: Float> Training<T> {
         if value.is_finite() {
             self.add_metrics(shards);
             self.reduce(shards, early)?;
-            let scale = weight(shards.count, whole, self.rows() as f64, true);
+            let scale = Shards::<T>::scale(shards.count, whole, self.rows());
             times(&mut shards.sums[0].gradients, scale);
             times(&mut shards.sums[0].statistics, scale);
             self.statistics.parts_mut().0.copy_from_slice(&shards.sums[0].statistics);
+            if let Some(lanes) = &shards.lanes {
+                self.settle(batch.net, params, lanes.totals());
+            }
         }
         Ok(value)
     }
@@ -256,13 +283,13 @@ impl<T: Float> Training<T> {
     ) -> Result<Option<(Gone, usize)>> {
         let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
         let shard = &mut |number: usize, sum: &mut Sum<T>, back: bool| {
-            let line = &mut lines[number * *width..][..*width];
             std::mem::swap(&mut self.gradients, &mut sum.gradients);
             std::mem::swap(&mut self.written, written);
-            let done = self.shard_ahead(Shard { number, of: *count }, line, batch, params, cause);
+            let done = self.shard_ahead(Shard { number, of: *count }, batch, params);
             if let (Ok(gone), true) = (&done, back) {
                 self.shard_back(gone, batch.net, params);
-                self.shard_done(gone, &mut sum.statistics, line, batch.net);
+                let line = &mut lines[number * *width..][..*width];
+                note(cause, self.end_shard(*count, gone.ended(&mut sum.statistics, self.rows()), line, batch));
             }
             std::mem::swap(&mut self.gradients, &mut sum.gradients);
             std::mem::swap(&mut self.written, written);
@@ -296,7 +323,8 @@ impl<T: Float> Training<T> {
         let travelled = self.back_and_travel(shards, batch, params, (&gone, at));
         std::mem::swap(&mut self.written, &mut shards.written);
         let line = &mut shards.lines[gone.shard.number * shards.width..][..shards.width];
-        self.shard_done(&gone, &mut shards.sums[at].statistics, line, batch.net);
+        let ended = gone.ended(&mut shards.sums[at].statistics, self.rows());
+        note(&mut shards.cause, self.end_shard(shards.count, ended, line, batch));
         let roots = shards.ranks.roots(shards.world.rank()).len();
         for i in (roots..=at).rev() {
             if let [.., before, last] = &mut shards.sums[..=i] {
@@ -306,73 +334,122 @@ impl<T: Float> Training<T> {
         travelled
     }
 
-    /// Takes a shard as far as its loss, in the first `line` of which stands what is known of it; notes why the loss is not finite, if it is not.
-    fn shard_ahead(
+    /// The same where layers take statistics over all shards, which go side by side.
+    fn own_lanes(
         &mut self,
-        shard: Shard,
-        line: &mut [f64],
+        shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        found: &mut Option<String>,
-    ) -> Result<Gone> {
-        let BatchOfRun { data, epoch, index, net, seed } = batch;
-        line.fill(0.0);
+        work: usize,
+    ) -> Result<Option<(Gone, usize)>> {
+        let Shards { world, count, sums, ranks, lines, width, cause, lanes: Some(lanes), .. } = shards else {
+            return Ok(None);
+        };
+        let (count, width) = (*count, *width);
+        let begin = &mut |training: &mut Self, number: usize| training.begin_shard(Shard { number, of: count }, batch);
+        let end = &mut |training: &mut Self, number: usize, ended: Ended<'_, T>| {
+            let line = &mut lines[number * width..][..width];
+            training.weigh(ended.weight, params);
+            note(cause, training.end_shard(count, ended, line, batch));
+        };
+        self.run_lanes(lanes, (*world, batch.net, params), (batch.seed, work), begin, end)?;
+        parallel::enter(work, || {
+            for (root, sum) in ranks.roots(world.rank()).iter().zip(sums) {
+                lanes.add_up(root, &mut sum.gradients, &mut sum.statistics);
+            }
+        });
+        Ok(None)
+    }
+
+    /// Takes a shard as far as its loss.
+    fn shard_ahead(&mut self, shard: Shard, batch: BatchOfRun<'_, T>, params: &Params<T>) -> Result<Gone> {
+        let place = self.begin_shard(shard, batch)?;
+        let purpose = Purpose::Shard(place.first_row as u64);
+        let ahead = (place.rows > 0).then(|| self.go_ahead(batch.net, params, batch.seed, purpose));
+        Ok(Gone { shard, place, ahead })
+    }
+
+    /// The gradient of a shard that has gone ahead, times what it weighs.
+    fn shard_back(&mut self, gone: &Gone, net: &Net<T>, params: &Params<T>) {
+        if let Some(Ahead { back: true, key, .. }) = gone.ahead {
+            let mut gradients = std::mem::take(&mut self.gradients);
+            self.go_back(net, params, key, &mut gradients, 0..net.node_count());
+            self.gradients = gradients;
+        }
+        self.weigh(gone.weight(self.rows()), params);
+    }
+
+    /// The gradients of a shard, times what they weigh.
+    fn weigh(&mut self, weight: T, params: &Params<T>) {
+        self.written.end(params, &mut self.gradients);
+        if weight != T::one() {
+            self.written.scale(&mut self.gradients, weight);
+        }
+    }
+
+    /// Loads a shard, which may have no rows, and forgets what was found of the one before.
+    fn begin_shard(&mut self, shard: Shard, batch: BatchOfRun<'_, T>) -> Result<Place> {
+        let BatchOfRun { data, epoch, index, net, .. } = batch;
         self.written.all_written();
         self.written.begin(&mut self.gradients);
         self.sums.iter_mut().for_each(|sums| sums.fill(0.0));
         let Loaded { samples, unchecked } = data.load_shard(epoch, index, shard, &mut self.buffers.batch)?;
         let rows = shard.rows(samples);
-        line[WHOLE] = samples as f64;
+        let place = Place { first_row: rows.start, rows: rows.len(), samples };
         if rows.is_empty() {
-            return Ok(Gone { shard, samples, ahead: None });
+            return Ok(place);
         }
         if unchecked {
             self.check_batch("fit", net).map_err(|error| data.about(index, error.in_rows_from(rows.start)))?;
         }
         self.prepare("fit", net)?;
-        let ahead = self.go_ahead(net, params, seed, Purpose::Shard(rows.start as u64));
-        if !ahead.value.is_finite() {
-            found.get_or_insert_with(|| cause(self.loaded(), |row| data.sample(index, rows.start + row)));
-        }
-        Ok(Gone { shard, samples, ahead: Some(ahead) })
+        Ok(place)
     }
 
-    /// The gradient of a shard that has gone ahead, times what it weighs.
-    fn shard_back(&mut self, gone: &Gone, net: &Net<T>, params: &Params<T>) {
-        let mut gradients = std::mem::take(&mut self.gradients);
-        if let Some(Ahead { back: true, key, .. }) = gone.ahead {
-            self.go_back(net, params, key, &mut gradients, 0..usize::MAX);
+    /// Takes what a shard, one of so many, has come to, but its gradients: weighs statistics, and fills its line; why its loss is not finite, if it is not,
+    /// and whether that is in the data.
+    fn end_shard(
+        &mut self,
+        of: usize,
+        ended: Ended<'_, T>,
+        line: &mut [f64],
+        BatchOfRun { data, index, net, .. }: BatchOfRun<'_, T>,
+    ) -> Option<(bool, String)> {
+        let Ended { place: Place { first_row, rows, samples }, value, statistics, .. } = ended;
+        line.fill(0.0);
+        line[WHOLE] = samples as f64;
+        if rows == 0 {
+            statistics.fill(T::zero());
+            return None;
         }
-        self.written.end(params, &mut gradients);
-        let weight = gone.weight(self.rows());
-        if weight != T::one() {
-            self.written.scale(&mut gradients, weight);
-        }
-        self.gradients = gradients;
-    }
-
-    /// The statistics of a shard that has gone ahead and back, times what it weighs, and in a line what is known of it.
-    fn shard_done(&mut self, gone: &Gone, to: &mut [T], line: &mut [f64], net: &Net<T>) {
-        to.fill(T::zero());
-        let Some(ahead) = &gone.ahead else { return };
-        if ahead.value.is_finite() {
+        let sample = |row| data.sample(index, first_row + row);
+        let found = match value.is_finite() {
+            true => None,
+            false => Some(match cause_in_data(self.loaded(), sample) {
+                Some(found) => (true, found),
+                None => (false, cause(self.loaded(), sample)),
+            }),
+        };
+        if found.is_none() {
             self.measure(net);
         }
         line[PENALTY] = self.layer_penalty;
         line[ROWS] = self.rows() as f64;
+        line[DATA] = f64::from(u8::from(found.as_ref().is_some_and(|(in_data, _)| *in_data)));
         for (head, numbers) in self.heads.iter().zip(line[FIRST..].chunks_exact_mut(2)) {
             let loss = if head.loss.is_some() { head.last_loss } else { 0.0 };
             numbers.copy_from_slice(&[loss, head.last_rows as f64]);
         }
-        let weight: T = gone.weight(self.rows());
+        let weight = weight::<T>(of, samples, self.rows());
         let (values, written) = self.statistics.parts_mut();
-        to.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
+        statistics.iter_mut().zip(values).for_each(|(to, from)| *to = *from * weight);
         // Statistics of a shard in which no row counts weigh nothing.
-        let counts = line[ROWS] > 0.0 || gone.shard.of == 1;
+        let counts = line[ROWS] > 0.0 || of == 1;
         let (_, rest) = line[FIRST..].split_at_mut(2 * self.heads.len());
         let flags = written.iter().map(|written| f64::from(u8::from(*written && counts)));
         let known = flags.chain(self.sums.iter().flatten().copied());
         rest.iter_mut().zip(known).for_each(|(to, from)| *to = from);
+        found
     }
 
     /// Tells all ranks what is known of every shard.

@@ -14,7 +14,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Ending, Given, Net, Plan, RowNode, Work};
 use crate::kernels::parallel;
-use crate::layer::{Pass, Reach, Statistics};
+use crate::layer::{Pass, Reach, Statistics, Total};
 use crate::losses::{Loss, LossConfig};
 use crate::memory;
 use crate::metrics::{Metric, MetricConfig};
@@ -52,9 +52,9 @@ pub(crate) struct Training<T: Float> {
     pub(super) layer_penalty: f64,
     pub(super) buffers: Buffers<T>,
     /// The way back to what is trained.
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Values of a batch's inputs for which there is known to be memory.
-    room: usize,
+    pub(super) room: usize,
     /// Where the last run stands, with its callbacks; what a checkpoint holds beside weights and optimizer.
     pub last: Option<State>,
     /// Whether the next run goes on from there, and whether it may with other settings.
@@ -286,6 +286,13 @@ pub(crate) struct Buffers<T: Float> {
     blocks: Blocks<T>,
     /// The sums of metrics before the batch, where they are taken by rows.
     sums: Vec<Vec<f64>>,
+}
+
+impl<T: Float> Buffers<T> {
+    /// Others for steps of the same kind, with nothing in them.
+    pub(super) fn of_the_kind(&self) -> Self {
+        Buffers { work: self.work.of_the_kind(), ..Buffers::default() }
+    }
 }
 
 /// What a gradient is taken for.
@@ -589,12 +596,10 @@ impl<T: Float> Training<T> {
 
     /// What of [`differentiate`](Self::differentiate) is before the way back.
     pub(super) fn go_ahead(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> Ahead {
-        // Random draws are keyed by the number of batches before this one.
-        let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
-        let first_row = if let Purpose::Shard(first) = purpose { first } else { 0 };
-        let key = PassKey { seed, batch: batches.wrapping_add(self.accumulated.batches), first_row };
+        let key = self.key(seed, if let Purpose::Shard(first) = purpose { first } else { 0 });
         let penalised = self.penalised && !matches!(purpose, Purpose::Shard(_));
-        self.layer_penalty = self.forward(net, params, key);
+        self.forward(net, params, key, (0..net.node_count(), None), &[]);
+        self.count_rows(net);
         let penalties = [self.layer_penalty, if penalised { params.penalty() } else { 0.0 }];
         self.losses(net);
         let of_whole = self.loss(|head| head.by_rows.is_none(), penalties);
@@ -630,17 +635,45 @@ impl<T: Float> Training<T> {
         nodes: Range<usize>,
     ) {
         let Buffers { work, batch, .. } = &mut self.buffers;
+        if nodes.end >= net.node_count() {
+            net.begin_back(work, &self.plan);
+        }
         let mut pass = key.pass(params, gradients).replacing(&mut self.written);
-        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), nodes);
+        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), nodes, None);
     }
 
-    /// The forward pass on the batch in the buffers, and what of it counts; what layers add to the loss.
-    fn forward(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey) -> f64 {
+    /// What random draws are keyed by: the seed, the number of batches before this one, and the row in it that is the first here.
+    pub(super) fn key(&self, seed: u64, first_row: u64) -> PassKey {
+        let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
+        PassKey { seed, batch: batches.wrapping_add(self.accumulated.batches), first_row }
+    }
+
+    /// Some nodes of the forward pass on the batch in the buffers, after those before them, and what the next one says of its input in a line, if there
+    /// is one; adds up what layers add to the loss.
+    pub(super) fn forward(
+        &mut self,
+        net: &Net<T>,
+        params: &Params<T>,
+        key: PassKey,
+        (part, line): (Range<usize>, Option<&mut [f64]>),
+        totals: &[Total],
+    ) {
+        let Buffers { work, batch, .. } = &mut self.buffers;
+        let x = Given::Batch(&batch.x, &batch.more_x);
+        let mut pass = key
+            .pass(params, &mut self.gradients)
+            .replacing(&mut self.written)
+            .with_statistics(&mut self.statistics)
+            .with_totals(totals, 1.0);
+        pass.reset_penalty(if part.start == 0 { 0.0 } else { self.layer_penalty });
+        net.run_part(&mut pass, work, x, part, line);
+        self.layer_penalty = pass.penalty();
+    }
+
+    /// What of the outputs of the forward pass counts.
+    fn count_rows(&mut self, net: &Net<T>) {
         let Buffers { work, batch, counted, .. } = &mut self.buffers;
         let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass =
-            key.pass(params, &mut self.gradients).replacing(&mut self.written).with_statistics(&mut self.statistics);
-        net.run(&mut pass, work, x);
         counted.resize_with(self.heads.len(), CountedRows::default);
         for (i, head) in self.heads.iter_mut().enumerate() {
             let rows = match head.by_rows {
@@ -656,7 +689,31 @@ impl<T: Float> Training<T> {
             }
             head.last_rows = if head.loss.is_some() { counted[i].counted(rows) } else { 0 };
         }
-        pass.penalty()
+    }
+
+    /// After the forward pass of a shard that goes with others: its losses with what layers add, whatever they are, and the gradients of the
+    /// outputs, so that backward may begin.
+    pub(super) fn losses_of_shard(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey) -> f64 {
+        self.count_rows(net);
+        self.losses(net);
+        self.losses_by_rows(net, params, key, true, true);
+        net.begin_back(&mut self.buffers.work, &self.plan);
+        self.loss(|_| true, [self.layer_penalty, 0.0])
+    }
+
+    /// Some nodes of its backward pass, after those behind them, where its gradients will weigh so much; where a line is given, the first of the nodes
+    /// says what it has to and does not compute yet.
+    pub(super) fn backward_of_shard(
+        &mut self,
+        net: &Net<T>,
+        params: &Params<T>,
+        key: PassKey,
+        (part, line): (Range<usize>, Option<&mut [f64]>),
+        (totals, weight): (&[Total], f64),
+    ) {
+        let Buffers { work, batch, .. } = &mut self.buffers;
+        let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written).with_totals(totals, weight);
+        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), part, line);
     }
 
     /// The sum of the losses of these heads, with penalties.
@@ -689,6 +746,16 @@ impl<T: Float> Training<T> {
                 let weight = T::of(head.weight);
                 parallel::rows(dy.as_mut_slice(), 1, 1, |_, dy| dy.iter_mut().for_each(|d| *d *= weight));
             }
+        }
+    }
+
+    /// Writes statistics that all shards have in common.
+    pub(super) fn settle(&mut self, net: &Net<T>, params: &Params<T>, totals: &[Total]) {
+        let mut pass =
+            Pass::training(params, &mut [], 0, 0, 0).with_statistics(&mut self.statistics).with_totals(totals, 1.0);
+        for total in totals {
+            pass.node = total.node;
+            net.shares(total.node).into_iter().for_each(|shares| shares.settle(&mut pass));
         }
     }
 

@@ -508,3 +508,148 @@ fn faults_while_gradients_travel_reach_all_ranks() {
     assert!(errors[2].contains("90"), "{}", errors[2]);
     errors[..2].iter().for_each(|e| assert!(e.starts_with("rank 2: ") && e.contains("90"), "{e}"));
 }
+
+/// A model in f64 with synchronised statistics in several places: two in a row, one in a residual block, one that two places share.
+fn synchronised(masked: bool) -> Model<f64> {
+    let norm = || BatchNorm::new().momentum(0.8).synchronized(true);
+    let mut g = Graph::new();
+    let mut h = g.input("x", [8]);
+    if masked {
+        h = g.add(Embedding::new(6, 5).mask_zero(true), h);
+        h = g.add(norm(), h);
+        h = g.add(TimeDistributed::new(norm()), h);
+    } else {
+        h = g.add(Reshape::new([4, 2]), h);
+        h = g.add(Conv1d::new(5, 2).padding(Padding::Same), h);
+    }
+    h = g.add(norm().activation(Activation::Tanh), h);
+    h = g.add(norm().scale(false), h);
+    h = g.add(Residual::new().add(Dense::new(5)).add(norm()).add(Activation::Gelu), h);
+    let y = g.add(Dense::new(4).activation(Activation::Softmax), h);
+    let mut model = g.build_as::<f64>([y], 5).unwrap();
+    model
+        .compile(Sgd::default().learning_rate(0.2), SparseCategoricalCrossentropy::default(), [Accuracy::default()])
+        .unwrap();
+    model
+}
+
+#[test]
+fn synchronised_statistics_are_those_of_the_batch() {
+    for masked in [false, true] {
+        let steps = if masked { 8 } else { 4 };
+        let ids = |i: usize| if i % 8 < 2 + (i / 8) % 6 { 1.0 + (i % 5) as f64 } else { 0.0 };
+        let x = Tensor::<f64>::from_fn([33, 8], ids);
+        let y = Tensor::<f64>::from_fn([33, steps], |i| ((i * 5) % 4) as f64);
+        // Some of the rows weigh nothing, so that a shard of which none counts is among them.
+        let weights: Vec<f64> = (0..33).map(|i| if i % 11 < 3 { 0.0 } else { 0.5 + (i % 3) as f64 }).collect();
+        let train = |shards: Option<usize>, weighted: bool| {
+            let mut model = synchronised(masked);
+            let how = Fit::default().epochs(3).batch_size(10).shuffle(false).verbose(Verbose::Silent);
+            let how = if weighted { how.sample_weight(&weights) } else { how };
+            let how = shards.iter().fold(how, |how, &shards| how.shards(shards));
+            let history = model.fit(&x, &y, &how).unwrap();
+            (model.params().values().to_vec(), history)
+        };
+        for weighted in [false, true] {
+            let (plain, history) = train(None, weighted);
+            // The last batch has 3 rows, so that shards are empty.
+            for shards in [1, 2, 3, 5] {
+                let (values, other) = train(Some(shards), weighted);
+                for (i, (a, b)) in values.iter().zip(&plain).enumerate() {
+                    let near = (a - b).abs() <= 1e-10 * b.abs().max(1e-2);
+                    assert!(near, "{a} and {b}, value {i}, {shards} shards, masked {masked}, weighted {weighted}");
+                    assert!(shards > 1 || a == b);
+                }
+                let losses = other.get("loss").unwrap().iter().zip(history.get("loss").unwrap());
+                losses.for_each(|(a, b)| assert!((a - b).abs() < 1e-10, "{a} and {b}"));
+            }
+        }
+    }
+}
+
+/// A model with all that has to do with synchronised statistics, on a world or alone.
+fn run_synchronised(how: Fit<'_>, recompute: bool) -> End {
+    let (x, y) = data();
+    let norm = || BatchNorm::new().synchronized(true);
+    let block = || Residual::new().add(Dense::new(24)).add(norm()).add(Activation::Relu).add(Dropout::new(0.3));
+    let mut model = Sequential::new([6])
+        .add(Dense::new(24).kernel_regularizer(Regularizer::L2(1e-3)))
+        .add(norm())
+        .add(block())
+        .add(block())
+        .add(BatchNorm::new())
+        .add(Dense::new(3).activation(Activation::Softmax))
+        .build(7)
+        .unwrap();
+    model.recompute_activations(recompute);
+    let adam = Adam::default().learning_rate(0.01).global_clipnorm(0.5).gradient_accumulation_steps(2);
+    model.compile(adam, SparseCategoricalCrossentropy::default(), (Accuracy::default(), F1Score::default())).unwrap();
+    let how = how.epochs(3).batch_size(20).validation_split(0.2).verbose(Verbose::Silent);
+    let history = model.fit(&x, &y, &how).unwrap();
+    end(&model, history)
+}
+
+#[test]
+fn synchronised_statistics_have_the_same_bits_on_any_number_of_ranks() {
+    let alone = run_synchronised(Fit::default().shards(12), false);
+    assert!(run_synchronised(Fit::default().shards(12), true) == alone, "computed again");
+    for ranks in [1, 2, 3, 4, 6] {
+        let all = Threads::run(ranks, |world| {
+            let how = Fit::default().shards(12).distributed(world).shard_optimizer(ranks % 2 == 0);
+            run_synchronised(how, ranks == 3)
+        });
+        all.iter().for_each(|own| assert!(*own == alone, "{ranks} ranks"));
+    }
+}
+
+#[test]
+fn one_bad_row_ends_a_synchronised_run_on_all_ranks() {
+    let (mut x, y) = data();
+    x.as_mut_slice()[6 * 17 + 2] = f32::NAN;
+    let errors = Threads::run(3, |world| {
+        let mut model = Sequential::new([6])
+            .add(BatchNorm::new().synchronized(true))
+            .add(Dense::new(3).activation(Activation::Softmax))
+            .build(1)
+            .unwrap();
+        model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
+        let how = Fit::default().batch_size(N).shuffle(false).verbose(Verbose::Silent).distributed(world);
+        model.fit(&x, &y, &how).unwrap_err().to_string()
+    });
+    assert!(errors[0].contains("row 17, column 2"), "{}", errors[0]);
+    for error in &errors {
+        assert!(error.contains("the loss became NaN in epoch 1, step 1"), "{error}");
+    }
+    errors[1..].iter().for_each(|error| assert!(error.contains("another rank"), "{error}"));
+}
+
+#[test]
+fn synchronised_statistics_of_rows_that_do_not_count_and_of_frozen_layers() {
+    let x = Tensor::<f64>::from_fn([12, 3], |i| ((i * 7) % 11) as f64 * 0.3 - 1.0);
+    // Rows 4 to 7, one of three shards, have targets that do not count, and are in the statistics all the same.
+    let y = Tensor::<f64>::from_fn([12, 1], |i| if (4..8).contains(&i) { 3.0 } else { (i % 3) as f64 });
+    let train = |shards: Option<usize>, frozen: bool| {
+        let norm = BatchNorm::new().momentum(0.5).synchronized(true);
+        let mut model = Sequential::new([3])
+            .add(Dense::new(4).activation(Activation::Tanh))
+            .add(Block::new().add(norm))
+            .add(Dense::new(4).activation(Activation::Softmax))
+            .build_as::<f64>(2)
+            .unwrap();
+        model.set_trainable("block", !frozen).unwrap();
+        let loss = SparseCategoricalCrossentropy::default().ignore_class(3);
+        model.compile(Sgd::default().learning_rate(0.5), loss, ()).unwrap();
+        let how = Fit::default().epochs(4).batch_size(12).shuffle(false).verbose(Verbose::Silent);
+        let how = shards.iter().fold(how, |how, &shards| how.shards(shards));
+        model.fit(&x, &y, &how).unwrap();
+        model.params().values().to_vec()
+    };
+    for frozen in [false, true] {
+        let plain = train(None, frozen);
+        for shards in [2, 3, 7] {
+            for (a, b) in train(Some(shards), frozen).iter().zip(&plain) {
+                assert!((a - b).abs() <= 1e-10 * b.abs().max(1e-2), "{a} and {b}, {shards} shards, frozen {frozen}");
+            }
+        }
+    }
+}

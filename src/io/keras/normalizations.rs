@@ -39,10 +39,11 @@ pub(super) fn layer(class: &str, s: &mut Settings, rank: Option<usize>) -> Resul
             let python = "its statistics are not read; in inference it is the same without: new = BatchNormalization(...) in its \
                           place, new.set_weights(layer.get_weights()[:4])";
             s.only("renorm", "false", python)?;
-            // Without renorm these say nothing, and there is one replica alone.
-            s.skip(&["renorm_clipping", "renorm_momentum", "synchronized"]);
+            // Without renorm these say nothing.
+            s.skip(&["renorm_clipping", "renorm_momentum"]);
             let layer =
                 BatchNorm::new().momentum(s.number_or("momentum", 0.99)?).epsilon(s.number_or("epsilon", 1e-3)?);
+            let layer = layer.synchronized(s.flag_or("synchronized", false)?);
             let layer = affine!(layer, s, weights);
             weights.extend(["moving_mean", "moving_variance"]);
             let (mean, _, _) = of_weight(s, "moving_mean")?;

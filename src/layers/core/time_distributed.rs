@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Reach, Shares, Slot};
 use crate::layers::LayerConfig;
+use crate::params::Params;
 use crate::tensor::{Float, Shape, Tensor};
 
 /// yₜ = f(xₜ) for a layer f and each step t of a sequence, with the same weights.
@@ -76,6 +77,11 @@ impl TimeDistributed {
     /// Around the layer of a configuration.
     pub(crate) fn around(layer: LayerConfig) -> Self {
         TimeDistributed { layer: Box::new(layer), built: Built::default(), input: Shape::default() }
+    }
+
+    /// How the layer takes statistics over all shards of a batch, where it does.
+    fn inner<T: Float>(&self) -> Option<&dyn Shares<T>> {
+        self.built.of::<T>()?.shares()
     }
 
     fn layer<T: Float>(&self) -> Result<&dyn Layer<T>> {
@@ -196,6 +202,54 @@ impl<T: Float> Layer<T> for TimeDistributed {
 
     fn reach(&self, activation: Activation) -> Reach {
         self.built.of::<T>().map_or(Reach::Nowhere, |layer| layer.reach(activation))
+    }
+
+    fn shares(&self) -> Option<&dyn Shares<T>> {
+        self.inner::<T>().map(|_| self as &dyn Shares<T>)
+    }
+}
+
+/// What the layer does, with all steps of all samples as samples.
+impl<T: Float> Shares<T> for TimeDistributed {
+    fn numbers(&self) -> usize {
+        self.inner::<T>().map_or(0, Shares::numbers)
+    }
+
+    fn by_batch(&self, params: &Params<T>) -> bool {
+        self.inner::<T>().is_some_and(|layer| layer.by_batch(params))
+    }
+
+    fn collect(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, line: &mut [f64]) {
+        let Some(layer) = self.inner::<T>() else { return };
+        slot.tensor(0, folded(x.shape())).as_mut_slice().copy_from_slice(x.as_slice());
+        slot.child(0);
+        let Slot { tensors, children, .. } = slot;
+        layer.collect(pass, &mut children[0], &tensors[0], line);
+    }
+
+    fn combine(&self, lines: &[f64], total: &mut [f64]) {
+        self.inner::<T>().into_iter().for_each(|layer| layer.combine(lines, total));
+    }
+
+    fn collect_back(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        _: &Tensor<T>,
+        _: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        line: &mut [f64],
+    ) {
+        let Some(layer) = self.inner::<T>() else { return };
+        let Slot { tensors, children, .. } = slot;
+        let ([x, y, ..], [child, ..]) = (&tensors[..], &mut children[..]) else { return };
+        let outer = fold(dy);
+        layer.collect_back(pass, child, x, y, dy, line);
+        dy.resize(outer);
+    }
+
+    fn settle(&self, pass: &mut Pass<'_, T>) {
+        self.inner::<T>().into_iter().for_each(|layer| layer.settle(pass));
     }
 }
 

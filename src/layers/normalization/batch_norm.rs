@@ -5,10 +5,10 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::initializers::Init;
 use crate::kernels::channels;
-use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Slot};
+use crate::layer::{Builder, Continuation, Layer, MaskRule, Pass, Shares, Slot};
 use crate::layers::LayerConfig;
 use crate::layers::epilogue::EpiloguePass;
-use crate::params::ParamId;
+use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
 
 /// y = f(γ·(x − μ)/√(σ² + ε) + β) for each channel (the last axis); in training μ and σ² are those of the batch over all other
@@ -23,11 +23,12 @@ use crate::tensor::{Float, Shape, Tensor};
 ///   of keeping it.
 /// - Under a mask, μ and σ² of a training batch are over the steps that count, as if there were 10⁻⁷ more of them, all 0 and without variance
 ///   (Keras's ε); all steps are normalised by them. The output has the same mask.
+/// - In a run by [shards](crate::model::Fit::shards) the batch is a shard, unless [`synchronized`](Self::synchronized) says that it is all of them.
 /// - Frozen (`trainable(false)`), the layer works as in inference during training too, and its statistics stay.
 /// - Gradient in training, dy that of f's input, with x̂ = (x − μ)/√(σ² + ε) and means over N values a channel: dβ = Σ dy, dγ = Σ dy·x̂,
 ///   dx = γ/√(σ² + ε)·(dy − mean(dy) − x̂·mean(dy·x̂)); in inference dx = γ/√(σ² + ε)·dy.
 ///
-/// Keras `BatchNormalization`, PyTorch `BatchNorm1d` and `BatchNorm2d` (whose momentum is 1 − this one, whose ε is 10⁻⁵ and
+/// Keras `BatchNormalization`, PyTorch `BatchNorm1d`, `BatchNorm2d` and, synchronised, `SyncBatchNorm` (whose momentum is 1 − this one, whose ε is 10⁻⁵ and
 /// whose moving variance is that of a sample). Ioffe, Szegedy: "Batch Normalization", 2015.
 ///
 /// ```
@@ -47,6 +48,8 @@ pub struct BatchNorm {
     moving_variance_initializer: Init,
     #[cfg_attr(feature = "serde", serde(default))]
     activation: Activation,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    synchronized: bool,
     /// Moving mean and variance.
     #[cfg_attr(feature = "serde", serde(skip))]
     moving: [ParamId; 2],
@@ -64,6 +67,7 @@ impl Default for BatchNorm {
             moving_mean_initializer: Init::Zeros,
             moving_variance_initializer: Init::Ones,
             activation: Activation::Linear,
+            synchronized: false,
             moving: [ParamId::default(); 2],
             input: Shape::default(),
         }
@@ -102,12 +106,41 @@ impl BatchNorm {
         self
     }
 
+    /// Whether μ and σ² of a training batch are those of all [shards](crate::model::Fit::shards) of it, on all ranks, and its gradient is that of the
+    /// whole batch through them; no by default: those of each shard's own rows. Without shards, or with one, it changes no bit.
+    ///
+    /// With N shards a run then has the losses, gradients and moving averages that it would have without, but for rounding, and the same bits on
+    /// any number of ranks. It costs two exchanges a layer and step, of 2 + 2·channels numbers a shard each, and memory for the values and the
+    /// gradients of all shards of a rank, which go through the model side by side.
+    ///
+    /// Keras `BatchNormalization(synchronized=True)`, PyTorch `SyncBatchNorm`.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let x = Tensor::from_fn([8, 2], |i| (i as f32).sin());
+    /// let y = Tensor::from_fn([8, 1], |i| (i % 2) as f32);
+    /// let after_an_epoch = |how: Fit<'_>| {
+    ///     let norm = BatchNorm::new().synchronized(true);
+    ///     let mut model = Sequential::new([2]).add(norm).add(Dense::new(1)).build(0)?;
+    ///     model.compile(Sgd::default(), MeanSquaredError::default(), ())?;
+    ///     model.fit(&x, &y, &how.epochs(1).batch_size(8).verbose(Verbose::Silent))?;
+    ///     Ok::<_, gradus::Error>(model.weight("batch_norm/moving_mean")?.to_vec())
+    /// };
+    /// let (whole, shards) = (after_an_epoch(Fit::default())?, after_an_epoch(Fit::default().shards(4))?);
+    /// assert!(whole.iter().zip(&shards).all(|(a, b)| (a - b).abs() < 1e-6));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn synchronized(mut self, synchronized: bool) -> Self {
+        self.synchronized = synchronized;
+        self
+    }
+
     /// Whether this pass goes by the batch's own statistics.
     fn by_batch<T: Float>(&self, pass: &Pass<'_, T>) -> bool {
         pass.training && !pass.frozen(self.moving[0])
     }
 
-    /// Σ (x − shift) and Σ (x − shift)² into mean and variance of each channel, and those into the moving averages.
+    /// Mean and variance of each channel, and those into the moving averages; `sum` is to work in.
     fn statistics<T: Float>(
         &self,
         pass: &mut Pass<'_, T>,
@@ -115,12 +148,10 @@ impl BatchNorm {
         space: &mut [T],
         [mean, variance, sum]: [&mut [T]; 3],
     ) {
-        // Shifted by the first row, squares lose nothing to a mean far from 0.
         let n = mean.len();
-        match steps(pass, x) {
+        let (shift, counted) = moments(pass, x, space, [sum, variance]);
+        match counted {
             None => {
-                let shift = &x.as_slice()[..n];
-                channels::moments(x.as_slice(), shift, space, sum, variance);
                 let inv_n = T::one() / T::of(x.shape().rows() as f64);
                 for c in 0..n {
                     let d = sum[c] * inv_n;
@@ -128,19 +159,8 @@ impl BatchNorm {
                     variance[c] = variance[c] * inv_n - d * d;
                 }
             }
-            Some(mask) => {
-                let rows = || x.as_slice().chunks_exact(n).zip(mask).filter_map(|(x, counts)| counts.then_some(x));
-                let (count, inv_n) = counted::<T>(mask);
-                let shift = rows().next().unwrap_or(&x.as_slice()[..n]);
-                sum.fill(T::zero());
-                variance.fill(T::zero());
-                for x in rows() {
-                    for c in 0..n {
-                        let d = x[c] - shift[c];
-                        sum[c] += d;
-                        variance[c] += d * d;
-                    }
-                }
+            Some(count) => {
+                let (count, inv_n) = (T::of(count), T::one() / T::of(count + STEPS_EPSILON));
                 for c in 0..n {
                     mean[c] = (sum[c] + count * shift[c]) * inv_n;
                     // Σ (x − μ)² = Σ (x − shift)² − 2·(μ − shift)·Σ (x − shift) + count·(μ − shift)²
@@ -149,19 +169,65 @@ impl BatchNorm {
                 }
             }
         }
-        for variance in variance.iter_mut() {
-            // A variance beyond the type must show, as no moving average could take it in.
-            *variance = if variance.is_finite() { variance.max(T::zero()) } else { T::nan() };
-        }
+        variance.iter_mut().for_each(|variance| *variance = held(*variance));
+        self.move_averages(pass, |statistic, c| if statistic == 0 { mean[c] } else { variance[c] });
+    }
+
+    /// Takes mean (0) and variance (1) of a batch into the moving averages.
+    fn move_averages<T: Float>(&self, pass: &mut Pass<'_, T>, batch: impl Fn(usize, usize) -> T) {
         let momentum = T::of(self.momentum);
-        for (id, batch) in self.moving.into_iter().zip([mean, variance]) {
+        for (statistic, id) in self.moving.into_iter().enumerate() {
             let before = pass.weight(id);
             let now = pass.statistics(id);
-            for ((now, &before), &batch) in now.iter_mut().zip(before).zip(&*batch) {
-                *now = before * momentum + batch * (T::one() - momentum);
+            for (c, (now, &before)) in now.iter_mut().zip(before).enumerate() {
+                *now = before * momentum + batch(statistic, c) * (T::one() - momentum);
             }
         }
     }
+
+    /// Makes dz of dy, and Σ dz and Σ dz·(x − μ) of it.
+    fn gradients<T: Float>(&self, pass: &Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &Tensor<T>, dy: &mut [T]) {
+        let n = x.shape().last();
+        let [space, mean, _, _, sum, sum_x, z] = slot.buffers();
+        let space = space.scratch(channels::space(x.shape().rows(), n));
+        let [mean, sum, sum_x] = [mean, sum, sum_x].map(|buffer| buffer.scratch(n));
+        let epilogue = EpiloguePass::activation(pass, self.activation, n);
+        let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
+        channels::gradients(x.as_slice(), mean, dy, epilogue.activation.work(), start, space, sum, sum_x);
+    }
+}
+
+/// Σ (x − shift) and Σ (x − shift)² over the rows that count, with the shift, one of these rows, and how many they are where there is a mask.
+fn moments<'x, T: Float>(
+    pass: &Pass<'_, T>,
+    x: &'x Tensor<T>,
+    space: &mut [T],
+    [sum, squares]: [&mut [T]; 2],
+) -> (&'x [T], Option<f64>) {
+    // Shifted by the first row, squares lose nothing to a mean far from 0.
+    let n = sum.len();
+    let first = &x.as_slice()[..n];
+    let Some(mask) = steps(pass, x) else {
+        channels::moments(x.as_slice(), first, space, sum, squares);
+        return (first, None);
+    };
+    let rows = || x.as_slice().chunks_exact(n).zip(mask).filter_map(|(x, counts)| counts.then_some(x));
+    let shift = rows().next().unwrap_or(first);
+    sum.fill(T::zero());
+    squares.fill(T::zero());
+    for x in rows() {
+        for c in 0..n {
+            let d = x[c] - shift[c];
+            sum[c] += d;
+            squares[c] += d * d;
+        }
+    }
+    (shift, Some(counted(mask)))
+}
+
+/// A variance as it goes on: one beyond the type must show, as no moving average could take it in.
+fn held<T: Float>(variance: T) -> T {
+    if variance.is_finite() { variance.max(T::zero()) } else { T::nan() }
 }
 
 /// Keras's ε in the number of steps that count.
@@ -172,10 +238,101 @@ fn steps<'a, T: Float>(pass: &'a Pass<'_, T>, x: &Tensor<T>) -> Option<&'a [bool
     pass.mask().filter(|mask| mask.len() == x.shape().rows())
 }
 
-/// How many steps count, and what a sum over them is multiplied by.
-fn counted<T: Float>(mask: &[bool]) -> (T, T) {
-    let count = mask.iter().filter(|counts| **counts).count() as f64;
-    (T::of(count), T::one() / T::of(count + STEPS_EPSILON))
+/// How many steps count.
+fn counted(mask: &[bool]) -> f64 {
+    mask.iter().filter(|counts| **counts).count() as f64
+}
+
+/// A line of a shard: its rows that count, whether there is a mask, the means of the channels, and their Σ (x − mean)². Of all shards, in the place of
+/// the rows what sums over them are divided by, and in that of the sums variances.
+const COUNT: usize = 0;
+const MASKED: usize = 1;
+const MEANS: usize = 2;
+
+impl<T: Float> Shares<T> for BatchNorm {
+    fn numbers(&self) -> usize {
+        MEANS + 2 * self.input.last()
+    }
+
+    fn by_batch(&self, params: &Params<T>) -> bool {
+        !params.spec(self.moving[0]).is_some_and(|spec| spec.frozen)
+    }
+
+    fn collect(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, line: &mut [f64]) {
+        let n = x.shape().last();
+        let [space, squares, _, _, sum] = slot.buffers();
+        let space = space.scratch(channels::space(x.shape().rows(), n));
+        let [squares, sum] = [squares, sum].map(|buffer| buffer.scratch(n));
+        let (shift, counted) = moments(pass, x, space, [&mut *sum, &mut *squares]);
+        let count = counted.unwrap_or(x.shape().rows() as f64);
+        line[COUNT] = count;
+        line[MASKED] = f64::from(u8::from(counted.is_some()));
+        if count == 0.0 {
+            return;
+        }
+        let (means, around) = line[MEANS..].split_at_mut(n);
+        for c in 0..n {
+            let [shift, sum, squares] = [shift[c], sum[c], squares[c]].map(T::as_f64);
+            let d = sum / count;
+            (means[c], around[c]) = (shift + d, squares - sum * d);
+        }
+    }
+
+    fn combine(&self, lines: &[f64], total: &mut [f64]) {
+        total.fill(0.0);
+        let [mut all, mut masked] = [0.0; 2];
+        let n = self.input.last();
+        // Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+        for line in lines.chunks_exact(Shares::<T>::numbers(self)) {
+            masked += line[MASKED];
+            let count = line[COUNT];
+            if count == 0.0 {
+                continue;
+            }
+            let (before, now) = (all, all + count);
+            let (means, around) = total[MEANS..].split_at_mut(n);
+            for c in 0..n {
+                let d = line[MEANS + c] - means[c];
+                means[c] += d * (count / now);
+                around[c] += line[MEANS + n + c] + d * d * (before * (count / now));
+            }
+            all = now;
+        }
+        let steps = if masked > 0.0 { all + STEPS_EPSILON } else { all };
+        (total[COUNT], total[MASKED]) = (steps, masked);
+        let (means, variances) = total[MEANS..].split_at_mut(n);
+        for c in 0..n {
+            // Around the mean with the further steps, of which each is 0.
+            let mean = means[c] * (all / steps);
+            let d = means[c] - mean;
+            (means[c], variances[c]) = (mean, (variances[c] + all * d * d) / steps);
+        }
+    }
+
+    fn collect_back(
+        &self,
+        pass: &mut Pass<'_, T>,
+        slot: &mut Slot<T>,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+        dy: &mut Tensor<T>,
+        line: &mut [f64],
+    ) {
+        self.gradients(pass, slot, x, y, dy.as_mut_slice());
+        let n = x.shape().last();
+        let [_, _, _, _, sum, sum_x] = slot.buffers();
+        let sums = [sum, sum_x].map(|buffer| &*buffer.scratch(n));
+        line.iter_mut().zip(sums.into_iter().flatten()).for_each(|(to, sum)| *to = sum.as_f64());
+    }
+
+    fn settle(&self, pass: &mut Pass<'_, T>) {
+        let Some(total) = pass.total() else { return };
+        let n = self.input.last();
+        self.move_averages(pass, |statistic, c| {
+            let value = T::of(total.forward[MEANS + statistic * n + c]);
+            if statistic == 0 { value } else { held(value) }
+        });
+    }
 }
 
 impl<T: Float> Layer<T> for BatchNorm {
@@ -207,7 +364,12 @@ impl<T: Float> Layer<T> for BatchNorm {
         let [space, mean, scale, inverse, offset, _, z] = slot.buffers();
         let space = space.scratch(channels::space(x.shape().rows(), n));
         let [mean, scale, inverse, offset] = [mean, scale, inverse, offset].map(|buffer| buffer.scratch(n));
-        if self.by_batch(pass) {
+        let by_batch = self.by_batch(pass);
+        if let Some(total) = pass.total().filter(|_| by_batch) {
+            let (means, variances) = total.forward[MEANS..].split_at(n);
+            mean.iter_mut().zip(means).for_each(|(to, mean)| *to = T::of(*mean));
+            inverse.iter_mut().zip(variances).for_each(|(to, variance)| *to = held(T::of(*variance)));
+        } else if by_batch {
             self.statistics(pass, x, space, [mean, inverse, offset]);
         } else {
             let [moving_mean, moving_variance] = self.moving.map(|id| pass.weight(id));
@@ -238,24 +400,16 @@ impl<T: Float> Layer<T> for BatchNorm {
     ) {
         let by_batch = self.by_batch(pass);
         let n = x.shape().last();
-        let [space, mean, scale, inverse, sum, sum_x, z] = slot.buffers();
-        let space = space.scratch(channels::space(x.shape().rows(), n));
+        let total = pass.total().filter(|total| by_batch && total.came_back);
+        let activated = EpiloguePass::activation(pass, self.activation, n).activation != Activation::Linear;
+        let summed = by_batch || activated || self.affine.wants(pass);
+        if summed && total.is_none() {
+            self.gradients(pass, slot, x, y, dy.as_mut_slice());
+        }
+        let [_, mean, scale, inverse, sum, sum_x] = slot.buffers();
         let [mean, scale, inverse] = [mean, scale, inverse].map(|buffer| &*buffer.scratch(n));
         let [sum, sum_x] = [sum, sum_x].map(|buffer| buffer.scratch(n));
-        let epilogue = EpiloguePass::activation(pass, self.activation, n);
-        if by_batch || epilogue.activation != Activation::Linear || self.affine.wants(pass) {
-            let start = |dz: &mut [T], range| epilogue.backward(z, y, dz, range);
-            // Σ dz and Σ dz·(x − μ)
-            channels::gradients(
-                x.as_slice(),
-                mean,
-                dy.as_mut_slice(),
-                epilogue.activation.work(),
-                start,
-                space,
-                sum,
-                sum_x,
-            );
+        if summed {
             // dβ += Σ dz, dγ += Σ dz·x̂
             self.affine.beta_gradient(pass).iter_mut().zip(&*sum).for_each(|(g, s)| *g += *s);
             let each = sum_x.iter().zip(inverse);
@@ -265,16 +419,27 @@ impl<T: Float> Layer<T> for BatchNorm {
         // mean(dz) and mean(dz·x̂)/√(σ² + ε); constant statistics have no part in the gradient.
         let mask = steps(pass, x).filter(|_| by_batch);
         let inv_n = match mask {
-            Some(mask) => counted::<T>(mask).1,
+            Some(mask) => T::one() / T::of(counted(mask) + STEPS_EPSILON),
             None if by_batch => T::one() / T::of(x.shape().rows() as f64),
             None => T::zero(),
         };
-        for c in 0..n {
+        for c in if total.is_none() { 0..n } else { 0..0 } {
             sum[c] = if by_batch { sum[c] * inv_n } else { T::zero() };
             sum_x[c] = if by_batch { sum_x[c] * inv_n * inverse[c] * inverse[c] } else { T::zero() };
             if mask.is_some() {
                 // Σ m·(x − μ) is not 0 but ε·μ.
                 sum[c] -= sum_x[c] * T::of(STEPS_EPSILON) * mean[c] * inv_n;
+            }
+        }
+        if let Some(total) = total {
+            // The same of all shards, as gradients of this one are weighed.
+            let (steps, unit) = (total.forward[COUNT], pass.weight_of_shard);
+            for c in 0..n {
+                let [mean, inverse] = [mean[c], inverse[c]].map(T::as_f64);
+                let of_x = total.back[n + c] / steps * inverse * inverse;
+                let epsilon = if total.forward[MASKED] > 0.0 { STEPS_EPSILON } else { 0.0 };
+                sum[c] = T::of((total.back[c] / steps - of_x * epsilon * mean / steps) / unit);
+                sum_x[c] = T::of(of_x / unit);
             }
         }
         channels::normalise_backward(x.as_slice(), dy.as_slice(), [mean, scale, sum, sum_x], dx.as_mut_slice());
@@ -309,6 +474,10 @@ impl<T: Float> Layer<T> for BatchNorm {
 
     fn output_activation(&self) -> Option<Activation> {
         Some(self.activation)
+    }
+
+    fn shares(&self) -> Option<&dyn Shares<T>> {
+        self.synchronized.then_some(self)
     }
 }
 
