@@ -653,3 +653,27 @@ fn synchronised_statistics_of_rows_that_do_not_count_and_of_frozen_layers() {
         }
     }
 }
+
+#[test]
+fn synchronised_statistics_are_a_setting_of_the_model() {
+    let (x, y) = data();
+    let fit = |model: &mut Model| {
+        let how = Fit::default().epochs(1).batch_size(20).shards(4).verbose(Verbose::Silent);
+        model.fit(&x, &y, &how).unwrap();
+        model.params().values().to_vec()
+    };
+    let build = |synchronized: bool| {
+        let norm = BatchNorm::new().synchronized(synchronized);
+        let head = Dense::new(3).activation(Activation::Softmax);
+        let mut model = Sequential::new([6]).add(Dense::new(5)).add(norm).add(head).build(1).unwrap();
+        model.compile(Sgd::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
+        model
+    };
+    let path = file("synchronised");
+    build(true).save(&path).unwrap();
+    let mut loaded = Model::load(&path).unwrap();
+    let expected = fit(&mut build(true));
+    assert_eq!(fit(&mut loaded), expected);
+    assert!(fit(&mut build(false)) != expected);
+    std::fs::remove_file(path).unwrap();
+}

@@ -9,7 +9,7 @@ use super::super::safetensors::{Source, read_at};
 use super::super::{CHUNK, Positional, open_file};
 use super::header;
 use super::kind::GgufKind;
-use super::parts;
+use super::parts::{PartOf, check_tensors};
 use super::tensor::{GgufTensor, MAGIC};
 use super::value::GgufValue;
 use crate::error::{Error, Result};
@@ -53,15 +53,19 @@ impl Gguf<'static> {
     /// name; or if it is a part of a model and not the first one, or the files do not belong together.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut file = Gguf::open_alone(path.as_ref())?;
-        file.others = parts::others(&file)?;
-        for (part, other) in (1..).zip(&file.others) {
-            file.tensors.extend(other.tensors.iter().map(|tensor| GgufTensor { part, ..tensor.clone() }));
+        let Some(part) = file.part_of() else { return Ok(file) };
+        for (number, (path, expected)) in (1..).zip(part.others(&file.file)?) {
+            let other = Gguf::open_alone(&path)?;
+            expected.check(&path, other.part_of())?;
+            file.tensors.extend(other.tensors.iter().map(|tensor| GgufTensor { part: number, ..tensor.clone() }));
+            file.others.push(other);
         }
+        check_tensors(&file.file, file.number("split.tensors.count"), &file.tensors)?;
         Ok(file)
     }
 
     /// Opens a file, whatever it is a part of.
-    pub(super) fn open_alone(path: &Path) -> Result<Self> {
+    fn open_alone(path: &Path) -> Result<Self> {
         let (file, len) = open_file(path)?;
         let positional = file.try_clone().ok().map(Positional::new);
         Ok(Gguf { positional, ..Gguf::parse(path, Box::<File>::new(file), len)? })
@@ -75,8 +79,8 @@ impl<'a> Gguf<'a> {
     /// [`Error::File`] as for [`open`](Gguf::open), and for a model in several files.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
         let file = Gguf::parse(Path::new("<bytes>"), Box::new(Cursor::new(bytes)), bytes.len() as u64)?;
-        // Which are not there.
-        parts::others(&file)?;
+        // Of several files the others are not there.
+        file.part_of().map_or(Ok(()), |part| part.others(&file.file).map(drop))?;
         Ok(file)
     }
 
@@ -112,6 +116,16 @@ impl<'a> Gguf<'a> {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&GgufValue> {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// A whole number under a key.
+    fn number(&self, key: &str) -> Option<u64> {
+        self.get(key).and_then(GgufValue::as_u64)
+    }
+
+    /// What it is a part of.
+    fn part_of(&self) -> Option<PartOf> {
+        PartOf::new(|key| self.number(key))
     }
 
     /// The kind of model: `"llama"`, `"gpt2"` … (`general.architecture`).
