@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gradus::WeightStorage;
 use gradus::generation::GenerationSettings;
 use gradus::io::{BlockKind, Gguf, GgufArray, GgufKind, GgufValue, GgufWriter};
 use gradus::models::hf::{CausalLm, OpenOptions, Pretrained};
@@ -250,6 +251,34 @@ fn says(error: gradus::Error, parts: &[&str]) {
 }
 
 #[test]
+fn a_model_in_several_files_is_that_of_one() {
+    let folder = Folder::new("gguf_several");
+    let whole = small(&folder, 50, &[]);
+    let all = tensors(50);
+    // As llama.cpp has it: settings in the first file, of which some have no tensors.
+    for cuts in [[0, 7], [4, 5], [1, all.len()]] {
+        let parts = [&all[..cuts[0]], &all[cuts[0]..cuts[1]], &all[cuts[1]..]];
+        for (number, part) in parts.into_iter().enumerate() {
+            let mut keys = if number == 0 { settings(50) } else { Keys::new() };
+            keys.push(("split.no", GgufValue::U16(number as u16)));
+            keys.push(("split.count", GgufValue::U16(3)));
+            keys.push(("split.tensors.count", GgufValue::I32(all.len() as i32)));
+            write(&folder.path(&format!("m-0000{}-of-00003.gguf", number + 1)), &keys, part, GgufKind::F32);
+        }
+        let first = folder.path("m-00001-of-00003.gguf");
+        for storage in [None, Some(WeightStorage::Bf16), Some(WeightStorage::Q8_0)] {
+            let options = OpenOptions::default().weight_storage(storage);
+            let [one, several] = [&whole, &first].map(|path| CausalLm::<f32>::open_gguf(path, &options).unwrap());
+            assert_eq!(bits(&logits(&several)), bits(&logits(&one)), "{cuts:?} {storage:?}");
+        }
+        says(
+            CausalLm::from_gguf(folder.path("m-00003-of-00003.gguf")).map(drop).unwrap_err(),
+            &["part 3 of 3", "open the first"],
+        );
+    }
+}
+
+#[test]
 fn what_is_not_built_is_named() {
     let folder = Folder::new("gguf_not_built");
     let refused =
@@ -265,7 +294,7 @@ fn what_is_not_built_is_named() {
         refused(&[("llama.attention.value_length", 8u32.into())]),
         &["llama.attention.value_length is 8", "known: 16"],
     );
-    says(refused(&[("split.count", GgufValue::U16(3))]), &["one of 3 files", "merge"]);
+    says(refused(&[("split.count", GgufValue::U16(3))]), &["the first of 3 files", "-00001-of-00003.gguf"]);
     says(refused(&[("llama.rope.freq_base", f32::NAN.into())]), &["llama.rope.freq_base is NaN", "a finite number"]);
     says(refused(&[("llama.rope.freq_base", "x".into())]), &["llama.rope.freq_base is \"x\""]);
     #[cfg(feature = "text")]

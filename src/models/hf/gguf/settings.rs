@@ -28,10 +28,6 @@ pub(super) fn read(file: &mut Gguf<'static>, ignored: &[String]) -> Result<Setti
         let problem = format!("general.architecture is {named:?}, which is not built");
         return Err(Error::file(file.path(), problem, format!("known: {}", known())));
     };
-    if let Some(count) = file.get("split.count").and_then(GgufValue::as_u64).filter(|count| *count > 1) {
-        let problem = format!("it is one of {count} files of a model");
-        return Err(Error::file(file.path(), problem, "join them with llama.cpp's llama-gguf-split --merge"));
-    }
     let factors = rope::factors(file)?;
     let keys = Keys::new(file, arch.name);
     let (values, heads) = describe(&keys, arch, factors.as_deref())?;
