@@ -58,7 +58,7 @@ pub struct Traffic {
     pub exchanges: u64,
     /// Bytes sent.
     pub sent: u64,
-    /// Time within these calls, waiting for slower ranks included.
+    /// Time within these calls, waiting for slower ranks included, and beside computing where gradients [travel early](World::overlaps).
     pub time: Duration,
 }
 

@@ -307,7 +307,11 @@ impl<T: Float> Net<T> {
         self.check_inputs("forward", x)?;
         self.prepare(work, Given::Refs(x))?;
         self.check_positions(pass.position(), work)?;
+        // What a net around this one knows of shards is of its own nodes.
+        let mut around = (&[][..], 0);
+        pass.exchange_totals(&mut around);
         self.run(pass, work, Given::Refs(x));
+        pass.exchange_totals(&mut around);
         Ok(())
     }
 
@@ -694,7 +698,10 @@ impl<T: Float> Net<T> {
             }
         }
         work.given.fill(false);
+        let mut around = (&[][..], 0);
+        pass.exchange_totals(&mut around);
         self.run_back(pass, work, plan, Given::Refs(x));
+        pass.exchange_totals(&mut around);
         Ok(())
     }
 

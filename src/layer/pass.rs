@@ -111,6 +111,12 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass { totals, weight_of_shard, ..self }
     }
 
+    /// Exchanges what is known of all shards, and the number of the node that computes, with those of a net within this one or around it.
+    pub(crate) fn exchange_totals(&mut self, of: &mut (&'a [Total], usize)) {
+        std::mem::swap(&mut self.totals, &mut of.0);
+        std::mem::swap(&mut self.node, &mut of.1);
+    }
+
     /// What all shards come to at the node that computes, where it takes statistics over them.
     pub(crate) fn total(&self) -> Option<&'a Total> {
         self.totals.iter().find(|total| total.node == self.node)

@@ -125,13 +125,16 @@ impl<'a, T: Float> Shards<'a, T> {
         let own = shards_of(world.rank(), world.size(), count);
         let (lines, written) = (vec![0.0; all], Written::new(params));
         let before = training.sums.clone();
-        let (stages, stop, cause) = (net.stages(params, STAGE), false, None);
+        // Where gradients do not travel early, or shards go side by side, they go together.
+        let early = world.size() > 1 && world.overlaps() && lanes.is_none();
+        let least = if early { STAGE.max(world.size().saturating_mul(1 << 14)) } else { usize::MAX };
+        let (stages, stop, cause) = (net.stages(params, least), false, None);
         Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop, cause, lanes })
     }
 
-    /// Whether gradients travel while the way back of this rank's last shard is under way. Of shards that go side by side all are.
+    /// Whether gradients travel while the way back of this rank's last shard is under way.
     fn travel_early(&self) -> bool {
-        self.world.size() > 1 && self.world.overlaps() && self.stages.len() > 1 && self.lanes.is_none()
+        self.stages.len() > 1
     }
 
     /// Why a loss is not finite, as far as this rank knows.
