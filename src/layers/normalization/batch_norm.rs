@@ -109,8 +109,9 @@ impl BatchNorm {
     /// Whether μ and σ² of a training batch are those of all [shards](crate::model::Fit::shards) of it, on all ranks, and its gradient is that of the
     /// whole batch through them; no by default: those of each shard's own rows. Without shards, or with one, it changes no bit.
     ///
-    /// With N shards a run then has the losses, gradients and moving averages that it would have without, but for rounding, and the same bits on
-    /// any number of ranks. It costs two exchanges a layer and step, of 2 + 2·channels numbers a shard each, and memory for the values and the
+    /// With N shards a run whose loss is one mean over rows then has the losses, gradients and moving averages that it would have without, but for
+    /// rounding, and the same bits on any number of ranks. Within a layer of your own it is not seen, and goes by the shard; within
+    /// [`TimeDistributed`](crate::layers::TimeDistributed) it is. The penalty of an activity in a shard of which no row counts weighs as that of one row. It costs two exchanges a layer and step, of 2 + 2·channels numbers a shard each, and memory for the values and the
     /// gradients of all shards of a rank, which go through the model side by side.
     ///
     /// Keras `BatchNormalization(synchronized=True)`, PyTorch `SyncBatchNorm`.
