@@ -241,7 +241,7 @@ impl<T: Float> Training<T> {
             None => parallel::enter_awake(work, || self.own_shards(shards, batch, params, early)),
         };
         let own = own.and_then(|last| match last {
-            Some(last) => self.last_shard(shards, batch, params, last),
+            Some((gone, at)) => self.last_shard(shards, batch, params, (gone, at, work)),
             None => Ok(()),
         });
         self.sums.iter_mut().zip(&shards.before).for_each(|(sums, before)| sums.copy_from_slice(before));
@@ -320,10 +320,10 @@ impl<T: Float> Training<T> {
         shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        (gone, at): (Gone, usize),
+        (gone, at, work): (Gone, usize, usize),
     ) -> Result<()> {
         std::mem::swap(&mut self.written, &mut shards.written);
-        let travelled = self.back_and_travel(shards, batch, params, (&gone, at));
+        let travelled = self.back_and_travel(shards, batch, params, (&gone, at, work));
         std::mem::swap(&mut self.written, &mut shards.written);
         let line = &mut shards.lines[gone.shard.number * shards.width..][..shards.width];
         let ended = gone.ended(&mut shards.sums[at].statistics, self.rows());

@@ -578,23 +578,23 @@ impl<T: Float> Training<T> {
     }
 
     /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Its gradient is added where `written` says that there
-    /// is one. In a step what is there comes to weigh as many rows as it is of. In a step and for a shard, metrics are taken where
-    /// outputs go by rows. For a shard, penalties of weights are left to the whole batch. Where the loss is not finite nothing is changed, but that
-    /// what was added up before is forgotten if an output goes by rows.
+    /// is one. In a step what is there comes to weigh as many rows as it is of, and metrics are taken where outputs go by rows. Where the loss is not
+    /// finite nothing is changed, but that what was added up before is forgotten if an output goes by rows. A shard goes ahead and back by itself.
     pub(super) fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> f64 {
         let Ahead { value, back, key } = self.go_ahead(net, params, seed, purpose);
         if back {
             let Buffers { work, batch, .. } = &mut self.buffers;
             let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written);
             net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
-            if self.penalised && !matches!(purpose, Purpose::Shard(_)) {
+            if self.penalised {
                 pass.regularize();
             }
         }
         value
     }
 
-    /// What of [`differentiate`](Self::differentiate) is before the way back.
+    /// What of [`differentiate`](Self::differentiate) is before the way back. For a shard, penalties of weights are left to the whole batch, and metrics are taken as in a
+    /// step.
     pub(super) fn go_ahead(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> Ahead {
         let key = self.key(seed, if let Purpose::Shard(first) = purpose { first } else { 0 });
         let penalised = self.penalised && !matches!(purpose, Purpose::Shard(_));

@@ -17,19 +17,18 @@ use crate::tensor::Float;
 type Stretch<'a, T> = Vec<&'a mut [T]>;
 
 impl<T: Float> Training<T> {
-    /// The way back of a rank's last shard, into buffer number `at`. After each stage the gradients that are complete go to another thread, which adds them to those of
+    /// The way back of a rank's last shard, into buffer number `at`, with `work` to do. After each stage the gradients that are complete go to another thread, which adds them to those of
     /// the shards before and exchanges them with other ranks. Then the first buffer holds the sum over all shards of what is trained.
     pub(super) fn back_and_travel(
         &mut self,
         shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        (gone, at): (&Gone, usize),
+        (gone, at, work): (&Gone, usize, usize),
     ) -> Result<()> {
         let Shards { world, sums, ranks, stages, .. } = shards;
         let (world, stages) = (*world, &stages[..]);
         let rests: Stretch<'_, T> = sums[..=at].iter_mut().map(|sum| &mut sum.gradients[..]).collect();
-        let work = params.len().saturating_mul(batch.data.samples(batch.index).max(1));
         let (rank, size, of) = (world.rank(), world.size(), gone.shard.of);
         let mut own = std::mem::take(ranks);
         // Ranks may be threads that share a pool: who waits for another rank is outside of it.
