@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::kernels::pages;
+
 /// Bytes of a cache line, and of the largest vector register.
 const LINE: usize = 64;
 
@@ -20,6 +22,7 @@ impl<T: Copy> Aligned<T> {
         T: Default,
     {
         let mut memory = vec![T::default(); len.saturating_add(LINE / size_of::<T>())];
+        pages::prefer_large(&mut memory);
         let start = memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
         memory.truncate(start + len);
         Aligned { memory, start }
@@ -52,6 +55,7 @@ impl<T: Copy> Aligned<T> {
 
     /// Moves the values to the first line of memory that has been taken anew.
     fn align(&mut self, zero: T) {
+        pages::prefer_large(self.memory.spare_capacity_mut());
         let (len, from) = (self.len(), self.start);
         let start = self.memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
         if start != from {

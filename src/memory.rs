@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::aligned::Aligned;
 use crate::error::{Error, Result};
+use crate::kernels::pages;
 
 /// Values that are asked for without looking whether there is room, as a program has that much for its own.
 pub(crate) const SMALL: usize = 1 << 22;
@@ -38,6 +39,7 @@ pub(crate) fn resize<T: Clone>(
 pub(crate) fn reserve<T>(op: &'static str, what: impl Display, values: &mut Vec<T>, more: usize) -> Result<()> {
     let bytes = values.len().saturating_add(more).saturating_mul(size_of::<T>());
     if granted(bytes) && values.try_reserve_exact(more).is_ok() {
+        pages::prefer_large(values.spare_capacity_mut());
         return Ok(());
     }
     Err(Error::Memory { op, what: what.to_string(), bytes })

@@ -26,6 +26,7 @@ pub(crate) mod gemv;
 pub(crate) mod half;
 pub(crate) mod math;
 pub mod packed;
+pub(crate) mod pages;
 pub mod parallel;
 pub(crate) mod patches;
 pub(crate) mod pooling;
