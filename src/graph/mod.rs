@@ -58,7 +58,7 @@ pub use recipes::{
 pub(crate) use row_node::RowNode;
 #[cfg(test)]
 pub(crate) use space::layer_space;
-pub(crate) use stages::Stage;
+pub(crate) use stages::{Parcel, Stage};
 
 /// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

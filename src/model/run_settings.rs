@@ -45,6 +45,7 @@ impl<T: Float> Model<T> {
         settings.put("epochs", how.epochs);
         settings.put("initial_epoch", how.initial_epoch);
         settings.put("shard_optimizer", how.shard_optimizer);
+        settings.put("gradients travel early", how.ranks().overlaps());
         if let Some(checkpoint) = how.checkpoint {
             checkpoint.check()?;
         }

@@ -83,8 +83,12 @@ impl Gone {
     }
 }
 
-/// The gradients that one stage of the way back completes, at least: what takes as long on its way as a message's own time many times over.
+/// The gradients that one stage of the way back completes, at least, and that go to other ranks without being copied together with others: what
+/// takes as long on its way as a message's own time many times over.
 const STAGE: usize = 1 << 17;
+
+/// The same of many ranks, for each of them.
+const PIECE: usize = 1 << 14;
 
 /// The numbers of a line before those of heads.
 const FIRST: usize = 5;
@@ -127,8 +131,9 @@ impl<'a, T: Float> Shards<'a, T> {
         let before = training.sums.clone();
         // Where gradients do not travel early, or shards go side by side, they go together.
         let early = world.size() > 1 && world.overlaps() && lanes.is_none();
-        let least = if early { STAGE.max(world.size().saturating_mul(1 << 14)) } else { usize::MAX };
-        let (stages, stop, cause) = (net.stages(params, least), false, None);
+        let long = STAGE.max(world.size().saturating_mul(PIECE));
+        let stages = net.stages(params, if early { long } else { usize::MAX }, long);
+        let (stop, cause) = (false, None);
         Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop, cause, lanes })
     }
 
@@ -502,10 +507,10 @@ impl<T: Float> Training<T> {
         let roots = ranks.roots(world.rank()).len();
         let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) =
             sums[..roots].iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();
-        let trained = stages.iter().flat_map(|stage| &stage.trained).filter(|_| !early);
-        trained.into_iter().try_for_each(|range| ranks.all_reduce(*world, &mut of_gradients, range.clone()))?;
+        let mut parcels = stages.iter().flat_map(|stage| &stage.parcels).filter(|_| !early);
+        parcels.try_for_each(|parcel| ranks.all_reduce(*world, &mut of_gradients, parcel))?;
         let all = 0..of_statistics.first().map_or(0, |statistics| statistics.len());
-        ranks.all_reduce(*world, &mut of_statistics, all)
+        ranks.all_reduce(*world, &mut of_statistics, &[all])
     }
 
     /// Adds the gradients of a batch, and those of penalties, to those of batches before.

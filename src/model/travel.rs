@@ -7,7 +7,7 @@ use super::shards::{BatchOfRun, Gone, Shards};
 use super::train::{Ahead, Training};
 use crate::distributed::{Adders, Sums, World, times};
 use crate::error::Result;
-use crate::graph::Stage;
+use crate::graph::{Parcel, Stage};
 use crate::kernels::parallel;
 use crate::params::Params;
 use crate::tensor::Float;
@@ -100,17 +100,19 @@ fn travel<T: Float>(
 ) -> Result<()> {
     ranks.adders = adders;
     let roots = ranks.roots(world.rank()).len();
+    let mut within = Parcel::new();
     let done = stages.iter().zip(stretches).try_for_each(|(stage, mut stretch)| {
         let from = stage.values.start;
-        for range in stage.trained.iter().map(|range| range.start - from..range.end - from) {
+        stage.parcels.iter().try_for_each(|parcel| {
+            within.clear();
+            within.extend(parcel.iter().map(|range| range.start - from..range.end - from));
             for i in (roots..stretch.len()).rev() {
                 if let [.., before, last] = &mut stretch[..=i] {
-                    adders.add(&mut before[range.clone()], &last[range.clone()]);
+                    within.iter().for_each(|range| adders.add(&mut before[range.clone()], &last[range.clone()]));
                 }
             }
-            ranks.all_reduce(world, &mut stretch[..roots], range)?;
-        }
-        Ok(())
+            ranks.all_reduce(world, &mut stretch[..roots], &within)
+        })
     });
     ranks.adders = Adders::All;
     done
