@@ -262,6 +262,15 @@ fn ranks_that_go_apart_are_told() {
             "{error}"
         );
     }
+    // Whether gradients travel early.
+    let all = errors(&|world, model| {
+        let world = Counting::new(world, world.rank() == 0);
+        model.fit(&x, &y, &Fit::default().verbose(Verbose::Silent).distributed(&world))
+    });
+    for error in all {
+        let error = error.unwrap_err();
+        assert!(error.contains("rank 1: gradients travel early: false there, true on rank 0"), "{error}");
+    }
     // A dataset in another order.
     let all = errors(&|world, model| {
         let data = Samples::new(x.clone(), y.clone())?.shuffle(world.rank() as u64).batch(20);
@@ -300,6 +309,73 @@ fn ranks_that_go_apart_are_told() {
         model.fit_with(&nan, &y, &how, &mut [&mut Quietly(world.rank() == 1)])
     });
     all.into_iter().for_each(|history| assert!(history.unwrap().epochs.is_empty()));
+}
+
+/// Writes down what it is called for; on rank 0 alone, or on all ranks.
+#[derive(Debug, Default)]
+struct Notes {
+    alone: bool,
+    calls: Vec<&'static str>,
+}
+
+impl Callback for Notes {
+    fn rank_0_only(&self) -> bool {
+        self.alone
+    }
+
+    fn on_train_begin(&mut self, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("train begins");
+        Ok(())
+    }
+
+    fn on_epoch_begin(&mut self, _: usize, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("epoch begins");
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, _: usize, _: f64, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("batch ends");
+        Ok(())
+    }
+
+    fn on_epoch_end(
+        &mut self,
+        _: usize,
+        _: &gradus::callbacks::Logs<'_>,
+        _: &mut gradus::callbacks::Run<'_>,
+    ) -> Result<(), Error> {
+        self.calls.push("epoch ends");
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("train ends");
+        Ok(())
+    }
+
+    fn on_diverged(&mut self, _: &Error, _: &mut gradus::callbacks::Run<'_>) -> Result<bool, Error> {
+        self.calls.push("diverged");
+        Ok(true)
+    }
+}
+
+#[test]
+fn what_only_watches_is_called_on_rank_0() {
+    let (x, y) = data();
+    let mut nan = x.clone();
+    nan.as_mut_slice()[0] = f32::NAN;
+    for (x, expected) in [
+        (&x, &["train begins", "epoch begins", "batch ends", "epoch ends", "train ends"][..]),
+        (&nan, &["train begins", "epoch begins", "diverged", "train ends"]),
+    ] {
+        let all = Threads::run(2, |world| {
+            let (mut watches, mut changes) = (Notes { alone: true, ..Notes::default() }, Notes::default());
+            let how = Fit::default().epochs(1).batch_size(N).verbose(Verbose::Silent).distributed(world);
+            model(1, 1).fit_with(x, &y, &how, &mut [&mut watches, &mut changes]).unwrap();
+            [watches.calls, changes.calls]
+        });
+        assert_eq!(all, [[expected.to_vec(), expected.to_vec()], [vec![], expected.to_vec()]]);
+    }
 }
 
 #[test]
@@ -478,6 +554,84 @@ fn gradients_that_travel_early_end_with_the_bits_of_one_process() {
                 assert_eq!(own.history, alone.history, "rank {rank} of {ranks}, {shards} shards");
                 assert!(*own == alone, "rank {rank} of {ranks}, {shards} shards: weights differ");
             }
+        }
+    }
+}
+
+/// A world that says whether gradients travel early, and counts how often ranks exchange them.
+#[derive(Debug)]
+struct Counting<'a> {
+    world: &'a Threads,
+    early: bool,
+    gradients: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl<'a> Counting<'a> {
+    fn new(world: &'a Threads, early: bool) -> Self {
+        Counting { world, early, gradients: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+    }
+}
+
+impl World for Counting<'_> {
+    fn rank(&self) -> usize {
+        self.world.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.world.size()
+    }
+
+    fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<(), Error> {
+        if what == "gradients" {
+            self.gradients.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(sends.iter().map(|(_, bytes)| bytes.len()).sum(), Ordering::Relaxed);
+        }
+        self.world.exchange(what, sends, receives)
+    }
+
+    fn abort(&self, message: &str) {
+        self.world.abort(message);
+    }
+
+    fn overlaps(&self) -> bool {
+        self.early
+    }
+}
+
+#[test]
+fn biases_alone_take_few_exchanges() {
+    const LAYERS: usize = 40;
+    const WIDTH: usize = 70;
+    let (x, y) = data();
+    let run = |how: Fit<'_>| {
+        let mut model = Sequential::new([6]);
+        for _ in 0..LAYERS {
+            model = model.add(Dense::new(WIDTH).activation(Activation::Tanh));
+        }
+        let mut model = model.add(Dense::new(3).activation(Activation::Softmax)).build(5).unwrap();
+        for layer in 0..=LAYERS {
+            let name = if layer == 0 { "dense".to_owned() } else { format!("dense_{layer}") };
+            model.set_trainable(&format!("{name}/kernel"), false).unwrap();
+        }
+        model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
+        // Two steps.
+        let how = how.epochs(1).batch_size(60).verbose(Verbose::Silent).shards(5);
+        let history = model.fit(&x, &y, &how).unwrap();
+        end(&model, history)
+    };
+    let alone = run(Fit::default());
+    for early in [false, true] {
+        let all = Threads::run(2, |world| {
+            let world = Counting::new(world, early);
+            let own = run(Fit::default().distributed(&world));
+            (own, world.gradients.into_inner(), world.bytes.into_inner())
+        });
+        for (own, exchanges, bytes) in all {
+            assert!(own == alone, "weights differ");
+            assert_eq!(exchanges, 2, "of two steps");
+            // No kernel travels. A rank has two roots of five shards at most, and sends half of each.
+            assert!(bytes <= 2 * 2 * (LAYERS * WIDTH + 4) / 2 * size_of::<f32>(), "{bytes} bytes");
         }
     }
 }
