@@ -183,7 +183,10 @@ impl<T: Float> Model<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        self.training.iter_mut().for_each(|training| training.failed_together = false);
+        if let Some(training) = &mut self.training {
+            training.failed_together = false;
+            training.mend(&self.params);
+        }
         let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
         // It may be that of rank 0.
         data.set_seed(self.seed);

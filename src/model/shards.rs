@@ -203,6 +203,19 @@ impl<T: Float> Training<T> {
         batch: BatchOfRun<'_, T>,
         params: &mut Params<T>,
     ) -> Result<Outcome> {
+        // Shards' gradients take the place of training's in turn, so that a layer that panics takes those with it.
+        self.begin_step(params);
+        let outcome = self.step_of_all(shards, batch, params);
+        self.under_way = false;
+        outcome
+    }
+
+    fn step_of_all(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: BatchOfRun<'_, T>,
+        params: &mut Params<T>,
+    ) -> Result<Outcome> {
         if self.accumulated.batches == 0 {
             self.accumulated = Accumulated::default();
             self.written.begin(&mut self.gradients);

@@ -46,6 +46,8 @@ pub(crate) struct Training<T: Float> {
     /// Whether any weight has a penalty, and whether any has bounds.
     pub(super) penalised: bool,
     bounded: bool,
+    /// Whether a step is under way, or was when a layer panicked.
+    pub(super) under_way: bool,
     /// Whether the last run ended in an error that all its ranks have.
     pub failed_together: bool,
     /// What layers have added to the loss of the last batch.
@@ -372,6 +374,7 @@ impl<T: Float> Training<T> {
             figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
+            under_way: false,
             failed_together: false,
             layer_penalty: 0.0,
             accumulated: Accumulated::default(),
@@ -455,8 +458,33 @@ impl<T: Float> Training<T> {
                 self.check_batch("fit", net)?;
             }
             self.prepare("fit", net)?;
-            Ok(self.step_here(net, params, seed))
+            self.begin_step(params);
+            let outcome = self.step_here(net, params, seed);
+            self.under_way = false;
+            Ok(outcome)
         })
+    }
+
+    /// Before gradients are computed: from here on they are not where they belong until the step has ended.
+    pub(super) fn begin_step(&mut self, params: &Params<T>) {
+        self.mend(params);
+        self.under_way = true;
+    }
+
+    /// Where a step was left by a panic of a layer, which the caller has caught: buffers take the place of those that went with it, batches that were
+    /// added up for an update are forgotten, and so are moments that were divided among ranks. Weights are as before the step.
+    pub(super) fn mend(&mut self, params: &Params<T>) {
+        if !std::mem::take(&mut self.under_way) {
+            return;
+        }
+        self.gradients.clear();
+        self.gradients.resize(params.len(), T::zero());
+        self.written = Written::new(params);
+        self.accumulated = Accumulated::default();
+        self.statistics.clear();
+        if self.state.own().is_some() {
+            self.state = OptimizerState::new(&*self.optimizer, params);
+        }
     }
 
     /// Copies a batch into the buffers.
@@ -895,12 +923,14 @@ impl<T: Float> Training<T> {
         self.prepare("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
+        self.begin_step(params);
         let kept = std::mem::replace(&mut self.gradients, own);
         let written = std::mem::replace(&mut self.written, Written::new(params));
         let value = self.differentiate(net, params, seed, Purpose::Alone);
         self.written = written;
         self.statistics.clear();
         let mut own = std::mem::replace(&mut self.gradients, kept);
+        self.under_way = false;
         if !value.is_finite() {
             own.fill(T::zero());
         }

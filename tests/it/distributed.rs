@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gradus::distributed::{Received, Sent, Threads, World};
@@ -830,4 +831,99 @@ fn synchronised_statistics_are_a_setting_of_the_model() {
     assert_eq!(fit(&mut loaded), expected);
     assert!(fit(&mut build(false)) != expected);
     std::fs::remove_file(path).unwrap();
+}
+
+/// A layer that copies its input, and panics on one of its ways back.
+#[derive(Clone, Debug)]
+struct Panics(Arc<AtomicUsize>);
+
+impl Layer for Panics {
+    fn class(&self) -> &'static str {
+        "Panics"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut Builder) -> Result<Shape, Error> {
+        Ok(input)
+    }
+
+    fn forward(&self, _: &mut Pass<'_>, _: &mut Slot, x: &Tensor, y: &mut Tensor) {
+        y.copy_from(x);
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_>,
+        _: &mut Slot,
+        _: &Tensor,
+        _: &Tensor,
+        dy: &mut Tensor,
+        dx: Option<&mut Tensor>,
+    ) {
+        if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) == Ok(1) {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+        if let Some(dx) = dx {
+            dx.copy_from(dy);
+        }
+    }
+}
+
+#[test]
+fn a_step_after_a_panic_in_a_layer_is_one_like_any_other() {
+    let (x, y) = data();
+    // After so many ways back, of a model with synchronised statistics or without.
+    let compiled = |after: usize, synchronised: bool, accumulate: u64| {
+        let left = Arc::new(AtomicUsize::new(after));
+        let mut g = Graph::new();
+        let x = g.input("x", [6]);
+        // A panic within a sum, whose operands are in its hands meanwhile.
+        let a = g.add(Dense::new(400).activation(Activation::Tanh), x);
+        let a = match synchronised {
+            true => g.add(BatchNorm::new().synchronized(true), a),
+            false => a,
+        };
+        let b = g.add(Panics(left.clone()), a);
+        let h = g.op(Add::new(), &[a, b]);
+        let h = g.add(Dense::new(400).activation(Activation::Tanh), h);
+        let y = g.add(Dense::new(3).activation(Activation::Softmax), h);
+        let mut model = g.build([y], 3).unwrap();
+        let adam = Adam::default().gradient_accumulation_steps(accumulate);
+        model.compile(adam, SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        (model, left)
+    };
+    let fit = |model: &mut Model, how: &Fit<'_>| {
+        let history = model.fit(&x, &y, how).unwrap();
+        end(model, history)
+    };
+    let caught = |model: &mut Model, how: &Fit<'_>| {
+        let run = std::panic::AssertUnwindSafe(|| model.fit(&x, &y, how).is_ok());
+        assert!(std::panic::catch_unwind(run).is_err());
+    };
+    let how = Fit::default().epochs(1).batch_size(52).verbose(Verbose::Silent);
+    for (how, after, synchronised, accumulate) in [
+        // One after a batch that has been added to the next update.
+        (how.clone(), 2, false, 2),
+        (how.clone().shards(3), 2, false, 1),
+        (how.clone().shards(3), 4, false, 2),
+        (how.clone().shards(3), 2, true, 1),
+    ] {
+        let expected = fit(&mut compiled(0, synchronised, accumulate).0, &how);
+        let (mut model, left) = compiled(after, synchronised, accumulate);
+        caught(&mut model, &how);
+        assert!(fit(&mut model, &how) == expected, "{accumulate} batches an update, {synchronised}");
+        // One batch by itself, which has the gradients of a model that nothing happened to.
+        let mut other = compiled(0, synchronised, accumulate).0;
+        left.store(after, Ordering::Relaxed);
+        caught(&mut model, &how);
+        other.copy_weights(&model, &LoadWeights::default()).unwrap();
+        assert_eq!(model.gradients(&x, &y).unwrap(), other.gradients(&x, &y).unwrap());
+    }
+    // While gradients travel, with moments divided among ranks.
+    let expected = fit(&mut compiled(0, false, 1).0, &how);
+    let all = Threads::run(2, |world| {
+        let (mut model, _) = compiled(1, false, 1);
+        caught(&mut model, &how.clone().shards(2).distributed(world).shard_optimizer(true));
+        fit(&mut model, &how)
+    });
+    all.iter().for_each(|own| assert!(*own == expected, "on two ranks"));
 }
