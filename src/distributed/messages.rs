@@ -130,34 +130,12 @@ pub(crate) struct Sums<T> {
     /// The roots of every rank.
     roots: Vec<Vec<Range<usize>>>,
     shards: usize,
-    /// Who adds.
-    pub adders: Adders,
-}
-
-/// Who adds buffers up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Adders {
-    /// All threads.
-    #[default]
-    All,
-    /// The calling one, beside which the others compute something else.
-    One,
-}
-
-impl Adders {
-    /// Adds a second buffer to a first.
-    pub fn add<T: Float>(self, to: &mut [T], from: &[T]) {
-        match self {
-            Adders::All => add(to, from),
-            Adders::One => to.iter_mut().zip(from).for_each(|(a, b)| *a += *b),
-        }
-    }
 }
 
 impl<T: Float> Sums<T> {
     pub fn new(ranks: usize, shards: usize) -> Self {
         let roots = (0..ranks).map(|rank| roots(&shards_of(rank, ranks, shards), shards)).collect();
-        Sums { received: Vec::new(), packed: Vec::new(), roots, shards, adders: Adders::All }
+        Sums { received: Vec::new(), packed: Vec::new(), roots, shards }
     }
 
     /// The roots of a rank.
@@ -248,7 +226,7 @@ impl<T: Float> Sums<T> {
                 pieces.extend(piece.map(|piece| (root.clone(), piece)));
             }
         }
-        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| self.adders.add(a, b));
+        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| add(a, b));
         // The first buffer of this rank is where the sum is to be; that of rank 0 is where it is.
         let before: usize = self.roots[..rank].iter().map(Vec::len).sum();
         if let Some(((_, sum), others)) = pieces.split_first_mut()

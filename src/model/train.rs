@@ -453,13 +453,13 @@ impl<T: Float> Training<T> {
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
-        parallel::enter_awake(params.len().saturating_mul(samples), || {
+        parallel::enter_to(params.len().saturating_mul(samples), |pool| {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net)?;
             }
             self.prepare("fit", net)?;
             self.begin_step(params);
-            let outcome = self.step_here(net, params, seed);
+            let outcome = pool.awake(|| self.step_here(net, params, seed));
             self.under_way = false;
             Ok(outcome)
         })

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use gradus::distributed::{Received, Sent, Threads, World};
 use gradus::model::RunStart;
@@ -566,11 +568,14 @@ struct Counting<'a> {
     early: bool,
     gradients: AtomicUsize,
     bytes: AtomicUsize,
+    /// The threads that exchange gradients.
+    threads: Mutex<HashSet<ThreadId>>,
 }
 
 impl<'a> Counting<'a> {
     fn new(world: &'a Threads, early: bool) -> Self {
-        Counting { world, early, gradients: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        let none = || AtomicUsize::new(0);
+        Counting { world, early, gradients: none(), bytes: none(), threads: Mutex::default() }
     }
 }
 
@@ -586,6 +591,7 @@ impl World for Counting<'_> {
     fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<(), Error> {
         if what == "gradients" {
             self.gradients.fetch_add(1, Ordering::Relaxed);
+            self.threads.lock().unwrap().insert(std::thread::current().id());
             self.bytes.fetch_add(sends.iter().map(|(_, bytes)| bytes.len()).sum(), Ordering::Relaxed);
         }
         self.world.exchange(what, sends, receives)
@@ -831,6 +837,25 @@ fn synchronised_statistics_are_a_setting_of_the_model() {
     assert_eq!(fit(&mut loaded), expected);
     assert!(fit(&mut build(false)) != expected);
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn gradients_travel_on_one_thread_a_run() {
+    let (x, y) = data();
+    let all = Threads::run(2, |world| {
+        let world = Counting::new(world, true);
+        let mut model =
+            Sequential::new([6]).add(Dense::new(400)).add(Dense::new(400)).add(Dense::new(3)).build(1).unwrap();
+        model.compile(Sgd::default(), SparseCategoricalCrossentropy::default().from_logits(true), ()).unwrap();
+        let how = Fit::default().epochs(2).batch_size(60).verbose(Verbose::Silent);
+        model.fit(&x, &y, &how.distributed(&world)).unwrap();
+        (world.gradients.into_inner(), world.threads.into_inner().unwrap())
+    });
+    for (exchanges, threads) in all {
+        // Four steps of two stages.
+        assert_eq!((exchanges, threads.len()), (8, 1));
+        assert!(!threads.contains(&std::thread::current().id()));
+    }
 }
 
 /// A layer that copies its input, and panics on one of its ways back.
