@@ -6,7 +6,7 @@ use super::evaluate::ValidationData;
 use super::fit_options::Fit;
 use super::settings::{Depth, OPTIMIZER, START, Settings, numbered};
 use super::tensors::Weights;
-use super::train::unique;
+use super::trained_head::unique;
 use crate::callbacks::Callback;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};

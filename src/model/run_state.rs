@@ -3,7 +3,8 @@
 use super::history::History;
 #[cfg(feature = "files")]
 use super::train::Accumulated;
-use super::train::{Training, mean};
+use super::train::Training;
+use super::trained_head::mean;
 use crate::callbacks::Callback;
 use crate::error::{Error, Result};
 use crate::state::State;
