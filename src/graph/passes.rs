@@ -133,7 +133,8 @@ impl<T: Float> Net<T> {
         (work.net, work.samples, work.kept) = (self.id, samples, kept);
         work.given.clear();
         // A node that panicked may have left some.
-        (work.out.clear(), work.back.clear());
+        work.out.clear();
+        work.back.clear();
         let Work { values, slots, sizes, masks, handed, .. } = work;
         if values.len() < layout.sizes.len() {
             values.resize_with(layout.sizes.len(), Tensor::default);
