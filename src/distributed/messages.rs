@@ -290,7 +290,7 @@ mod tests {
                     own.resize_with(own.len().max(1), || vec![0.0; 37]);
                     let mut slices: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
                     match together {
-                        true => sums.all_reduce(world, &mut slices, &[0..37]).unwrap(),
+                        true => sums.all_reduce(world, &mut slices, std::slice::from_ref(&(0..37))).unwrap(),
                         false => {
                             // Some of the values, in two turns.
                             sums.all_reduce(world, &mut slices, &[0..2, 3..4, 20..37]).unwrap();
