@@ -125,37 +125,17 @@ pub(crate) fn gather(
 pub(crate) struct Sums<T> {
     /// What came from other ranks, one piece for each of their roots.
     received: Vec<T>,
+    /// What of several ranges goes through an exchange together, of one buffer after the other.
+    packed: Vec<T>,
     /// The roots of every rank.
     roots: Vec<Vec<Range<usize>>>,
     shards: usize,
-    /// Who adds.
-    pub adders: Adders,
-}
-
-/// Who adds buffers up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Adders {
-    /// All threads.
-    #[default]
-    All,
-    /// The calling one, beside which the others compute something else.
-    One,
-}
-
-impl Adders {
-    /// Adds a second buffer to a first.
-    pub fn add<T: Float>(self, to: &mut [T], from: &[T]) {
-        match self {
-            Adders::All => add(to, from),
-            Adders::One => to.iter_mut().zip(from).for_each(|(a, b)| *a += *b),
-        }
-    }
 }
 
 impl<T: Float> Sums<T> {
     pub fn new(ranks: usize, shards: usize) -> Self {
         let roots = (0..ranks).map(|rank| roots(&shards_of(rank, ranks, shards), shards)).collect();
-        Sums { received: Vec::new(), roots, shards, adders: Adders::All }
+        Sums { received: Vec::new(), packed: Vec::new(), roots, shards }
     }
 
     /// The roots of a rank.
@@ -163,9 +143,37 @@ impl<T: Float> Sums<T> {
         &self.roots[rank]
     }
 
-    /// Adds up what all ranks have at their roots in a stretch of buffers of one length, in the order of the tree, and leaves the sum in the first
-    /// of them on every rank. All to all, and all to all again: each rank adds up a part and hands the sum to the others.
-    pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], stretch: Range<usize>) -> Result<()> {
+    /// Adds up what all ranks have at their roots in some ranges of buffers of one length, in the order of the tree, and leaves the sum in the first
+    /// of them on every rank. Several ranges are copied together and go as one; no sum depends on it.
+    pub fn all_reduce(&mut self, world: &dyn World, buffers: &mut [&mut [T]], ranges: &[Range<usize>]) -> Result<()> {
+        if let [stretch] = ranges {
+            return self.reduce_stretch(world, buffers, stretch.clone());
+        }
+        let len = ranges.iter().map(Range::len).sum::<usize>();
+        if len == 0 {
+            return Ok(());
+        }
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        for buffer in &*buffers {
+            ranges.iter().for_each(|range| packed.extend_from_slice(&buffer[range.clone()]));
+        }
+        let mut all: Vec<&mut [T]> = packed.chunks_exact_mut(len).collect();
+        let reduced = self.reduce_stretch(world, &mut all, 0..len);
+        if let Some(first) = buffers.first_mut() {
+            let mut sums = &packed[..];
+            for range in ranges {
+                let (own, rest) = sums.split_at(range.len());
+                first[range.clone()].copy_from_slice(own);
+                sums = rest;
+            }
+        }
+        self.packed = packed;
+        reduced
+    }
+
+    /// [`all_reduce`](Self::all_reduce) of one range. All to all, and all to all again: each rank adds up a part and hands the sum to the others.
+    fn reduce_stretch(&mut self, world: &dyn World, buffers: &mut [&mut [T]], stretch: Range<usize>) -> Result<()> {
         let (rank, ranks) = (world.rank(), world.size());
         if ranks == 1 && buffers.len() == 1 {
             return Ok(());
@@ -218,7 +226,7 @@ impl<T: Float> Sums<T> {
                 pieces.extend(piece.map(|piece| (root.clone(), piece)));
             }
         }
-        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| self.adders.add(a, b));
+        add_pieces(&(0..self.shards), &mut pieces, &mut |a, b| add(a, b));
         // The first buffer of this rank is where the sum is to be; that of rank 0 is where it is.
         let before: usize = self.roots[..rank].iter().map(Vec::len).sum();
         if let Some(((_, sum), others)) = pieces.split_first_mut()
@@ -265,7 +273,7 @@ mod tests {
     fn sums_have_the_bits_of_one_rank() {
         let value = |shard: usize, i: usize| ((shard * 31 + i * 17) % 101) as f32 / 7.0;
         for shards in [1, 2, 5, 12] {
-            let all = |ranks: usize| {
+            let all = |ranks: usize, together: bool| {
                 Threads::run(ranks, |world| {
                     let mut sums = Sums::<f32>::new(ranks, shards);
                     let of_node = |root: &Range<usize>| {
@@ -281,15 +289,25 @@ mod tests {
                     // A rank without shards has room for the sum.
                     own.resize_with(own.len().max(1), || vec![0.0; 37]);
                     let mut slices: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
-                    sums.all_reduce(world, &mut slices, 0..37).unwrap();
+                    match together {
+                        true => sums.all_reduce(world, &mut slices, std::slice::from_ref(&(0..37))).unwrap(),
+                        false => {
+                            // Some of the values, in two turns.
+                            sums.all_reduce(world, &mut slices, &[0..2, 3..4, 20..37]).unwrap();
+                            sums.all_reduce(world, &mut slices, &[2..3, 4..20]).unwrap();
+                        }
+                    }
                     times(slices[0], 0.5);
                     own.swap_remove(0)
                 })
             };
-            let one = all(1).swap_remove(0);
+            let one = all(1, true).swap_remove(0);
             assert_eq!(one[3], (0..shards).map(|shard| value(shard, 3)).sum::<f32>() * 0.5);
             for ranks in 1..=shards {
-                all(ranks).iter().for_each(|sum| assert_eq!(sum, &one, "{shards} shards on {ranks}"));
+                for together in [true, false] {
+                    let sums = all(ranks, together);
+                    sums.iter().for_each(|sum| assert_eq!(sum, &one, "{shards} shards on {ranks}, {together}"));
+                }
             }
         }
     }

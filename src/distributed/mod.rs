@@ -33,7 +33,7 @@ mod world;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
-pub(crate) use messages::{Adders, Sums, add, all_gather, all_gather_numbers, any, times, times_size};
+pub(crate) use messages::{Sums, add, all_gather, all_gather_numbers, any, times, times_size};
 #[cfg(feature = "files")]
 pub(crate) use messages::{broadcast_any, broadcast_numbers, gather};
 pub use threads::Threads;

@@ -40,7 +40,8 @@ pub trait World: Send + Sync + Debug {
     }
 
     /// Whether messages are the work of a network rather than of this rank's cores, so that gradients travel while the way back is still under way: then
-    /// [`exchange`](Self::exchange) is called from a thread of its own, one call at a time. All ranks say the same. Yes by default.
+    /// [`exchange`](Self::exchange) is called from a thread of its own, one call at a time. All ranks have to say the same, which is compared at the start of a
+    /// run. Yes by default.
     fn overlaps(&self) -> bool {
         true
     }

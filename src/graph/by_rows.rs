@@ -2,10 +2,11 @@
 //! that the whole output is never there.
 
 use super::given::Given;
-use super::net::{Net, Work};
+use super::net::Net;
 use super::node::Code;
 use super::plan::{Dx, Plan};
 use super::row_node::{NARROW, RowNode};
+use super::work::Work;
 use crate::layer::{Pass, Slot};
 use crate::layers::sum;
 use crate::tensor::{FREE, Float, Tensor};
@@ -47,7 +48,7 @@ impl<T: Float> Net<T> {
             match (x.get(at.from as usize), layout.register(at.from)) {
                 (Some(x), _) => work.values[to].copy_from(x),
                 (None, Some(from)) => {
-                    let [from, to] = super::net::two(&mut work.values, from as u32, to as u32);
+                    let [from, to] = super::work::two(&mut work.values, from as u32, to as u32);
                     to.copy_from(from);
                 }
                 (None, None) => {}
@@ -90,7 +91,7 @@ impl<T: Float> Net<T> {
     pub(crate) fn add_rows_gradient(&self, work: &mut Work<T>, plan: &Plan, at: RowNode) {
         let step = plan.steps.iter().find(|step| step.node == at.node);
         if let Some(Dx::Add(whole, more)) = step.map(|step| step.dx[0]) {
-            let [more, whole] = super::net::two(&mut work.gradients, more, whole);
+            let [more, whole] = super::work::two(&mut work.gradients, more, whole);
             sum::add(whole, more);
         }
     }

@@ -1,7 +1,8 @@
 //! The activation with which an output ends, which a loss may take over.
 
-use super::net::{Net, Work};
+use super::net::Net;
 use super::node::Code;
+use super::work::Work;
 use crate::activations::Activation;
 use crate::layer::{Layer, Reach};
 use crate::tensor::{FREE, Float};

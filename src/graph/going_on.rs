@@ -1,8 +1,9 @@
 //! Passes that go on from steps before: which nodes compute with each step, and what they keep.
 
 use super::given::Given;
-use super::net::{Net, Work};
+use super::net::Net;
 use super::node::Code;
+use super::work::Work;
 use crate::error::{Error, Result};
 use crate::layer::cache::{Entry, Going};
 use crate::layer::{AttentionSteps, Cache, Continuation, Pass, Slot};

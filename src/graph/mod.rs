@@ -19,6 +19,7 @@ mod net;
 mod node;
 mod outline;
 mod part;
+mod passes;
 mod plan;
 mod recipes;
 mod row_node;
@@ -26,6 +27,7 @@ mod segments;
 mod sizes;
 mod space;
 mod stages;
+mod work;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -42,7 +44,7 @@ pub use expression::{Expression, Operand};
 pub(crate) use file::{Written, WrittenItem};
 pub(crate) use given::Given;
 pub use going_on::{Course, Until};
-pub use net::{Net, Work};
+pub use net::Net;
 #[cfg(any(feature = "files", feature = "keras"))]
 pub(crate) use node::Step;
 #[cfg(not(any(feature = "files", feature = "keras")))]
@@ -58,7 +60,8 @@ pub use recipes::{
 pub(crate) use row_node::RowNode;
 #[cfg(test)]
 pub(crate) use space::layer_space;
-pub(crate) use stages::Stage;
+pub(crate) use stages::{Parcel, Stage};
+pub use work::Work;
 
 /// A value that flows through a graph: what an input or a node gives. A handle, to be copied freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

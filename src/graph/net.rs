@@ -1,19 +1,16 @@
-//! A built graph: nodes in the order of computation, run forwards and backwards by one loop.
+//! A built graph: nodes in the order of computation, and where their values lie.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::given::Given;
-use super::masks::{At, MaskPlan, Masking};
+use super::masks::{MaskPlan, Masking};
 use super::node::Code;
 use super::outline::Outline;
-use super::plan::{Dx, Layout, Plan, Step, Wires};
-use super::row_node::RowNode;
-use super::segments::{Handed, Segment, segments};
-use super::sizes::{self, Named, Sizes};
+use super::plan::{Layout, Plan, Wires};
+use super::segments::{Segment, segments};
+use super::sizes::{self, Named};
+use super::work::Work;
 use crate::error::{Error, Result};
-use crate::layer::{Common, Inputs, Masks, Pass, Shares, Slot};
-use crate::layers::sum;
+use crate::layer::Shares;
 use crate::params::{ParamId, Params};
 use crate::tensor::{Float, Shape, Tensor};
 
@@ -61,7 +58,7 @@ pub struct Net<T: Float = f32> {
     /// Inputs that are copied to a register, as an operation reads them there or they are outputs.
     pub(super) copied: Vec<bool>,
     /// Where values lie where backward may follow, and where not.
-    keeping: Layout,
+    pub(super) keeping: Layout,
     lean: Layout,
     /// Nodes whose inner values may be computed again on the way back.
     pub(super) segments: Vec<Segment>,
@@ -72,7 +69,7 @@ pub struct Net<T: Float = f32> {
     /// Inputs that are positions, likewise.
     pub(super) position_ids: Vec<(u32, usize)>,
     outline: Vec<Outline>,
-    output_names: Vec<String>,
+    pub(super) output_names: Vec<String>,
 }
 
 /// A node of a net.
@@ -91,43 +88,12 @@ pub(super) struct Node<T: Float> {
 
 impl<T: Float> Node<T> {
     /// How it takes statistics over all shards of a batch, where it does.
-    fn shares(&self) -> Option<&dyn Shares<T>> {
+    pub fn shares(&self) -> Option<&dyn Shares<T>> {
         match &self.code {
             Code::Layer(layer) => layer.shares(),
             Code::Op(_) => None,
         }
     }
-}
-
-/// The buffers of one caller: values, gradients, and what nodes keep. They grow with the first pass and are used again after it.
-#[derive(Debug, Default)]
-pub struct Work<T = f32> {
-    pub(super) values: Vec<Tensor<T>>,
-    /// The net whose values these are, how many samples they have, and whether backward may follow.
-    pub(super) net: u64,
-    pub(super) samples: usize,
-    pub(super) kept: bool,
-    pub(super) sizes: Sizes,
-    /// Those of a last step alone.
-    pub(super) last_sizes: Sizes,
-    pub(super) slots: Vec<Slot<T>>,
-    /// The nodes that leave out their activation.
-    pub(super) left_out: Vec<usize>,
-    /// The nodes that are left to losses.
-    pub(super) by_rows: Vec<RowNode>,
-    pub(super) gradients: Vec<Tensor<T>>,
-    /// The outputs whose gradients have been asked for, to be written, since the last pass.
-    pub(super) given: Vec<bool>,
-    /// Outputs, or their gradients, and the inputs' gradients of the operation that is computing.
-    pub(super) out: Vec<Tensor<T>>,
-    back: Vec<Option<Tensor<T>>>,
-    /// What is in the masks of the last forward pass.
-    pub(super) masks: Masks,
-    /// What layers share, whatever the pass.
-    pub(super) common: Common<T>,
-    /// Whether inner values of segments are computed again on the way back, and whose memory theirs is meanwhile.
-    pub(crate) recomputes: bool,
-    pub(super) handed: Handed<T>,
 }
 
 impl<T: Float> Net<T> {
@@ -295,56 +261,6 @@ impl<T: Float> Net<T> {
         plan.net == self.id
     }
 
-    /// Computes all values from the inputs. In a pass after which backward [may follow](Pass::needs_backward) they are kept, else they take
-    /// turns in a few registers; the outputs stand until the next pass.
-    ///
-    /// # Errors
-    /// As [`check_inputs`](Self::check_inputs); where sizes are free, [`Error::Layer`] with the number and name of a node that cannot
-    /// work with this batch's; [`Error::Layer`] too where a pass that [goes on](Pass::with_position) leaves the positions of a node's table.
-    /// What stands in `work` stays as it was.
-    #[inline(never)]
-    pub fn forward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: &[&Tensor<T>]) -> Result<()> {
-        self.check_inputs("forward", x)?;
-        self.prepare(work, Given::Refs(x))?;
-        self.check_positions(pass.position(), work)?;
-        // What a net around this one knows of shards is of its own nodes.
-        let mut around = (&[][..], 0);
-        pass.exchange_totals(&mut around);
-        self.run(pass, work, Given::Refs(x));
-        pass.exchange_totals(&mut around);
-        Ok(())
-    }
-
-    /// Finds the sizes of all values for inputs that have been checked, where any are free.
-    ///
-    /// # Errors
-    /// [`Error::Layer`] for sizes that cannot work.
-    #[inline]
-    pub(crate) fn prepare(&self, work: &mut Work<T>, x: Given<'_, T>) -> Result<()> {
-        if self.open { work.sizes.of_pass(self.id, &self.shapes, self.named(), x) } else { Ok(()) }
-    }
-
-    /// Checks that all steps of a pass from a position on, after [`prepare`](Self::prepare), stand where every node knows them. From 0 on
-    /// they do, as shapes have been looked at.
-    pub(crate) fn check_positions(&self, position: usize, work: &Work<T>) -> Result<()> {
-        if position == 0 {
-            return Ok(());
-        }
-        let shapes = if self.open { work.sizes.shapes() } else { &self.shapes };
-        for (index, node) in self.nodes.iter().enumerate() {
-            let Code::Op(op) = &node.code else { continue };
-            let steps = shapes[node.wires.inputs[0] as usize].first();
-            if let Some(most) = op.max_positions().filter(|most| position.saturating_add(steps) > *most) {
-                let expected = format!("at most {most} positions");
-                let got = format!("{steps} steps from position {position} on");
-                let hint = "shorten the context, or build the model with more positions";
-                let source = Box::new(Error::shape(op.class(), expected, got, hint));
-                return Err(Error::Layer { index, name: node.name.clone(), source });
-            }
-        }
-        Ok(())
-    }
-
     /// How many positions all nodes know; `usize::MAX` where none counts them.
     pub(crate) fn max_positions(&self) -> usize {
         let most = |node: &Node<T>| match &node.code {
@@ -352,118 +268,6 @@ impl<T: Float> Net<T> {
             Code::Layer(_) => None,
         };
         self.nodes.iter().filter_map(most).min().unwrap_or(usize::MAX)
-    }
-
-    /// [`forward`](Self::forward) on inputs that have been checked, after [`prepare`](Self::prepare).
-    pub(crate) fn run(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, x: Given<'_, T>) {
-        self.run_part(pass, work, x, 0..self.nodes.len(), None);
-    }
-
-    /// Some nodes of [`run`](Self::run), after those before them have run on the same inputs; then, where a line is given, what the node behind
-    /// them says of its input before it computes.
-    pub(crate) fn run_part(
-        &self,
-        pass: &mut Pass<'_, T>,
-        work: &mut Work<T>,
-        x: Given<'_, T>,
-        part: Range<usize>,
-        line: Option<&mut [f64]>,
-    ) {
-        let kept = pass.needs_backward();
-        let layout = self.layout(kept);
-        if part.start == 0 {
-            self.begin(kept, work, x);
-        }
-        if x.samples() == 0 {
-            return;
-        }
-        let Work { values, slots, out, left_out, by_rows, sizes, masks, common, recomputes, handed, .. } = work;
-        let segments = if kept && *recomputes { &self.segments[..] } else { &[] };
-        let shapes = if self.open { sizes.shapes() } else { &self.shapes };
-        // The pass carries the masks while the nodes compute, and leaves those of a net around this one where they are.
-        let masked = !self.masks.is_empty();
-        let around = masked || !pass.masks.all.is_empty();
-        if around {
-            std::mem::swap(&mut pass.masks, masks);
-        }
-        std::mem::swap(&mut pass.common, common);
-        let (mut next, end) = (segments.partition_point(|segment| segment.nodes.start < part.start), part.end);
-        for i in part {
-            if by_rows.iter().any(|at| at.node == i) {
-                continue;
-            }
-            if segments.get(next).is_some_and(|segment| segment.nodes.start == i) {
-                handed.give(segments, Some(next), values, slots);
-                next += 1;
-            }
-            let slot = &mut slots[if kept { i } else { 0 }];
-            pass.logits = left_out.contains(&i);
-            self.compute(i, layout, pass, slot, values, out, shapes, x);
-        }
-        pass.logits = false;
-        if let Some(line) = line {
-            if segments.get(next).is_some_and(|segment| segment.nodes.start == end) {
-                handed.give(segments, Some(next), values, slots);
-            }
-            self.collect(end, layout, pass, &mut slots[end], values, x, line);
-        }
-        std::mem::swap(&mut pass.common, common);
-        if around {
-            std::mem::swap(&mut pass.masks, masks);
-        }
-    }
-
-    /// Makes room for a pass, and copies those inputs that are read from registers.
-    fn begin(&self, kept: bool, work: &mut Work<T>, x: Given<'_, T>) {
-        let layout = self.layout(kept);
-        let samples = x.samples();
-        if work.net != self.id {
-            work.handed.forget();
-        }
-        (work.net, work.samples, work.kept) = (self.id, samples, kept);
-        work.given.clear();
-        let Work { values, slots, sizes, masks, handed, .. } = work;
-        if values.len() < layout.sizes.len() {
-            values.resize_with(layout.sizes.len(), Tensor::default);
-        }
-        // Where no backward pass follows, the nodes share their scratch space.
-        handed.give(&self.segments, None, values, slots);
-        slots.resize_with(if kept { self.nodes.len() } else { slots.len().max(1) }, Slot::new);
-        for (i, x) in x.iter().enumerate().filter(|(i, _)| self.copied[*i]) {
-            if let Some(register) = layout.register(i as u32) {
-                values[register].copy_from(x);
-            }
-        }
-        if samples == 0 {
-            self.masks.clear(masks);
-            // Nothing to compute, and for means over the batch nothing to compute from.
-            let shapes = if self.open { sizes.shapes() } else { &self.shapes };
-            let all =
-                self.nodes.iter().zip(&layout.nodes).flat_map(|(node, [_, to])| node.wires.outputs.clone().zip(to));
-            all.for_each(|(v, to)| values[*to as usize].resize_batch(&shapes[v as usize], 0));
-        }
-    }
-
-    /// What a node says of its input, which is there.
-    #[allow(clippy::too_many_arguments)]
-    fn collect(
-        &self,
-        i: usize,
-        layout: &Layout,
-        pass: &mut Pass<'_, T>,
-        slot: &mut Slot<T>,
-        values: &[Tensor<T>],
-        x: Given<'_, T>,
-        line: &mut [f64],
-    ) {
-        let (node, [from, _]) = (&self.nodes[i], &layout.nodes[i]);
-        let Some(shares) = node.shares() else { return };
-        if !self.masks.is_empty() {
-            self.masks.turn(&mut pass.masks, &node.wires);
-        }
-        pass.node = i;
-        let x = x.get(node.wires.inputs[0] as usize).unwrap_or_else(|| &values[from[0] as usize]);
-        shares.collect(pass, slot, x, line);
     }
 
     /// The nodes that take statistics over all shards of a batch in training, in their order.
@@ -483,60 +287,6 @@ impl<T: Float> Net<T> {
     /// How many nodes there are.
     pub(crate) fn node_count(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// One node of a forward pass, from registers to registers.
-    #[allow(clippy::too_many_arguments)]
-    #[inline(always)]
-    pub(super) fn compute(
-        &self,
-        i: usize,
-        layout: &Layout,
-        pass: &mut Pass<'_, T>,
-        slot: &mut Slot<T>,
-        values: &mut [Tensor<T>],
-        out: &mut Vec<Tensor<T>>,
-        shapes: &[Shape],
-        x: Given<'_, T>,
-    ) {
-        let (node, [from, to]) = (&self.nodes[i], &layout.nodes[i]);
-        let (samples, masked) = (x.samples(), !self.masks.is_empty());
-        let at = At { node: i, wires: &node.wires, shapes, samples };
-        pass.node = i;
-        match &node.code {
-            Code::Layer(layer) => {
-                let shape = &shapes[node.wires.outputs.start as usize];
-                if let Some(x) = x.get(node.wires.inputs[0] as usize) {
-                    let y = &mut values[to[0] as usize];
-                    y.resize_batch(shape, samples);
-                    if masked {
-                        self.masks.layer(&mut pass.masks, at, &**layer, x);
-                    }
-                    layer.forward(pass, slot, x, y);
-                } else {
-                    let [x, y] = two(values, from[0], to[0]);
-                    y.resize_batch(shape, samples);
-                    if masked {
-                        self.masks.layer(&mut pass.masks, at, &**layer, x);
-                    }
-                    layer.forward(pass, slot, x, y);
-                }
-            }
-            Code::Op(op) => {
-                out.extend(to.iter().map(|&register| std::mem::take(&mut values[register as usize])));
-                for (y, v) in out.iter_mut().zip(node.wires.outputs.clone()) {
-                    y.resize_batch(&shapes[v as usize], samples);
-                }
-                let x = Inputs::new(values, from);
-                if masked {
-                    self.masks.op(&mut pass.masks, at, &**op, x);
-                }
-                op.forward(pass, slot, x, out);
-                for (&register, y) in to.iter().zip(out.drain(..)) {
-                    values[register as usize] = y;
-                }
-            }
-        }
     }
 
     /// The number of the node that gives a value; none for an input.
@@ -652,196 +402,6 @@ impl<T: Float> Net<T> {
         dy
     }
 
-    /// From the gradients of the outputs: adds to those of the weights, and computes those of the inputs that the plan asks for. `x` are the
-    /// inputs of the last forward pass; the gradients of the outputs are used up, and may be written again for another pass back.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where no forward pass of this net came before that keeps what backward needs, or for the plan of another net; as
-    /// [`check_inputs`](Self::check_inputs), and [`Error::Shape`] for another number of samples than in the forward pass, and for a gradient
-    /// of another shape than its output; [`Error::Config`] where one that is read has not been asked for, to be written, since the last pass.
-    #[inline(never)]
-    pub fn backward(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: &[&Tensor<T>]) -> Result<()> {
-        self.check_inputs("backward", x)?;
-        let refuse = |problem: &str, hint: &str| {
-            Err(Error::Config { op: "backward", problem: problem.to_owned(), hint: hint.into() })
-        };
-        if work.net != self.id || !work.kept {
-            let hint = "call forward with Pass::training or Pass::differentiable before";
-            return refuse("there are no values of a forward pass that backward may follow", hint);
-        }
-        if plan.net != self.id {
-            return refuse("the plan is another net's", "pass what this net's plan gave");
-        }
-        if x.first().is_some_and(|x| x.samples() != work.samples) {
-            let expected = format!("{} samples, as in the forward pass", work.samples);
-            return Err(Error::shape("backward", expected, x[0].samples(), "pass the inputs of the forward pass"));
-        }
-        if self.open {
-            work.sizes.check_same(&self.inputs, x)?;
-        }
-        for (output, register) in plan.outputs.iter().enumerate() {
-            let Some(register) = *register else { continue };
-            let name = || self.output_names.get(output).map_or_else(|| output.to_string(), Clone::clone);
-            if !work.given.get(output).is_some_and(|given| *given) {
-                let hint = "write it into output_gradient before each pass back, zeros where there is none";
-                return refuse(&format!("the gradient of the output {} has not been written", name()), hint);
-            }
-            let (shape, got) = (self.output(work, output).shape(), work.gradients[register as usize].shape());
-            if shape != got {
-                let expected = format!("a gradient of shape {shape} for the output {}", name());
-                return Err(Error::shape(
-                    "backward",
-                    expected,
-                    got,
-                    "write into the tensor that output_gradient lends",
-                ));
-            }
-        }
-        work.given.fill(false);
-        let mut around = (&[][..], 0);
-        pass.exchange_totals(&mut around);
-        self.run_back(pass, work, plan, Given::Refs(x));
-        pass.exchange_totals(&mut around);
-        Ok(())
-    }
-
-    /// [`backward`](Self::backward) where all has been checked.
-    pub(crate) fn run_back(&self, pass: &mut Pass<'_, T>, work: &mut Work<T>, plan: &Plan, x: Given<'_, T>) {
-        self.begin_back(work, plan);
-        self.run_back_part(pass, work, plan, x, 0..self.nodes.len(), None);
-    }
-
-    /// Adds up what an output has that is several.
-    pub(crate) fn begin_back(&self, work: &mut Work<T>, plan: &Plan) {
-        work.reserve(plan);
-        for &(first, more) in &plan.again {
-            let [more, first] = two(&mut work.gradients, more, first);
-            sum::add(first, more);
-        }
-    }
-
-    /// Some nodes of [`run_back`](Self::run_back), after those behind them. Where a line is given, the first of them says what it has to before it
-    /// computes, and does not compute yet.
-    pub(crate) fn run_back_part(
-        &self,
-        pass: &mut Pass<'_, T>,
-        work: &mut Work<T>,
-        plan: &Plan,
-        x: Given<'_, T>,
-        part: Range<usize>,
-        mut line: Option<&mut [f64]>,
-    ) {
-        let Work {
-            values,
-            slots,
-            gradients,
-            out,
-            back,
-            left_out,
-            by_rows,
-            masks,
-            common,
-            sizes,
-            recomputes,
-            handed,
-            ..
-        } = work;
-        let segments = if *recomputes { &self.segments[..] } else { &[] };
-        let mut left = segments.len();
-        if work.samples == 0 {
-            for (register, x) in plan.inputs.iter().zip(x.iter()) {
-                register.iter().for_each(|register| gradients[*register as usize].resize(x.shape()));
-            }
-            return;
-        }
-        let masked = !self.masks.is_empty();
-        std::mem::swap(&mut pass.masks, masks);
-        std::mem::swap(&mut pass.common, common);
-        let own = |step: &&Step| part.contains(&step.node) && by_rows.iter().all(|at| at.node != step.node);
-        for step in plan.steps.iter().filter(own) {
-            let node = &self.nodes[step.node];
-            while left > 0 && segments[left - 1].nodes.start > step.node {
-                left -= 1;
-            }
-            if left > 0 && segments[left - 1].nodes.contains(&step.node) && handed.present() != Some(left - 1) {
-                // Its inner values once more, as in the forward pass.
-                handed.give(segments, Some(left - 1), values, slots);
-                let shapes = if self.open { sizes.shapes() } else { &self.shapes };
-                let penalty = pass.penalty();
-                for i in segments[left - 1].nodes.clone().filter(|i| by_rows.iter().all(|at| at.node != *i)) {
-                    pass.logits = left_out.contains(&i);
-                    self.compute(i, &self.keeping, pass, &mut slots[i], values, out, shapes, x);
-                }
-                pass.reset_penalty(penalty);
-            }
-            if masked {
-                self.masks.turn(&mut pass.masks, &node.wires);
-            }
-            let slot = &mut slots[step.node];
-            pass.logits = left_out.contains(&step.node);
-            pass.node = step.node;
-            let outputs = node.wires.outputs.start as usize..node.wires.outputs.end as usize;
-            for (&(register, arrived), y) in step.dy.iter().zip(&values[outputs.clone()]) {
-                if !arrived {
-                    let dy = &mut gradients[register as usize];
-                    dy.resize(y.shape());
-                    dy.as_mut_slice().fill(T::zero());
-                }
-            }
-            match &node.code {
-                Code::Layer(layer) => {
-                    let v = node.wires.inputs[0] as usize;
-                    let (x, y) = (x.get(v).unwrap_or(&values[v]), &values[outputs.start]);
-                    let dy = step.dy[0].0;
-                    if step.node == part.start
-                        && let (Some(line), Some(shares)) = (line.take(), node.shares())
-                    {
-                        shares.collect_back(pass, slot, x, y, &mut gradients[dy as usize], line);
-                        continue;
-                    }
-                    match step.dx[0] {
-                        Dx::Nowhere => layer.backward(pass, slot, x, y, &mut gradients[dy as usize], None),
-                        Dx::Write(to) | Dx::Add(_, to) => {
-                            let [dy, dx] = two(gradients, dy, to);
-                            dx.resize(x.shape());
-                            layer.backward(pass, slot, x, y, dy, Some(dx));
-                        }
-                    }
-                }
-                Code::Op(op) => {
-                    let x = Inputs::new(values, &node.wires.inputs);
-                    out.extend(step.dy.iter().map(|(register, _)| std::mem::take(&mut gradients[*register as usize])));
-                    back.extend(step.dx.iter().zip(x.iter()).map(|(dx, x)| match *dx {
-                        Dx::Nowhere => None,
-                        Dx::Write(to) | Dx::Add(_, to) => {
-                            let mut dx = std::mem::take(&mut gradients[to as usize]);
-                            dx.resize(x.shape());
-                            Some(dx)
-                        }
-                    }));
-                    op.backward(pass, slot, x, &values[outputs], out, back);
-                    for ((register, _), dy) in step.dy.iter().zip(out.drain(..)) {
-                        gradients[*register as usize] = dy;
-                    }
-                    for (dx, own) in step.dx.iter().zip(back.drain(..)) {
-                        if let (Dx::Write(to) | Dx::Add(_, to), Some(own)) = (*dx, own) {
-                            gradients[to as usize] = own;
-                        }
-                    }
-                }
-            }
-            for dx in &step.dx {
-                if let Dx::Add(whole, more) = *dx {
-                    let [more, whole] = two(gradients, more, whole);
-                    sum::add(whole, more);
-                }
-            }
-        }
-        pass.logits = false;
-        std::mem::swap(&mut pass.common, common);
-        std::mem::swap(&mut pass.masks, masks);
-    }
-
     /// The gradient of an input after [`backward`](Self::backward), by position; `None` where the plan does not ask for it, or none
     /// arrives.
     pub fn input_gradient<'a>(&self, work: &'a Work<T>, plan: &Plan, input: usize) -> Option<&'a Tensor<T>> {
@@ -850,32 +410,7 @@ impl<T: Float> Net<T> {
     }
 }
 
-impl<T: Float> Work<T> {
-    /// Buffers of passes in which inner values of segments are computed again on the way back, or are kept.
-    pub(crate) fn recomputing(recomputes: bool) -> Self {
-        Work { recomputes, ..Work::default() }
-    }
-
-    /// Buffers of the same kind of passes, with nothing in them.
-    pub(crate) fn of_the_kind(&self) -> Self {
-        let Work { left_out, by_rows, recomputes, .. } = self;
-        Work { left_out: left_out.clone(), by_rows: by_rows.clone(), recomputes: *recomputes, ..Work::default() }
-    }
-
-    pub(super) fn reserve(&mut self, plan: &Plan) {
-        if self.gradients.len() <= plan.sizes.len() {
-            self.gradients.resize_with(plan.sizes.len() + 1, Tensor::default);
-        }
-    }
-}
-
 /// The wiring of nodes, in their order.
 fn wiring<T: Float>(nodes: &[Node<T>]) -> impl DoubleEndedIterator<Item = &Wires> + ExactSizeIterator + Clone {
     nodes.iter().map(|node| &node.wires)
-}
-
-/// Two registers, which the plan keeps apart: one to read and one to write.
-#[inline]
-pub(super) fn two<T>(registers: &mut [Tensor<T>], a: u32, b: u32) -> [&mut Tensor<T>; 2] {
-    registers.get_disjoint_mut([a as usize, b as usize]).unwrap_or_else(|_| unreachable!())
 }

@@ -1,12 +1,13 @@
 //! The room that a pass takes.
 
 use super::given::Given;
-use super::net::{Net, Work};
+use super::net::Net;
 use super::node::Code;
 use super::plan::Plan;
 use super::row_node::RowNode;
 use super::segments::Segment;
 use super::sizes::{PLANNED, Room};
+use super::work::Work;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layer::Layer;

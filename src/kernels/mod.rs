@@ -11,6 +11,7 @@ pub(crate) mod angles;
 pub(crate) mod ascii;
 pub(crate) mod attention;
 pub(crate) mod batched;
+pub(crate) mod beside;
 pub(crate) mod blocks;
 pub(crate) mod bounds;
 pub(crate) mod broadcast;

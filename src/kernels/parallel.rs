@@ -200,82 +200,159 @@ pub fn threads() -> usize {
 /// Runs `f`, which will split work of this size again and again, on a thread of the pool: handing parts to another thread
 /// from there is far cheaper than from outside.
 pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
-    enter_by(enter_erased, work, f)
+    enter_to(work, |_| f())
 }
 
-/// [`enter`] for work whose parts are so short that waking a thread for each would take as long: the other threads look out for them meanwhile.
-/// Where none comes for 200 µs, they sleep as always.
+/// [`enter`] for work whose parts come one soon after the other and are so short that waking a thread for each would take as long: the other threads
+/// [look out](Entered::awake) for them meanwhile.
 pub fn enter_awake<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
-    enter_by(awake_erased, work, f)
+    enter_to(work, |pool| pool.awake(f))
 }
 
-/// Runs `f` by way of `by`, which calls its argument, if the work is worth the pool and not in it yet.
-fn enter_by<R: Send>(by: fn(&mut (dyn FnMut() + Send)), work: usize, f: impl FnOnce() -> R + Send) -> R {
+/// [`enter`] for work that has other threads look out now and then.
+pub fn enter_to<R: Send>(work: usize, f: impl FnOnce(Entered) -> R + Send) -> R {
     #[cfg(feature = "parallel")]
     if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
         let (mut f, mut out) = (Some(f), None);
-        by(&mut || out = f.take().map(|f| f()));
+        enter_erased(&mut || out = f.take().map(|f| f(Entered { others: threads().saturating_sub(1) })));
         return out.unwrap_or_else(|| unreachable!());
     }
-    let _ = (by, work);
-    f()
+    let _ = work;
+    f(Entered {
+        #[cfg(feature = "parallel")]
+        others: 0,
+    })
 }
 
 /// [`enter`] without a type of its own: rayon's code is compiled once, and not again for every closure.
+#[cfg(feature = "parallel")]
 #[inline(never)]
 fn enter_erased(f: &mut (dyn FnMut() + Send)) {
-    #[cfg(feature = "parallel")]
-    rayon_core::scope(|_| f());
-    #[cfg(not(feature = "parallel"))]
-    f();
+    rayon_core::scope(|_| {
+        let _within = Within::new(Standing::Work);
+        f();
+    });
 }
 
-/// [`enter_awake`] without threads.
-#[cfg(not(feature = "parallel"))]
-fn awake_erased(f: &mut (dyn FnMut() + Send)) {
-    f();
+/// Work that has entered the pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    /// How many other threads may look out for its parts: none where the work is small, or was in a pool before, whose threads have other things to do.
+    #[cfg(feature = "parallel")]
+    others: usize,
+}
+
+impl Entered {
+    /// Runs `f` while other threads look out for its parts. Where none comes for 200 µs, they sleep as always until `f` has ended: what waits or reads
+    /// belongs in front of it.
+    pub fn awake<R: Send>(self, f: impl FnOnce() -> R + Send) -> R {
+        #[cfg(feature = "parallel")]
+        if self.others > 0 {
+            let (mut f, mut out) = (Some(f), None);
+            awake_erased(self.others, &mut || out = f.take().map(|f| f()));
+            return out.unwrap_or_else(|| unreachable!());
+        }
+        f()
+    }
 }
 
 /// How long a thread looks out for parts.
 #[cfg(feature = "parallel")]
 const PATIENCE: std::time::Duration = std::time::Duration::from_micros(200);
 
-/// [`enter_awake`] without a type of its own.
+/// How long the first threads that look out leave the others' turns to them, which takes about as long as waking a thread.
+#[cfg(feature = "parallel")]
+const MUSTER: std::time::Duration = std::time::Duration::from_micros(50);
+
+/// Threads that look out for the parts of one piece of work.
+#[cfg(feature = "parallel")]
+#[derive(Debug)]
+struct Lookout {
+    /// How many may come, and how many have.
+    others: usize,
+    came: AtomicUsize,
+    /// Set when the work is done, also by a panic.
+    done: std::sync::atomic::AtomicBool,
+}
+
+/// What a thread stands in.
+#[cfg(feature = "parallel")]
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    /// Parts of others, if anything.
+    Nothing,
+    /// Work that has entered the pool.
+    Work,
+    /// Work that others look out for, or a look-out.
+    Awake,
+}
+
+#[cfg(feature = "parallel")]
+thread_local! {
+    static STANDING: std::cell::Cell<Standing> = const { std::cell::Cell::new(Standing::Nothing) };
+}
+
+/// Has the thread stand in something else as long as it lives.
+#[cfg(feature = "parallel")]
+struct Within(Standing);
+
+#[cfg(feature = "parallel")]
+impl Within {
+    fn new(standing: Standing) -> Self {
+        Within(STANDING.replace(standing))
+    }
+}
+
+#[cfg(feature = "parallel")]
+impl Drop for Within {
+    fn drop(&mut self) {
+        STANDING.set(self.0);
+    }
+}
+
+/// [`Entered::awake`] without a type of its own.
 #[cfg(feature = "parallel")]
 #[inline(never)]
-fn awake_erased(f: &mut (dyn FnMut() + Send)) {
-    /// Set when the work is done, also by a panic.
-    struct Done<'a>(&'a std::sync::atomic::AtomicBool);
+fn awake_erased(others: usize, f: &mut (dyn FnMut() + Send)) {
+    struct Done<'a>(&'a Lookout);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
-            self.0.store(true, Ordering::Release);
+            self.0.done.store(true, Ordering::Release);
         }
     }
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let others = threads().saturating_sub(1);
-    rayon_core::scope(|_| {
-        with_others(others, &done, &mut || {
-            let _done = Done(&done);
-            f();
-        });
+    let lookout = Lookout { others, came: AtomicUsize::new(0), done: std::sync::atomic::AtomicBool::new(false) };
+    with_others(others, &lookout, &mut || {
+        let (_done, _within) = (Done(&lookout), Within::new(Standing::Awake));
+        f();
     });
 }
 
 /// Calls `f` while so many other threads look out for its parts. By joins, which take no memory of the heap.
 #[cfg(feature = "parallel")]
-fn with_others(others: usize, done: &std::sync::atomic::AtomicBool, f: &mut (dyn FnMut() + Send)) {
+fn with_others(others: usize, lookout: &Lookout, f: &mut (dyn FnMut() + Send)) {
     if others == 0 {
         return f();
     }
-    rayon_core::join(|| with_others(others - 1, done, f), || look_out(done));
+    rayon_core::join(|| with_others(others - 1, lookout, f), || look_out(lookout));
 }
 
-/// Takes parts of others until all is done or none has come for a while: the end of patience also ends what no thread would, such as waiting on the
-/// thread that the work itself is to go on.
+/// Takes parts of others until all is done or none has come for a while: the end of patience also ends what no thread would, such as waiting for work
+/// beneath which this thread stands.
 #[cfg(feature = "parallel")]
-fn look_out(done: &std::sync::atomic::AtomicBool) {
+fn look_out(lookout: &Lookout) {
     /// Looks between two at the clock, and what the system may do with the core then.
     const LOOKS: usize = 32;
+    let Lookout { others, came, done } = lookout;
+    // A thread that waits for a part, or looks out, takes whatever there is, such as the turn of another thread or one in other work: what it stands in
+    // would wait for it here.
+    if STANDING.get() != Standing::Nothing {
+        return;
+    }
+    let (_within, begun) = (Within::new(Standing::Awake), std::time::Instant::now());
+    came.fetch_add(1, Ordering::Relaxed);
+    while came.load(Ordering::Relaxed) < *others && !done.load(Ordering::Acquire) && begun.elapsed() < MUSTER {
+        (0..LOOKS).for_each(|_| std::hint::spin_loop());
+    }
     let mut last = None;
     while !done.load(Ordering::Acquire) {
         let found = (0..LOOKS).any(|_| {
@@ -291,6 +368,12 @@ fn look_out(done: &std::sync::atomic::AtomicBool) {
         }
         std::thread::yield_now();
     }
+}
+
+/// Whether this thread computes what others look out for.
+#[cfg(all(test, feature = "parallel"))]
+pub(crate) fn is_awake() -> bool {
+    STANDING.get() == Standing::Awake
 }
 
 /// Into how many parts to split `items` units of `work` each.
@@ -506,5 +589,38 @@ mod tests {
         others.into_iter().for_each(|other| assert!(other.join().unwrap() == expected));
         // Small work stays where it is.
         assert!(enter_awake(1, rayon_core::current_thread_index).is_none());
+    }
+
+    /// In a pool of one thread, which takes what it has set aside from the last on.
+    #[cfg(feature = "parallel")]
+    #[test]
+    fn no_thread_looks_out_where_something_waits_for_it() {
+        use std::sync::Mutex;
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let told = Mutex::new(Vec::new());
+        let tell = |what: &'static str| told.lock().unwrap().push(what);
+        let lookout = || Lookout { others: 1, came: AtomicUsize::new(0), done: false.into() };
+        // Beneath the work itself.
+        pool.scope(|scope| {
+            scope.spawn(|_| tell("other"));
+            Entered { others: 1 }.awake(|| {
+                assert_eq!(rayon_core::yield_now(), Some(rayon_core::Yield::Executed));
+                tell("work");
+            });
+        });
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), ["work", "other"]);
+        // While it looks out already.
+        let (first, second) = (lookout(), lookout());
+        pool.scope(|scope| {
+            scope.spawn(|_| tell("other"));
+            scope.spawn(|_| {
+                look_out(&second);
+                tell("second");
+            });
+            look_out(&first);
+            tell("first");
+        });
+        assert_eq!(*told.lock().unwrap(), ["second", "other", "first"]);
+        assert!(!pool.install(is_awake));
     }
 }

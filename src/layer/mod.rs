@@ -76,7 +76,7 @@ pub trait Layer<T: Float = f32>: Send + Sync + Debug {
     /// unspecified; every element must be written.
     fn forward(&self, pass: &mut Pass<'_, T>, slot: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>);
 
-    /// From dy = ∂L/∂y: adds to the gradients of the parameters and overwrites dx = ∂L/∂x where someone needs it.
+    /// From dy = ∂L/∂y: adds to the gradients of its own parameters ([`Pass::gradient`]) and overwrites dx = ∂L/∂x where someone needs it.
     ///
     /// `x` and `y` are those of `forward`; `dx` arrives shaped like `x`, its contents unspecified; `dy` may be used as
     /// scratch, its contents are not read afterwards.

@@ -282,6 +282,12 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// The gradient of a parameter, to be added to; empty where none is wanted.
+    ///
+    /// A layer names the parameters alone that its own `build` has registered or [reused](crate::Builder::reuse): a run over several ranks takes the
+    /// gradient of a parameter for complete, and sends it off, once no node is left before that has it.
+    ///
+    /// # Panics
+    /// In such a run, for a parameter whose gradient has been sent off.
     #[inline]
     pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
         let (gradient, beta) = self.gradient_with_beta(id);
@@ -292,7 +298,8 @@ impl<'a, T: Float> Pass<'a, T> {
     }
 
     /// The gradient of a parameter, and β: 1 where it is to be added to, 0 where what it holds is left over from before and to be
-    /// overwritten, which saves reading it (the β of C = A·B + β·C). Empty where none is wanted.
+    /// overwritten, which saves reading it (the β of C = A·B + β·C). Empty where none is wanted. For the layer's own parameters alone, as
+    /// [`gradient`](Self::gradient) has it.
     ///
     /// ```
     /// # use gradus::prelude::*;

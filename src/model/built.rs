@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::head::Head;
-use super::train::{TrainedHead, Training};
+use super::train::Training;
+use super::trained_head::TrainedHead;
 use crate::check::check_not_negative;
 use crate::error::{Error, Result};
 use crate::graph::{Given, Graph, Net, Outline, RowNode, Value};

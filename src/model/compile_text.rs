@@ -1,6 +1,6 @@
 //! What `compile` was given, as a file has it.
 
-use super::train::TrainedHead;
+use super::trained_head::TrainedHead;
 use crate::error::Result;
 use crate::io::{Compiled, CompiledHead};
 use crate::optimizers::Optimizer;

@@ -9,7 +9,7 @@ use super::history::Scores;
 use super::masked::CountedRows;
 use super::predictor::Workspace;
 use super::tensors::{List, Tensors, Weights};
-use super::train::{TrainedHead, mean, of_head};
+use super::trained_head::{TrainedHead, mean, of_head};
 use crate::data::{Batch, Dataset};
 use crate::distributed::{World, all_gather_numbers, shards_of};
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::built::Model;
 use super::checks::check_finite;
-use super::train::of_head;
+use super::trained_head::of_head;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Tensor};
 

@@ -183,7 +183,10 @@ impl<T: Float> Model<T> {
         how: &Fit<'_, T>,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<History> {
-        self.training.iter_mut().for_each(|training| training.failed_together = false);
+        if let Some(training) = &mut self.training {
+            training.failed_together = false;
+            training.mend(&self.params);
+        }
         let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
         // It may be that of rank 0.
         data.set_seed(self.seed);
@@ -243,7 +246,7 @@ impl<T: Float> Model<T> {
         }
         self.call(callbacks, how, before.is_some(), &mut at, |callback, run| callback.on_train_begin(run))?;
         if let Some((state, accepts)) = before {
-            Training::restore_callbacks(state, callbacks, *accepts, first)?;
+            Training::restore_callbacks(state, callbacks, *accepts, |callback| how.calls(callback))?;
         }
         // One of them may have asked to end, on one rank alone.
         #[cfg(feature = "files")]
@@ -283,7 +286,7 @@ impl<T: Float> Model<T> {
                         let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                         let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
                         let mut quietly = false;
-                        for callback in callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only()) {
+                        for callback in callbacks.iter_mut().filter(|callback| how.calls(&***callback)) {
                             quietly |= callback.on_diverged(&error, &mut run)?;
                         }
                         let quietly = any(ranks, "what callbacks make of a diverged step", quietly)?;
@@ -306,7 +309,7 @@ impl<T: Float> Model<T> {
                 if !callbacks.is_empty() {
                     let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
                     let mut run = training.run(described, &mut self.params, false, &mut at.stop, &mut at.notes);
-                    let called = callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only());
+                    let called = callbacks.iter_mut().filter(|callback| how.calls(&***callback));
                     called.into_iter().try_for_each(|c| c.on_batch_end(index, loss, &mut run))?;
                 }
                 progress.step(at.batch, at.loss(), || training.figures(&training.sums));
@@ -472,7 +475,7 @@ impl<T: Float> Model<T> {
         };
         let figures = training.figure_names(validated);
         let plan = RunPlan { figures: &figures, epochs: how.epochs, resumed: before.is_some() };
-        let called = callbacks.iter().filter(|callback| how.is_first() || !callback.rank_0_only());
+        let called = callbacks.iter().filter(|callback| how.calls(&***callback));
         called.into_iter().try_for_each(|callback| callback.check(&plan))?;
         Ok(at)
     }
@@ -486,11 +489,10 @@ impl<T: Float> Model<T> {
         at: &mut RunState,
         f: impl Fn(&mut dyn Callback<T>, &mut Run<'_, T>) -> Result<()>,
     ) -> Result<()> {
-        let first = how.is_first();
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: "fit" }) };
         let described = Described { graph: &self.graph, seed: self.seed, beside: &self.beside };
         let mut run = training.run(described, &mut self.params, resumed, &mut at.stop, &mut at.notes);
-        let called = callbacks.iter_mut().filter(|callback| first || !callback.rank_0_only());
+        let called = callbacks.iter_mut().filter(|callback| how.calls(&***callback));
         called.into_iter().try_for_each(|callback| f(*callback, &mut run))
     }
 

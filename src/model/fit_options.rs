@@ -3,6 +3,7 @@
 #[cfg(feature = "files")]
 use super::checkpoint::Checkpoint;
 use super::tensors::{Tensors, Weights};
+use crate::callbacks::Callback;
 use crate::data::Dataset;
 use crate::distributed::{Alone, World};
 use crate::error::{Error, Result};
@@ -228,6 +229,11 @@ impl<'a, T: Float> Fit<'a, T> {
     /// Whether this process writes files and prints.
     pub(super) fn is_first(&self) -> bool {
         self.ranks().rank() == 0
+    }
+
+    /// Whether this rank calls a callback.
+    pub(super) fn calls(&self, callback: &dyn Callback<T>) -> bool {
+        self.is_first() || !callback.rank_0_only()
     }
 
     /// How many shards a batch is cut into, if any.

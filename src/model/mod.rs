@@ -14,6 +14,7 @@ mod compile_text;
 mod copy_weights;
 mod data_adapter;
 mod decoder;
+mod differentiate;
 mod digest;
 mod evaluate;
 mod finite;
@@ -66,6 +67,7 @@ mod tensors;
 #[cfg(feature = "text")]
 mod texts;
 mod train;
+mod trained_head;
 mod training_loop;
 mod travel;
 

@@ -6,7 +6,7 @@ use super::evaluate::ValidationData;
 use super::fit_options::Fit;
 use super::settings::{Depth, OPTIMIZER, START, Settings, numbered};
 use super::tensors::Weights;
-use super::train::unique;
+use super::trained_head::unique;
 use crate::callbacks::Callback;
 use crate::error::{Error, Result};
 use crate::tensor::{Float, Shape};
@@ -45,6 +45,7 @@ impl<T: Float> Model<T> {
         settings.put("epochs", how.epochs);
         settings.put("initial_epoch", how.initial_epoch);
         settings.put("shard_optimizer", how.shard_optimizer);
+        settings.put("gradients travel early", how.ranks().overlaps());
         if let Some(checkpoint) = how.checkpoint {
             checkpoint.check()?;
         }

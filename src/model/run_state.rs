@@ -3,7 +3,8 @@
 use super::history::History;
 #[cfg(feature = "files")]
 use super::train::Accumulated;
-use super::train::{Training, mean};
+use super::train::Training;
+use super::trained_head::mean;
 use crate::callbacks::Callback;
 use crate::error::{Error, Result};
 use crate::state::State;
@@ -125,15 +126,15 @@ impl<T: Float> Training<T> {
         Ok(at)
     }
 
-    /// Hands each callback what it saved. Where changes are accepted, one without anything saved begins anew, and so does one in
+    /// Hands each callback that this rank `calls` what it saved. Where changes are accepted, one without anything saved begins anew, and so does one in
     /// the place of another.
     pub fn restore_callbacks(
         state: &State,
         callbacks: &mut [&mut dyn Callback<T>],
         accepts_changes: bool,
-        first: bool,
+        calls: impl Fn(&dyn Callback<T>) -> bool,
     ) -> Result<()> {
-        let called = callbacks.iter_mut().enumerate().filter(|(_, callback)| first || !callback.rank_0_only());
+        let called = callbacks.iter_mut().enumerate().filter(|(_, callback)| calls(&***callback));
         called.into_iter().try_for_each(|(i, callback)| {
             let part = state.part(&format!("callback_{i}"));
             // Files of before have no names.

@@ -5,12 +5,14 @@ use std::ops::Range;
 use super::checks::{cause, cause_in_data};
 use super::data_adapter::{DataAdapter, Loaded};
 use super::lanes::{Ended, Lanes, Place, unit, weight};
-use super::train::{Accumulated, Ahead, Outcome, Purpose, Training, add_loss};
+use super::train::{Accumulated, Ahead, Outcome, Purpose, Training};
+use super::trained_head::add_loss;
 use crate::data::Shard;
 use crate::distributed::{Sums, World, add, add_up, add_up_before_last, all_gather_numbers, buffers, shards_of, times};
 use crate::error::{Error, Result};
 use crate::graph::{Net, Stage};
-use crate::kernels::parallel;
+use crate::kernels::beside::Beside;
+use crate::kernels::parallel::{self, Entered};
 use crate::layer::Pass;
 use crate::memory;
 use crate::params::Params;
@@ -22,24 +24,25 @@ use crate::written::Written;
 pub(crate) struct Shards<'a, T: Float> {
     pub(super) world: &'a dyn World,
     /// How many there are, and those of this rank.
-    count: usize,
+    pub(super) count: usize,
     own: Range<usize>,
     /// Sums on their way, the first ones of this rank's roots.
     pub(super) sums: Vec<Sum<T>>,
     /// What of the gradients of a shard is written.
-    written: Written,
+    pub(super) written: Written,
     pub(super) ranks: Sums<T>,
-    /// The way back in stages, after each of which some gradients are complete.
+    /// The way back in stages, after each of which some gradients are complete, and the thread on which those travel, if they do.
     pub(super) stages: Vec<Stage>,
+    pub(super) beside: Option<Beside>,
     /// What all ranks know of every shard of the batch: a line of numbers each.
-    lines: Vec<f64>,
-    width: usize,
+    pub(super) lines: Vec<f64>,
+    pub(super) width: usize,
     /// The sums of metrics before the batch.
     before: Vec<Vec<f64>>,
     /// Whether any rank has been asked to end.
     pub stop: bool,
     /// Why the loss of a shard of this rank is not finite, and whether it is in the data.
-    cause: Option<(bool, String)>,
+    pub(super) cause: Option<(bool, String)>,
     /// The shards of this rank, where layers take statistics over all shards.
     lanes: Option<Lanes<T>>,
 }
@@ -72,7 +75,7 @@ pub(super) struct Gone {
 
 impl Gone {
     /// What it has come to, of so many rows that count.
-    fn ended<'a, T: Float>(&self, statistics: &'a mut [T], rows: usize) -> Ended<'a, T> {
+    pub fn ended<'a, T: Float>(&self, statistics: &'a mut [T], rows: usize) -> Ended<'a, T> {
         let value = self.ahead.map_or(0.0, |ahead| ahead.value);
         Ended { place: self.place, value, weight: self.weight(rows), statistics }
     }
@@ -83,8 +86,12 @@ impl Gone {
     }
 }
 
-/// The gradients that one stage of the way back completes, at least: what takes as long on its way as a message's own time many times over.
+/// The gradients that one stage of the way back completes, at least, and that go to other ranks without being copied together with others: what
+/// takes as long on its way as a message's own time many times over.
 const STAGE: usize = 1 << 17;
+
+/// The same of many ranks, for each of them.
+const PIECE: usize = 1 << 14;
 
 /// The numbers of a line before those of heads.
 const FIRST: usize = 5;
@@ -127,14 +134,16 @@ impl<'a, T: Float> Shards<'a, T> {
         let before = training.sums.clone();
         // Where gradients do not travel early, or shards go side by side, they go together.
         let early = world.size() > 1 && world.overlaps() && lanes.is_none();
-        let least = if early { STAGE.max(world.size().saturating_mul(1 << 14)) } else { usize::MAX };
-        let (stages, stop, cause) = (net.stages(params, least), false, None);
-        Ok(Shards { world, count, own, sums, written, ranks, stages, lines, width, before, stop, cause, lanes })
+        let long = STAGE.max(world.size().saturating_mul(PIECE));
+        let stages = net.stages(params, if early { long } else { usize::MAX }, long);
+        let beside = (stages.len() > 1).then(|| Beside::new(format!("gradus rank {}", world.rank())));
+        let (stop, cause) = (false, None);
+        Ok(Shards { world, count, own, sums, written, ranks, stages, beside, lines, width, before, stop, cause, lanes })
     }
 
     /// Whether gradients travel while the way back of this rank's last shard is under way.
     fn travel_early(&self) -> bool {
-        self.stages.len() > 1
+        self.beside.is_some()
     }
 
     /// Why a loss is not finite, as far as this rank knows.
@@ -178,7 +187,7 @@ impl<'a, T: Float> Shards<'a, T> {
 }
 
 /// Keeps the first cause that is found, one in the data before others.
-fn note(cause: &mut Option<(bool, String)>, found: Option<(bool, String)>) {
+pub(super) fn note(cause: &mut Option<(bool, String)>, found: Option<(bool, String)>) {
     if found.as_ref().is_some_and(|(in_data, _)| cause.is_none() || (*in_data && !cause.as_ref().is_some_and(|c| c.0)))
     {
         *cause = found;
@@ -193,6 +202,19 @@ fn adds_batches<T: Float>(training: &Training<T>) -> bool {
 impl<T: Float> Training<T> {
     /// One step on a batch. What it comes to is the same on every rank.
     pub fn step_in_shards(
+        &mut self,
+        shards: &mut Shards<'_, T>,
+        batch: BatchOfRun<'_, T>,
+        params: &mut Params<T>,
+    ) -> Result<Outcome> {
+        // Shards' gradients take the place of training's in turn, so that a layer that panics takes those with it.
+        self.begin_step(params);
+        let outcome = self.step_of_all(shards, batch, params);
+        self.under_way = false;
+        outcome
+    }
+
+    fn step_of_all(
         &mut self,
         shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
@@ -238,7 +260,7 @@ impl<T: Float> Training<T> {
         let early = shards.travel_early();
         let own = match &shards.lanes {
             Some(_) => self.own_lanes(shards, batch, params, work),
-            None => parallel::enter_awake(work, || self.own_shards(shards, batch, params, early)),
+            None => parallel::enter_to(work, |pool| self.own_shards(shards, batch, params, (early, pool))),
         };
         let own = own.and_then(|last| match last {
             Some((gone, at)) => self.last_shard(shards, batch, params, (gone, at, work)),
@@ -282,18 +304,24 @@ impl<T: Float> Training<T> {
         shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        early: bool,
+        (early, pool): (bool, Entered),
     ) -> Result<Option<(Gone, usize)>> {
         let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
         let shard = &mut |number: usize, sum: &mut Sum<T>, back: bool| {
             std::mem::swap(&mut self.gradients, &mut sum.gradients);
             std::mem::swap(&mut self.written, written);
-            let done = self.shard_ahead(Shard { number, of: *count }, batch, params);
-            if let (Ok(gone), true) = (&done, back) {
-                self.shard_back(gone, batch.net, params);
-                let line = &mut lines[number * *width..][..*width];
-                note(cause, self.end_shard(*count, gone.ended(&mut sum.statistics, self.rows()), line, batch));
-            }
+            let shard = Shard { number, of: *count };
+            let done = self.begin_shard(shard, batch).map(|place| {
+                pool.awake(|| {
+                    let gone = self.shard_ahead((shard, place), batch, params);
+                    if back {
+                        self.shard_back(&gone, batch.net, params);
+                        let line = &mut lines[number * *width..][..*width];
+                        note(cause, self.end_shard(*count, gone.ended(&mut sum.statistics, self.rows()), line, batch));
+                    }
+                    gone
+                })
+            });
             std::mem::swap(&mut self.gradients, &mut sum.gradients);
             std::mem::swap(&mut self.written, written);
             done
@@ -314,30 +342,7 @@ impl<T: Float> Training<T> {
         Ok(None)
     }
 
-    /// The way back of this rank's last shard, during which gradients travel, into buffer number `at`.
-    fn last_shard(
-        &mut self,
-        shards: &mut Shards<'_, T>,
-        batch: BatchOfRun<'_, T>,
-        params: &Params<T>,
-        (gone, at, work): (Gone, usize, usize),
-    ) -> Result<()> {
-        std::mem::swap(&mut self.written, &mut shards.written);
-        let travelled = self.back_and_travel(shards, batch, params, (&gone, at, work));
-        std::mem::swap(&mut self.written, &mut shards.written);
-        let line = &mut shards.lines[gone.shard.number * shards.width..][..shards.width];
-        let ended = gone.ended(&mut shards.sums[at].statistics, self.rows());
-        note(&mut shards.cause, self.end_shard(shards.count, ended, line, batch));
-        let roots = shards.ranks.roots(shards.world.rank()).len();
-        for i in (roots..=at).rev() {
-            if let [.., before, last] = &mut shards.sums[..=i] {
-                add(&mut before.statistics, &last.statistics);
-            }
-        }
-        travelled
-    }
-
-    /// The same where layers take statistics over all shards, which go side by side.
+    /// [`own_shards`](Self::own_shards) where layers take statistics over all shards, which go side by side.
     fn own_lanes(
         &mut self,
         shards: &mut Shards<'_, T>,
@@ -364,12 +369,11 @@ impl<T: Float> Training<T> {
         Ok(None)
     }
 
-    /// Takes a shard as far as its loss.
-    fn shard_ahead(&mut self, shard: Shard, batch: BatchOfRun<'_, T>, params: &Params<T>) -> Result<Gone> {
-        let place = self.begin_shard(shard, batch)?;
+    /// Takes a shard that has been loaded as far as its loss.
+    fn shard_ahead(&mut self, (shard, place): (Shard, Place), batch: BatchOfRun<'_, T>, params: &Params<T>) -> Gone {
         let purpose = Purpose::Shard(place.first_row as u64);
         let ahead = (place.rows > 0).then(|| self.go_ahead(batch.net, params, batch.seed, purpose));
-        Ok(Gone { shard, place, ahead })
+        Gone { shard, place, ahead }
     }
 
     /// The gradient of a shard that has gone ahead, times what it weighs.
@@ -411,7 +415,7 @@ impl<T: Float> Training<T> {
 
     /// Takes what a shard, one of so many, has come to, but its gradients: weighs statistics, and fills its line; why its loss is not finite, if it is not,
     /// and whether that is in the data.
-    fn end_shard(
+    pub(super) fn end_shard(
         &mut self,
         of: usize,
         ended: Ended<'_, T>,
@@ -502,10 +506,10 @@ impl<T: Float> Training<T> {
         let roots = ranks.roots(world.rank()).len();
         let (mut of_gradients, mut of_statistics): (Vec<_>, Vec<_>) =
             sums[..roots].iter_mut().map(|sum| (&mut sum.gradients[..], &mut sum.statistics[..])).unzip();
-        let trained = stages.iter().flat_map(|stage| &stage.trained).filter(|_| !early);
-        trained.into_iter().try_for_each(|range| ranks.all_reduce(*world, &mut of_gradients, range.clone()))?;
+        let mut parcels = stages.iter().flat_map(|stage| &stage.parcels).filter(|_| !early);
+        parcels.try_for_each(|parcel| ranks.all_reduce(*world, &mut of_gradients, parcel))?;
         let all = 0..of_statistics.first().map_or(0, |statistics| statistics.len());
-        ranks.all_reduce(*world, &mut of_statistics, all)
+        ranks.all_reduce(*world, &mut of_statistics, &[all])
     }
 
     /// Adds the gradients of a batch, and those of penalties, to those of batches before.
@@ -527,5 +531,119 @@ impl<T: Float> Training<T> {
         if self.penalised {
             Pass::training(params, &mut self.gradients, 0, 0, 0).regularize();
         }
+    }
+}
+
+#[cfg(all(test, feature = "parallel"))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::data::{Samples, Source};
+    use crate::distributed::Threads;
+    use crate::kernels::parallel;
+    use crate::layer::{Builder, Layer, Pass, Slot};
+    use crate::losses::MeanSquaredError;
+    use crate::metrics::Metric;
+    use crate::model::{Fit, Sequential, Verbose};
+    use crate::optimizers::Sgd;
+    use crate::tensor::{Float, Shape, Tensor};
+
+    /// A layer that counts passes within work that other threads look out for.
+    #[derive(Clone, Debug)]
+    struct Counts(Arc<AtomicUsize>);
+
+    impl<T: Float> Layer<T> for Counts {
+        fn class(&self) -> &'static str {
+            "Counts"
+        }
+
+        fn build(&mut self, input: Shape, _: &mut Builder<T>) -> crate::Result<Shape> {
+            Ok(input)
+        }
+
+        fn forward(&self, _: &mut Pass<'_, T>, _: &mut Slot<T>, x: &Tensor<T>, y: &mut Tensor<T>) {
+            self.0.fetch_add(usize::from(parallel::is_awake()), Ordering::Relaxed);
+            y.copy_from(x);
+        }
+
+        fn backward(
+            &self,
+            _: &mut Pass<'_, T>,
+            _: &mut Slot<T>,
+            _: &Tensor<T>,
+            _: &Tensor<T>,
+            dy: &mut Tensor<T>,
+            dx: Option<&mut Tensor<T>>,
+        ) {
+            self.0.fetch_add(usize::from(parallel::is_awake()), Ordering::Relaxed);
+            if let Some(dx) = dx {
+                dx.copy_from(dy);
+            }
+        }
+    }
+
+    /// Whoever looks out gives up while a batch is read.
+    #[test]
+    fn threads_look_out_once_a_batch_is_there() {
+        if parallel::threads() == 1 {
+            return;
+        }
+        let samples = Samples::new(Tensor::<f32>::zeros([64, 64]), Tensor::zeros([64, 512])).unwrap();
+        for shards in [None, Some(2)] {
+            let (passes, loads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let counted = loads.clone();
+            let data = samples.clone().map(move |_, _| {
+                counted.fetch_add(usize::from(parallel::is_awake()), Ordering::Relaxed);
+            });
+            let layers = Sequential::new([64]).add(crate::layers::Dense::new(512)).add(Counts(passes.clone()));
+            let mut model = layers.build(0).unwrap();
+            model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+            let how = Fit::default().epochs(1).verbose(Verbose::Silent);
+            let how = shards.into_iter().fold(how, Fit::shards);
+            model.fit_dataset(&data.batch(32), &how, &mut []).unwrap();
+            assert_eq!(loads.load(Ordering::Relaxed), 0, "{shards:?}");
+            assert_eq!(passes.load(Ordering::Relaxed), 2 * 2 * shards.unwrap_or(1), "{shards:?}");
+        }
+    }
+
+    /// A figure that counts where it is taken.
+    #[derive(Clone, Debug)]
+    struct Taken(Arc<[AtomicUsize; 2]>);
+
+    impl<T: Float> Metric<T> for Taken {
+        fn name(&self) -> String {
+            "taken".to_owned()
+        }
+
+        fn sums(&self, _: Shape) -> usize {
+            1
+        }
+
+        fn update(&self, _: &mut [f64], _: &Tensor<T>, _: &Tensor<T>, _: Option<&[T]>) {
+            self.0[usize::from(parallel::is_awake())].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn result(&self, _: &[f64]) -> f64 {
+            0.0
+        }
+    }
+
+    #[test]
+    fn metrics_are_taken_where_others_look_out() {
+        if parallel::threads() == 1 {
+            return;
+        }
+        let taken = Arc::new([0, 0].map(AtomicUsize::new));
+        let (x, y) = (Tensor::<f32>::zeros([16, 2]), Tensor::zeros([16, 8192]));
+        Threads::run(2, |world| {
+            // Gradients travel in two stages.
+            let layers = Sequential::new([2]).add(crate::layers::Dense::new(16));
+            let mut model = layers.add(crate::layers::Dense::new(8192)).build(0).unwrap();
+            model.compile(Sgd::default(), MeanSquaredError::default(), [Taken(taken.clone())]).unwrap();
+            let how = Fit::default().epochs(2).batch_size(16).shards(4).verbose(Verbose::Silent);
+            model.fit(&x, &y, &how.distributed(world)).unwrap();
+        });
+        assert_eq!([0, 1].map(|awake| taken[awake].load(Ordering::Relaxed)), [0, 2 * 4]);
     }
 }

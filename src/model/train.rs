@@ -1,27 +1,19 @@
-//! One step of training: forward, loss, backward, update.
+//! One step of training: forward, loss and backward ([`super::differentiate`]), update.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::sync::Arc;
-
-use super::blocks::{Blocks, ByRows};
-use super::head::Head;
-use super::masked::{CountedRows, Counts, counting};
-use super::sample_weights::{check_steps, check_weights};
-use crate::activations::Activation;
+use super::blocks::Blocks;
+use super::masked::{CountedRows, Counts};
+use super::trained_head::{Figure, TrainedHead, add_loss, figures, in_training, mean, of_head};
 use crate::callbacks::{Described, Run};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Ending, Given, Net, Plan, RowNode, Work};
 use crate::kernels::parallel;
-use crate::layer::{Pass, Reach, Statistics, Total};
-use crate::losses::{Loss, LossConfig};
+use crate::layer::{Pass, Statistics};
 use crate::memory;
-use crate::metrics::{Metric, MetricConfig};
 use crate::optimizers::{Optimizer, OptimizerState, room};
 use crate::params::Params;
 use crate::state::State;
-use crate::tensor::{Float, Shape, Tensor};
+use crate::tensor::{Float, Tensor};
 use crate::written::Written;
 
 /// What training adds to a model: how it is trained, and the buffers that a step reuses.
@@ -46,6 +38,8 @@ pub(crate) struct Training<T: Float> {
     /// Whether any weight has a penalty, and whether any has bounds.
     pub(super) penalised: bool,
     bounded: bool,
+    /// Whether a step is under way, or was when a layer panicked.
+    pub(super) under_way: bool,
     /// Whether the last run ended in an error that all its ranks have.
     pub failed_together: bool,
     /// What layers have added to the loss of the last batch.
@@ -77,215 +71,18 @@ pub(crate) struct Accumulated {
     pub last: u64,
 }
 
-/// How one output is trained and measured.
-#[derive(Debug)]
-pub(crate) struct TrainedHead<T: Float> {
-    /// Its position among the model's outputs.
-    pub output: usize,
-    pub name: String,
-    pub loss: Option<Arc<dyn Loss<T>>>,
-    /// What its loss is multiplied by.
-    pub weight: f64,
-    pub metrics: Vec<Box<dyn Metric<T>>>,
-    /// How many of the metrics, the first ones, take no weights.
-    pub unweighted: usize,
-    /// The loss from logits and the activation that it stands for, where both meet at the end of the model: in inference, and
-    /// in training unless there is noise between them.
-    fused: Option<Fused<T>>,
-    /// The node that makes the output, where it is left to the loss, which takes it some rows at a time.
-    by_rows: Option<RowNode>,
-    /// The loss of the last batch, and how many rows it is of.
-    pub(super) last_loss: f64,
-    pub(super) last_rows: usize,
-}
-
-/// A figure beside the whole loss.
-#[derive(Debug)]
-pub(super) struct Figure {
-    /// The name in the history; a second `precision` is `precision_1`.
-    name: String,
-    pub(super) head: usize,
-    /// The number of its metric; none for the loss of the head.
-    pub(super) metric: Option<usize>,
-}
-
-impl<T: Float> TrainedHead<T> {
-    /// A head for an output, checked by itself.
-    pub fn new(head: Head<T>, output: usize, name: String, ending: Option<Ending>) -> Self {
-        let Head { loss, weight, mut metrics, weighted_metrics, .. } = head;
-        let unweighted = metrics.len();
-        metrics.extend(weighted_metrics);
-        let fused = ending.zip(loss.as_deref()).and_then(|(ending, loss)| Fused::new(ending, loss));
-        TrainedHead {
-            output,
-            name,
-            loss,
-            weight,
-            metrics,
-            unweighted,
-            fused,
-            by_rows: None,
-            last_loss: 0.0,
-            last_rows: 0,
-        }
-    }
-
-    /// Whether the loss may take some rows at a time. What is not of this crate may be no function of rows.
-    fn goes_by_rows(&self) -> bool {
-        let own = |metric: &dyn Metric<T>| matches!(metric.config(), MetricConfig::Custom { .. });
-        let loss = self.loss.as_ref().is_some_and(|loss| !matches!(loss.config(), LossConfig::Custom { .. }));
-        loss && !self.metrics.iter().any(|metric| own(&**metric))
-    }
-
-    /// The class of targets that do not count.
-    fn ignored_class(&self) -> Option<f64> {
-        self.loss.as_ref()?.ignored_class()
-    }
-
-    /// The output as one that goes by rows.
-    fn rows<'a>(&'a self, net: &'a Net<T>, targets: &'a Tensor<T>, rows: &'a CountedRows<T>) -> Option<ByRows<'a, T>> {
-        let (loss, activation) = match &self.fused {
-            Some(fused) => (&*fused.loss, Some(fused.activation)),
-            None => (self.loss.as_deref()?, None),
-        };
-        Some(ByRows { net, at: self.by_rows?, loss, activation, targets, rows })
-    }
-
-    /// Checks the shapes of targets and outputs, both with the batch axis.
-    pub fn check_shapes(&self, targets: Shape, output: Shape) -> Result<()> {
-        self.loss.iter().try_for_each(|loss| loss.check(targets, output))?;
-        self.metrics.iter().try_for_each(|m| m.check(targets, output))
-    }
-
-    /// Checks the targets of `n` samples for outputs whose samples have this shape, with weights and a mask; `memory` is to work in.
-    pub fn check_targets(
-        &self,
-        op: &'static str,
-        y: &Tensor<T>,
-        (n, output): (usize, Shape),
-        weights: Option<&[T]>,
-        mask: Option<&[bool]>,
-        memory: &mut Tensor<T>,
-    ) -> Result<()> {
-        if y.samples() != n || y.shape().rank() == 0 {
-            let expected = format!("{n} targets, one for each sample of x");
-            let got = if y.shape().rank() == 0 { "a single number".to_owned() } else { y.samples().to_string() };
-            return Err(Error::shape(op, expected, got, "make the first axes of x and y agree"));
-        }
-        self.check_shapes(y.shape(), output.with_batch(n))?;
-        weights.map_or(Ok(()), |weights| check_weights(op, n, output, weights))?;
-        const FILLED: &str = "targets were filled up along an axis that the loss takes as one; bring them to one size, or give the \
-                              output and its targets an axis more";
-        mask.map_or(Ok(()), |mask| check_steps(op, "places of a mask", n, output, mask.len(), FILLED))?;
-        // Metrics without weights look at targets of weight 0, too.
-        let (metrics, weighted) = self.metrics.split_at(self.unweighted);
-        let sides = [(weights, weighted, self.loss.as_deref()), (None, metrics, None)];
-        let ignored = self.ignored_class().filter(|_| y.shape() != output.with_batch(n));
-        for (weights, metrics, loss) in sides {
-            let output = output.with_batch(n);
-            let check = |y: &Tensor<T>| {
-                let of_loss = loss.map_or(Ok(()), |loss| loss.check_targets(y, output));
-                of_loss.and_then(|()| metrics.iter().try_for_each(|metric| metric.check_targets(y, output)))
-            };
-            if check(y).is_ok() {
-                continue;
-            }
-            let Some((y, [first, places])) = counting(y, weights, mask, ignored, memory) else { continue };
-            let checked = check(y);
-            checked.map_err(|mut error| {
-                if let Error::Label { row: row @ 0, .. } = &mut error {
-                    // Where the first row does not count, it holds the first that does.
-                    *row = first / (places / n.max(1)).max(1);
-                }
-                error
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The loss of outputs, which are logits where a loss takes over the last activation; they are activated afterwards.
-    pub fn score(&self, t: &Tensor<T>, y: &mut Tensor<T>, counts: Counts<'_, T>) -> Option<f64> {
-        let loss = self.fused.as_ref().map(|fused| &*fused.loss).or(self.loss.as_deref());
-        let value = loss.map(|loss| counts.loss(loss, t, y, None));
-        if let Some(fused) = &self.fused {
-            fused.activate(y);
-        }
-        value
-    }
-
-    /// Adds some rows of targets and activated outputs to the sums of a metric, with what they count, without and with their weights.
-    fn measure_rows(&self, metric: Option<usize>, sums: &mut [f64], [t, y]: [&Tensor<T>; 2], counts: [&[T]; 2]) {
-        if let Some(i) = metric {
-            let weights = counts[usize::from(i >= self.unweighted)];
-            self.metrics[i].update(sums, t, y, Some(weights));
-        }
-    }
-
-    /// Adds a batch of activated outputs to the sums of metric number `i`.
-    pub fn measure(&self, i: usize, sums: &mut [f64], t: &Tensor<T>, y: &Tensor<T>, counts: Counts<'_, T>) {
-        self.metrics[i].update(sums, t, y, counts.metric(i >= self.unweighted));
-    }
-}
-
-/// Names with `_1`, `_2` … after those that occurred before.
-pub(super) fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
-    let (mut taken, mut next) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
-    let free = |name: String| {
-        if taken.insert(name.clone()) {
-            return name;
-        }
-        // What was taken stays so: the search goes on where it ended.
-        let i = next.entry(name.clone()).or_insert(1);
-        loop {
-            let numbered = format!("{name}_{i}");
-            *i += 1;
-            if taken.insert(numbered.clone()) {
-                return numbered;
-            }
-        }
-    };
-    names.map(free).collect()
-}
-
-#[derive(Debug)]
-struct Fused<T: Float> {
-    loss: Box<dyn Loss<T>>,
-    ending: Ending,
-    activation: Activation,
-    in_training: bool,
-}
-
-impl<T: Float> Fused<T> {
-    fn new(ending: Ending, loss: &dyn Loss<T>) -> Option<Self> {
-        let Ending { activation, reach, .. } = ending;
-        let loss = loss.with_logits(activation).filter(|_| reach >= Reach::Inference)?;
-        Some(Fused { loss, ending, activation, in_training: reach == Reach::Training })
-    }
-
-    /// Turns logits into what the model gives.
-    fn activate(&self, y: &mut Tensor<T>) {
-        let width = y.shape().last();
-        self.activation.forward(y.as_mut_slice(), width);
-    }
-}
-
-/// What is fused in training.
-fn in_training<T: Float>(fused: &Option<Fused<T>>) -> Option<&Fused<T>> {
-    fused.as_ref().filter(|f| f.in_training)
-}
-
 /// The tensors of one step.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers<T: Float> {
-    work: Work<T>,
+    pub(super) work: Work<T>,
     pub batch: Batch<T>,
     /// What of each head's output counts, where not all of it does.
-    counted: Vec<CountedRows<T>>,
+    pub(super) counted: Vec<CountedRows<T>>,
     /// Targets for a check of those that count.
     memory: Tensor<T>,
-    blocks: Blocks<T>,
+    pub(super) blocks: Blocks<T>,
     /// The sums of metrics before the batch, where they are taken by rows.
-    sums: Vec<Vec<f64>>,
+    pub(super) sums: Vec<Vec<f64>>,
 }
 
 impl<T: Float> Buffers<T> {
@@ -309,13 +106,13 @@ pub(super) enum Purpose {
 /// What random draws of a pass are keyed by: the seed, the batches before this one, and the number of its first row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassKey {
-    seed: u64,
-    batch: u64,
-    first_row: u64,
+    pub seed: u64,
+    pub batch: u64,
+    pub first_row: u64,
 }
 
 impl PassKey {
-    fn pass<'a, T: Float>(self, params: &'a Params<T>, gradients: &'a mut [T]) -> Pass<'a, T> {
+    pub fn pass<'a, T: Float>(self, params: &'a Params<T>, gradients: &'a mut [T]) -> Pass<'a, T> {
         Pass::training(params, gradients, self.seed, self.batch, self.first_row)
     }
 }
@@ -372,6 +169,7 @@ impl<T: Float> Training<T> {
             figures,
             penalised: params.specs().iter().any(|s| s.regularizer.is_some()),
             bounded: params.specs().iter().any(|s| s.constraint.is_some()),
+            under_way: false,
             failed_together: false,
             layer_penalty: 0.0,
             accumulated: Accumulated::default(),
@@ -450,13 +248,38 @@ impl<T: Float> Training<T> {
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
-        parallel::enter_awake(params.len().saturating_mul(samples), || {
+        parallel::enter_to(params.len().saturating_mul(samples), |pool| {
             if load(&mut self.buffers.batch)? {
                 self.check_batch("fit", net)?;
             }
             self.prepare("fit", net)?;
-            Ok(self.step_here(net, params, seed))
+            self.begin_step(params);
+            let outcome = pool.awake(|| self.step_here(net, params, seed));
+            self.under_way = false;
+            Ok(outcome)
         })
+    }
+
+    /// Before gradients are computed: from here on they are not where they belong until the step has ended.
+    pub(super) fn begin_step(&mut self, params: &Params<T>) {
+        self.mend(params);
+        self.under_way = true;
+    }
+
+    /// Where a step was left by a panic of a layer, which the caller has caught: buffers take the place of those that went with it, batches that were
+    /// added up for an update are forgotten, and so are moments that were divided among ranks. Weights are as before the step.
+    pub(super) fn mend(&mut self, params: &Params<T>) {
+        if !std::mem::take(&mut self.under_way) {
+            return;
+        }
+        self.gradients.clear();
+        self.gradients.resize(params.len(), T::zero());
+        self.written = Written::new(params);
+        self.accumulated = Accumulated::default();
+        self.statistics.clear();
+        if self.state.own().is_some() {
+            self.state = OptimizerState::new(&*self.optimizer, params);
+        }
     }
 
     /// Copies a batch into the buffers.
@@ -577,219 +400,6 @@ impl<T: Float> Training<T> {
         finite
     }
 
-    /// Forward, loss with all penalties, and backward on the batch in the buffers: the loss. Its gradient is added where `written` says that there
-    /// is one. In a step what is there comes to weigh as many rows as it is of, and metrics are taken where outputs go by rows. Where the loss is not
-    /// finite nothing is changed, but that what was added up before is forgotten if an output goes by rows. A shard goes ahead and back by itself.
-    pub(super) fn differentiate(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> f64 {
-        let Ahead { value, back, key } = self.go_ahead(net, params, seed, purpose);
-        if back {
-            let Buffers { work, batch, .. } = &mut self.buffers;
-            let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written);
-            net.run_back(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x));
-            if self.penalised {
-                pass.regularize();
-            }
-        }
-        value
-    }
-
-    /// What of [`differentiate`](Self::differentiate) is before the way back. For a shard, penalties of weights are left to the whole batch, and metrics are taken as in a
-    /// step.
-    pub(super) fn go_ahead(&mut self, net: &Net<T>, params: &Params<T>, seed: u64, purpose: Purpose) -> Ahead {
-        let key = self.key(seed, if let Purpose::Shard(first) = purpose { first } else { 0 });
-        let penalised = self.penalised && !matches!(purpose, Purpose::Shard(_));
-        self.forward(net, params, key, (0..net.node_count(), None), &[]);
-        self.count_rows(net);
-        let penalties = [self.layer_penalty, if penalised { params.penalty() } else { 0.0 }];
-        self.losses(net);
-        let of_whole = self.loss(|head| head.by_rows.is_none(), penalties);
-        if !of_whole.is_finite() {
-            return Ahead { value: of_whole, back: false, key };
-        }
-        let rows = self.rows() as u64;
-        if let Purpose::Step(_) = purpose {
-            self.weigh_as(rows);
-        }
-        // A batch of many, in which no row counts, has no part in the update.
-        let back = rows > 0 || !matches!(purpose, Purpose::Step(2..));
-        let measured = purpose != Purpose::Alone;
-        let kept = self.losses_by_rows(net, params, key, back, measured);
-        let value = self.loss(|_| true, penalties);
-        if !value.is_finite() && matches!(purpose, Purpose::Step(_)) && !self.by_rows().is_empty() {
-            // Some rows may have added to the gradients.
-            self.accumulated = Accumulated::default();
-            if kept {
-                self.sums.clone_from(&self.buffers.sums);
-            }
-        }
-        Ahead { value, back: back && value.is_finite(), key }
-    }
-
-    /// A stage of the way back, with gradients of their own.
-    pub(super) fn go_back(
-        &mut self,
-        net: &Net<T>,
-        params: &Params<T>,
-        key: PassKey,
-        gradients: &mut [T],
-        nodes: Range<usize>,
-    ) {
-        let Buffers { work, batch, .. } = &mut self.buffers;
-        if nodes.end >= net.node_count() {
-            net.begin_back(work, &self.plan);
-        }
-        let mut pass = key.pass(params, gradients).replacing(&mut self.written);
-        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), nodes, None);
-    }
-
-    /// What random draws are keyed by: the seed, the number of batches before this one, and the row in it that is the first here.
-    pub(super) fn key(&self, seed: u64, first_row: u64) -> PassKey {
-        let batches = self.state.step.wrapping_mul(self.optimizer.options().gradient_accumulation_steps);
-        PassKey { seed, batch: batches.wrapping_add(self.accumulated.batches), first_row }
-    }
-
-    /// Some nodes of the forward pass on the batch in the buffers, after those before them, and what the next one says of its input in a line, if there
-    /// is one; adds up what layers add to the loss.
-    pub(super) fn forward(
-        &mut self,
-        net: &Net<T>,
-        params: &Params<T>,
-        key: PassKey,
-        (part, line): (Range<usize>, Option<&mut [f64]>),
-        totals: &[Total],
-    ) {
-        let Buffers { work, batch, .. } = &mut self.buffers;
-        let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass = key
-            .pass(params, &mut self.gradients)
-            .replacing(&mut self.written)
-            .with_statistics(&mut self.statistics)
-            .with_totals(totals, 1.0);
-        pass.reset_penalty(if part.start == 0 { 0.0 } else { self.layer_penalty });
-        net.run_part(&mut pass, work, x, part, line);
-        self.layer_penalty = pass.penalty();
-    }
-
-    /// What of the outputs of the forward pass counts.
-    fn count_rows(&mut self, net: &Net<T>) {
-        let Buffers { work, batch, counted, .. } = &mut self.buffers;
-        let x = Given::Batch(&batch.x, &batch.more_x);
-        counted.resize_with(self.heads.len(), CountedRows::default);
-        for (i, head) in self.heads.iter_mut().enumerate() {
-            let rows = match head.by_rows {
-                Some(at) => net.rows_before(work, x, at).map_or(0, |before| before.shape().rows()),
-                None => net.output(work, head.output).shape().rows(),
-            };
-            // A head without a loss may have metrics, which leave out the same rows.
-            let masks = [net.output_mask(work, head.output), batch.mask_of(i)];
-            let ignored = head.ignored_class().zip(batch.target(i));
-            match masks.iter().any(Option::is_some) || ignored.is_some() || head.by_rows.is_some() {
-                true => counted[i].fill(masks, rows, ignored, batch.weights_of(i)),
-                false => counted[i].forget(),
-            }
-            head.last_rows = if head.loss.is_some() { counted[i].counted(rows) } else { 0 };
-        }
-    }
-
-    /// After the forward pass of a shard that goes with others: its losses with what layers add, whatever they are, and the gradients of the
-    /// outputs, so that backward may begin.
-    pub(super) fn losses_of_shard(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey) -> f64 {
-        self.count_rows(net);
-        self.losses(net);
-        self.losses_by_rows(net, params, key, true, true);
-        net.begin_back(&mut self.buffers.work, &self.plan);
-        self.loss(|_| true, [self.layer_penalty, 0.0])
-    }
-
-    /// Some nodes of its backward pass, after those behind them, where its gradients will weigh so much; where a line is given, the first of the nodes
-    /// says what it has to and does not compute yet.
-    pub(super) fn backward_of_shard(
-        &mut self,
-        net: &Net<T>,
-        params: &Params<T>,
-        key: PassKey,
-        (part, line): (Range<usize>, Option<&mut [f64]>),
-        (totals, weight): (&[Total], f64),
-    ) {
-        let Buffers { work, batch, .. } = &mut self.buffers;
-        let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written).with_totals(totals, weight);
-        net.run_back_part(&mut pass, work, &self.plan, Given::Batch(&batch.x, &batch.more_x), part, line);
-    }
-
-    /// The sum of the losses of these heads, with penalties.
-    pub(super) fn loss(&self, of: impl Fn(&TrainedHead<T>) -> bool, [layers, weights]: [f64; 2]) -> f64 {
-        let heads = self.heads.iter().filter(|head| head.loss.is_some() && of(head));
-        heads.fold(0.0, |value, head| value + head.weight * head.last_loss) + layers + weights
-    }
-
-    /// Brings gradients that have been added up, which are means over rows, to weigh as those of a batch of so many rows will.
-    pub(super) fn weigh_as(&mut self, rows: u64) {
-        let Accumulated { rows: all, last, .. } = &mut self.accumulated;
-        match *last {
-            _ if rows == 0 || *last == rows => return,
-            0 => *all = all.saturating_mul(rows),
-            last => self.written.scale(&mut self.gradients, T::of(last as f64 / rows as f64)),
-        }
-        *last = rows;
-    }
-
-    /// The losses of outputs that are there as a whole, and their gradients.
-    fn losses(&mut self, net: &Net<T>) {
-        let Buffers { work, batch, counted, .. } = &mut self.buffers;
-        for (i, head) in self.heads.iter_mut().enumerate().filter(|(_, head)| head.by_rows.is_none()) {
-            let loss = in_training(&head.fused).map(|fused| &*fused.loss).or(head.loss.as_deref());
-            let (Some(loss), Some(t)) = (loss, batch.target(i)) else { continue };
-            let counts = Counts { weights: batch.weights_of(i), rows: counted[i].some() };
-            let (y, dy) = net.output_pair(work, &self.plan, head.output);
-            head.last_loss = counts.loss(loss, t, y, Some(dy));
-            if head.weight != 1.0 {
-                let weight = T::of(head.weight);
-                parallel::rows(dy.as_mut_slice(), 1, 1, |_, dy| dy.iter_mut().for_each(|d| *d *= weight));
-            }
-        }
-    }
-
-    /// Writes statistics that all shards have in common.
-    pub(super) fn settle(&mut self, net: &Net<T>, params: &Params<T>, totals: &[Total]) {
-        let mut pass =
-            Pass::training(params, &mut [], 0, 0, 0).with_statistics(&mut self.statistics).with_totals(totals, 1.0);
-        for total in totals {
-            pass.node = total.node;
-            net.shares(total.node).into_iter().for_each(|shares| shares.settle(&mut pass));
-        }
-    }
-
-    /// The losses of outputs that go by rows, with the gradients of their nodes where the way `back` is asked for, and their metrics where
-    /// `measured`; whether the sums of before were kept for those.
-    fn losses_by_rows(&mut self, net: &Net<T>, params: &Params<T>, key: PassKey, back: bool, measured: bool) -> bool {
-        let Buffers { work, batch, counted, blocks, sums, .. } = &mut self.buffers;
-        let measured = measured && self.heads.iter().any(|head| head.by_rows.is_some() && !head.metrics.is_empty());
-        if measured {
-            sums.clone_from(&self.sums);
-        }
-        let x = Given::Batch(&batch.x, &batch.more_x);
-        let mut pass = key.pass(params, &mut self.gradients).replacing(&mut self.written);
-        // In the order in which backward would come to them.
-        for at in 0..work.by_rows().len() {
-            let at = work.by_rows()[at];
-            let Some(i) = self.heads.iter().position(|head| head.by_rows == Some(at)) else { continue };
-            let head = &self.heads[i];
-            let Some(by_rows) = batch.target(i).and_then(|t| head.rows(net, t, &counted[i])) else { continue };
-            let (Some(before), dx) = net.rows_and_gradient(work, &self.plan, x, at) else { continue };
-            let measure = measured.then_some(|t: &Tensor<T>, y: &Tensor<T>, counts: [&[T]; 2]| {
-                let figures = self.figures.iter().zip(&mut self.sums).filter(|(figure, _)| figure.head == i);
-                figures.for_each(|(figure, sums)| head.measure_rows(figure.metric, sums, [t, y], counts));
-            });
-            let dx = dx.filter(|_| back).map(|dx| (head.weight, dx));
-            let loss = blocks.run(by_rows, &mut pass, before, dx, measure);
-            if back {
-                net.add_rows_gradient(work, &self.plan, at);
-            }
-            self.heads[i].last_loss = loss;
-        }
-        measured
-    }
-
     /// What callbacks are handed.
     pub fn run<'a>(
         &'a mut self,
@@ -895,12 +505,14 @@ impl<T: Float> Training<T> {
         self.prepare("gradients", net)?;
         let what = format_args!("the gradients of {} weights", params.len());
         let own = memory::filled("gradients", what, params.len(), T::zero())?;
+        self.begin_step(params);
         let kept = std::mem::replace(&mut self.gradients, own);
         let written = std::mem::replace(&mut self.written, Written::new(params));
         let value = self.differentiate(net, params, seed, Purpose::Alone);
         self.written = written;
         self.statistics.clear();
         let mut own = std::mem::replace(&mut self.gradients, kept);
+        self.under_way = false;
         if !value.is_finite() {
             own.fill(T::zero());
         }
@@ -915,53 +527,11 @@ impl<T: Float> Training<T> {
     }
 }
 
-/// An error about a head, which is named where there are several.
-pub(crate) fn of_head<T: Float>(heads: &[TrainedHead<T>], i: usize, error: Error) -> Error {
-    match heads.len() {
-        1 => error,
-        _ => Error::Output { name: heads[i].name.clone(), source: Box::new(error) },
-    }
-}
-
-/// The figures of heads, in the order in which they are printed; named after their outputs where there are several.
-fn figures<T: Float>(heads: &[TrainedHead<T>], several: bool) -> Vec<Figure> {
-    let (mut all, mut taken) = (Vec::<Figure>::new(), BTreeSet::new());
-    for (i, head) in heads.iter().enumerate() {
-        let prefix = if several { format!("{}_", head.name) } else { String::new() };
-        if several && head.loss.is_some() {
-            taken.insert(format!("{prefix}loss"));
-            all.push(Figure { name: format!("{prefix}loss"), head: i, metric: None });
-        }
-        for (metric, m) in head.metrics.iter().enumerate() {
-            let mut name = format!("{prefix}{}", m.name());
-            if metric >= head.unweighted && taken.contains(&name) {
-                // As Keras has it.
-                name = format!("{prefix}weighted_{}", m.name());
-            }
-            taken.insert(name.clone());
-            all.push(Figure { name, head: i, metric: Some(metric) });
-        }
-    }
-    let names = unique(all.iter().map(|figure| figure.name.clone()));
-    all.iter_mut().zip(names).for_each(|(figure, name)| figure.name = name);
-    all
-}
-
 /// The way back from the outputs that have a loss.
 fn way_back<T: Float>(heads: &[TrainedHead<T>], net: &Net<T>, params: &Params<T>) -> Plan {
     let mut given = vec![false; net.output_shapes().len()];
     heads.iter().filter(|head| head.loss.is_some()).for_each(|head| given[head.output] = true);
     net.plan(params, &[], &given)
-}
-
-pub(super) fn add_loss(sums: &mut [f64], loss: f64, rows: usize) {
-    sums[0] += loss * rows as f64;
-    sums[1] += rows as f64;
-}
-
-/// A mean over rows, of which there may be none.
-pub(super) fn mean(sum: f64, rows: f64) -> f64 {
-    if rows == 0.0 { 0.0 } else { sum / rows }
 }
 
 /// Copies tensors into a first and further ones.

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use gradus::distributed::{Received, Sent, Threads, World};
 use gradus::model::RunStart;
@@ -262,6 +265,15 @@ fn ranks_that_go_apart_are_told() {
             "{error}"
         );
     }
+    // Whether gradients travel early.
+    let all = errors(&|world, model| {
+        let world = Counting::new(world, world.rank() == 0);
+        model.fit(&x, &y, &Fit::default().verbose(Verbose::Silent).distributed(&world))
+    });
+    for error in all {
+        let error = error.unwrap_err();
+        assert!(error.contains("rank 1: gradients travel early: false there, true on rank 0"), "{error}");
+    }
     // A dataset in another order.
     let all = errors(&|world, model| {
         let data = Samples::new(x.clone(), y.clone())?.shuffle(world.rank() as u64).batch(20);
@@ -300,6 +312,73 @@ fn ranks_that_go_apart_are_told() {
         model.fit_with(&nan, &y, &how, &mut [&mut Quietly(world.rank() == 1)])
     });
     all.into_iter().for_each(|history| assert!(history.unwrap().epochs.is_empty()));
+}
+
+/// Writes down what it is called for; on rank 0 alone, or on all ranks.
+#[derive(Debug, Default)]
+struct Notes {
+    alone: bool,
+    calls: Vec<&'static str>,
+}
+
+impl Callback for Notes {
+    fn rank_0_only(&self) -> bool {
+        self.alone
+    }
+
+    fn on_train_begin(&mut self, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("train begins");
+        Ok(())
+    }
+
+    fn on_epoch_begin(&mut self, _: usize, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("epoch begins");
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, _: usize, _: f64, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("batch ends");
+        Ok(())
+    }
+
+    fn on_epoch_end(
+        &mut self,
+        _: usize,
+        _: &gradus::callbacks::Logs<'_>,
+        _: &mut gradus::callbacks::Run<'_>,
+    ) -> Result<(), Error> {
+        self.calls.push("epoch ends");
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, _: &mut gradus::callbacks::Run<'_>) -> Result<(), Error> {
+        self.calls.push("train ends");
+        Ok(())
+    }
+
+    fn on_diverged(&mut self, _: &Error, _: &mut gradus::callbacks::Run<'_>) -> Result<bool, Error> {
+        self.calls.push("diverged");
+        Ok(true)
+    }
+}
+
+#[test]
+fn what_only_watches_is_called_on_rank_0() {
+    let (x, y) = data();
+    let mut nan = x.clone();
+    nan.as_mut_slice()[0] = f32::NAN;
+    for (x, expected) in [
+        (&x, &["train begins", "epoch begins", "batch ends", "epoch ends", "train ends"][..]),
+        (&nan, &["train begins", "epoch begins", "diverged", "train ends"]),
+    ] {
+        let all = Threads::run(2, |world| {
+            let (mut watches, mut changes) = (Notes { alone: true, ..Notes::default() }, Notes::default());
+            let how = Fit::default().epochs(1).batch_size(N).verbose(Verbose::Silent).distributed(world);
+            model(1, 1).fit_with(x, &y, &how, &mut [&mut watches, &mut changes]).unwrap();
+            [watches.calls, changes.calls]
+        });
+        assert_eq!(all, [[expected.to_vec(), expected.to_vec()], [vec![], expected.to_vec()]]);
+    }
 }
 
 #[test]
@@ -478,6 +557,88 @@ fn gradients_that_travel_early_end_with_the_bits_of_one_process() {
                 assert_eq!(own.history, alone.history, "rank {rank} of {ranks}, {shards} shards");
                 assert!(*own == alone, "rank {rank} of {ranks}, {shards} shards: weights differ");
             }
+        }
+    }
+}
+
+/// A world that says whether gradients travel early, and counts how often ranks exchange them.
+#[derive(Debug)]
+struct Counting<'a> {
+    world: &'a Threads,
+    early: bool,
+    gradients: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The threads that exchange gradients.
+    threads: Mutex<HashSet<ThreadId>>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(world: &'a Threads, early: bool) -> Self {
+        let none = || AtomicUsize::new(0);
+        Counting { world, early, gradients: none(), bytes: none(), threads: Mutex::default() }
+    }
+}
+
+impl World for Counting<'_> {
+    fn rank(&self) -> usize {
+        self.world.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.world.size()
+    }
+
+    fn exchange(&self, what: &'static str, sends: &[Sent<'_>], receives: &mut [Received<'_>]) -> Result<(), Error> {
+        if what == "gradients" {
+            self.gradients.fetch_add(1, Ordering::Relaxed);
+            self.threads.lock().unwrap().insert(std::thread::current().id());
+            self.bytes.fetch_add(sends.iter().map(|(_, bytes)| bytes.len()).sum(), Ordering::Relaxed);
+        }
+        self.world.exchange(what, sends, receives)
+    }
+
+    fn abort(&self, message: &str) {
+        self.world.abort(message);
+    }
+
+    fn overlaps(&self) -> bool {
+        self.early
+    }
+}
+
+#[test]
+fn biases_alone_take_few_exchanges() {
+    const LAYERS: usize = 40;
+    const WIDTH: usize = 70;
+    let (x, y) = data();
+    let run = |how: Fit<'_>| {
+        let mut model = Sequential::new([6]);
+        for _ in 0..LAYERS {
+            model = model.add(Dense::new(WIDTH).activation(Activation::Tanh));
+        }
+        let mut model = model.add(Dense::new(3).activation(Activation::Softmax)).build(5).unwrap();
+        for layer in 0..=LAYERS {
+            let name = if layer == 0 { "dense".to_owned() } else { format!("dense_{layer}") };
+            model.set_trainable(&format!("{name}/kernel"), false).unwrap();
+        }
+        model.compile(Adam::default(), SparseCategoricalCrossentropy::default(), ()).unwrap();
+        // Two steps.
+        let how = how.epochs(1).batch_size(60).verbose(Verbose::Silent).shards(5);
+        let history = model.fit(&x, &y, &how).unwrap();
+        end(&model, history)
+    };
+    let alone = run(Fit::default());
+    for early in [false, true] {
+        let all = Threads::run(2, |world| {
+            let world = Counting::new(world, early);
+            let own = run(Fit::default().distributed(&world));
+            (own, world.gradients.into_inner(), world.bytes.into_inner())
+        });
+        for (own, exchanges, bytes) in all {
+            assert!(own == alone, "weights differ");
+            assert_eq!(exchanges, 2, "of two steps");
+            // No kernel travels. A rank has two roots of five shards at most, and sends half of each.
+            assert!(bytes <= 2 * 2 * (LAYERS * WIDTH + 4) / 2 * size_of::<f32>(), "{bytes} bytes");
         }
     }
 }
@@ -676,4 +837,118 @@ fn synchronised_statistics_are_a_setting_of_the_model() {
     assert_eq!(fit(&mut loaded), expected);
     assert!(fit(&mut build(false)) != expected);
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn gradients_travel_on_one_thread_a_run() {
+    let (x, y) = data();
+    let all = Threads::run(2, |world| {
+        let world = Counting::new(world, true);
+        let mut model =
+            Sequential::new([6]).add(Dense::new(400)).add(Dense::new(400)).add(Dense::new(3)).build(1).unwrap();
+        model.compile(Sgd::default(), SparseCategoricalCrossentropy::default().from_logits(true), ()).unwrap();
+        let how = Fit::default().epochs(2).batch_size(60).verbose(Verbose::Silent);
+        model.fit(&x, &y, &how.distributed(&world)).unwrap();
+        (world.gradients.into_inner(), world.threads.into_inner().unwrap())
+    });
+    for (exchanges, threads) in all {
+        // Four steps of two stages.
+        assert_eq!((exchanges, threads.len()), (8, 1));
+        assert!(!threads.contains(&std::thread::current().id()));
+    }
+}
+
+/// A layer that copies its input, and panics on one of its ways back.
+#[derive(Clone, Debug)]
+struct Panics(Arc<AtomicUsize>);
+
+impl Layer for Panics {
+    fn class(&self) -> &'static str {
+        "Panics"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut Builder) -> Result<Shape, Error> {
+        Ok(input)
+    }
+
+    fn forward(&self, _: &mut Pass<'_>, _: &mut Slot, x: &Tensor, y: &mut Tensor) {
+        y.copy_from(x);
+    }
+
+    fn backward(
+        &self,
+        _: &mut Pass<'_>,
+        _: &mut Slot,
+        _: &Tensor,
+        _: &Tensor,
+        dy: &mut Tensor,
+        dx: Option<&mut Tensor>,
+    ) {
+        if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) == Ok(1) {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+        if let Some(dx) = dx {
+            dx.copy_from(dy);
+        }
+    }
+}
+
+#[test]
+fn a_step_after_a_panic_in_a_layer_is_one_like_any_other() {
+    let (x, y) = data();
+    // After so many ways back, of a model with synchronised statistics or without.
+    let compiled = |after: usize, synchronised: bool, accumulate: u64| {
+        let left = Arc::new(AtomicUsize::new(after));
+        let mut g = Graph::new();
+        let x = g.input("x", [6]);
+        // A panic within a sum, whose operands are in its hands meanwhile.
+        let a = g.add(Dense::new(400).activation(Activation::Tanh), x);
+        let a = match synchronised {
+            true => g.add(BatchNorm::new().synchronized(true), a),
+            false => a,
+        };
+        let b = g.add(Panics(left.clone()), a);
+        let h = g.op(Add::new(), &[a, b]);
+        let h = g.add(Dense::new(400).activation(Activation::Tanh), h);
+        let y = g.add(Dense::new(3).activation(Activation::Softmax), h);
+        let mut model = g.build([y], 3).unwrap();
+        let adam = Adam::default().gradient_accumulation_steps(accumulate);
+        model.compile(adam, SparseCategoricalCrossentropy::default(), [Accuracy::default()]).unwrap();
+        (model, left)
+    };
+    let fit = |model: &mut Model, how: &Fit<'_>| {
+        let history = model.fit(&x, &y, how).unwrap();
+        end(model, history)
+    };
+    let caught = |model: &mut Model, how: &Fit<'_>| {
+        let run = std::panic::AssertUnwindSafe(|| model.fit(&x, &y, how).is_ok());
+        assert!(std::panic::catch_unwind(run).is_err());
+    };
+    let how = Fit::default().epochs(1).batch_size(52).verbose(Verbose::Silent);
+    for (how, after, synchronised, accumulate) in [
+        // One after a batch that has been added to the next update.
+        (how.clone(), 2, false, 2),
+        (how.clone().shards(3), 2, false, 1),
+        (how.clone().shards(3), 4, false, 2),
+        (how.clone().shards(3), 2, true, 1),
+    ] {
+        let expected = fit(&mut compiled(0, synchronised, accumulate).0, &how);
+        let (mut model, left) = compiled(after, synchronised, accumulate);
+        caught(&mut model, &how);
+        assert!(fit(&mut model, &how) == expected, "{accumulate} batches an update, {synchronised}");
+        // One batch by itself, which has the gradients of a model that nothing happened to.
+        let mut other = compiled(0, synchronised, accumulate).0;
+        left.store(after, Ordering::Relaxed);
+        caught(&mut model, &how);
+        other.copy_weights(&model, &LoadWeights::default()).unwrap();
+        assert_eq!(model.gradients(&x, &y).unwrap(), other.gradients(&x, &y).unwrap());
+    }
+    // While gradients travel, with moments divided among ranks.
+    let expected = fit(&mut compiled(0, false, 1).0, &how);
+    let all = Threads::run(2, |world| {
+        let (mut model, _) = compiled(1, false, 1);
+        caught(&mut model, &how.clone().shards(2).distributed(world).shard_optimizer(true));
+        fit(&mut model, &how)
+    });
+    all.iter().for_each(|own| assert!(*own == expected, "on two ranks"));
 }
