@@ -271,11 +271,51 @@ fn a_model_in_several_files_is_that_of_one() {
             let [one, several] = [&whole, &first].map(|path| CausalLm::<f32>::open_gguf(path, &options).unwrap());
             assert_eq!(bits(&logits(&several)), bits(&logits(&one)), "{cuts:?} {storage:?}");
         }
-        says(
-            CausalLm::from_gguf(folder.path("m-00003-of-00003.gguf")).map(drop).unwrap_err(),
-            &["part 3 of 3", "open the first"],
-        );
+        // Any of them opens the model.
+        let [one, several] =
+            [&whole, &folder.path("m-00003-of-00003.gguf")].map(|path| CausalLm::from_gguf(path).unwrap());
+        assert_eq!(bits(&logits(&several)), bits(&logits(&one)), "{cuts:?}");
     }
+    std::fs::remove_file(folder.path("m-00001-of-00003.gguf")).unwrap();
+    says(
+        CausalLm::from_gguf(folder.path("m-00003-of-00003.gguf")).map(drop).unwrap_err(),
+        &["part 3 of 3", "open the first, m-00001-of-00003.gguf"],
+    );
+}
+
+/// What is wrong with a tensor is said of the file that it lies in, however weights are kept.
+#[test]
+fn errors_name_the_file_of_several() {
+    let folder = Folder::new("gguf_several_damaged");
+    let refused = |storage: Option<WeightStorage>, change: &dyn Fn(&mut Tensors)| {
+        let mut all = tensors(50);
+        change(&mut all);
+        for (number, part) in [&all[..3], &all[3..]].into_iter().enumerate() {
+            let mut keys = if number == 0 { settings(50) } else { Keys::new() };
+            keys.push(("split.no", GgufValue::U16(number as u16)));
+            keys.push(("split.count", GgufValue::U16(2)));
+            write(&folder.path(&format!("m-0000{}-of-00002.gguf", number + 1)), &keys, part, GgufKind::F32);
+        }
+        let options = OpenOptions::default().weight_storage(storage);
+        CausalLm::<f32>::open_gguf(folder.path("m-00001-of-00002.gguf"), &options).map(drop).unwrap_err()
+    };
+    let spoilt = |at: usize| move |all: &mut Tensors| all[at].2[7] = f32::NAN;
+    for storage in [None, Some(WeightStorage::Q8_0)] {
+        // A matrix of rows in another order, and one as it is.
+        for (at, name) in [(3, "blk.0.attn_q"), (8, "blk.0.ffn_gate"), (10, "blk.0.ffn_down")] {
+            says(refused(storage, &spoilt(at)), &["m-00002-of-00002.gguf", name, "NaN"]);
+        }
+        says(refused(storage, &spoilt(1)), &["m-00001-of-00002.gguf", "output_norm"]);
+    }
+    let turned = |all: &mut Tensors| all[8].1.reverse();
+    says(
+        refused(None, &turned),
+        &["m-00001-of-00002.gguf: the tensors do not fit", "blk.0.ffn_gate.weight (in m-00002-of-00002.gguf) [64, 96]"],
+    );
+    let strange = |all: &mut Tensors| all.push(("blk.0.strange.weight".into(), vec![2], vec![1.0; 2]));
+    says(refused(None, &strange), &["unexpected: blk.0.strange.weight (in m-00002-of-00002.gguf)"]);
+    let twice = |all: &mut Tensors| all.push(all[0].clone());
+    says(refused(None, &twice), &["m-00002-of-00002.gguf: token_embd.weight is in m-00001-of-00002.gguf, too"]);
 }
 
 #[test]
