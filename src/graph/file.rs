@@ -70,7 +70,6 @@ pub(crate) struct WrittenItem {
 const MAX_OUTPUTS: u32 = 1 << 10;
 
 /// What makes a step again, with how many values it gives; none where it stays as it is.
-#[cfg(feature = "files")]
 type MakeOwn<'a> = &'a dyn Fn(&Step) -> Option<Result<(Step, usize)>>;
 
 /// The classes of scopes.
@@ -146,7 +145,6 @@ impl Graph {
     ///
     /// # Errors
     /// Those of `make`, and [`Error::Config`] for a step that gives another number of values, both with the node's name.
-    #[cfg(feature = "files")]
     pub(crate) fn make_own(&mut self, make: MakeOwn<'_>) -> Result<()> {
         fn walk(items: &mut [Item], make: MakeOwn<'_>) -> Result<()> {
             for item in items {

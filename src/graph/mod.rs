@@ -9,7 +9,7 @@ mod build;
 mod by_rows;
 mod ending;
 mod expression;
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 mod file;
 mod given;
 mod going_on;

@@ -137,7 +137,7 @@ fn single(class: &str) -> Error {
 /// A layer that is not one of this crate's, for one type of numbers.
 pub(crate) trait OwnLayer: Debug + Send + Sync {
     fn class(&self) -> &'static str;
-    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
+    #[cfg(feature = "files")]
     fn config(&self) -> LayerConfig;
     /// A `Box<dyn Layer<T>>`, for the T that it is of.
     fn layer(&self) -> Box<dyn Any>;
@@ -157,6 +157,7 @@ impl<T: Float, L: Layer<T> + Clone + 'static> OwnLayer for OwnOf<L, T> {
         self.0.class()
     }
 
+    #[cfg(feature = "files")]
     fn config(&self) -> LayerConfig {
         self.0.config()
     }

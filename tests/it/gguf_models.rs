@@ -130,39 +130,49 @@ type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// The settings of a small Llama.
 fn settings(vocabulary: u32) -> Keys {
+    sized_settings(vocabulary, 64, 96)
+}
+
+fn sized_settings(vocabulary: u32, width: u32, hidden: u32) -> Keys {
     vec![
         ("general.architecture", "llama".into()),
         ("llama.context_length", 64u32.into()),
-        ("llama.embedding_length", 64u32.into()),
+        ("llama.embedding_length", width.into()),
         ("llama.block_count", 2u32.into()),
-        ("llama.feed_forward_length", 96u32.into()),
+        ("llama.feed_forward_length", hidden.into()),
         ("llama.attention.head_count", 4u32.into()),
         ("llama.attention.head_count_kv", 2u32.into()),
         ("llama.attention.layer_norm_rms_epsilon", 1e-5f32.into()),
-        ("llama.rope.dimension_count", 16u32.into()),
+        ("llama.rope.dimension_count", (width / 4).into()),
         ("llama.vocab_size", vocabulary.into()),
     ]
 }
 
 /// Its tensors, with normal weights.
 fn tensors(vocabulary: usize) -> Tensors {
+    sized_tensors(vocabulary, 64, 96)
+}
+
+fn sized_tensors(vocabulary: usize, width: usize, hidden: usize) -> Tensors {
     let mut state = 5u64;
     let mut uniform = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 24) as f32
     };
-    let mut shapes = vec![("token_embd".to_owned(), vec![vocabulary, 64]), ("output_norm".into(), vec![64])];
+    // Wider sums of smaller weights, so that no more of an error comes through.
+    let size = 0.1 * (64.0 / width as f32).sqrt();
+    let mut shapes = vec![("token_embd".to_owned(), vec![vocabulary, width]), ("output_norm".into(), vec![width])];
     for i in 0..2 {
         for (name, shape) in [
-            ("attn_norm", vec![64]),
-            ("attn_q", vec![64, 64]),
-            ("attn_k", vec![32, 64]),
-            ("attn_v", vec![32, 64]),
-            ("attn_output", vec![64, 64]),
-            ("ffn_norm", vec![64]),
-            ("ffn_gate", vec![96, 64]),
-            ("ffn_up", vec![96, 64]),
-            ("ffn_down", vec![64, 96]),
+            ("attn_norm", vec![width]),
+            ("attn_q", vec![width, width]),
+            ("attn_k", vec![width / 2, width]),
+            ("attn_v", vec![width / 2, width]),
+            ("attn_output", vec![width, width]),
+            ("ffn_norm", vec![width]),
+            ("ffn_gate", vec![hidden, width]),
+            ("ffn_up", vec![hidden, width]),
+            ("ffn_down", vec![width, hidden]),
         ] {
             shapes.push((format!("blk.{i}.{name}"), shape));
         }
@@ -170,7 +180,7 @@ fn tensors(vocabulary: usize) -> Tensors {
     let mut values = |name: &str, count: usize| -> Vec<f32> {
         match name.ends_with("norm") {
             true => (0..count).map(|_| 1.0 + 0.1 * (uniform() - 0.5)).collect(),
-            false => (0..count).map(|_| ((0..12).map(|_| uniform()).sum::<f32>() - 6.0) * 0.1).collect(),
+            false => (0..count).map(|_| ((0..12).map(|_| uniform()).sum::<f32>() - 6.0) * size).collect(),
         }
     };
     shapes
@@ -242,6 +252,38 @@ fn fewer_bits() {
     }
 }
 
+/// Blocks of 256 values: logits lie nearer to those of all bits than with other blocks of as many bits; rows of other lengths are in Q8_0, or in half precision.
+#[test]
+fn blocks_of_256() {
+    let folder = Folder::new("gguf_256");
+    let [whole, path] = ["whole.gguf", "path.gguf"].map(|name| folder.path(name));
+    let small = |width: usize, hidden: usize| {
+        let settings = sized_settings(50, width as u32, hidden as u32);
+        write(&whole, &settings, &sized_tensors(50, width, hidden), GgufKind::F32);
+        CausalLm::from_gguf(&whole).unwrap()
+    };
+    let lm = small(256, 512);
+    let expected = logits(&lm);
+    let power: f32 = expected.iter().map(|v| v * v).sum();
+    let errors = [BlockKind::Q8_0, BlockKind::Q6K, BlockKind::Q4K, BlockKind::Q4_0].map(|kind| {
+        lm.save_gguf(&path, GgufKind::Blocks(kind)).unwrap();
+        let file = Gguf::open(&path).unwrap();
+        assert_eq!(file.tensor("blk.1.ffn_down.weight").unwrap().kind, GgufKind::Blocks(kind));
+        assert_eq!(file.tensor("blk.1.ffn_norm.weight").unwrap().kind, GgufKind::F32);
+        let got = logits(&CausalLm::from_gguf(&path).unwrap());
+        let lost: f32 = got.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
+        println!("{kind}: logits {:.3} % off", (lost / power).sqrt() * 100.0);
+        (lost / power).sqrt()
+    });
+    assert!(errors.is_sorted() && errors[0] > 0.0 && errors[3] < 0.5, "{errors:?}");
+    let lm = small(64, 72);
+    lm.save_gguf(&path, GgufKind::Blocks(BlockKind::Q4K)).unwrap();
+    let file = Gguf::open(&path).unwrap();
+    assert_eq!(file.tensor("blk.1.ffn_up.weight").unwrap().kind, GgufKind::Blocks(BlockKind::Q8_0));
+    assert_eq!(file.tensor("blk.1.ffn_down.weight").unwrap().kind, GgufKind::F16);
+    assert!(logits(&CausalLm::from_gguf(&path).unwrap()).iter().all(|v| v.is_finite()));
+}
+
 #[track_caller]
 fn says(error: gradus::Error, parts: &[&str]) {
     let error = error.to_string();
@@ -271,11 +313,51 @@ fn a_model_in_several_files_is_that_of_one() {
             let [one, several] = [&whole, &first].map(|path| CausalLm::<f32>::open_gguf(path, &options).unwrap());
             assert_eq!(bits(&logits(&several)), bits(&logits(&one)), "{cuts:?} {storage:?}");
         }
-        says(
-            CausalLm::from_gguf(folder.path("m-00003-of-00003.gguf")).map(drop).unwrap_err(),
-            &["part 3 of 3", "open the first"],
-        );
+        // Any of them opens the model.
+        let [one, several] =
+            [&whole, &folder.path("m-00003-of-00003.gguf")].map(|path| CausalLm::from_gguf(path).unwrap());
+        assert_eq!(bits(&logits(&several)), bits(&logits(&one)), "{cuts:?}");
     }
+    std::fs::remove_file(folder.path("m-00001-of-00003.gguf")).unwrap();
+    says(
+        CausalLm::from_gguf(folder.path("m-00003-of-00003.gguf")).map(drop).unwrap_err(),
+        &["part 3 of 3", "open the first, m-00001-of-00003.gguf"],
+    );
+}
+
+/// What is wrong with a tensor is said of the file that it lies in, however weights are kept.
+#[test]
+fn errors_name_the_file_of_several() {
+    let folder = Folder::new("gguf_several_damaged");
+    let refused = |storage: Option<WeightStorage>, change: &dyn Fn(&mut Tensors)| {
+        let mut all = tensors(50);
+        change(&mut all);
+        for (number, part) in [&all[..3], &all[3..]].into_iter().enumerate() {
+            let mut keys = if number == 0 { settings(50) } else { Keys::new() };
+            keys.push(("split.no", GgufValue::U16(number as u16)));
+            keys.push(("split.count", GgufValue::U16(2)));
+            write(&folder.path(&format!("m-0000{}-of-00002.gguf", number + 1)), &keys, part, GgufKind::F32);
+        }
+        let options = OpenOptions::default().weight_storage(storage);
+        CausalLm::<f32>::open_gguf(folder.path("m-00001-of-00002.gguf"), &options).map(drop).unwrap_err()
+    };
+    let spoilt = |at: usize| move |all: &mut Tensors| all[at].2[7] = f32::NAN;
+    for storage in [None, Some(WeightStorage::Q8_0)] {
+        // A matrix of rows in another order, and one as it is.
+        for (at, name) in [(3, "blk.0.attn_q"), (8, "blk.0.ffn_gate"), (10, "blk.0.ffn_down")] {
+            says(refused(storage, &spoilt(at)), &["m-00002-of-00002.gguf", name, "NaN"]);
+        }
+        says(refused(storage, &spoilt(1)), &["m-00001-of-00002.gguf", "output_norm"]);
+    }
+    let turned = |all: &mut Tensors| all[8].1.reverse();
+    says(
+        refused(None, &turned),
+        &["m-00001-of-00002.gguf: the tensors do not fit", "blk.0.ffn_gate.weight (in m-00002-of-00002.gguf) [64, 96]"],
+    );
+    let strange = |all: &mut Tensors| all.push(("blk.0.strange.weight".into(), vec![2], vec![1.0; 2]));
+    says(refused(None, &strange), &["unexpected: blk.0.strange.weight (in m-00002-of-00002.gguf)"]);
+    let twice = |all: &mut Tensors| all.push(all[0].clone());
+    says(refused(None, &twice), &["m-00002-of-00002.gguf: token_embd.weight is in m-00001-of-00002.gguf, too"]);
 }
 
 #[test]
@@ -357,7 +439,7 @@ fn what_is_not_built_is_named() {
         &["query_pre_attn_scalar is 5", "save_pretrained"],
     );
     let lm = CausalLm::from_gguf(small(&folder, 50, &[])).unwrap();
-    says(lm.save_gguf(folder.path("g"), GgufKind::Blocks(BlockKind::Q6K)).unwrap_err(), &["Q6_K", "llama-quantize"]);
+    says(lm.save_gguf(folder.path("g"), GgufKind::F64).unwrap_err(), &["F64", "Q4_K or Q4_0"]);
     assert!(!folder.path("g").exists());
 }
 

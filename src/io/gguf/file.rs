@@ -33,34 +33,45 @@ use crate::tensor::Float;
 /// ```
 #[derive(Debug)]
 pub struct Gguf<'a> {
+    first: Bytes<'a>,
+    /// The further files of a model in several; of their metadata nothing is kept.
+    others: Vec<Bytes<'a>>,
+    version: u32,
+    metadata: Vec<(String, GgufValue)>,
+    tensors: Vec<GgufTensor>,
+}
+
+/// Where the bytes of tensors are read from.
+#[derive(Debug)]
+struct Bytes<'a> {
     file: PathBuf,
     source: Box<dyn Source + 'a>,
     /// The same file for several readers at a time.
     positional: Option<Positional>,
-    version: u32,
-    metadata: Vec<(String, GgufValue)>,
-    tensors: Vec<GgufTensor>,
-    /// The further files of a model in several.
-    others: Vec<Gguf<'static>>,
 }
 
 impl Gguf<'static> {
-    /// Opens a file. Of a model in several files, `model-00001-of-00003.gguf` and so on, it is the first one: the others are opened with it, and their tensors come
-    /// behind its own.
+    /// Opens a file. Of a model in several files, `model-00001-of-00003.gguf` and so on, any may be named: all are opened, the metadata are the first one's, and
+    /// tensors come in the order of the files.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read; [`Error::File`] if it is no GGUF file of version 2 or 3, is damaged, or has a tensor of a type that is not read, by
-    /// name; or if it is a part of a model and not the first one, or the files do not belong together.
+    /// name; or if others of a model's files are not beside it under their names, or do not belong together.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut file = Gguf::open_alone(path.as_ref())?;
-        let Some(part) = file.part_of() else { return Ok(file) };
-        for (number, (path, expected)) in (1..).zip(part.others(&file.file)?) {
+        let Some(mut part) = file.part_of() else { return Ok(file) };
+        if let Some((path, expected)) = part.first(file.path())? {
+            file = Gguf::open_alone(&path)?;
+            expected.check(&path, file.part_of())?;
+            part = expected;
+        }
+        for (number, (path, expected)) in (1..).zip(part.others(file.path())?) {
             let other = Gguf::open_alone(&path)?;
             expected.check(&path, other.part_of())?;
-            file.tensors.extend(other.tensors.iter().map(|tensor| GgufTensor { part: number, ..tensor.clone() }));
-            file.others.push(other);
+            file.tensors.extend(other.tensors.into_iter().map(|tensor| GgufTensor { part: number, ..tensor }));
+            file.others.push(other.first);
         }
-        check_tensors(&file.file, file.number("split.tensors.count"), &file.tensors)?;
+        check_tensors(file.path(), |tensor| file.file_of(tensor), file.number("split.tensors.count"), &file.tensors)?;
         Ok(file)
     }
 
@@ -68,7 +79,9 @@ impl Gguf<'static> {
     fn open_alone(path: &Path) -> Result<Self> {
         let (file, len) = open_file(path)?;
         let positional = file.try_clone().ok().map(Positional::new);
-        Ok(Gguf { positional, ..Gguf::parse(path, Box::<File>::new(file), len)? })
+        let mut opened = Gguf::parse(path, Box::<File>::new(file), len)?;
+        opened.first.positional = positional;
+        Ok(opened)
     }
 }
 
@@ -80,7 +93,7 @@ impl<'a> Gguf<'a> {
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
         let file = Gguf::parse(Path::new("<bytes>"), Box::new(Cursor::new(bytes)), bytes.len() as u64)?;
         // Of several files the others are not there.
-        file.part_of().map_or(Ok(()), |part| part.others(&file.file).map(drop))?;
+        file.part_of().map_or(Ok(()), |part| part.others(file.path()).map(drop))?;
         Ok(file)
     }
 
@@ -95,12 +108,18 @@ impl<'a> Gguf<'a> {
             return Err(Error::file(path, problem, hint));
         }
         let header::Header { version, metadata, tensors } = header::read(path, &mut BufReader::new(&mut source), len)?;
-        Ok(Gguf { file: path.to_owned(), source, positional: None, version, metadata, tensors, others: Vec::new() })
+        let first = Bytes { file: path.to_owned(), source, positional: None };
+        Ok(Gguf { first, others: Vec::new(), version, metadata, tensors })
     }
 
-    /// The file that was opened; of several, the first.
+    /// The file that was opened; of a model in several, the first.
     pub fn path(&self) -> &Path {
-        &self.file
+        &self.first.file
+    }
+
+    /// The file that a tensor lies in, of a model in several.
+    pub(crate) fn file_of(&self, tensor: &GgufTensor) -> &Path {
+        &self.others.get(tensor.part.wrapping_sub(1)).unwrap_or(&self.first).file
     }
 
     /// The version of the format: 2 or 3.
@@ -155,7 +174,7 @@ impl<'a> Gguf<'a> {
     pub fn read<T: Float>(&mut self, tensor: &GgufTensor, out: &mut [T]) -> Result<()> {
         if tensor.len() != out.len() {
             let problem = format!("{} has {} values where {} are wanted", tensor.name, tensor.len(), out.len());
-            return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
+            return Err(Error::file(self.file_of(tensor), problem, "load it into a model of the same shapes"));
         }
         self.read_part(tensor, 0, out)
     }
@@ -165,7 +184,7 @@ impl<'a> Gguf<'a> {
     /// # Errors
     /// [`Error::Io`] if they cannot be read.
     pub(crate) fn bytes_at(&self, tensor: &GgufTensor, at: usize, bytes: &mut [u8]) -> Result<()> {
-        let file = self.others.get(tensor.part.wrapping_sub(1)).unwrap_or(self);
+        let file = self.others.get(tensor.part.wrapping_sub(1)).unwrap_or(&self.first);
         read_at(&file.file, file.positional.as_ref(), tensor.start + at as u64, bytes)
     }
 
@@ -177,7 +196,7 @@ impl<'a> Gguf<'a> {
         let count = out.len();
         if first.checked_add(count).is_none_or(|end| end > tensor.len()) {
             let problem = format!("{} has {} values, asked for {count} from {first} on", tensor.name, tensor.len());
-            return Err(Error::file(&self.file, problem, "load it into a model of the same shapes"));
+            return Err(Error::file(self.file_of(tensor), problem, "load it into a model of the same shapes"));
         }
         let (each, bytes) = tensor.kind.block();
         let together = CHUNK.next_multiple_of(each);
@@ -212,7 +231,7 @@ impl<'a> Gguf<'a> {
     pub fn read_bytes(&mut self, tensor: &GgufTensor, bytes: Range<usize>) -> Result<Vec<u8>> {
         if bytes.start > bytes.end || bytes.end > tensor.byte_len() {
             let problem = format!("{} has {} bytes, asked for {bytes:?}", tensor.name, tensor.bytes);
-            return Err(Error::file(&self.file, problem, "ask for what is there"));
+            return Err(Error::file(self.file_of(tensor), problem, "ask for what is there"));
         }
         let mut out = vec![0; bytes.len()];
         self.bytes(tensor, bytes.start, &mut out)?;
@@ -221,12 +240,10 @@ impl<'a> Gguf<'a> {
 
     /// Fills `out` from the byte in place `first` on.
     fn bytes(&mut self, tensor: &GgufTensor, first: usize, out: &mut [u8]) -> Result<()> {
-        if let Some(other) = self.others.get_mut(tensor.part.wrapping_sub(1)) {
-            return other.bytes(&GgufTensor { part: 0, ..tensor.clone() }, first, out);
-        }
-        let failed = |source| Error::Io { file: self.file.clone(), source };
-        self.source.seek(SeekFrom::Start(tensor.start + first as u64)).map_err(failed)?;
-        self.source.read_exact(out).map_err(failed)
+        let Bytes { file, source, .. } = self.others.get_mut(tensor.part.wrapping_sub(1)).unwrap_or(&mut self.first);
+        let failed = |source| Error::Io { file: file.clone(), source };
+        source.seek(SeekFrom::Start(tensor.start + first as u64)).map_err(failed)?;
+        source.read_exact(out).map_err(failed)
     }
 }
 

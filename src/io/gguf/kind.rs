@@ -168,7 +168,7 @@ impl GgufKind {
     /// Puts some values, whole blocks, behind what `out` holds.
     ///
     /// # Errors
-    /// [`Error::Argument`] for what the kind does not hold, with its place, and for kinds that are only read.
+    /// [`Error::Argument`] for what the kind does not hold, with its place.
     pub(super) fn encode(self, values: &[f32], out: &mut Vec<u8>) -> Result<()> {
         let narrow = |most: f32| match values.iter().position(|v| v.is_nan() || v.abs() > most) {
             None => Ok(()),

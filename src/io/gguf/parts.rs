@@ -1,5 +1,6 @@
 //! A model in several files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::tensor::GgufTensor;
@@ -21,6 +22,37 @@ impl PartOf {
         Some(PartOf { number: number("split.no").unwrap_or(0), count })
     }
 
+    /// The first file where that at `path` is another part, and what it should say.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is not beside that at `path`.
+    pub fn first(self, path: &Path) -> Result<Option<(PathBuf, PartOf)>> {
+        let PartOf { number, count } = self;
+        if number == 0 {
+            return Ok(None);
+        }
+        let own = ending(number.saturating_add(1), count);
+        let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(own.as_str()));
+        match name.map(|name| path.with_file_name(name.to_owned() + &ending(1, count))) {
+            Some(first) if first.is_file() => Ok(Some((first, PartOf { number: 0, count }))),
+            first => {
+                let name = first.as_ref().and_then(|first| first.file_name()?.to_str());
+                Err(self.not_first(path, name))
+            }
+        }
+    }
+
+    /// An error for a further part without the first one.
+    fn not_first(self, path: &Path, first: Option<&str>) -> Error {
+        let PartOf { number, count } = self;
+        let problem = format!("it is part {} of {count} of a model in several files", number.saturating_add(1));
+        let hint = match first {
+            Some(first) => format!("put the others beside it and open the first, {first}"),
+            None => format!("open the first, whose name ends in {}", ending(1, count)),
+        };
+        Error::file(path, problem, hint)
+    }
+
     /// The other files of which that at `path` is the first, in their order, and what each should say.
     ///
     /// # Errors
@@ -28,8 +60,7 @@ impl PartOf {
     pub fn others(self, path: &Path) -> Result<impl Iterator<Item = (PathBuf, PartOf)> + use<>> {
         let PartOf { number, count } = self;
         if number != 0 {
-            let problem = format!("it is part {} of {count} of a model in several files", number.saturating_add(1));
-            return Err(Error::file(path, problem, format!("open the first, whose name ends in {}", ending(1, count))));
+            return Err(self.not_first(path, None));
         }
         let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(ending(1, count).as_str()));
         let Some(name) = name.map(str::to_owned) else {
@@ -58,21 +89,28 @@ impl PartOf {
     }
 }
 
-/// Looks at the tensors of all files together, of which the first is at `path` and says how many there are.
+/// Looks at the tensors of all files together, in the order of files, of which the first, at `path`, says how many there are.
 ///
 /// # Errors
-/// [`Error::File`] for another number, and for a tensor that is there twice.
-pub(super) fn check_tensors(path: &Path, expected: Option<u64>, tensors: &[GgufTensor]) -> Result<()> {
+/// [`Error::File`] for another number, and for a tensor that is there twice, with both files.
+pub(super) fn check_tensors<'f>(
+    path: &Path,
+    file_of: impl Fn(&GgufTensor) -> &'f Path,
+    expected: Option<u64>,
+    tensors: &[GgufTensor],
+) -> Result<()> {
     if let Some(expected) = expected.filter(|expected| *expected != tensors.len() as u64) {
         let problem = format!("its files have {} tensors together, and should have {expected}", tensors.len());
         return Err(Error::file(path, problem, AGAIN));
     }
-    let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(Error::file(path, format!("{} is in two of its files", twice[0]), AGAIN)),
-        None => Ok(()),
+    let mut seen = BTreeMap::new();
+    for tensor in tensors {
+        if let Some(before) = seen.insert(tensor.name.as_str(), tensor) {
+            let before = file_of(before).file_name().unwrap_or_default().display();
+            return Err(Error::file(file_of(tensor), format!("{} is in {before}, too", tensor.name), AGAIN));
+        }
     }
+    Ok(())
 }
 
 /// How the name of a part ends.
@@ -112,14 +150,58 @@ mod tests {
             file.bytes_at(tensor, 0, &mut bytes).unwrap();
             assert_eq!(f32::from_le_bytes(bytes), i as f32);
         }
-        let error = Gguf::open(folder.join("m-00002-of-00003.gguf")).unwrap_err().to_string();
-        assert!(error.contains("part 2 of 3") && error.contains("-00001-of-00003.gguf"), "{error}");
+        // Any of them opens all.
+        let mut again = Gguf::open(folder.join("m-00002-of-00003.gguf")).unwrap();
+        assert_eq!((again.tensors(), again.get("split.no")), (&tensors[..], file.get("split.no")));
+        assert_eq!(again.path(), folder.join("m-00001-of-00003.gguf"));
+        let mut values = [9f32; 2];
+        again.read(&tensors[2], &mut values).unwrap();
+        assert_eq!(values, [2.0, 1.0]);
+        // Bytes alone have none beside them.
+        let bytes = std::fs::read(folder.join("m-00002-of-00003.gguf")).unwrap();
+        let error = Gguf::from_bytes(&bytes).unwrap_err().to_string();
+        assert!(error.contains("part 2 of 3") && error.contains("ends in -00001-of-00003.gguf"), "{error}");
         std::fs::remove_file(folder.join("m-00003-of-00003.gguf")).unwrap();
         let error = Gguf::open(folder.join("m-00001-of-00003.gguf")).unwrap_err().to_string();
         assert!(error.contains("m-00003-of-00003.gguf"), "{error}");
         std::fs::rename(folder.join("m-00001-of-00003.gguf"), folder.join("m.gguf")).unwrap();
         let error = Gguf::open(folder.join("m.gguf")).unwrap_err().to_string();
         assert!(error.contains("the first of 3 files"), "{error}");
+        let error = Gguf::open(folder.join("m-00002-of-00003.gguf")).unwrap_err().to_string();
+        assert!(error.contains("part 2 of 3") && error.contains("the first, m-00001-of-00003.gguf"), "{error}");
+        std::fs::rename(folder.join("m-00002-of-00003.gguf"), folder.join("2.gguf")).unwrap();
+        let error = Gguf::open(folder.join("2.gguf")).unwrap_err().to_string();
+        assert!(error.contains("part 2 of 3") && error.contains("ends in -00001-of-00003.gguf"), "{error}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What is wrong with a tensor is said of the file that it lies in.
+    #[test]
+    fn errors_name_the_part() {
+        let folder = folder("errors", &[(0, 2, "a"), (1, 2, "b")]);
+        let mut file = Gguf::open(folder.join("m-00001-of-00002.gguf")).unwrap();
+        let b = file.tensor("b").unwrap().clone();
+        let second = std::fs::File::options().write(true).open(folder.join("m-00002-of-00002.gguf")).unwrap();
+        second.set_len(b.start + 4).unwrap();
+        let errors = [
+            file.read(&b, &mut [0f32; 3]),
+            file.read(&b, &mut [0f32; 2]),
+            file.read_part(&b, 2, &mut [0f64]),
+            file.read_bytes(&b, 0..9).map(drop),
+            file.read_bytes(&b, 0..8).map(drop),
+            file.bytes_at(&b, 4, &mut [0; 4]),
+        ];
+        for error in errors {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("m-00002-of-00002.gguf"), "{error}");
+        }
+        let a = file.tensor("a").unwrap().clone();
+        let error = file.read(&a, &mut [0f32; 3]).unwrap_err().to_string();
+        assert!(error.contains("m-00001-of-00002.gguf"), "{error}");
+        // What is damaged or of a kind that is not read is found when the files are opened.
+        second.set_len(40).unwrap();
+        let error = Gguf::open(folder.join("m-00001-of-00002.gguf")).unwrap_err().to_string();
+        assert!(error.contains("m-00002-of-00002.gguf") && error.contains("cut off"), "{error}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 
@@ -128,7 +210,7 @@ mod tests {
         for (name, parts, problem) in [
             ("order", [(0, 2, "a"), (0, 2, "b")], "should be part 2 of 2 of a model, and is part 1 of 2"),
             ("whole", [(0, 2, "a"), (0, 1, "b")], "and is a whole model"),
-            ("twice", [(0, 2, "a"), (1, 2, "a")], "a is in two of its files"),
+            ("twice", [(0, 2, "a"), (1, 2, "a")], "m-00002-of-00002.gguf: a is in m-00001-of-00002.gguf, too"),
         ] {
             let folder = folder(name, &parts);
             let error = Gguf::open(folder.join("m-00001-of-00002.gguf")).unwrap_err().to_string();

@@ -44,7 +44,7 @@ impl Planned {
     }
 }
 
-/// A GGUF file to be written: metadata, and tensors of any kind that is written (not Q4_K and Q6_K).
+/// A GGUF file to be written: metadata, and tensors of any kind.
 ///
 /// ```
 /// use gradus::io::{BlockKind, Gguf, GgufKind, GgufWriter};
@@ -97,7 +97,7 @@ impl<'a> GgufWriter<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] for names that are there twice, shapes that are not those of the values or of more than four axes, rows that are no whole blocks,
-    /// kinds that are only read, and values that a kind does not hold (NaN, infinities); [`Error::Write`] where it cannot be written.
+    /// and values that a kind does not hold (NaN, infinities); [`Error::Write`] where it cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         for (Planned { name, shape, .. }, values) in &self.tensors {
             let len = shape.iter().try_fold(1usize, |len, dim| len.checked_mul(*dim));

@@ -72,8 +72,8 @@ impl<T: Float> CausalLm<T> {
 
     /// Writes a GGUF file that llama.cpp and [`from_gguf`](CausalLm::from_gguf) open, tokenizer and all, whole or not at all.
     ///
-    /// Matrices are stored as the kind: F32, F16, BF16, Q8_0 or Q4_0; those whose rows are no whole number of its blocks in half precision. Vectors
-    /// (norms, biases) and tables of positions stay in single precision. Not in the file are rates of dropout, and which white space an added token
+    /// Matrices are stored as the kind, any but F64; those whose rows are no whole number of its blocks in half precision, or for Q6_K and Q4_K, whose blocks
+    /// have 256 values, in Q8_0 if that divides them. Vectors (norms, biases) and tables of positions stay in single precision. Not in the file are rates of dropout, and which white space an added token
     /// takes with it.
     ///
     /// ```no_run
@@ -86,7 +86,7 @@ impl<T: Float> CausalLm<T> {
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) for a model or a setting that the form does not have, or a tokenizer: `set_tokenizer` takes another;
-    /// [`Error::Argument`](crate::Error::Argument) for another kind and weights that it does not hold; [`Error::Write`](crate::Error::Write) where
+    /// [`Error::Argument`](crate::Error::Argument) for F64 and weights that it does not hold; [`Error::Write`](crate::Error::Write) where
     /// the file cannot be written.
     pub fn save_gguf(&self, file: impl AsRef<Path>, kind: GgufKind) -> Result<()> {
         self.save_gguf_at(file.as_ref(), kind)

@@ -19,7 +19,7 @@ pub(super) fn pack(
 ) -> Result<()> {
     let infinite = || {
         let problem = format!("{} holds NaN or infinity", entry.name());
-        Error::file(file.path(), problem, "fetch the file again, or train the model anew")
+        Error::file(file.file_of(entry), problem, "fetch the file again, or train the model anew")
     };
     let Some(kind) = file.kind(entry) else { return Err(infinite()) };
     let (each, bytes) = kind.block();

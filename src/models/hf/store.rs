@@ -53,6 +53,14 @@ impl Store {
         }
     }
 
+    /// The file that a tensor lies in, where there are several.
+    pub fn file_of(&self, entry: &Entry) -> &Path {
+        match (self, entry) {
+            (Store::Gguf(file), Entry::Gguf(tensor)) => file.file_of(tensor),
+            _ => self.path(),
+        }
+    }
+
     /// All tensors, in the order of the file.
     pub fn entries(&self) -> Vec<Entry> {
         match self {

@@ -147,10 +147,10 @@ impl Weights {
         let mut tensors = BTreeMap::new();
         for stored in file.entries() {
             let Some((name, form)) = name(stored.name()) else { continue };
-            let own = stored.name().to_owned();
-            if let Some(before) = tensors.insert(name, Tensor { file: 0, stored, form }) {
+            let (own, place) = (stored.name().to_owned(), file.file_of(&stored));
+            if let Some(before) = tensors.insert(name, Tensor { file: 0, form, stored: stored.clone() }) {
                 let problem = format!("{} and {own} are one tensor", before.stored.name());
-                return Err(Error::file(file.path(), problem, "take one of them away"));
+                return Err(Error::file(place, problem, "take one of them away"));
             }
         }
         Ok(Weights { place: file.path().to_owned(), files: vec![file], tensors, drawn: false })
@@ -308,7 +308,8 @@ impl Weights {
             }
             if let Some(at) = out.iter().position(|v| !v.is_finite()) {
                 let problem = format!("{} holds {} (as {}, value {at} here)", tensor.stored.name(), out[at], T::NAME);
-                return Err(Error::file(archive.path(), problem, "fetch the file again, or train the model anew"));
+                let file = archive.file_of(&tensor.stored);
+                return Err(Error::file(file, problem, "fetch the file again, or train the model anew"));
             }
         }
         Ok(())
@@ -324,10 +325,20 @@ impl Weights {
                 self.remove(alias);
             } else {
                 let problem = format!("{alias} and {} are one tensor, and differ", row.file);
-                return Err(Error::file(&self.place, problem, "take one of them away"));
+                let place = self.tensors.get(alias).map(|tensor| self.files[tensor.file].file_of(&tensor.stored));
+                return Err(Error::file(place.unwrap_or(&self.place), problem, "take one of them away"));
             }
         }
         Ok(())
+    }
+
+    /// The name of a tensor for an error that speaks of the whole, with its file where that is another one.
+    fn shown(&self, Tensor { file, stored, .. }: &Tensor) -> String {
+        let file = self.files[*file].file_of(stored);
+        match file.file_name().filter(|_| file != self.place) {
+            Some(file) => format!("{} (in {})", stored.name(), file.display()),
+            None => stored.name().to_owned(),
+        }
     }
 
     fn check<T: Float>(&self, table: &Table, naming: &Naming, params: &Params<T>, new_head: bool) -> Result<()> {
@@ -344,13 +355,13 @@ impl Weights {
             self.files[tensor.file].check_floats(&tensor.stored)?;
             let expected = tensor.form.layout(row.layout).in_file(spec);
             if tensor.stored.shape() != expected {
-                mismatch.shapes.push((tensor.stored.name().to_owned(), tensor.stored.shape().to_vec(), expected));
+                mismatch.shapes.push((self.shown(tensor), tensor.stored.shape().to_vec(), expected));
             }
         }
         let wanted: BTreeSet<&str> = table.rows().iter().map(|row| row.file.as_str()).collect();
         let surplus = |name: &str| !wanted.contains(name) && !of_head(name);
         let unexpected = self.tensors.iter().filter(|(name, _)| surplus(name));
-        mismatch.unexpected = unexpected.map(|(_, tensor)| tensor.stored.name().to_owned()).collect();
+        mismatch.unexpected = unexpected.map(|(_, tensor)| self.shown(tensor)).collect();
         if mismatch.is_empty() {
             return Ok(());
         }

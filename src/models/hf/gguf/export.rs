@@ -35,15 +35,9 @@ fn lost(what: &str, got: impl std::fmt::Display) -> Error {
 
 /// Writes a model; matrices are of the kind, where their rows are whole blocks of it.
 pub(in super::super) fn save<T: Float>(model: &Pretrained<T>, path: &Path, kind: GgufKind) -> Result<()> {
-    if let GgufKind::Blocks(BlockKind::Q4K | BlockKind::Q6K) | GgufKind::F64 = kind {
-        let expected = "F32, F16, BF16, Q8_0 or Q4_0";
-        return Err(Error::argument(
-            "save_gguf",
-            "kind",
-            expected,
-            kind,
-            "have llama.cpp's llama-quantize make others",
-        ));
+    if kind == GgufKind::F64 {
+        let expected = "F32, F16, BF16, Q8_0, Q6_K, Q4_K or Q4_0";
+        return Err(Error::argument("save_gguf", "kind", expected, kind, "llama.cpp opens no models of this kind"));
     }
     let model_type = model.config().model_type();
     let arch = match model_type {
@@ -142,14 +136,19 @@ fn tensors<T: Float>(
     })
 }
 
-/// How a tensor is stored: vectors and tables of positions as numbers, and so matrices whose rows are no whole blocks, in half precision.
+/// How a tensor is stored: vectors and tables of positions as numbers; matrices whose rows are no whole blocks of 256 in those of 32, else in half precision.
 fn of_tensor(kind: GgufKind, name: &str, shape: &[usize]) -> GgufKind {
-    match (kind, shape) {
-        (_, &[] | &[_]) => GgufKind::F32,
-        _ if name.starts_with("position_embd") => GgufKind::F32,
-        (GgufKind::Blocks(blocks), &[.., width]) if blocks.row_bytes(width).is_err() => GgufKind::F16,
-        _ => kind,
-    }
+    let width = match shape {
+        [] | [_] => return GgufKind::F32,
+        _ if name.starts_with("position_embd") => return GgufKind::F32,
+        [.., width] => *width,
+    };
+    let smaller = match kind {
+        GgufKind::Blocks(BlockKind::Q4K | BlockKind::Q6K) => GgufKind::Blocks(BlockKind::Q8_0),
+        _ => GgufKind::F16,
+    };
+    let mut kinds = [kind, smaller, GgufKind::F16].into_iter();
+    kinds.find(|kind| kind.row_bytes(width).is_ok()).unwrap_or(GgufKind::F16)
 }
 
 /// llama.cpp's number for what most tensors of a file are.
@@ -158,6 +157,9 @@ fn file_type(kind: GgufKind) -> u32 {
         GgufKind::F16 => 1,
         GgufKind::Blocks(BlockKind::Q4_0) => 2,
         GgufKind::Blocks(BlockKind::Q8_0) => 7,
+        // All matrices are of the kind: what is called "S" there.
+        GgufKind::Blocks(BlockKind::Q4K) => 14,
+        GgufKind::Blocks(BlockKind::Q6K) => 18,
         GgufKind::Bf16 => 32,
         _ => 0,
     }
