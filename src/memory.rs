@@ -112,7 +112,11 @@ fn group_limit(mounted: &Path, groups: &str) -> Option<u64> {
 
 /// Looks whether there is room for so many values of `T`, and takes none: for what is allocated where no error can be returned.
 pub(crate) fn check_room<T>(op: &'static str, what: impl Display, len: usize) -> Result<()> {
-    if len <= SMALL { Ok(()) } else { reserve(op, what, &mut Vec::<T>::new(), len) }
+    let bytes = len.saturating_mul(size_of::<T>());
+    if len <= SMALL || granted(bytes) && Vec::<T>::new().try_reserve_exact(len).is_ok() {
+        return Ok(());
+    }
+    Err(Error::Memory { op, what: what.to_string(), bytes })
 }
 
 #[cfg(test)]

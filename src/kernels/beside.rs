@@ -52,8 +52,10 @@ impl Beside {
         std::thread::scope(|scope| {
             let spawned = std::thread::Builder::new().name(self.name.clone()).spawn_scoped(scope, run);
             let out = here();
-            if spawned.is_err() {
-                run();
+            match spawned.map(|thread| thread.join()) {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => run(),
             }
             out
         })

@@ -200,60 +200,51 @@ pub fn threads() -> usize {
 /// Runs `f`, which will split work of this size again and again, on a thread of the pool: handing parts to another thread
 /// from there is far cheaper than from outside.
 pub fn enter<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
-    enter_to(work, |_| f())
+    enter_by(enter_erased, work, f)
 }
 
 /// [`enter`] for work whose parts come one soon after the other and are so short that waking a thread for each would take as long: the other threads
-/// [look out](Entered::awake) for them meanwhile.
+/// look out for them meanwhile. Where none comes for 200 µs, they sleep as always until `f` has ended: what waits or reads belongs in front of it.
 pub fn enter_awake<R: Send>(work: usize, f: impl FnOnce() -> R + Send) -> R {
-    enter_to(work, |pool| pool.awake(f))
+    enter_by(awake_erased, work, f)
 }
 
-/// [`enter`] for work that has other threads look out now and then.
-pub fn enter_to<R: Send>(work: usize, f: impl FnOnce(Entered) -> R + Send) -> R {
+/// Runs `f` by way of `by`, which calls its argument, if the work is worth the pool and not in it yet, whose threads have other things to do.
+fn enter_by<R: Send>(by: fn(&mut (dyn FnMut() + Send)), work: usize, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "parallel")]
     if parts(2, work / 2) > 1 && rayon_core::current_thread_index().is_none() {
         let (mut f, mut out) = (Some(f), None);
-        enter_erased(&mut || out = f.take().map(|f| f(Entered { others: threads().saturating_sub(1) })));
+        by(&mut || out = f.take().map(|f| f()));
         return out.unwrap_or_else(|| unreachable!());
     }
-    let _ = work;
-    f(Entered {
-        #[cfg(feature = "parallel")]
-        others: 0,
-    })
+    let _ = (by, work);
+    f()
 }
 
 /// [`enter`] without a type of its own: rayon's code is compiled once, and not again for every closure.
-#[cfg(feature = "parallel")]
 #[inline(never)]
 fn enter_erased(f: &mut (dyn FnMut() + Send)) {
+    #[cfg(feature = "parallel")]
     rayon_core::scope(|_| {
         let _within = Within::new(Standing::Work);
         f();
     });
+    #[cfg(not(feature = "parallel"))]
+    f();
 }
 
-/// Work that has entered the pool.
-#[derive(Clone, Copy, Debug)]
-pub struct Entered {
-    /// How many other threads may look out for its parts: none where the work is small, or was in a pool before, whose threads have other things to do.
-    #[cfg(feature = "parallel")]
-    others: usize,
+/// [`enter_awake`] without threads.
+#[cfg(not(feature = "parallel"))]
+fn awake_erased(f: &mut (dyn FnMut() + Send)) {
+    f();
 }
 
-impl Entered {
-    /// Runs `f` while other threads look out for its parts. Where none comes for 200 µs, they sleep as always until `f` has ended: what waits or reads
-    /// belongs in front of it.
-    pub fn awake<R: Send>(self, f: impl FnOnce() -> R + Send) -> R {
-        #[cfg(feature = "parallel")]
-        if self.others > 0 {
-            let (mut f, mut out) = (Some(f), None);
-            awake_erased(self.others, &mut || out = f.take().map(|f| f()));
-            return out.unwrap_or_else(|| unreachable!());
-        }
-        f()
-    }
+/// [`enter_awake`] without a type of its own.
+#[cfg(feature = "parallel")]
+#[inline(never)]
+fn awake_erased(f: &mut (dyn FnMut() + Send)) {
+    let others = threads().saturating_sub(1);
+    rayon_core::scope(|_| awake_beside(others, f));
 }
 
 /// How long a thread looks out for parts.
@@ -310,10 +301,9 @@ impl Drop for Within {
     }
 }
 
-/// [`Entered::awake`] without a type of its own.
+/// Calls `f` on this thread of the pool while so many others look out for its parts.
 #[cfg(feature = "parallel")]
-#[inline(never)]
-fn awake_erased(others: usize, f: &mut (dyn FnMut() + Send)) {
+fn awake_beside(others: usize, f: &mut (dyn FnMut() + Send)) {
     struct Done<'a>(&'a Lookout);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
@@ -408,7 +398,12 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
 fn join_erased(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
     #[cfg(feature = "parallel")]
     {
-        rayon_core::join(a, b);
+        // While a part waits for its own, its thread takes whatever there is, but for the turns of those who look out.
+        fn part(f: &mut (dyn FnMut() + Send)) {
+            let _within = (STANDING.get() == Standing::Nothing).then(|| Within::new(Standing::Work));
+            f();
+        }
+        rayon_core::join(|| part(a), || part(b));
     }
     #[cfg(not(feature = "parallel"))]
     {
@@ -603,7 +598,7 @@ mod tests {
         // Beneath the work itself.
         pool.scope(|scope| {
             scope.spawn(|_| tell("other"));
-            Entered { others: 1 }.awake(|| {
+            awake_beside(1, &mut || {
                 assert_eq!(rayon_core::yield_now(), Some(rayon_core::Yield::Executed));
                 tell("work");
             });

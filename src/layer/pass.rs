@@ -284,10 +284,10 @@ impl<'a, T: Float> Pass<'a, T> {
     /// The gradient of a parameter, to be added to; empty where none is wanted.
     ///
     /// A layer names the parameters alone that its own `build` has registered or [reused](crate::Builder::reuse): a run over several ranks takes the
-    /// gradient of a parameter for complete, and sends it off, once no node is left before that has it.
+    /// gradient of a parameter for complete, and sends it off, once no node is left before that has it. What is added to another's then is lost.
     ///
     /// # Panics
-    /// In such a run, for a parameter whose gradient has been sent off.
+    /// In such a run it may, for a parameter whose gradient has been sent off.
     #[inline]
     pub fn gradient(&mut self, id: ParamId) -> &mut [T] {
         let (gradient, beta) = self.gradient_with_beta(id);

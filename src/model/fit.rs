@@ -185,7 +185,7 @@ impl<T: Float> Model<T> {
     ) -> Result<History> {
         if let Some(training) = &mut self.training {
             training.failed_together = false;
-            training.mend(&self.params);
+            training.mend_all(&self.params);
         }
         let mut begun = self.begin(data, held_out.as_ref(), how, callbacks)?;
         // It may be that of rank 0.

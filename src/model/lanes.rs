@@ -174,6 +174,12 @@ impl<T: Float> Training<T> {
             }
         };
         totals.iter_mut().for_each(|total| total.came_back = false);
+        for (shard, lane) in &mut *lanes {
+            lane.swap(self);
+            let begun = begin(self, shard.start);
+            lane.swap(self);
+            lane.place = begun?;
+        }
         let mut from = 0;
         for at in 0..=totals.len() {
             let (known, next) = totals.split_at_mut(at);
@@ -181,10 +187,10 @@ impl<T: Float> Training<T> {
             let (to, width) = next.as_ref().map_or((net.node_count(), 0), |next| (next.node, next.forward.len()));
             lines[own.start * width..own.end * width].fill(0.0);
             parallel::enter(work, || {
-                lanes.iter_mut().try_for_each(|(shard, lane)| {
-                    lane.swap(self);
-                    let begun = if at == 0 { begin(self, shard.start) } else { Ok(lane.place) };
-                    if let Ok(place @ Place { rows: 1.., .. }) = begun {
+                for (shard, lane) in &mut *lanes {
+                    let place = lane.place;
+                    if place.rows > 0 {
+                        lane.swap(self);
                         let key = self.key(seed, place.first_row as u64);
                         let line = (width > 0).then(|| &mut lines[shard.start * width..][..width]);
                         let ends = line.is_none();
@@ -194,12 +200,10 @@ impl<T: Float> Training<T> {
                             // Rows of a shard of which none counts have a part in the gradients of others.
                             lane.weight = weight(count, place.samples, self.rows().max(1));
                         }
+                        lane.swap(self);
                     }
-                    lane.swap(self);
-                    lane.place = begun?;
-                    Ok(())
-                })
-            })?;
+                }
+            });
             if let Some(next) = next {
                 let lines = &mut lines[..count * width];
                 all_gather_numbers(world, "statistics of a batch", lines, stretch(width))?;

@@ -1,6 +1,7 @@
 //! A learning rate to begin with.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::built::Model;
 use super::checks::cause;
@@ -126,18 +127,20 @@ impl<T: Float> Model<T> {
         self.check_data(OP, x.into(), y.into(), None)?;
         how.check()?;
         let Some(training) = &mut self.training else { return Err(Error::NotCompiled { op: OP }) };
+        training.mend_all(&self.params);
         let (params, state) = (self.params.clone(), training.state.clone());
         let sums = training.sums.clone();
         // What has been added up for the next update.
         let open = (training.accumulated, training.gradients.clone(), training.written.clone());
         training.accumulated = Accumulated::default();
-        let found = self.rising_rates(x, y, how);
+        let found = catch_unwind(AssertUnwindSafe(|| self.rising_rates(x, y, how)));
         self.params = params;
         if let Some(training) = &mut self.training {
+            training.mend(&self.params);
             (training.state, training.sums) = (state, sums);
             (training.accumulated, training.gradients, training.written) = open;
         }
-        found
+        found.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn rising_rates(&mut self, x: &Tensor<T>, y: &Tensor<T>, how: &LearningRateFinder) -> Result<LearningRates> {

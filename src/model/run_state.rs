@@ -154,7 +154,8 @@ impl<T: Float> Training<T> {
         s.save_moments(state);
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
-        let Accumulated { batches, rows, last } = self.accumulated;
+        // What a panic has left half added up is nothing to go on from.
+        let Accumulated { batches, rows, last } = if self.broke_off() { <_>::default() } else { self.accumulated };
         state.put("accumulated", &[batches]);
         state.put("accumulated_rows", &[rows, last]);
         // Between two updates nothing of the gradients is needed.

@@ -279,6 +279,12 @@ impl<T: Float> Model<T> {
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let Some(training) = &self.training else { return Err(Error::NotCompiled { op: "save_checkpoint" }) };
         self.check_numbers("save_checkpoint")?;
+        if training.state.own().is_some() {
+            let problem =
+                "the optimizer's moments are divided among ranks, as a panic ended a run over them".to_owned();
+            let hint = "go on from the last checkpoint of that run".into();
+            return Err(Error::Config { op: "save_checkpoint", problem, hint });
+        }
         let mut state = State::default();
         state.within("optimizer", |state| training.save_optimizer(state));
         let last = training.last.iter().flat_map(State::entries);
@@ -371,6 +377,7 @@ impl<T: Float> Model<T> {
         if self.training.is_none() {
             return Err(Error::NotCompiled { op: "resume" });
         }
+        self.training.iter_mut().for_each(|training| training.mend_all(&self.params));
         let written = parse(archive)?;
         let mut state = State::default();
         let of_run = |name: &str| name.starts_with(CHECKPOINT_PREFIX) && !name.starts_with(TEXT_PREFIX);

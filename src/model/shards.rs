@@ -12,7 +12,7 @@ use crate::distributed::{Sums, World, add, add_up, add_up_before_last, all_gathe
 use crate::error::{Error, Result};
 use crate::graph::{Net, Stage};
 use crate::kernels::beside::Beside;
-use crate::kernels::parallel::{self, Entered};
+use crate::kernels::parallel;
 use crate::layer::Pass;
 use crate::memory;
 use crate::params::Params;
@@ -260,7 +260,7 @@ impl<T: Float> Training<T> {
         let early = shards.travel_early();
         let own = match &shards.lanes {
             Some(_) => self.own_lanes(shards, batch, params, work),
-            None => parallel::enter_to(work, |pool| self.own_shards(shards, batch, params, (early, pool))),
+            None => self.own_shards(shards, batch, params, (early, work)),
         };
         let own = own.and_then(|last| match last {
             Some((gone, at)) => self.last_shard(shards, batch, params, (gone, at, work)),
@@ -298,13 +298,13 @@ impl<T: Float> Training<T> {
     }
 
     /// Adds up gradients and statistics of this rank's shards, and notes what is known of each. Where gradients travel `early`, the last shard goes ahead
-    /// and no further; it comes with the number of the buffer that its gradient goes to.
+    /// and no further; it comes with the number of the buffer that its gradient goes to. `work` is that of a shard.
     fn own_shards(
         &mut self,
         shards: &mut Shards<'_, T>,
         batch: BatchOfRun<'_, T>,
         params: &Params<T>,
-        (early, pool): (bool, Entered),
+        (early, work): (bool, usize),
     ) -> Result<Option<(Gone, usize)>> {
         let Shards { world, count, sums, written, ranks, lines, width, cause, .. } = shards;
         let shard = &mut |number: usize, sum: &mut Sum<T>, back: bool| {
@@ -312,7 +312,7 @@ impl<T: Float> Training<T> {
             std::mem::swap(&mut self.written, written);
             let shard = Shard { number, of: *count };
             let done = self.begin_shard(shard, batch).map(|place| {
-                pool.awake(|| {
+                parallel::enter_awake(work, || {
                     let gone = self.shard_ahead((shard, place), batch, params);
                     if back {
                         self.shard_back(&gone, batch.net, params);

@@ -248,16 +248,17 @@ impl<T: Float> Training<T> {
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Outcome> {
-        parallel::enter_to(params.len().saturating_mul(samples), |pool| {
-            if load(&mut self.buffers.batch)? {
-                self.check_batch("fit", net)?;
-            }
-            self.prepare("fit", net)?;
-            self.begin_step(params);
-            let outcome = pool.awake(|| self.step_here(net, params, seed));
-            self.under_way = false;
-            Ok(outcome)
-        })
+        self.mend_all(params);
+        // Not within the pool: who waits for a batch must not hold a thread that those who load it may need.
+        if load(&mut self.buffers.batch)? {
+            self.check_batch("fit", net)?;
+        }
+        self.prepare("fit", net)?;
+        self.under_way = true;
+        let work = params.len().saturating_mul(samples);
+        let outcome = parallel::enter_awake(work, || self.step_here(net, params, seed));
+        self.under_way = false;
+        Ok(outcome)
     }
 
     /// Before gradients are computed: from here on they are not where they belong until the step has ended.
@@ -267,7 +268,7 @@ impl<T: Float> Training<T> {
     }
 
     /// Where a step was left by a panic of a layer, which the caller has caught: buffers take the place of those that went with it, batches that were
-    /// added up for an update are forgotten, and so are moments that were divided among ranks. Weights are as before the step.
+    /// added up for an update are forgotten. Weights are as before the step, but for an optimizer of one's own that panics within its update.
     pub(super) fn mend(&mut self, params: &Params<T>) {
         if !std::mem::take(&mut self.under_way) {
             return;
@@ -277,9 +278,20 @@ impl<T: Float> Training<T> {
         self.written = Written::new(params);
         self.accumulated = Accumulated::default();
         self.statistics.clear();
+    }
+
+    /// [`mend`](Self::mend) outside of a run over ranks: moments that a run has left divided among them, as a panic ended it, begin anew.
+    pub(super) fn mend_all(&mut self, params: &Params<T>) {
+        self.mend(params);
         if self.state.own().is_some() {
             self.state = OptimizerState::new(&*self.optimizer, params);
         }
+    }
+
+    /// Whether a panic has left the gradients half added up.
+    #[cfg(feature = "files")]
+    pub(super) fn broke_off(&self) -> bool {
+        self.under_way
     }
 
     /// Copies a batch into the buffers.
@@ -390,6 +402,7 @@ impl<T: Float> Training<T> {
 
     /// One update by gradients of a loop of the user's, to which those of penalties are added; whether all was finite.
     pub fn apply(&mut self, params: &mut Params<T>, gradients: &mut [T], seed: u64) -> bool {
+        self.mend_all(params);
         if self.penalised {
             Pass::training(params, gradients, 0, 0, 0).regularize();
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
 use gradus::distributed::{Received, Sent, Threads, World};
-use gradus::model::RunStart;
+use gradus::model::{LearningRateFinder, RunStart};
 use gradus::prelude::*;
 use gradus::schedules::CosineDecay;
 
@@ -943,6 +943,29 @@ fn a_step_after_a_panic_in_a_layer_is_one_like_any_other() {
         other.copy_weights(&model, &LoadWeights::default()).unwrap();
         assert_eq!(model.gradients(&x, &y).unwrap(), other.gradients(&x, &y).unwrap());
     }
+    // What begins with neither `fit` nor `gradients`: files, the search of a rate.
+    let file = file("panic");
+    let (mut model, left) = compiled(0, false, 2);
+    fit(&mut model, &how);
+    model.train_on_batch(&x, &y).unwrap();
+    model.save_checkpoint(&file).unwrap();
+    // The second batch of an update.
+    let batch = |model: &mut Model| (model.train_on_batch(&x, &y).unwrap(), model.params().values().to_vec());
+    let expected = batch(&mut model);
+    left.store(1, Ordering::Relaxed);
+    caught(&mut model, &how);
+    // Nothing of what was half added up is written.
+    let broken = file.with_extension("broken");
+    model.save_checkpoint(&broken).unwrap();
+    compiled(0, false, 2).0.resume(&broken).unwrap();
+    std::fs::remove_file(broken).unwrap();
+    model.resume(&file).unwrap();
+    assert!(batch(&mut model) == expected, "resumed");
+    let (mut model, left) = compiled(1, false, 2);
+    model.resume(&file).unwrap();
+    let run = std::panic::AssertUnwindSafe(|| model.find_learning_rate(&x, &y, &LearningRateFinder::default()).is_ok());
+    assert!(std::panic::catch_unwind(run).is_err() && left.load(Ordering::Relaxed) == 0);
+    assert!(batch(&mut model) == expected, "after a search");
     // While gradients travel, with moments divided among ranks.
     let expected = fit(&mut compiled(0, false, 1).0, &how);
     let all = Threads::run(2, |world| {
@@ -951,4 +974,52 @@ fn a_step_after_a_panic_in_a_layer_is_one_like_any_other() {
         fit(&mut model, &how)
     });
     all.iter().for_each(|own| assert!(*own == expected, "on two ranks"));
+    // In a callback, beside no step: the moments stay divided.
+    let all = Threads::run(2, |world| {
+        let (mut model, _) = compiled(0, false, 1);
+        let mut end = LambdaCallback::default().on_epoch_end(|_, _, _| panic!("on purpose"));
+        let how = how.clone().shards(2).distributed(world).shard_optimizer(true);
+        let run = std::panic::AssertUnwindSafe(|| model.fit_with(&x, &y, &how, &mut [&mut end]).is_ok());
+        assert!(std::panic::catch_unwind(run).is_err());
+        let error = model.save_checkpoint(&file).unwrap_err().to_string();
+        assert!(error.contains("moments are divided among ranks"), "{error}");
+        let mut other = compiled(0, false, 1).0;
+        other.copy_weights(&model, &LoadWeights::default()).unwrap();
+        [&mut model, &mut other].map(|model| (model.train_on_batch(&x, &y).unwrap(), model.params().values().to_vec()))
+    });
+    all.iter().for_each(|[own, other]| assert!(own == other, "after a callback"));
+    std::fs::remove_file(file).unwrap();
+}
+
+/// As many runs as the pool has threads, whose loaders need one of these themselves.
+#[test]
+fn runs_that_wait_for_batches_leave_the_pool_to_who_loads_them() {
+    let fits = gradus::kernels::parallel::threads();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for _ in 0..fits {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let source = Samples::new(Tensor::<f32>::zeros([64, 64]), Tensor::zeros([64, 512])).unwrap();
+            let source = source.map(|_, _| {
+                let mut values = vec![0.0f32; 1 << 10];
+                let slow = |_, rows: &mut [f32]| {
+                    std::thread::sleep(std::time::Duration::from_micros(200));
+                    rows.fill(1.0);
+                };
+                gradus::kernels::parallel::rows(&mut values, 512, 1 << 20, slow);
+            });
+            let data = Prefetch::new(source.batch(8), 1).unwrap();
+            for shards in [None, Some(2)] {
+                let mut model = Sequential::new([64]).add(Dense::new(512)).build(0).unwrap();
+                model.compile(Sgd::default(), MeanSquaredError::default(), ()).unwrap();
+                let how = Fit::default().epochs(2).verbose(Verbose::Silent);
+                let how = shards.into_iter().fold(how, Fit::shards);
+                model.fit_dataset(&data, &how, &mut []).unwrap();
+            }
+            sender.send(()).unwrap();
+        });
+    }
+    for _ in 0..fits {
+        receiver.recv_timeout(std::time::Duration::from_secs(120)).expect("runs wait for each other");
+    }
 }
