@@ -3,6 +3,7 @@
 
 use std::io::{Cursor, Write};
 
+use gradus::prelude::*;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
