@@ -349,10 +349,13 @@ fn arrows_point_down() {
     };
     for file in all.keys() {
         match file.split('/').next().unwrap() {
-            "error.rs" | "aligned.rs" | "bf16.rs" => below(file, &[]),
+            "error.rs" | "bf16.rs" => below(file, &[]),
+            // What memory is made of.
+            "kernels" if file == "kernels/pages.rs" => below(file, &[]),
+            "aligned.rs" => below(file, &["kernels/pages.rs"]),
             "check.rs" | "state.rs" => below(file, &["error.rs", "bf16.rs"]),
             "kernels" => below(file, &["kernels/", "error.rs", "state.rs", "bf16.rs", "aligned.rs", "memory.rs"]),
-            "memory.rs" => below(file, &["error.rs", "aligned.rs"]),
+            "memory.rs" => below(file, &["error.rs", "aligned.rs", "kernels/pages.rs"]),
             "tensor" => below(file, &["tensor/", "kernels/", "error.rs", "memory.rs", "aligned.rs"]),
             "layers" | "layer" => {
                 not(file, &["model/", "callbacks/", "losses/", "metrics/", "optimizers/", "data/", "io/"]);
