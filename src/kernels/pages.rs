@@ -6,6 +6,7 @@ const LARGE: usize = 1 << 21;
 /// Asks the system to give a buffer that has not been written yet in large pages where it can (Linux, `transparent_hugepage`
 /// set to `madvise` or `always`): a page is brought in when it is first written, and 512 of the usual size cost several times as much as a large one, as
 /// do look-ups of where they lie. Buffers that fill less than two large pages are left alone, and nothing depends on the answer.
+#[inline(always)] // The rest has no type of its own, and is compiled once.
 pub fn prefer_large<T>(memory: &mut [T]) {
     if size_of_val(memory) >= 2 * LARGE {
         advise(memory.as_mut_ptr().cast(), size_of_val(memory));
@@ -14,6 +15,7 @@ pub fn prefer_large<T>(memory: &mut [T]) {
 
 /// Out to whole pages, not in: allocations lie one behind the other, and what is left out between two of them would divide a large page.
 #[cfg(target_os = "linux")]
+#[inline(never)]
 fn advise(start: *mut u8, bytes: usize) {
     // SAFETY: the call takes a number and gives one.
     let Ok(page @ 1..) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else { return };
@@ -25,6 +27,7 @@ fn advise(start: *mut u8, bytes: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[inline(never)]
 fn advise(_: *mut u8, _: usize) {}
 
 #[cfg(test)]
