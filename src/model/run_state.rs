@@ -155,7 +155,7 @@ impl<T: Float> Training<T> {
         state.put("scalars", &s.scalars);
         state.put("average", &s.average);
         // What a panic has left half added up is nothing to go on from.
-        let Accumulated { batches, rows, last } = if self.broke_off() { <_>::default() } else { self.accumulated };
+        let Accumulated { batches, rows, last } = if self.under_way { <_>::default() } else { self.accumulated };
         state.put("accumulated", &[batches]);
         state.put("accumulated_rows", &[rows, last]);
         // Between two updates nothing of the gradients is needed.

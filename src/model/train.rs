@@ -254,7 +254,7 @@ impl<T: Float> Training<T> {
             self.check_batch("fit", net)?;
         }
         self.prepare("fit", net)?;
-        self.under_way = true;
+        self.begin_step(params);
         let work = params.len().saturating_mul(samples);
         let outcome = parallel::enter_awake(work, || self.step_here(net, params, seed));
         self.under_way = false;
@@ -286,12 +286,6 @@ impl<T: Float> Training<T> {
         if self.state.own().is_some() {
             self.state = OptimizerState::new(&*self.optimizer, params);
         }
-    }
-
-    /// Whether a panic has left the gradients half added up.
-    #[cfg(feature = "files")]
-    pub(super) fn broke_off(&self) -> bool {
-        self.under_way
     }
 
     /// Copies a batch into the buffers.
